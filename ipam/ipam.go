@@ -1,0 +1,33 @@
+// Package ipam says what Sprout needs of an address management. Each folder
+// below is one way to have it; ipamtest is the contract that each passes.
+package ipam
+
+import (
+	"context"
+	"net/netip"
+
+	"sprout"
+)
+
+// A Request asks for one address.
+type Request struct {
+	Subnet  sprout.SubnetID
+	Machine sprout.MachineID
+	MAC     string
+	Name    string     // fully qualified
+	IP      netip.Addr // a certain one; zero: any that is free
+}
+
+// A Provider gives out addresses. Every method may be repeated: a workflow runs
+// on after a crash.
+type Provider interface {
+	// Allocate returns the address that Machine holds in Subnet for MAC, a new
+	// one if it holds none. Two callers never get the same address. Errors:
+	// Invalid (IP not in the subnet, or in a range), Conflict (IP is taken, or
+	// the subnet is full: the failure code is sprout.SubnetFull), NotFound.
+	Allocate(ctx context.Context, r Request) (sprout.Address, error)
+	// Release frees every address that the machine holds; none is no error.
+	Release(ctx context.Context, machine sprout.MachineID) error
+	// Held lists what the machine holds.
+	Held(ctx context.Context, machine sprout.MachineID) ([]sprout.Address, error)
+}

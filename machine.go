@@ -1,0 +1,186 @@
+package sprout
+
+import "time"
+
+// A PowerState is what a BMC last said.
+type PowerState string
+
+const (
+	PowerOn      PowerState = "on"
+	PowerOff     PowerState = "off"
+	PowerUnknown PowerState = "unknown"
+)
+
+// A BootMode is how firmware boots.
+type BootMode string
+
+const (
+	BIOS BootMode = "bios"
+	UEFI BootMode = "uefi"
+)
+
+// An Architecture names a processor family as Debian and Go do: amd64, arm64.
+type Architecture string
+
+const (
+	AMD64 Architecture = "amd64"
+	ARM64 Architecture = "arm64"
+)
+
+// A Machine is one server. Its condition has separate axes: State, Activity,
+// Power, Problems and the two flags.
+type Machine struct {
+	ID           MachineID    `json:"id"`
+	Site         SiteID       `json:"site"`
+	SiteName     string       `json:"siteName"`
+	Name         string       `json:"name" doc:"Unique in the site, a DNS label" example:"web-01"`
+	State        State        `json:"state"`
+	Activity     *Activity    `json:"activity,omitempty" doc:"The running workflow, if any"`
+	Power        PowerState   `json:"power"`
+	PowerAt      *time.Time   `json:"powerAt,omitempty" doc:"When the BMC said so"`
+	Architecture Architecture `json:"architecture"`
+	BootMode     BootMode     `json:"bootMode,omitempty"`
+	Interfaces   []Interface  `json:"interfaces"`
+	BMC          *BMC         `json:"bmc,omitempty"`
+	Tags         []string     `json:"tags"`
+	Pool         string       `json:"pool"`
+	Zone         string       `json:"zone" doc:"Failure zone"`
+	Owner        string       `json:"owner,omitempty"`
+	Locked       bool         `json:"locked" doc:"Refuses every workflow"`
+	Protected    bool         `json:"protected" doc:"Refuses what destroys data"`
+	Generation   int64        `json:"generation" doc:"Rises with every workflow; a command of an older one is refused by the site"`
+	Image        string       `json:"image,omitempty" doc:"Name of the deployed image"`
+	Addresses    []Address    `json:"addresses"`
+	Inventory    *Inventory   `json:"inventory,omitempty"`
+	Tests        []TestResult `json:"tests,omitempty" doc:"Latest result of each hardware test and device"`
+	TestsSkipped bool         `json:"testsSkipped" doc:"The last commissioning ran without hardware tests"`
+	Problems     []Problem    `json:"problems,omitempty"`
+	CreatedAt    time.Time    `json:"createdAt"`
+	ChangedAt    time.Time    `json:"changedAt"`
+}
+
+// An Activity is what a machine is doing now, derived from its workflow.
+type Activity struct {
+	Workflow WorkflowID `json:"workflow"`
+	Kind     string     `json:"kind" example:"deploy"`
+	Step     string     `json:"step" example:"write-image"`
+	Percent  int        `json:"percent,omitempty"`
+	Reason   string     `json:"reason,omitempty" doc:"What it waits for"`
+}
+
+// An Interface is a network port of a machine.
+type Interface struct {
+	Name     string `json:"name,omitempty" example:"eno1"`
+	MAC      string `json:"mac" doc:"Lower case, colons" example:"52:54:00:12:34:56"`
+	Boot     bool   `json:"boot" doc:"The port it was seen to boot from"`
+	Driver   string `json:"driver,omitempty"`
+	Link     bool   `json:"link"`
+	SpeedMbs int    `json:"speedMbs,omitempty" doc:"Mb/s; 0 where the driver does not say"`
+	PCI      string `json:"pci,omitempty" doc:"PCI address" example:"0000:00:03.0"`
+}
+
+// A BMC is a machine's service processor. Its password is write-only: it is
+// sealed at rest and never returned.
+type BMC struct {
+	Driver   string `json:"driver" enum:"redfish,manual" doc:"Power provider"`
+	URL      string `json:"url,omitempty" example:"https://10.0.0.5"`
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty" writeOnly:"true"`
+	System   string `json:"system,omitempty" doc:"Redfish ComputerSystem id; the only one if empty"`
+	Insecure bool   `json:"insecure,omitempty" doc:"Accept any TLS certificate"`
+}
+
+// An Inventory is what a machine's ramdisk found in it.
+type Inventory struct {
+	At           time.Time    `json:"at"`
+	Architecture Architecture `json:"architecture"`
+	BootMode     BootMode     `json:"bootMode"`
+	Vendor       string       `json:"vendor,omitempty"`
+	Model        string       `json:"model,omitempty"`
+	Serial       string       `json:"serial,omitempty"`
+	UUID         string       `json:"uuid,omitempty" doc:"SMBIOS system UUID"`
+	Firmware     string       `json:"firmware,omitempty" doc:"Vendor, version and date"`
+	CPU          CPU          `json:"cpu"`
+	MemoryBytes  int64        `json:"memoryBytes"`
+	DIMMs        []DIMM       `json:"dimms,omitempty"`
+	Disks        []Disk       `json:"disks"`
+	Interfaces   []Interface  `json:"interfaces"`
+	PCI          []PCIDevice  `json:"pci,omitempty"`
+}
+
+// A CPU is the processors of a machine taken together.
+type CPU struct {
+	Model   string `json:"model"`
+	Sockets int    `json:"sockets"`
+	Cores   int    `json:"cores"`
+	Threads int    `json:"threads"`
+}
+
+// A DIMM is one memory module.
+type DIMM struct {
+	Slot   string `json:"slot"`
+	Bytes  int64  `json:"bytes"`
+	Vendor string `json:"vendor,omitempty"`
+	Serial string `json:"serial,omitempty"`
+}
+
+// A Disk is a block device that can be written to.
+type Disk struct {
+	Name       string `json:"name" example:"vda"`
+	Serial     string `json:"serial,omitempty"`
+	WWN        string `json:"wwn,omitempty"`
+	Model      string `json:"model,omitempty"`
+	Bytes      int64  `json:"bytes"`
+	Rotational bool   `json:"rotational"`
+	Bus        string `json:"bus,omitempty" example:"virtio"`
+	ReadOnly   bool   `json:"readOnly,omitempty"`
+}
+
+// A PCIDevice is one function on the PCI bus.
+type PCIDevice struct {
+	Address string `json:"address"`
+	Vendor  string `json:"vendor" doc:"Hexadecimal vendor id"`
+	Device  string `json:"device" doc:"Hexadecimal device id"`
+	Class   string `json:"class" doc:"Hexadecimal class code"`
+	Driver  string `json:"driver,omitempty"`
+}
+
+// A DiskRule chooses the one disk to write. Empty fields do not restrict; with
+// none set the smallest disk that is large enough is chosen when it is the only
+// one of its size.
+type DiskRule struct {
+	Serial     string `json:"serial,omitempty"`
+	WWN        string `json:"wwn,omitempty"`
+	Model      string `json:"model,omitempty"`
+	Name       string `json:"name,omitempty" doc:"Kernel name; the least stable of rules" example:"nvme0n1"`
+	MinBytes   int64  `json:"minBytes,omitempty"`
+	Rotational *bool  `json:"rotational,omitempty"`
+}
+
+// An Outcome is what came of a hardware test.
+type Outcome string
+
+const (
+	Passed  Outcome = "passed"
+	Failed  Outcome = "failed"
+	Skipped Outcome = "skipped"
+)
+
+// A TestResult is what one hardware test found on one device.
+type TestResult struct {
+	Test    string    `json:"test" example:"disk-read"`
+	Kind    string    `json:"kind" enum:"cpu,memory,disk,nic,node"`
+	Device  string    `json:"device" example:"vda"`
+	Outcome Outcome   `json:"outcome" enum:"passed,failed,skipped"`
+	Message string    `json:"message,omitempty" doc:"Why it failed or was skipped"`
+	Metrics []Metric  `json:"metrics"`
+	At      time.Time `json:"at"`
+	Seconds float64   `json:"seconds"`
+}
+
+// A Metric is one figure of a test, with its unit.
+type Metric struct {
+	Name  string  `json:"name" example:"throughput"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit" example:"MB/s"`
+}

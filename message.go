@@ -1,0 +1,150 @@
+package sprout
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+)
+
+// A ChangeKind is a kind of record that the centre replicates to a site.
+type ChangeKind string
+
+const (
+	ChangeSite        ChangeKind = "site"        // key: site id; Site
+	ChangeSubnet      ChangeKind = "subnet"      // key: subnet id; Subnet
+	ChangeMachine     ChangeKind = "machine"     // key: machine id; SiteMachine
+	ChangeReservation ChangeKind = "reservation" // key: MAC; Reservation
+	ChangeRecord      ChangeKind = "record"      // key: name + " " + IP; Record
+	ChangeWork        ChangeKind = "work"        // key: work id; Work
+	ChangeCancel      ChangeKind = "cancel"      // key: work id; no body
+)
+
+// A Change is one message from the centre to a site: record Key of Kind is now
+// Body, or is gone. Seq rises by one with each change of the site.
+type Change struct {
+	Seq     int64           `json:"seq"`
+	Kind    ChangeKind      `json:"kind"`
+	Key     string          `json:"key"`
+	Deleted bool            `json:"deleted,omitempty"`
+	Body    json.RawMessage `json:"body,omitempty"`
+}
+
+// A SiteMachine is what a site must know of a machine.
+type SiteMachine struct {
+	ID         MachineID `json:"id"`
+	Name       string    `json:"name"`
+	Generation int64     `json:"generation"`
+	MACs       []string  `json:"macs"`
+	BMC        *BMC      `json:"bmc,omitempty"`    // without password
+	Secret     []byte    `json:"secret,omitempty"` // BMC password sealed to the agent's curve key
+	Deployed   bool      `json:"deployed,omitempty"`
+}
+
+// Work is one piece of site work, delegated whole. Its id is the workflow's id,
+// a slash and the number of the try, so that a repeat is known as such.
+type Work struct {
+	ID         string          `json:"id"`
+	Kind       string          `json:"kind" enum:"commission,deploy,release"`
+	Workflow   WorkflowID      `json:"workflow"`
+	Machine    MachineID       `json:"machine"`
+	Generation int64           `json:"generation"`
+	Deadline   time.Time       `json:"deadline"`
+	Input      json.RawMessage `json:"input"`
+}
+
+// CommissionWork is the input of a commission at a site.
+type CommissionWork struct {
+	SkipTests bool `json:"skipTests,omitempty"`
+}
+
+// DeployWork is the input of a deploy at a site.
+type DeployWork struct {
+	Image    Image            `json:"image"`
+	Disk     DiskRule         `json:"disk"`
+	Hostname string           `json:"hostname"` // fully qualified
+	SSHKeys  []string         `json:"sshKeys"`
+	UserData string           `json:"userData"`
+	Networks []InterfaceSetup `json:"networks"`
+}
+
+// An InterfaceSetup is how the installed system configures one interface.
+type InterfaceSetup struct {
+	MAC     string       `json:"mac"`
+	IP      netip.Addr   `json:"ip"`
+	Prefix  int          `json:"prefix"`
+	Gateway netip.Addr   `json:"gateway,omitzero"`
+	DNS     []netip.Addr `json:"dns"`
+	MTU     int          `json:"mtu,omitempty"`
+	Domain  string       `json:"domain,omitempty"`
+}
+
+// ReleaseWork is the input of a release at a site.
+type ReleaseWork struct {
+	Erase bool `json:"erase"`
+}
+
+// A FactKind is a kind of news from a site.
+type FactKind string
+
+const (
+	FactDiscovered FactKind = "discovered" // DiscoveredFact
+	FactInventory  FactKind = "inventory"  // Inventory
+	FactTests      FactKind = "tests"      // []TestResult
+	FactPower      FactKind = "power"      // PowerState
+	FactStep       FactKind = "step"       // StepRecord of site work
+	FactWorkEnded  FactKind = "work-ended" // WorkResult
+	FactLease      FactKind = "lease"      // Lease
+	FactBoot       FactKind = "boot"       // BootEvent
+)
+
+// A Fact is something that happened at a site. Seq rises by one with each fact
+// of the site; the centre takes each once, in order.
+type Fact struct {
+	Seq     int64           `json:"seq"`
+	At      time.Time       `json:"at"`
+	Kind    FactKind        `json:"kind"`
+	Machine MachineID       `json:"machine,omitempty"`
+	Attempt AttemptID       `json:"attempt,omitempty"`
+	Work    string          `json:"work,omitempty"` // id of the Work it belongs to
+	Body    json.RawMessage `json:"body"`
+}
+
+// A DiscoveredFact is what an unknown machine's ramdisk reported.
+type DiscoveredFact struct {
+	BootMAC   string     `json:"bootMac"`
+	IP        netip.Addr `json:"ip,omitzero"`
+	Inventory Inventory  `json:"inventory"`
+}
+
+// A WorkResult is how site work ended.
+type WorkResult struct {
+	State   WorkflowState `json:"state"` // succeeded, failed or cancelled
+	Failure *Failure      `json:"failure,omitempty"`
+}
+
+// A BootEvent is one thing that a boot attempt was seen to do.
+type BootEvent struct {
+	MAC    string `json:"mac"`
+	What   string `json:"what" example:"dhcp-offer"`
+	Detail string `json:"detail"`
+	Bytes  int64  `json:"bytes,omitempty"`
+}
+
+// Live is what a running piece of site work looks like now. It is sent while
+// somebody may be watching and never stored: losing it costs nothing.
+type Live struct {
+	Work     string    `json:"work"`
+	Step     string    `json:"step"`
+	Wait     *Wait     `json:"wait,omitempty"`
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// A Heartbeat says that an agent lives and how far it is.
+type Heartbeat struct {
+	Agent   AgentID   `json:"agent"`
+	Version string    `json:"version"`
+	Address string    `json:"address"`
+	Applied int64     `json:"applied"` // last Change.Seq applied
+	Facts   int64     `json:"facts"`   // last Fact.Seq made
+	At      time.Time `json:"at"`
+}

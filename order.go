@@ -1,0 +1,119 @@
+package sprout
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The ramdisk speaks HTTP to its site's agent, with the token of its boot
+// attempt as bearer:
+//
+//	POST /ramdisk/hello    Hello → 204           "I run"
+//	GET  /ramdisk/order?after=ID → 200 Order     the next thing to do; held open up to 25 s, then 204
+//	POST /ramdisk/report   Report → 204          progress and results
+//	GET  /images/DIGEST    → the image's stored bytes, with ranges
+//
+// The installed system says that it runs by
+//
+//	POST /phone-home/ATTEMPT/TOKEN               any body → 200
+
+// A Hello is the first word of a ramdisk.
+type Hello struct {
+	Version      string       `json:"version"`
+	BootMAC      string       `json:"bootMac"`
+	Architecture Architecture `json:"architecture"`
+	BootMode     BootMode     `json:"bootMode"`
+	Serial       string       `json:"serial,omitempty"`
+	UUID         string       `json:"uuid,omitempty"`
+	MACs         []string     `json:"macs"`
+}
+
+// An OrderKind is one thing that a ramdisk can do.
+type OrderKind string
+
+const (
+	OrderInspect  OrderKind = "inspect"  // report the inventory
+	OrderTest     OrderKind = "test"     // run hardware tests
+	OrderWrite    OrderKind = "write"    // write an image and its config drive
+	OrderErase    OrderKind = "erase"    // erase disks and prove it
+	OrderReboot   OrderKind = "reboot"   // from disk
+	OrderPowerOff OrderKind = "poweroff" //
+)
+
+// An Order is what the agent wants of the ramdisk next. An order that is seen
+// twice (same id) is reported again, not done again.
+type Order struct {
+	ID    string    `json:"id"`
+	Kind  OrderKind `json:"kind"`
+	Write *Write    `json:"write,omitempty"`
+	Erase *Erase    `json:"erase,omitempty"`
+}
+
+// A Write says what to put on which disk.
+type Write struct {
+	URL         string      `json:"url" doc:"Path on the agent"`
+	Image       Image       `json:"image"`
+	Disk        DiskRule    `json:"disk"`
+	ConfigDrive ConfigDrive `json:"configDrive"`
+	Hostname    string      `json:"hostname"`
+}
+
+// A ConfigDrive is the content of a NoCloud volume labelled cidata.
+type ConfigDrive struct {
+	MetaData      string `json:"metaData"`
+	UserData      string `json:"userData"`
+	VendorData    string `json:"vendorData"`
+	NetworkConfig string `json:"networkConfig"`
+}
+
+// An Erase names the disks to erase by rule; empty: all that are writable.
+type Erase struct {
+	Disks []DiskRule `json:"disks"`
+}
+
+// A Report is what a ramdisk says of an order.
+type Report struct {
+	Order     string       `json:"order"`
+	Outcome   string       `json:"outcome" enum:"progress,done,failed"`
+	Progress  *Progress    `json:"progress,omitempty"`
+	Inventory *Inventory   `json:"inventory,omitempty"`
+	Tests     []TestResult `json:"tests,omitempty"`
+	Written   *Written     `json:"written,omitempty"`
+	Erased    []Erased     `json:"erased,omitempty"`
+	Failure   *Failure     `json:"failure,omitempty"`
+}
+
+// Written is the proof of a write.
+type Written struct {
+	Disk      Disk    `json:"disk"`
+	RawDigest string  `json:"rawDigest" doc:"Computed over all that was written"`
+	RawBytes  int64   `json:"rawBytes"`
+	Verified  bool    `json:"verified" doc:"The disk was read back and is the same"`
+	Seconds   float64 `json:"seconds"`
+}
+
+// Erased is the proof that one disk is empty.
+type Erased struct {
+	Disk     Disk    `json:"disk"`
+	Method   string  `json:"method" enum:"discard,zeroes,overwrite"`
+	Verified int64   `json:"verified" doc:"Bytes read back and found empty"`
+	Seconds  float64 `json:"seconds"`
+}
+
+// An Intent is what a machine shall boot next. Without one it boots its disk.
+type Intent struct {
+	Machine   MachineID `json:"machine"`
+	Attempt   AttemptID `json:"attempt"`
+	Purpose   string    `json:"purpose" enum:"discover,commission,deploy,release"`
+	Token     string    `json:"token" doc:"Bearer of the ramdisk of this attempt"`
+	HomeToken string    `json:"homeToken" doc:"Of the installed system's phone-home"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// A Reservation is the address that a known machine's interface gets by DHCP.
+type Reservation struct {
+	MAC      string     `json:"mac"`
+	IP       netip.Addr `json:"ip"`
+	Machine  MachineID  `json:"machine"`
+	Hostname string     `json:"hostname,omitempty"`
+}

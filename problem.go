@@ -1,0 +1,107 @@
+package sprout
+
+import (
+	"strings"
+	"time"
+)
+
+// A Code names a kind of problem for ever; docs and alerts refer to it.
+type Code string
+
+// A Severity says how soon somebody should look.
+type Severity string
+
+const (
+	Warning  Severity = "warning"
+	Critical Severity = "critical"
+)
+
+// A Problem is something wrong now.
+type Problem struct {
+	ID        ProblemID  `json:"id"`
+	Code      Code       `json:"code"`
+	Severity  Severity   `json:"severity"`
+	Site      SiteID     `json:"site,omitempty"`
+	Subject   string     `json:"subject" doc:"Id of what it is about"`
+	Name      string     `json:"name" doc:"Name of what it is about"`
+	Reason    string     `json:"reason"`
+	Evidence  string     `json:"evidence,omitempty"`
+	Remedy    string     `json:"remedy"`
+	Since     time.Time  `json:"since"`
+	ClearedAt *time.Time `json:"clearedAt,omitempty"`
+}
+
+// The problem codes.
+const (
+	BMCUnreachable   Code = "bmc-unreachable"
+	BMCDenied        Code = "bmc-denied"
+	BMCFailed        Code = "bmc-failed"
+	PowerNotChanged  Code = "power-not-changed"
+	NoRamdisk        Code = "no-ramdisk"
+	RamdiskSilent    Code = "ramdisk-silent"
+	PowerLost        Code = "power-lost"
+	NoDiskMatches    Code = "no-disk-matches"
+	DiskAmbiguous    Code = "disk-ambiguous"
+	DiskTooSmall     Code = "disk-too-small"
+	DiskFailed       Code = "disk-failed"
+	DigestMismatch   Code = "image-digest-mismatch"
+	ImageUnavailable Code = "image-unavailable"
+	VerifyFailed     Code = "verify-failed"
+	EraseFailed      Code = "erase-failed"
+	NoPhoneHome      Code = "no-phone-home"
+	TestFailed       Code = "hardware-test-failed"
+	SubnetFull       Code = "subnet-full"
+	AgentOffline     Code = "agent-offline"
+	StepTimeout      Code = "step-timeout"
+	UnknownStep      Code = "unknown-step"
+	CancelledByUser  Code = "cancelled"
+	InternalFailure  Code = "internal"
+)
+
+// Problems is the table of what each code means and what helps. In a remedy
+// {machine}, {workflow} and {site} stand for names.
+var Problems = []struct {
+	Code     Code
+	Severity Severity
+	Means    string
+	Remedy   string
+}{
+	{BMCUnreachable, Critical, "The BMC does not answer.", "check its cable and address, then: sprout workflow retry {workflow}"},
+	{BMCDenied, Critical, "The BMC refuses the user name or password.", "sprout machine update {machine} --bmc-user … --bmc-password …, then: sprout workflow retry {workflow}"},
+	{BMCFailed, Critical, "The BMC answered with an error.", "sprout workflow retry {workflow}; if it repeats, reset the BMC"},
+	{PowerNotChanged, Critical, "The BMC accepted a power command but the machine did not follow.", "look at the machine, then: sprout workflow retry {workflow}"},
+	{NoRamdisk, Critical, "The machine was powered on but its ramdisk never reported.", "check boot order, cable and VLAN: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{RamdiskSilent, Critical, "The ramdisk stopped reporting in the middle of its work.", "sprout workflow retry {workflow}"},
+	{PowerLost, Critical, "The machine lost power in the middle of its work.", "check its supply, then: sprout workflow retry {workflow}"},
+	{NoDiskMatches, Critical, "No disk of the machine matches the rule.", "sprout machine show {machine}, then deploy again with a --disk rule that matches"},
+	{DiskAmbiguous, Critical, "Several disks match the rule and none was named.", "sprout machine show {machine}, then deploy again with --disk serial=…"},
+	{DiskTooSmall, Critical, "The disk is smaller than the image.", "deploy another image, or name a larger disk with --disk"},
+	{DiskFailed, Critical, "Reading or writing the disk failed.", "replace the disk, then: sprout machine commission {machine}"},
+	{DigestMismatch, Critical, "The image's bytes do not match its digest.", "the site's copy was dropped and is fetched anew by: sprout workflow retry {workflow}"},
+	{ImageUnavailable, Critical, "The site could not fetch the image.", "check the link to the control plane, then: sprout workflow retry {workflow}"},
+	{VerifyFailed, Critical, "What is on the disk is not what was written.", "replace the disk, then: sprout machine commission {machine}"},
+	{EraseFailed, Critical, "A disk could not be erased, or was not empty when read back.", "replace the disk, or: sprout workflow retry {workflow}"},
+	{NoPhoneHome, Critical, "The installed system did not report after its reboot.", "look at its console: sprout lab console {machine}; then: sprout workflow retry {workflow}"},
+	{TestFailed, Critical, "A hardware test failed.", "sprout machine show {machine}, replace the part, then: sprout machine commission {machine}"},
+	{SubnetFull, Critical, "No free address is left in the subnet.", "sprout network show, then free addresses or add a subnet"},
+	{AgentOffline, Critical, "The site's agent does not answer.", "check the site's link and the agent: journalctl -u sprout-agent"},
+	{StepTimeout, Critical, "A step took longer than it may.", "sprout workflow show {workflow}, then: sprout workflow retry {workflow}"},
+	{UnknownStep, Critical, "A workflow is at a step that this version does not know.", "run the version that started it, or: sprout workflow cancel {workflow}"},
+	{CancelledByUser, Warning, "Somebody cancelled the workflow.", "sprout workflow retry {workflow}"},
+	{InternalFailure, Critical, "A defect of Sprout.", "sprout workflow retry {workflow}; report it with the evidence"},
+}
+
+// Explain fills in severity and remedy of a code from the table.
+func Explain(code Code, machine, workflow, site string) (Severity, string) {
+	for _, p := range Problems {
+		if p.Code == code {
+			return p.Severity, strings.NewReplacer("{machine}", machine, "{workflow}", workflow, "{site}", site).Replace(p.Remedy)
+		}
+	}
+	return Critical, "sprout workflow show " + workflow
+}
+
+// Fail makes the failure of a step.
+func Fail(code Code, reason, evidence string) *Failure {
+	return &Failure{Code: code, Reason: reason, Evidence: evidence}
+}

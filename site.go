@@ -1,0 +1,71 @@
+package sprout
+
+import "time"
+
+// A Site is one place with its own provisioning network and one agent.
+type Site struct {
+	ID        SiteID    `json:"id"`
+	Name      string    `json:"name" doc:"Unique, a DNS label" example:"lon1"`
+	Domain    string    `json:"domain" doc:"Domain of the machines' names" example:"lon1.example"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// An Agent is the Sprout process of a site.
+type Agent struct {
+	ID         AgentID    `json:"id"`
+	Site       SiteID     `json:"site"`
+	SiteName   string     `json:"siteName"`
+	Name       string     `json:"name" doc:"Host name the agent gave at enrolment"`
+	Version    string     `json:"version"`
+	PublicKey  string     `json:"publicKey" doc:"NKey user key (U…); the seed never leaves the agent"`
+	SealKey    string     `json:"sealKey" doc:"NKey curve key (X…) to which secrets for this agent are sealed"`
+	Address    string     `json:"address" doc:"IP address of the agent on the provisioning network"`
+	Online     bool       `json:"online" doc:"True while heartbeats arrive"`
+	LastSeen   *time.Time `json:"lastSeen,omitempty"`
+	Applied    int64      `json:"applied" doc:"Last change of the site's state that the agent holds"`
+	Wanted     int64      `json:"wanted" doc:"Last change of the site's state that the control plane made"`
+	EnrolledAt time.Time  `json:"enrolledAt"`
+}
+
+// HeartbeatEvery is how often an agent says that it lives; it counts as
+// offline after OfflineAfter without a word.
+const (
+	HeartbeatEvery = 2 * time.Second
+	OfflineAfter   = 10 * time.Second
+)
+
+// A Role is what a token's bearer may do. Each includes the one before it.
+type Role string
+
+const (
+	Viewer   Role = "viewer"   // read
+	Operator Role = "operator" // and run machines
+	Admin    Role = "admin"    // and manage sites, agents, tokens
+	// AgentRole is for a site's agent: fetch images, nothing else.
+	AgentRole Role = "agent"
+)
+
+// A Token is what a bearer shows to the API. Only its hash is stored.
+type Token struct {
+	ID        TokenID    `json:"id"`
+	Name      string     `json:"name"`
+	Role      Role       `json:"role"`
+	Site      SiteID     `json:"site,omitempty" doc:"The only site it is good for; empty: all"`
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	CreatedAt time.Time  `json:"createdAt"`
+	RevokedAt *time.Time `json:"revokedAt,omitempty"`
+}
+
+// An AuditRecord says who asked for what, and what came of it.
+type AuditRecord struct {
+	Seq     int64     `json:"seq"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor" doc:"Token name, agent id, or 'sprout' for its own work"`
+	Action  string    `json:"action" doc:"Operation or workflow step" example:"machine deploy"`
+	Subject string    `json:"subject" doc:"Id of what it was done to"`
+	Name    string    `json:"name" doc:"Name of what it was done to"`
+	Outcome string    `json:"outcome" enum:"done,refused,failed" doc:"What came of it"`
+	Detail  string    `json:"detail,omitempty"`
+	Request string    `json:"request,omitempty" doc:"Request id"`
+	Hash    string    `json:"hash" doc:"SHA-256 over this record and the hash before it"`
+}
