@@ -1,0 +1,86 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// A Call is what a step's Do and Undo see of their run.
+type Call[T any] struct {
+	Run     Run // a copy; change Data by Keep only
+	effects []func(ctx context.Context, tx T) error
+	taken   []string
+	data    json.RawMessage
+	detail  string
+}
+
+// Input decodes the run's input into v.
+func (c *Call[T]) Input(v any) error { return json.Unmarshal(c.Run.Input, v) }
+
+// Data decodes what earlier steps (and earlier tries of this one) kept.
+func (c *Call[T]) Data(v any) error {
+	if len(c.data) == 0 {
+		return nil
+	}
+	return json.Unmarshal(c.data, v)
+}
+
+// Keep replaces the run's data; it is saved also when the step waits or fails.
+func (c *Call[T]) Keep(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cannot keep data of %s: %w", c.Run.ID, err)
+	}
+	c.data = raw
+	return nil
+}
+
+// Commit adds an effect to the transaction that saves the outcome of this
+// call, whether the step is done or waits. It is dropped when the step fails.
+func (c *Call[T]) Commit(effect func(ctx context.Context, tx T) error) {
+	c.effects = append(c.effects, effect)
+}
+
+// Take returns the payload of a signal that has arrived, and consumes it.
+func (c *Call[T]) Take(signal string) (json.RawMessage, bool) {
+	payload, ok := c.Run.Signals[signal]
+	if ok {
+		c.taken = append(c.taken, signal)
+	}
+	return payload, ok
+}
+
+// Detail sets the words that the step's record shows.
+func (c *Call[T]) Detail(format string, args ...any) { c.detail = fmt.Sprintf(format, args...) }
+
+// AgainAfter says that the step is not done: call it again after d. For is what
+// it waits for, in words that follow "waiting for".
+func AgainAfter(d time.Duration, waitsFor string) error { return &again{d, waitsFor} }
+
+// WaitFor says that the step is not done before the named signal arrives. If
+// none arrives within d the step is called again without it and decides.
+func WaitFor(signal string, d time.Duration, waitsFor string) error {
+	return &waitFor{signal, d, waitsFor}
+}
+
+// Park says that the run cannot go on before somebody acts (retry or cancel).
+func Park(reason string) error { return &park{reason} }
+
+type again struct {
+	after    time.Duration
+	waitsFor string
+}
+
+type waitFor struct {
+	signal   string
+	within   time.Duration
+	waitsFor string
+}
+
+type park struct{ reason string }
+
+func (e *again) Error() string   { return "not yet: waits for " + e.waitsFor }
+func (e *waitFor) Error() string { return "not yet: waits for " + e.waitsFor }
+func (e *park) Error() string    { return "parked: " + e.reason }
