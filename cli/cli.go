@@ -1,0 +1,121 @@
+// Package cli is the command line: one file for each group of commands. It
+// turns words into calls of package client and answers into tables, and it
+// wires the processes (server, agent, dev, lab). It knows no SQL, no bus and no
+// rule about machines: those answer for themselves.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/term"
+
+	"sprout"
+	"sprout/client"
+)
+
+// Main runs one command line and returns its exit code: 0 done, 1 failed, 2 the
+// command line or its input is wrong. args are without the program's name.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	e := newEnv(stdin, stdout, stderr)
+	root := rootCommand(e)
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return e.fail(err)
+	}
+	return 0
+}
+
+// An env is what every command shares: the streams, the settings of the global
+// flags, and a client that is made when first asked for.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+
+	format  string // table, wide, json or yaml
+	jq      string // a jq program for json output
+	url     string // --server
+	token   string // --token
+	verbose bool   // --verbose: logs of debug level
+
+	log       *slog.Logger
+	level     *slog.LevelVar
+	connected *client.Client
+}
+
+func newEnv(stdin io.Reader, stdout, stderr io.Writer) *env {
+	level := new(slog.LevelVar)
+	return &env{
+		stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv,
+		level: level, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+	}
+}
+
+// errShown is returned by a command that failed and has already said why.
+var errShown = errors.New("already shown")
+
+// fail prints an error the way people can act on and returns the exit code.
+func (e *env) fail(err error) int {
+	if errors.Is(err, errShown) {
+		return 1
+	}
+	fmt.Fprintf(e.stderr, "%s %v\n", e.paint(e.stderr, red, "sprout:"), err)
+	var known *sprout.Error
+	if errors.As(err, &known) && known.Remedy != "" {
+		fmt.Fprintf(e.stderr, "  try: %s\n", known.Remedy)
+	}
+	kind := sprout.KindOf(err)
+	for _, row := range sprout.ErrorKinds {
+		if row.Kind == kind {
+			return row.Exit
+		}
+	}
+	return 1
+}
+
+// client returns the connection to the server that flags, environment and
+// context file name, in this order.
+func (e *env) client() (*client.Client, error) {
+	if e.connected != nil {
+		return e.connected, nil
+	}
+	conn, err := e.connection()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Config{URL: conn.Server, Token: conn.Token, UserAgent: "sprout-cli/" + sprout.Version})
+	if err != nil {
+		return nil, err
+	}
+	e.connected = c
+	return c, nil
+}
+
+// isTerminal tells whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// A colour is an ANSI SGR sequence.
+type colour string
+
+const (
+	red    colour = "\x1b[31m"
+	green  colour = "\x1b[32m"
+	yellow colour = "\x1b[33m"
+	faint  colour = "\x1b[2m"
+)
+
+// paint colours text where the stream is a terminal and NO_COLOR is unset.
+func (e *env) paint(stream io.Writer, c colour, text string) string {
+	if !isTerminal(stream) || e.getenv("NO_COLOR") != "" {
+		return text
+	}
+	return string(c) + text + "\x1b[0m"
+}

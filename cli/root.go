@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+)
+
+// groups is every group of commands, in the order that help shows them. A new
+// group is a file of its own and one line here.
+func groups() []func(*env) *cobra.Command {
+	return []func(*env) *cobra.Command{
+		versionCommand,
+	}
+}
+
+func rootCommand(e *env) *cobra.Command {
+	root := group("sprout", "Turn racks of powered-off servers into installed hosts.")
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetIn(e.stdin)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	root.SetFlagErrorFunc(flagError)
+	flags := root.PersistentFlags()
+	flags.StringVarP(&e.format, "output", "o", "table", "how to print: table, wide, json or yaml")
+	flags.StringVar(&e.jq, "jq", "", "print what this jq program makes of the JSON answer")
+	flags.StringVar(&e.url, "server", "", "URL of the control plane (or SPROUT_SERVER)")
+	flags.StringVar(&e.token, "token", "", "bearer token (or SPROUT_TOKEN)")
+	flags.BoolVarP(&e.verbose, "verbose", "v", false, "log what is done")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if e.verbose {
+			e.level.Set(slog.LevelDebug)
+		}
+		return e.checkOutput()
+	}
+	for _, make := range groups() {
+		root.AddCommand(make(e))
+	}
+	return root
+}
+
+// group makes a command that only holds others. A word that none of them has is
+// refused, with the nearest that one has.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		return unknownCommand(c, args[0])
+	}
+	c.AddCommand(subs...)
+	return c
+}
+
+func unknownCommand(c *cobra.Command, word string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	err := sprout.Errorf(sprout.Invalid, "%q is no command of %s", word, c.CommandPath())
+	if near := nearest(word, names); near != "" {
+		return err.WithRemedy("%s %s", c.CommandPath(), near)
+	}
+	return err.WithRemedy("%s --help", c.CommandPath())
+}
+
+// flagError says which flag is wrong, and the nearest that exists.
+func flagError(c *cobra.Command, cause error) error {
+	err := sprout.Errorf(sprout.Invalid, "%v", cause)
+	word, unknown := strings.CutPrefix(cause.Error(), "unknown flag: --")
+	if !unknown {
+		return err.WithRemedy("%s --help", c.CommandPath())
+	}
+	if near := nearest(word, flagNames(c)); near != "" {
+		return err.WithRemedy("--%s", near)
+	}
+	return err.WithRemedy("%s --help", c.CommandPath())
+}
+
+// takes checks the number of arguments: between least and most (negative: any).
+// what names them for the message.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		if len(args) > most && most >= 0 {
+			return usage(c, "%q is one argument too many: %s takes %s", args[most], c.CommandPath(), what)
+		}
+		return usage(c, "%s needs %s", c.CommandPath(), what)
+	}
+}
+
+// usage makes the error of a command line that is wrong.
+func usage(c *cobra.Command, format string, args ...any) error {
+	return sprout.Errorf(sprout.Invalid, "%s", fmt.Sprintf(format, args...)).WithRemedy("%s --help", c.CommandPath())
+}
+
+func versionCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version.", Args: takes(0, 0, "no arguments"),
+		Example: "  sprout version\n  sprout version -o json",
+		RunE: func(*cobra.Command, []string) error {
+			return e.answer(map[string]string{"version": sprout.Version}, func() { fmt.Fprintln(e.stdout, sprout.Version) })
+		},
+	}
+}
