@@ -1,0 +1,165 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"sprout"
+	"sprout/workflow"
+)
+
+// CentreDefinitions lists the workflows of the control plane.
+func CentreDefinitions[T any](c Centre[T]) []workflow.Definition[T] {
+	p := centre[T]{c}
+	return []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
+}
+
+type centre[T any] struct{ Centre[T] }
+
+// centreData is what the steps of a centre's run leave for later ones.
+type centreData struct {
+	Work    string          `json:"work,omitempty"` // the delegated work
+	Address *sprout.Address `json:"address,omitempty"`
+	Name    string          `json:"name,omitempty"` // published
+}
+
+func (p centre[T]) commission() workflow.Definition[T] {
+	return workflow.Definition[T]{Kind: Commission, OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+		{Name: "accept", Do: p.accept, Timeout: centreStep},
+		{Name: "commission-at-site", Do: p.atSite(Commission, commissionBy, p.commissionWork), Undo: p.cancelAtSite, Timeout: commissionBy},
+		{Name: "finish", Do: p.finishCommission, Timeout: centreStep},
+	}}
+}
+
+func (p centre[T]) deploy() workflow.Definition[T] {
+	return workflow.Definition[T]{Kind: Deploy, OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+		{Name: "reserve-address", Do: p.reserveAddress, Undo: p.releaseAddress, Timeout: centreStep, Attempts: 3},
+		{Name: "publish-name", Do: p.publishName, Undo: p.withdrawName, Timeout: centreStep, Attempts: 3},
+		{Name: "install-at-site", Do: p.atSite(Deploy, deployBy, p.deployWork), Undo: p.cancelAtSite, Timeout: deployBy},
+		{Name: "finish", Do: p.finishDeploy, Timeout: centreStep},
+	}}
+}
+
+func (p centre[T]) release() workflow.Definition[T] {
+	return workflow.Definition[T]{Kind: Release, OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+		{Name: "release-at-site", Do: p.atSite(Release, releaseBy, p.releaseWork), Undo: p.cancelAtSite, Timeout: releaseBy},
+		{Name: "withdraw-name", Do: p.withdrawName, Timeout: centreStep, Attempts: 3},
+		{Name: "release-address", Do: p.releaseAddress, Timeout: centreStep, Attempts: 3},
+		{Name: "finish", Do: p.finishRelease, Timeout: centreStep},
+	}}
+}
+
+// machineOf returns the machine that the run is about.
+func (p centre[T]) machineOf(ctx context.Context, run workflow.Run) (sprout.Machine, error) {
+	id, err := MachineOf(run)
+	if err != nil {
+		return sprout.Machine{}, err
+	}
+	return p.Machine(ctx, id)
+}
+
+// MachineOf returns the id of the machine that a centre's or site's run is about.
+func MachineOf(run workflow.Run) (sprout.MachineID, error) {
+	var in struct {
+		Machine sprout.MachineID `json:"machine"`
+	}
+	if err := json.Unmarshal(run.Input, &in); err != nil {
+		return "", fmt.Errorf("cannot read the input of %s: %w", run.ID, err)
+	}
+	return in.Machine, nil
+}
+
+func cause(run workflow.Run) Cause {
+	return Cause{Workflow: sprout.WorkflowID(run.ID), Kind: run.Kind, Step: run.StepName}
+}
+
+func (p centre[T]) accept(ctx context.Context, c *workflow.Call[T]) error {
+	m, err := p.machineOf(ctx, c.Run)
+	if err != nil {
+		return err
+	}
+	if m.State != sprout.Discovered {
+		c.Detail("already %s", m.State)
+		return nil
+	}
+	c.Commit(func(ctx context.Context, tx T) error {
+		return p.Move(ctx, tx, m.ID, sprout.Accept, cause(c.Run), "")
+	})
+	return nil
+}
+
+func (p centre[T]) finishCommission(_ context.Context, c *workflow.Call[T]) error {
+	var in CommissionInput
+	if err := c.Input(&in); err != nil {
+		return err
+	}
+	if in.SkipTests {
+		c.Detail("hardware tests were skipped on request")
+	}
+	c.Commit(func(ctx context.Context, tx T) error {
+		if err := p.SkippedTests(ctx, tx, in.Machine, in.SkipTests); err != nil {
+			return err
+		}
+		return p.Move(ctx, tx, in.Machine, sprout.Commissioned, cause(c.Run), "")
+	})
+	return nil
+}
+
+func (p centre[T]) finishDeploy(_ context.Context, c *workflow.Call[T]) error {
+	var in DeployInput
+	if err := c.Input(&in); err != nil {
+		return err
+	}
+	c.Commit(func(ctx context.Context, tx T) error {
+		return p.Move(ctx, tx, in.Machine, sprout.Installed, cause(c.Run), in.Image.Name)
+	})
+	return nil
+}
+
+func (p centre[T]) finishRelease(_ context.Context, c *workflow.Call[T]) error {
+	var in ReleaseInput
+	if err := c.Input(&in); err != nil {
+		return err
+	}
+	c.Commit(func(ctx context.Context, tx T) error {
+		return p.Move(ctx, tx, in.Machine, sprout.Released, cause(c.Run), "")
+	})
+	return nil
+}
+
+// onEnd turns the end of a run into the machine's problems: a success clears
+// them, a failure raises its own. Bad hardware sets the machine aside.
+func (p centre[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
+	id, err := MachineOf(run)
+	if err != nil {
+		return err
+	}
+	switch {
+	case run.State == sprout.Succeeded:
+		err = p.Clear(ctx, tx, id)
+	case run.State == sprout.FailedRun && run.Failure != nil:
+		err = p.Raise(ctx, tx, id, *run.Failure)
+		if err == nil && run.Failure.Code == sprout.TestFailed {
+			err = p.Move(ctx, tx, id, sprout.TestsFailed, cause(run), "")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return p.Ended(ctx, tx, cause(run), id, run.State, run.Failure)
+}
+
+// failureOf returns the failure in err, nil where it is none.
+func failureOf(err error) *sprout.Failure {
+	var f *sprout.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return nil
+}
+
+// since writes a duration since t for people.
+func since(t time.Time) string { return time.Since(t).Round(time.Second).String() }

@@ -1,0 +1,160 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sprout"
+	"sprout/workflow"
+)
+
+// atSite makes the step that hands one piece of work to the machine's site,
+// whole, and waits until the site says how it ended.
+func (p centre[T]) atSite(kind string, within time.Duration, input func(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error)) func(context.Context, *workflow.Call[T]) error {
+	return func(ctx context.Context, c *workflow.Call[T]) error {
+		var data centreData
+		if err := c.Data(&data); err != nil {
+			return err
+		}
+		work := fmt.Sprintf("%s/%d", c.Run.ID, c.Run.Retries+1)
+		if ended, ok := p.ended(c, work); ok {
+			return outcome(ended.Result)
+		}
+		m, err := p.machineOf(ctx, c.Run)
+		if err != nil {
+			return err
+		}
+		if data.Work != work {
+			if err := p.send(ctx, c, m, kind, work, within, input); err != nil {
+				return err
+			}
+			data.Work = work
+			if err := c.Keep(data); err != nil {
+				return err
+			}
+		}
+		return workflow.WaitFor(SignalWorkEnded, 30*time.Second, p.siteInWords(ctx, m))
+	}
+}
+
+// ended takes the signal that the work has ended, if it is about this try.
+func (p centre[T]) ended(c *workflow.Call[T], work string) (WorkEnded, bool) {
+	payload, ok := c.Take(SignalWorkEnded)
+	if !ok {
+		return WorkEnded{}, false
+	}
+	var ended WorkEnded
+	if err := json.Unmarshal(payload, &ended); err != nil || ended.Work != work {
+		return WorkEnded{}, false
+	}
+	return ended, true
+}
+
+func outcome(r sprout.WorkResult) error {
+	if r.State == sprout.Succeeded {
+		return nil
+	}
+	if r.Failure != nil {
+		f := *r.Failure
+		return &f
+	}
+	return sprout.Fail(sprout.InternalFailure, fmt.Sprintf("the site ended its work as %s and gave no reason", r.State), "")
+}
+
+func (p centre[T]) send(ctx context.Context, c *workflow.Call[T], m sprout.Machine, kind, work string, within time.Duration, input func(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error)) error {
+	in, err := input(ctx, c, m)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("cannot encode the work of %s: %w", c.Run.ID, err)
+	}
+	w := sprout.Work{
+		ID: work, Kind: kind, Workflow: sprout.WorkflowID(c.Run.ID), Machine: m.ID,
+		Deadline: time.Now().Add(within - time.Minute), Input: raw,
+	}
+	c.Commit(func(ctx context.Context, tx T) error { return p.Delegate(ctx, tx, m.Site, w) })
+	return nil
+}
+
+// siteInWords says what the centre waits for, and that the site is away if it is.
+func (p centre[T]) siteInWords(ctx context.Context, m sprout.Machine) string {
+	a, err := p.Agent(ctx, m.Site)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("queued: site %s has no agent yet", m.SiteName)
+	case !a.Online && a.LastSeen != nil:
+		return fmt.Sprintf("queued: site %s offline since %s", m.SiteName, a.LastSeen.Format("15:04:05"))
+	default:
+		return "site " + m.SiteName
+	}
+}
+
+func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error {
+	var data centreData
+	if err := c.Data(&data); err != nil {
+		return err
+	}
+	if data.Work == "" {
+		return nil
+	}
+	m, err := p.machineOf(ctx, c.Run)
+	if err != nil {
+		return err
+	}
+	c.Commit(func(ctx context.Context, tx T) error { return p.CancelWork(ctx, tx, m.Site, data.Work) })
+	return nil
+}
+
+func (p centre[T]) commissionWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
+	var in CommissionInput
+	err := c.Input(&in)
+	return sprout.CommissionWork{SkipTests: in.SkipTests}, err
+}
+
+func (p centre[T]) releaseWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
+	var in ReleaseInput
+	err := c.Input(&in)
+	return sprout.ReleaseWork{Erase: in.Erase}, err
+}
+
+func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error) {
+	var in DeployInput
+	var data centreData
+	if err := c.Input(&in); err != nil {
+		return nil, err
+	}
+	if err := c.Data(&data); err != nil {
+		return nil, err
+	}
+	if data.Address == nil {
+		return nil, fmt.Errorf("cannot deploy %s: no address was reserved", m.Name)
+	}
+	setup, err := p.setup(ctx, m, *data.Address)
+	if err != nil {
+		return nil, err
+	}
+	return sprout.DeployWork{
+		Image: in.Image, Disk: in.Disk, Hostname: data.Name, SSHKeys: in.SSHKeys,
+		UserData: in.UserData, Networks: []sprout.InterfaceSetup{setup},
+	}, nil
+}
+
+// setup is how the installed system shall configure the address.
+func (p centre[T]) setup(ctx context.Context, m sprout.Machine, a sprout.Address) (sprout.InterfaceSetup, error) {
+	site, err := p.Site(ctx, m.Site)
+	if err != nil {
+		return sprout.InterfaceSetup{}, err
+	}
+	subnet, err := p.Subnet(ctx, m.Site, a.Subnet)
+	if err != nil {
+		return sprout.InterfaceSetup{}, err
+	}
+	return sprout.InterfaceSetup{
+		MAC: a.MAC, IP: a.IP, Prefix: subnet.CIDR.Bits(), Gateway: subnet.Gateway,
+		DNS: subnet.DNS, MTU: subnet.MTU, Domain: site.Domain,
+	}, nil
+}

@@ -1,0 +1,27 @@
+package provision
+
+import "time"
+
+// How long each step may take before it is a failure. Each is longer than what
+// happens inside it and shorter than the work around it.
+const (
+	centreStep   = 30 * time.Second // one that only writes the store or asks a provider
+	takeMachine  = 10 * time.Minute // an older run must unwind first
+	fetchImage   = 30 * time.Minute
+	powerStep    = 3 * time.Minute
+	bootRamdisk  = 15 * time.Minute // large servers take that long in their firmware
+	orderStep    = 15 * time.Minute
+	writeImage   = time.Hour
+	eraseDisks   = 12 * time.Hour
+	phoneHome    = 30 * time.Minute
+	commissionBy = time.Hour
+	deployBy     = 3 * time.Hour
+	releaseBy    = 14 * time.Hour
+
+	// A ramdisk speaks at least every 25 s; after silentAfter without a word
+	// its BMC is asked, after goneAfter it is given up.
+	silentAfter = 40 * time.Second
+	goneAfter   = 2 * time.Minute
+	// lookEvery is how often a waiting step looks whether the machine still lives.
+	lookEvery = 5 * time.Second
+)

@@ -1,0 +1,265 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"sprout"
+	"sprout/workflow"
+)
+
+// awaitRamdisk waits until the ramdisk of this attempt says that it runs. An
+// older attempt's hello moves nothing.
+func (p site[T]) awaitRamdisk(ctx context.Context, c *workflow.Call[T]) error {
+	id, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	if payload, ok := c.Take(SignalHello); ok {
+		var seen HelloSeen
+		if err := json.Unmarshal(payload, &seen); err != nil {
+			return fmt.Errorf("cannot read a ramdisk's hello: %w", err)
+		}
+		if seen.Attempt == data.Attempt {
+			data.Mode = seen.Hello.BootMode
+			c.Detail("%s, ramdisk %s", data.Mode, seen.Hello.Version)
+			return c.Keep(data)
+		}
+	}
+	if time.Now().After(c.Run.StepDeadline.Add(-2 * lookEvery)) {
+		return sprout.Fail(sprout.NoRamdisk, "the machine was powered on but no ramdisk reported in "+since(c.Run.StepStarted), "boot attempt "+string(data.Attempt))
+	}
+	if err := p.powered(ctx, c, id); err != nil {
+		return err
+	}
+	return workflow.WaitFor(SignalHello, 3*lookEvery, "the ramdisk to report")
+}
+
+// powered fails with PowerLost where the BMC says that the machine is off. A
+// BMC that does not answer proves nothing.
+func (p site[T]) powered(ctx context.Context, c *workflow.Call[T], id sprout.MachineID) error {
+	bmc, err := p.Power(ctx, id)
+	if err != nil {
+		return nil //nolint:nilerr // proves nothing: the wait goes on
+	}
+	state, err := bmc.Status(ctx)
+	if err == nil && state == sprout.PowerOff {
+		return sprout.Fail(sprout.PowerLost, "the machine lost power during "+c.Run.StepName, "its BMC says off")
+	}
+	return nil
+}
+
+// order gives an order once and waits for its report, which it returns when
+// the ramdisk says done. A ramdisk that falls silent is a failure with a cause.
+func (p site[T]) order(ctx context.Context, c *workflow.Call[T], o sprout.Order) (sprout.Report, error) {
+	id, data, err := p.state(c)
+	if err != nil {
+		return sprout.Report{}, err
+	}
+	o.ID = fmt.Sprintf("%s/%s", data.Attempt, c.Run.StepName)
+	if report, ok := p.done(c, o.ID); ok {
+		if report.Outcome == "failed" {
+			return report, reported(report)
+		}
+		return report, nil
+	}
+	if data.Order != o.ID {
+		data.Order = o.ID
+		if err := c.Keep(data); err != nil {
+			return sprout.Report{}, err
+		}
+		c.Commit(func(ctx context.Context, tx T) error { return p.Give(ctx, tx, data.Attempt, o) })
+	} else if err := p.alive(ctx, c, id, data.Attempt); err != nil {
+		return sprout.Report{}, err
+	}
+	return sprout.Report{}, workflow.WaitFor(SignalOrderDone, lookEvery, "the ramdisk to "+string(o.Kind))
+}
+
+func (p site[T]) done(c *workflow.Call[T], order string) (sprout.Report, bool) {
+	payload, ok := c.Take(SignalOrderDone)
+	if !ok {
+		return sprout.Report{}, false
+	}
+	var report sprout.Report
+	if err := json.Unmarshal(payload, &report); err != nil || report.Order != order {
+		return sprout.Report{}, false
+	}
+	return report, true
+}
+
+func reported(r sprout.Report) error {
+	if r.Failure != nil {
+		return r.Failure
+	}
+	return sprout.Fail(sprout.InternalFailure, "the ramdisk failed and gave no reason", "order "+r.Order)
+}
+
+// alive fails when the ramdisk has been silent too long, with the reason that
+// the BMC gives.
+func (p site[T]) alive(ctx context.Context, c *workflow.Call[T], id sprout.MachineID, attempt sprout.AttemptID) error {
+	last, ok := p.LastSeen(attempt)
+	if !ok {
+		last = c.Run.StepStarted
+	}
+	silent := time.Since(last)
+	if silent > 2*lookEvery {
+		if err := p.powered(ctx, c, id); err != nil {
+			return err
+		}
+	}
+	if silent > goneAfter {
+		return sprout.Fail(sprout.RamdiskSilent, fmt.Sprintf("the ramdisk has said nothing for %s during %s", since(last), c.Run.StepName), "the BMC does not say that the machine is off")
+	}
+	return nil
+}
+
+func (p site[T]) inspect(ctx context.Context, c *workflow.Call[T]) error {
+	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderInspect})
+	if err != nil {
+		return err
+	}
+	if report.Inventory == nil {
+		return sprout.Fail(sprout.InternalFailure, "the ramdisk reported no inventory", "order "+report.Order)
+	}
+	inv := report.Inventory
+	c.Detail("%d cores, %d MiB, %d disks, %d interfaces", inv.CPU.Cores, inv.MemoryBytes>>20, len(inv.Disks), len(inv.Interfaces))
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	return p.fact(c, sprout.Fact{Kind: sprout.FactInventory, Machine: id}, inv)
+}
+
+func (p site[T]) testHardware(ctx context.Context, c *workflow.Call[T]) error {
+	var in sprout.CommissionWork
+	if err := workOf(c, &in); err != nil {
+		return err
+	}
+	if in.SkipTests {
+		c.Detail("skipped on request")
+		return nil
+	}
+	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderTest})
+	if err != nil {
+		return err
+	}
+	id, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	for _, t := range report.Tests {
+		if t.Outcome == sprout.Failed {
+			data.Failed = append(data.Failed, fmt.Sprintf("%s on %s: %s", t.Test, t.Device, t.Message))
+		}
+	}
+	c.Detail("%d results, %d failed", len(report.Tests), len(data.Failed))
+	if err := c.Keep(data); err != nil {
+		return err
+	}
+	return p.fact(c, sprout.Fact{Kind: sprout.FactTests, Machine: id}, report.Tests)
+}
+
+// judgeTests is a step of its own so that the results are reported first.
+func (p site[T]) judgeTests(_ context.Context, c *workflow.Call[T]) error {
+	_, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	if len(data.Failed) > 0 {
+		return sprout.Fail(sprout.TestFailed, fmt.Sprintf("%d hardware tests failed", len(data.Failed)), strings.Join(data.Failed, "; "))
+	}
+	return nil
+}
+
+func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
+	var in sprout.DeployWork
+	if err := workOf(c, &in); err != nil {
+		return err
+	}
+	_, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	drive, err := configDrive(c.Run.ID, data.Home, in)
+	if err != nil {
+		return err
+	}
+	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderWrite, Write: &sprout.Write{
+		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, Hostname: in.Hostname,
+	}})
+	if f := failureOf(err); f != nil && f.Code == sprout.DigestMismatch {
+		// The site's copy is not what the operator imported: the retry fetches it anew.
+		if dropErr := p.DropImage(ctx, in.Image.Digest); dropErr != nil {
+			f.Evidence += "; " + dropErr.Error()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	w := report.Written
+	if w == nil || !w.Verified || w.RawDigest != in.Image.RawDigest {
+		return sprout.Fail(sprout.VerifyFailed, "the ramdisk did not prove what it wrote", fmt.Sprintf("%+v", w))
+	}
+	c.Detail("%d MiB on %s (%s), verified, %.0f s", w.RawBytes>>20, w.Disk.Name, w.Disk.Serial, w.Seconds)
+	return nil
+}
+
+func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {
+	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderErase, Erase: &sprout.Erase{}})
+	if err != nil {
+		return err
+	}
+	if len(report.Erased) == 0 {
+		return sprout.Fail(sprout.EraseFailed, "the ramdisk erased no disk", "order "+report.Order)
+	}
+	var words []string
+	for _, e := range report.Erased {
+		words = append(words, fmt.Sprintf("%s: %s, %d MiB read back empty", e.Disk.Name, e.Method, e.Verified>>20))
+	}
+	c.Detail("%s", strings.Join(words, "; "))
+	return nil
+}
+
+// bootDisk has the ramdisk reboot and ends the boot intent, so that the machine
+// boots its disk. What comes next is seen by the phone-home, not assumed.
+func (p site[T]) bootDisk(ctx context.Context, c *workflow.Call[T]) error {
+	if _, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot}); err != nil {
+		return err
+	}
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	c.Commit(func(ctx context.Context, tx T) error { return p.ClearIntent(ctx, tx, id) })
+	return nil
+}
+
+// awaitHome waits until the installed system says that it runs.
+func (p site[T]) awaitHome(ctx context.Context, c *workflow.Call[T]) error {
+	id, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	if payload, ok := c.Take(SignalPhoneHome); ok {
+		var seen HomeSeen
+		if err := json.Unmarshal(payload, &seen); err == nil && seen.Attempt == data.Attempt {
+			c.Commit(func(ctx context.Context, tx T) error {
+				if err := p.ClearIntent(ctx, tx, id); err != nil {
+					return err
+				}
+				return p.EndAttempt(ctx, tx, id)
+			})
+			return nil
+		}
+	}
+	if time.Now().After(c.Run.StepDeadline.Add(-2 * lookEvery)) {
+		return sprout.Fail(sprout.NoPhoneHome, "the installed system has not reported in "+since(c.Run.StepStarted), "boot attempt "+string(data.Attempt))
+	}
+	if err := p.powered(ctx, c, id); err != nil {
+		return err
+	}
+	return workflow.WaitFor(SignalPhoneHome, 3*lookEvery, "the installed system to report")
+}

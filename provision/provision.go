@@ -1,0 +1,147 @@
+// Package provision says what Sprout does to machines: one table of steps for
+// each workflow, once for the control plane (centre) and once for the site that
+// it delegates to. It knows the capabilities by their interfaces only; it does
+// not know PostgreSQL, bbolt, HTTP or NATS.
+package provision
+
+import (
+	"context"
+	"time"
+
+	"sprout"
+	"sprout/dns"
+	"sprout/ipam"
+	"sprout/power"
+)
+
+// The kinds of workflow.
+const (
+	Commission = "commission"
+	Deploy     = "deploy"
+	Release    = "release"
+)
+
+// The signals that move a run.
+const (
+	SignalWorkEnded = "work-ended"    // to the centre's run: WorkEnded
+	SignalHello     = "ramdisk-hello" // to the site's run: HelloSeen
+	SignalOrderDone = "order-done"    // to the site's run: sprout.Report
+	SignalPhoneHome = "phone-home"    // to the site's run: HomeSeen
+)
+
+// WorkEnded is the payload of SignalWorkEnded.
+type WorkEnded struct {
+	Work   string            `json:"work"`
+	Result sprout.WorkResult `json:"result"`
+}
+
+// HelloSeen is the payload of SignalHello.
+type HelloSeen struct {
+	Attempt sprout.AttemptID `json:"attempt"`
+	Hello   sprout.Hello     `json:"hello"`
+}
+
+// HomeSeen is the payload of SignalPhoneHome.
+type HomeSeen struct {
+	Attempt sprout.AttemptID `json:"attempt"`
+}
+
+// CommissionInput is the input of the centre's commission.
+type CommissionInput struct {
+	Machine   sprout.MachineID `json:"machine"`
+	SkipTests bool             `json:"skipTests"`
+}
+
+// DeployInput is the input of the centre's deploy.
+type DeployInput struct {
+	Machine  sprout.MachineID `json:"machine"`
+	Image    sprout.Image     `json:"image"`
+	Disk     sprout.DiskRule  `json:"disk"`
+	Subnet   sprout.SubnetID  `json:"subnet"` // where the machine's address comes from
+	SSHKeys  []string         `json:"sshKeys"`
+	UserData string           `json:"userData"`
+}
+
+// ReleaseInput is the input of the centre's release.
+type ReleaseInput struct {
+	Machine sprout.MachineID `json:"machine"`
+	Erase   bool             `json:"erase"`
+}
+
+// A Centre is what the steps need of the control plane. T is its transaction:
+// a method that takes one is an effect of the step that asks for it. Actor is
+// who asked for the workflow.
+type Centre[T any] interface {
+	// Machine returns a machine with its interfaces, addresses and inventory.
+	Machine(ctx context.Context, id sprout.MachineID) (sprout.Machine, error)
+	// Site returns a site.
+	Site(ctx context.Context, id sprout.SiteID) (sprout.Site, error)
+	// Agent returns the agent of a site; NotFound if none has enrolled.
+	Agent(ctx context.Context, site sprout.SiteID) (sprout.Agent, error)
+	// Subnet returns a subnet.
+	Subnet(ctx context.Context, site sprout.SiteID, id sprout.SubnetID) (sprout.Subnet, error)
+	// IPAM returns the selected address management.
+	IPAM() ipam.Provider
+	// DNS returns the selected name publisher.
+	DNS() dns.Provider
+
+	// Move moves a machine by the lifecycle, with history, audit and the
+	// site's copy. image is the name of the image now on its disk.
+	Move(ctx context.Context, tx T, id sprout.MachineID, event sprout.Event, by Cause, image string) error
+	// Reserve makes DHCP give the address to its machine.
+	Reserve(ctx context.Context, tx T, site sprout.SiteID, r sprout.Reservation) error
+	// Unreserve takes that back; none is no error.
+	Unreserve(ctx context.Context, tx T, site sprout.SiteID, mac string) error
+	// Delegate raises the machine's generation, stamps the work with it and
+	// queues the work for the site. A repeat with the same id does nothing.
+	Delegate(ctx context.Context, tx T, site sprout.SiteID, w sprout.Work) error
+	// CancelWork queues the cancelling of work for the site.
+	CancelWork(ctx context.Context, tx T, site sprout.SiteID, work string) error
+	// SkippedTests records that a machine was commissioned with or without tests.
+	SkippedTests(ctx context.Context, tx T, id sprout.MachineID, skipped bool) error
+	// Raise opens a problem about a machine.
+	Raise(ctx context.Context, tx T, id sprout.MachineID, f sprout.Failure) error
+	// Clear closes every problem about a machine.
+	Clear(ctx context.Context, tx T, id sprout.MachineID) error
+	// Ended tells whoever watches how the workflow ended, and audits it.
+	Ended(ctx context.Context, tx T, by Cause, machine sprout.MachineID, state sprout.WorkflowState, f *sprout.Failure) error
+}
+
+// A Cause is the workflow on whose behalf something happens.
+type Cause struct {
+	Workflow sprout.WorkflowID
+	Kind     string
+	Step     string
+}
+
+// A Site is what the steps need of a site's agent. T is its transaction.
+type Site[T any] interface {
+	// Machine returns what the site knows of a machine.
+	Machine(ctx context.Context, id sprout.MachineID) (sprout.SiteMachine, error)
+	// Busy returns the id of another live run on the machine, empty if none.
+	Busy(ctx context.Context, id sprout.MachineID, run string) (string, error)
+	// Power returns the machine's power provider. Do not close it.
+	Power(ctx context.Context, id sprout.MachineID) (power.Provider, error)
+	// AgentURL is the base URL of this agent on the provisioning network.
+	AgentURL() string
+	// FetchImage brings an image to the site's cache, verified by digest; at
+	// once if it is there. progress may be nil.
+	FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error
+	// DropImage removes an image from the site's cache; none is no error.
+	DropImage(ctx context.Context, digest string) error
+	// LastSeen tells when the ramdisk of an attempt last said anything.
+	LastSeen(attempt sprout.AttemptID) (time.Time, bool)
+
+	// SetIntent makes the machine boot the ramdisk next and makes its tokens
+	// good; it replaces an older intent, whose tokens end.
+	SetIntent(ctx context.Context, tx T, in sprout.Intent) error
+	// ClearIntent makes it boot its disk and ends the ramdisk's token, but not
+	// the phone-home's; none is no error.
+	ClearIntent(ctx context.Context, tx T, id sprout.MachineID) error
+	// EndAttempt ends every token of the machine's attempts.
+	EndAttempt(ctx context.Context, tx T, id sprout.MachineID) error
+	// Give puts an order before the ramdisk of an attempt.
+	Give(ctx context.Context, tx T, attempt sprout.AttemptID, o sprout.Order) error
+	// Report adds a fact to the outbox; Seq and At are filled in.
+	Report(ctx context.Context, tx T, f sprout.Fact) error
+}

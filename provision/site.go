@@ -1,0 +1,268 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sprout"
+	"sprout/power"
+	"sprout/workflow"
+)
+
+// SiteDefinitions lists the workflows of a site's agent.
+func SiteDefinitions[T any](s Site[T]) []workflow.Definition[T] {
+	p := site[T]{s}
+	return []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
+}
+
+type site[T any] struct{ Site[T] }
+
+// SiteInput is the input of a site's run: the work, whole.
+type SiteInput struct {
+	Machine sprout.MachineID `json:"machine"`
+	Work    sprout.Work      `json:"work"`
+}
+
+// siteData is what the steps of a site's run leave for later ones.
+type siteData struct {
+	Attempt sprout.AttemptID `json:"attempt,omitempty"`
+	Mode    sprout.BootMode  `json:"mode,omitempty"`  // seen in the ramdisk's hello
+	Order   string           `json:"order,omitempty"` // the order that was given last
+	Home    string           `json:"home,omitempty"`  // where the installed system says that it runs
+	Failed  []string         `json:"failed,omitempty"` // hardware tests that failed
+}
+
+func (p site[T]) commission() workflow.Definition[T] {
+	return workflow.Definition[T]{Kind: Commission, OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
+		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
+		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: centreStep},
+		{Name: "power-on", Do: p.powerOn, Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
+		{Name: "inspect", Do: p.inspect, Timeout: orderStep},
+		{Name: "test-hardware", Do: p.testHardware, Timeout: orderStep},
+		{Name: "judge-tests", Do: p.judgeTests, Timeout: centreStep},
+		{Name: "power-off", Do: p.powerOff, Timeout: powerStep, Attempts: 3},
+	}}
+}
+
+func (p site[T]) deploy() workflow.Definition[T] {
+	return workflow.Definition[T]{Kind: Deploy, OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
+		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
+		{Name: "fetch-image", Do: p.fetchImage, Timeout: fetchImage, Attempts: 3},
+		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: centreStep},
+		{Name: "power-on", Do: p.powerOn, Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
+		{Name: "write-image", Do: p.writeImage, Timeout: writeImage},
+		{Name: "boot-disk", Do: p.bootDisk, Timeout: powerStep},
+		{Name: "phone-home", Do: p.awaitHome, Undo: p.endAttempt, Timeout: phoneHome},
+	}}
+}
+
+func (p site[T]) release() workflow.Definition[T] {
+	return workflow.Definition[T]{Kind: Release, OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
+		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
+		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Undo: p.clearIntent, Timeout: centreStep},
+		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Timeout: bootRamdisk},
+		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: eraseDisks},
+		{Name: "power-off", Do: p.powerOff, Timeout: powerStep, Attempts: 3},
+	}}
+}
+
+// toErase skips a step of a release that does not erase.
+func (p site[T]) toErase(do func(context.Context, *workflow.Call[T]) error) func(context.Context, *workflow.Call[T]) error {
+	return func(ctx context.Context, c *workflow.Call[T]) error {
+		var in sprout.ReleaseWork
+		if err := workOf(c, &in); err != nil {
+			return err
+		}
+		if !in.Erase {
+			c.Detail("skipped: no erase was asked for")
+			return nil
+		}
+		return do(ctx, c)
+	}
+}
+
+// workOf decodes the input of the run's work into v.
+func workOf[T any](c *workflow.Call[T], v any) error {
+	var in SiteInput
+	if err := c.Input(&in); err != nil {
+		return err
+	}
+	if len(in.Work.Input) == 0 {
+		return nil
+	}
+	return json.Unmarshal(in.Work.Input, v)
+}
+
+// state returns the machine of the run and what earlier steps left.
+func (p site[T]) state(c *workflow.Call[T]) (sprout.MachineID, siteData, error) {
+	var data siteData
+	id, err := MachineOf(c.Run)
+	if err != nil {
+		return "", data, err
+	}
+	return id, data, c.Data(&data)
+}
+
+// takeMachine waits until no older run has the machine: it may be unwinding.
+func (p site[T]) takeMachine(ctx context.Context, c *workflow.Call[T]) error {
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	other, err := p.Busy(ctx, id, c.Run.ID)
+	if err != nil {
+		return err
+	}
+	if other != "" {
+		return workflow.AgainAfter(time.Second, "earlier work on this machine to end: "+other)
+	}
+	return nil
+}
+
+func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
+	id, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	in := sprout.Intent{
+		Machine: id, Attempt: sprout.NewID[sprout.AttemptID](sprout.PrefixAttempt), Purpose: c.Run.Kind,
+		Token: sprout.NewSecret(), HomeToken: sprout.NewSecret(), ExpiresAt: c.Run.Deadline,
+	}
+	if in.ExpiresAt.IsZero() {
+		in.ExpiresAt = time.Now().Add(deployBy)
+	}
+	data.Attempt = in.Attempt
+	data.Home = fmt.Sprintf("%s/phone-home/%s/%s", p.AgentURL(), in.Attempt, in.HomeToken)
+	c.Detail("boot attempt %s", in.Attempt)
+	c.Commit(func(ctx context.Context, tx T) error { return p.SetIntent(ctx, tx, in) })
+	return c.Keep(data)
+}
+
+func (p site[T]) clearIntent(_ context.Context, c *workflow.Call[T]) error {
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	c.Commit(func(ctx context.Context, tx T) error {
+		if err := p.ClearIntent(ctx, tx, id); err != nil {
+			return err
+		}
+		return p.EndAttempt(ctx, tx, id)
+	})
+	return nil
+}
+
+func (p site[T]) endAttempt(_ context.Context, c *workflow.Call[T]) error {
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	c.Commit(func(ctx context.Context, tx T) error { return p.EndAttempt(ctx, tx, id) })
+	return nil
+}
+
+func (p site[T]) fetchImage(ctx context.Context, c *workflow.Call[T]) error {
+	var in sprout.DeployWork
+	if err := workOf(c, &in); err != nil {
+		return err
+	}
+	c.Detail("%s", in.Image.Name)
+	return p.FetchImage(ctx, in.Image, nil)
+}
+
+// powerOn starts the machine from the network, once; a running one is stopped first.
+func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	bmc, err := p.Power(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := bmc.Set(ctx, sprout.PowerOff); err != nil {
+		return err
+	}
+	if err := bmc.BootOnce(ctx, power.BootNetwork, ""); err != nil {
+		return err
+	}
+	if err := bmc.Set(ctx, sprout.PowerOn); err != nil {
+		return err
+	}
+	return p.factPower(c, id, sprout.PowerOn)
+}
+
+// powerOff stops the machine and ends its boot intent and tokens.
+func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
+	id, _, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	bmc, err := p.Power(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := bmc.Set(ctx, sprout.PowerOff); err != nil {
+		return err
+	}
+	if err := p.clearIntent(ctx, c); err != nil {
+		return err
+	}
+	return p.factPower(c, id, sprout.PowerOff)
+}
+
+func (p site[T]) factPower(c *workflow.Call[T], id sprout.MachineID, s sprout.PowerState) error {
+	return p.fact(c, sprout.Fact{Kind: sprout.FactPower, Machine: id}, s)
+}
+
+// fact adds a fact about this run to the outbox when the step is saved.
+func (p site[T]) fact(c *workflow.Call[T], f sprout.Fact, body any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("cannot encode a %s fact: %w", f.Kind, err)
+	}
+	f.Work, f.Body = c.Run.ID, raw
+	c.Commit(func(ctx context.Context, tx T) error { return p.Report(ctx, tx, f) })
+	return nil
+}
+
+// onMove reports every step record that is new or has changed.
+func (p site[T]) onMove(ctx context.Context, tx T, before, after workflow.Run) error {
+	id, err := MachineOf(after)
+	if err != nil {
+		return err
+	}
+	for i, rec := range after.Steps {
+		if i < len(before.Steps) && before.Steps[i].Outcome == rec.Outcome && before.Steps[i].Detail == rec.Detail {
+			continue
+		}
+		rec.At = "site"
+		raw, err := json.Marshal(rec)
+		if err != nil {
+			return fmt.Errorf("cannot encode a step record: %w", err)
+		}
+		f := sprout.Fact{Kind: sprout.FactStep, Machine: id, Work: after.ID, Body: raw}
+		if err := p.Report(ctx, tx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onEnd tells the centre how the work ended.
+func (p site[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
+	id, err := MachineOf(run)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(sprout.WorkResult{State: run.State, Failure: run.Failure})
+	if err != nil {
+		return fmt.Errorf("cannot encode a work result: %w", err)
+	}
+	return p.Report(ctx, tx, sprout.Fact{Kind: sprout.FactWorkEnded, Machine: id, Work: run.ID, Body: raw})
+}
