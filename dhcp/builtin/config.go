@@ -1,0 +1,60 @@
+package builtin
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"sprout"
+)
+
+// A Config says where and for whom a Server answers.
+type Config struct {
+	// Interface is the network device of the provisioning network. Empty:
+	// answer relays only, on Address.
+	Interface string
+	// Address is the agent's on the provisioning network: server identifier,
+	// next server, and name server where a subnet names none.
+	Address netip.Addr
+	// Port is the UDP port of the server; 0: 67.
+	Port uint16
+	// ClientPort is the UDP port of clients; 0: 68.
+	ClientPort uint16
+	// Ledger is what is known of the site.
+	Ledger Ledger
+	// BootURL is where boot.Handler serves, as http://10.0.0.1:8080; empty:
+	// http://Address.
+	BootURL string
+	// Loaders is the table from firmware to boot file; nil: DefaultLoaders.
+	Loaders []Loader
+	// Domain returns the domain of the site's machines; nil or "": none.
+	Domain func() string
+	// LeaseTime is how long an address is given for; 0: 10 minutes.
+	LeaseTime time.Duration
+	// Workers is how many packets are worked on at once; 0: 64.
+	Workers int
+	// Log takes what is worth reading later; nil: nothing is logged.
+	Log *slog.Logger
+	// Events is told what each boot was seen to do; nil: nobody is. It is
+	// called by the workers and must not block.
+	Events func(sprout.BootEvent)
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// A Loader is one row from what a firmware says it is to what it shall load.
+type Loader struct {
+	Arch uint16 // RFC 4578 section 2.1 and the IANA registry of processor architectures
+	HTTP bool   // fetched by URL from the agent, not by TFTP
+	File string // its name in the agent's boot files
+	Name string // what people call such a firmware
+}
+
+// DefaultLoaders are the boot files of Debian's package ipxe, which has none
+// for arm64.
+var DefaultLoaders = []Loader{
+	{Arch: 0, File: "undionly.kpxe", Name: "x86 BIOS"},
+	{Arch: 7, File: "snponly.efi", Name: "x86-64 UEFI"},
+	{Arch: 9, File: "snponly.efi", Name: "x86-64 UEFI"},
+	{Arch: 16, HTTP: true, File: "snponly.efi", Name: "x86-64 UEFI HTTP"},
+}

@@ -1,0 +1,34 @@
+package builtin
+
+import (
+	"context"
+	"net/netip"
+
+	"sprout"
+)
+
+// A Ledger is what the server knows of its site. The agent's store is one;
+// dhcptest.Run is the contract. Reads never block on writes.
+//
+// A client's key is its lease's ClientID where that is not empty, else its MAC
+// (lower case, colons). Keys of one form never look like the other.
+type Ledger interface {
+	// Subnets lists the subnets of the site. The caller does not change them.
+	Subnets() []sprout.Subnet
+	// Reservation returns the address kept for a MAC.
+	Reservation(mac string) (sprout.Reservation, bool)
+	// Known returns the machine that has the MAC.
+	Known(mac string) (sprout.SiteMachine, bool)
+	// LeaseByClient returns the newest lease of a key in a subnet, in whatever
+	// state and also when it has expired. A client whose address was given to
+	// another since has none.
+	LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool)
+	// LeaseByIP returns the newest lease of an address, in whatever state.
+	LeaseByIP(ip netip.Addr) (sprout.Lease, bool)
+	// SaveLease makes the lease the newest of its address and of its client,
+	// and returns once that is durable. Callers at the same time share one
+	// commit. After an error nothing has changed.
+	SaveLease(ctx context.Context, l sprout.Lease) error
+	// Leases lists the newest lease of every address.
+	Leases() []sprout.Lease
+}

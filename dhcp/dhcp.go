@@ -1,0 +1,51 @@
+// Package dhcp says what Sprout needs of a DHCP server. Each folder below is
+// one way to have it; dhcptest is the contract of what the builtin one stands
+// on. It knows addresses and boot files, and must not know workflows.
+package dhcp
+
+import (
+	"context"
+	"net/netip"
+
+	"sprout"
+)
+
+// A Provider answers the machines of one provisioning network.
+type Provider interface {
+	// Serve answers until ctx ends, and returns once every goroutine of it has
+	// ended: nil after ctx ended, else why it cannot serve.
+	Serve(ctx context.Context) error
+	// Ready is closed once packets are answered.
+	Ready() <-chan struct{}
+	// Explain says what a machine would get if it asked now, and why. It
+	// changes nothing. Errors: Invalid (MAC), NotFound (subnet).
+	Explain(q Question) (Explanation, error)
+}
+
+// A Firmware is who asks: it decides the boot file.
+type Firmware string
+
+const (
+	NoBoot   Firmware = ""     // an operating system: no boot file is asked for
+	BIOS     Firmware = "bios" // PXE, RFC 4578 architecture 0
+	UEFI     Firmware = "uefi" // PXE, RFC 4578 architecture 7
+	UEFIHTTP Firmware = "http" // UEFI HTTP boot, architecture 16
+	IPXE     Firmware = "ipxe" // iPXE, by its user class
+)
+
+// Firmwares lists who may ask, in the order people meet them.
+var Firmwares = []Firmware{BIOS, UEFI, UEFIHTTP, IPXE, NoBoot}
+
+// A Question is one machine that might ask for an address.
+type Question struct {
+	MAC      string          `json:"mac"`
+	Subnet   sprout.SubnetID `json:"subnet,omitempty"` // empty: the agent's own
+	Firmware Firmware        `json:"firmware,omitempty"`
+}
+
+// An Explanation is what the machine would get, and why.
+type Explanation struct {
+	IP       netip.Addr `json:"ip,omitzero"`        // zero: no answer
+	BootFile string     `json:"bootFile,omitempty"` // TFTP name or URL; empty: none
+	Reason   string     `json:"reason"`
+}
