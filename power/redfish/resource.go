@@ -1,0 +1,150 @@
+package redfish
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+
+	"sprout"
+)
+
+// The parts of the Redfish schemas (DSP8010) that we read.
+
+type link struct {
+	ID string `json:"@odata.id"`
+}
+
+type root struct {
+	Systems link `json:"Systems"`
+	Links   struct {
+		Sessions link `json:"Sessions"`
+	} `json:"Links"`
+}
+
+type collection struct {
+	Members []link `json:"Members"`
+}
+
+type boot struct {
+	Target  string   `json:"BootSourceOverrideTarget"`
+	Targets []string `json:"BootSourceOverrideTarget@Redfish.AllowableValues"`
+	Enabled string   `json:"BootSourceOverrideEnabled"`
+	Mode    *string  `json:"BootSourceOverrideMode"` // nil: not supported
+	Modes   []string `json:"BootSourceOverrideMode@Redfish.AllowableValues"`
+}
+
+type system struct {
+	ID         string `json:"Id"`
+	PowerState string `json:"PowerState"`
+	Boot       boot   `json:"Boot"`
+	Actions    struct {
+		Reset struct {
+			Target  string   `json:"target"`
+			Allowed []string `json:"ResetType@Redfish.AllowableValues"`
+			Info    string   `json:"@Redfish.ActionInfo"`
+		} `json:"#ComputerSystem.Reset"`
+	} `json:"Actions"`
+	etag string
+}
+
+func (s *system) power() sprout.PowerState {
+	switch s.PowerState {
+	case "On", "PoweringOff", "Paused":
+		return sprout.PowerOn
+	case "Off", "PoweringOn":
+		return sprout.PowerOff
+	}
+	return sprout.PowerUnknown
+}
+
+type actionInfo struct {
+	Parameters []struct {
+		Name    string   `json:"Name"`
+		Allowed []string `json:"AllowableValues"`
+	} `json:"Parameters"`
+}
+
+func (a actionInfo) allowed(parameter string) []string {
+	for _, p := range a.Parameters {
+		if p.Name == parameter {
+			return p.Allowed
+		}
+	}
+	return nil
+}
+
+const rootPath = "/redfish/v1/"
+
+// readSystem reads the ComputerSystem, after finding it the first time.
+func (p *Provider) readSystem(ctx context.Context) (*system, error) {
+	if p.system == "" {
+		found, err := p.findSystem(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.system = found
+	}
+	res, err := p.call(ctx, http.MethodGet, p.system, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	s := &system{etag: res.header.Get("ETag")}
+	if err := p.decode(res, s); err != nil {
+		return nil, err
+	}
+	if s.etag == "" {
+		var tagged struct {
+			ETag string `json:"@odata.etag"`
+		}
+		_ = json.Unmarshal(res.body, &tagged) // decoded once already
+		s.etag = tagged.ETag
+	}
+	return s, nil
+}
+
+// findSystem returns the path of the configured system, or of the only one.
+func (p *Provider) findSystem(ctx context.Context) (string, error) {
+	var r root
+	if err := p.get(ctx, rootPath, &r); err != nil {
+		return "", err
+	}
+	if r.Systems.ID == "" {
+		return "", p.fail(sprout.BMCFailed, "cannot find the system: the BMC has no Systems collection", p.base.String()+rootPath)
+	}
+	var systems collection
+	if err := p.get(ctx, r.Systems.ID, &systems); err != nil {
+		return "", err
+	}
+	var ids []string
+	for _, m := range systems.Members {
+		id := path.Base(m.ID)
+		ids = append(ids, id)
+		if id == p.config.System || (p.config.System == "" && len(systems.Members) == 1) {
+			return m.ID, nil
+		}
+	}
+	reason := "cannot choose the system: name one of the BMC's"
+	if p.config.System != "" {
+		reason = fmt.Sprintf("cannot find the system %q at the BMC", p.config.System)
+	}
+	return "", p.fail(sprout.BMCFailed, reason, "it has: "+strings.Join(ids, ", "))
+}
+
+func (p *Provider) get(ctx context.Context, at string, into any) error {
+	res, err := p.call(ctx, http.MethodGet, at, nil, "")
+	if err != nil {
+		return err
+	}
+	return p.decode(res, into)
+}
+
+func (p *Provider) decode(res *response, into any) error {
+	if err := json.Unmarshal(res.body, into); err != nil {
+		return p.fail(sprout.BMCFailed, "cannot read the BMC's answer: it is not the JSON it should be",
+			fmt.Sprintf("%s: %v", res.what, err))
+	}
+	return nil
+}
