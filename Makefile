@@ -1,0 +1,55 @@
+# Sprout: bare-metal provisioning. `make help` lists what can be made.
+SHELL   := /bin/bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X sprout.Version=$(VERSION)
+CACHE   ?= /var/cache/sprout
+export CACHE
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build ramdisk image demo dev test test-go test-real check lint generate clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+deps: ## Install the Debian packages that are missing
+	@./install-packages packages.debian
+
+build: ## Build bin/sprout and the ramdisk's program
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout ./cmd/sprout
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout-ramdisk ./cmd/sprout-ramdisk
+
+ramdisk: deps build ## Build the ramdisk's kernel and initrd (cached)
+	bin/sprout ramdisk build --init bin/sprout-ramdisk --output $(CACHE)/ramdisk
+
+image: deps build ## Build the Debian 12 image (cached)
+	bin/sprout image build debian-12 --output $(CACHE)/debian-12.raw.zst
+
+demo: ramdisk image ## From nothing to installed machines: KEEP=1 leaves them running
+	@demo/demo.sh
+
+dev: deps build ## Run a control plane for development in the foreground
+	bin/sprout dev
+
+test: ramdisk image test-go test-real ## Run every test, the real boots included
+
+test-go: ## Run the Go tests with the race detector
+	go vet ./...
+	go test -race -timeout 15m ./...
+
+test-real: ## Install real machines, BIOS and UEFI, end to end
+	@SHORT=1 demo/demo.sh
+
+check: lint test generate ## Lint, test, and compare the generated files
+	git diff --exit-code
+
+lint: ## Run the linters
+	go tool -modfile=tools/go.mod golangci-lint run ./...
+
+generate: ## Rewrite the files that are generated from code
+	go test ./ -run TestLifecycleDocIsGenerated -update
+	go test ./api -run Golden -update
+	go test ./store -run Schema -update
+
+clean: ## Remove what was built, but not the caches
+	rm -rf bin
