@@ -1,0 +1,184 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sprout"
+)
+
+// factsConsumer is shared by every replica of the control plane. It is pinned
+// to one of them at a time, because facts are ordered; when that one is gone
+// another takes over within pinnedFor.
+const (
+	factsConsumer = "centre"
+	factsGroup    = "centre"
+	pinnedFor     = 10 * time.Second
+)
+
+// ConsumeFacts hands the facts of every site to take until ctx ends, and
+// acknowledges each after take returned nil: take's transaction comes first.
+// The facts of one site come one at a time, in the order of their Seq; those of
+// different sites side by side. When take fails, the fact comes again after a
+// pause that grows from 100 ms to 30 s, and the later facts of its site wait
+// behind it. A fact may come twice: take must know (site, Seq) again. An error
+// of kind Invalid means that it never will be taken: it is logged and dropped.
+func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sprout.SiteID, sprout.Fact) error) error {
+	consumer, err := c.js.CreateOrUpdateConsumer(ctx, upStream, jetstream.ConsumerConfig{
+		Durable: factsConsumer, FilterSubject: upStream + ".*",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 4096,
+		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{factsGroup}, PinnedTTL: pinnedFor,
+	})
+	if err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot make the consumer of facts: %w", err)
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(256), jetstream.PullExpiry(5*time.Second),
+		jetstream.PullPriorityGroup(factsGroup))
+	if err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot consume facts: %w", err)
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	c.log.Info("facts consumer started")
+	defer c.log.Info("facts consumer stopped")
+
+	lanes := map[sprout.SiteID]chan jetstream.Msg{}
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer func() {
+		for _, lane := range lanes {
+			close(lane)
+		}
+	}()
+	for {
+		m, err := messages.Next()
+		switch {
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed) || ctx.Err() != nil:
+			return nil
+		case err != nil:
+			c.log.Warn("facts consumer interrupted", "error", err)
+			if !pause(ctx, time.Second) {
+				return nil
+			}
+			continue
+		}
+		site := siteOf(m.Subject())
+		lane, ok := lanes[site]
+		if !ok {
+			lane = make(chan jetstream.Msg, 4096)
+			lanes[site] = lane
+			running.Go(func() { c.drainLane(ctx, site, lane, take) })
+		}
+		lane <- m
+	}
+}
+
+// drainLane takes the facts of one site one after the other.
+func (c *Centre) drainLane(ctx context.Context, site sprout.SiteID, lane <-chan jetstream.Msg, take func(context.Context, sprout.SiteID, sprout.Fact) error) {
+	for m := range lane {
+		if !c.takeFact(ctx, site, m, take) {
+			return
+		}
+	}
+}
+
+// takeFact repeats until the fact is taken; false when ctx ended first. The
+// message stays this consumer's: it says that it is still at work on it.
+func (c *Centre) takeFact(ctx context.Context, site sprout.SiteID, m jetstream.Msg, take func(context.Context, sprout.SiteID, sprout.Fact) error) bool {
+	var fact sprout.Fact
+	if err := decode(m.Subject(), m.Headers(), m.Data(), &fact); err != nil {
+		c.log.Error("fact dropped", "site", site, "error", err)
+		return c.settle(m.Term())
+	}
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
+		if ctx.Err() != nil {
+			return false
+		}
+		err := take(ctx, site, fact)
+		if err == nil {
+			return c.settle(m.Ack())
+		}
+		if sprout.KindOf(err) == sprout.Invalid {
+			c.log.Error("fact dropped", "site", site, "seq", fact.Seq, "kind", fact.Kind, "error", err)
+			return c.settle(m.Term())
+		}
+		c.log.Warn("fact not taken; again after a pause", "site", site, "seq", fact.Seq, "kind", fact.Kind, "pause", wait, "error", err)
+		if !c.hold(ctx, m, wait) {
+			return false
+		}
+	}
+}
+
+// hold waits, and keeps the message from being given to another meanwhile.
+func (c *Centre) hold(ctx context.Context, m jetstream.Msg, wait time.Duration) bool {
+	for wait > 0 {
+		c.settle(m.InProgress())
+		part := min(wait, ackWait/3)
+		if !pause(ctx, part) {
+			return false
+		}
+		wait -= part
+	}
+	return true
+}
+
+// settle logs an answer that could not be given: the message will come again.
+func (c *Centre) settle(err error) bool {
+	if err != nil {
+		c.log.Warn("fact not acknowledged; it will come again", "error", err)
+	}
+	return true
+}
+
+// ConsumeLive hands what sites send live to see, until ctx ends. Every replica
+// receives all of it.
+func (c *Centre) ConsumeLive(ctx context.Context, see func(sprout.SiteID, sprout.Live)) error {
+	return consume(ctx, c, liveSubject, "", see)
+}
+
+// ConsumeBeats hands heartbeats to see, until ctx ends. Each goes to one of the
+// replicas.
+func (c *Centre) ConsumeBeats(ctx context.Context, see func(sprout.SiteID, sprout.Heartbeat)) error {
+	return consume(ctx, c, beatSubject, "centre", see)
+}
+
+func consume[M any](ctx context.Context, c *Centre, kind, queue string, see func(sprout.SiteID, M)) error {
+	received := make(chan *nats.Msg, 1024)
+	sub, err := c.conn.ChanQueueSubscribe(kind+".*", queue, received)
+	if err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot subscribe to %s: %w", kind, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed already
+	c.log.Info("bus consumer started", "of", kind)
+	defer c.log.Info("bus consumer stopped", "of", kind)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-received:
+			var v M
+			if err := decode(m.Subject, m.Header, m.Data, &v); err != nil {
+				c.log.Warn("message dropped", "error", err)
+				continue
+			}
+			see(siteOf(m.Subject), v)
+		}
+	}
+}
+
+// pause waits for d; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

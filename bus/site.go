@@ -1,0 +1,172 @@
+package bus
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"sprout"
+)
+
+// A SiteConfig says how an agent reaches the bus.
+type SiteConfig struct {
+	URLs  string // one or more, with commas
+	Site  sprout.SiteID
+	Agent sprout.AgentID
+	JWT   string // of Keys.UserJWT
+	Seed  []byte // of the user key; it never leaves the agent
+	TLS   *tls.Config
+	Log   *slog.Logger
+}
+
+// A Site is an agent's side of the bus.
+type Site struct {
+	conn   *nats.Conn
+	site   sprout.SiteID
+	agent  sprout.AgentID
+	log    *slog.Logger
+	status chan nats.Status
+}
+
+// ConnectSite connects an agent. It returns also while the bus is away, and
+// then goes on trying for ever.
+func ConnectSite(c SiteConfig) (*Site, error) {
+	if err := checkSite(c.Site); err != nil {
+		return nil, err
+	}
+	opts := connectOptions(c.Log, "sprout-agent "+string(c.Agent), c.TLS)
+	opts = append(opts,
+		nats.UserJWTAndSeed(c.JWT, string(c.Seed)),
+		nats.CustomInboxPrefix(inboxPrefix(c.Site)))
+	conn, err := nats.Connect(c.URLs, opts...)
+	if err != nil {
+		return nil, sprout.Errorf(sprout.Unavailable, "cannot connect to the bus: %w", err)
+	}
+	s := &Site{conn: conn, site: c.Site, agent: c.Agent, log: c.Log}
+	s.status = conn.StatusChanged(nats.CONNECTED)
+	return s, nil
+}
+
+// Close leaves the bus.
+func (s *Site) Close() { s.conn.Close() }
+
+// Connected tells whether the bus is there now.
+func (s *Site) Connected() bool { return s.conn.IsConnected() }
+
+// PublishFacts sends facts in their order and returns how many of the first
+// ones the hub has stored: all of them, or fewer and the reason. Facts that
+// are sent again, after an answer was lost, are stored once.
+func (s *Site) PublishFacts(ctx context.Context, facts ...sprout.Fact) (int, error) {
+	inbox := s.conn.NewInbox()
+	answers := make(chan *nats.Msg, len(facts))
+	sub, err := s.conn.ChanSubscribe(inbox+".*", answers)
+	if err != nil {
+		return 0, sprout.Errorf(sprout.Unavailable, "cannot publish facts: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed already
+	sent := 0
+	for i, fact := range facts {
+		if err = s.sendFact(fact, inbox+"."+strconv.Itoa(i)); err != nil {
+			break
+		}
+		sent++
+	}
+	stored, awaitErr := awaitStored(ctx, answers, len(inbox)+1, sent)
+	if awaitErr != nil {
+		return stored, awaitErr
+	}
+	return stored, err
+}
+
+func (s *Site) sendFact(fact sprout.Fact, reply string) error {
+	m, err := message(subject(upStream, s.site), fact)
+	if err != nil {
+		return err
+	}
+	m.Reply = reply
+	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s/%d", s.agent, fact.Seq))
+	if err := s.conn.PublishMsg(m); err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot publish fact %d: %w", fact.Seq, err)
+	}
+	return nil
+}
+
+// awaitStored collects the hub's answers and counts the facts that are stored
+// without a gap from the first.
+func awaitStored(ctx context.Context, answers <-chan *nats.Msg, prefix, sent int) (int, error) {
+	stored := make([]bool, sent)
+	count := func() int {
+		for i, ok := range stored {
+			if !ok {
+				return i
+			}
+		}
+		return sent
+	}
+	limit := time.NewTimer(10 * time.Second)
+	defer limit.Stop()
+	var refused error
+	for got := 0; got < sent; got++ {
+		select {
+		case <-ctx.Done():
+			return count(), ctx.Err()
+		case <-limit.C:
+			return count(), sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub did not answer within 10 s")
+		case m := <-answers:
+			i, err := strconv.Atoi(m.Subject[prefix:])
+			if err != nil || i < 0 || i >= sent {
+				continue
+			}
+			if err := storedAnswer(m); err != nil {
+				refused = err
+				continue
+			}
+			stored[i] = true
+		}
+	}
+	return count(), refused
+}
+
+// storedAnswer reads JetStream's answer to a publication (ADR-28 of NATS calls
+// it PubAck).
+func storedAnswer(m *nats.Msg) error {
+	if m.Header.Get("Status") == "503" {
+		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub has no stream for them now")
+	}
+	var answer struct {
+		Error *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub's answer cannot be read: %w", err)
+	}
+	if answer.Error != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub refused: %s", answer.Error.Description)
+	}
+	return nil
+}
+
+// PublishLive sends what work looks like now to whoever watches. Losing it
+// costs nothing, so an error is only that the bus is away.
+func (s *Site) PublishLive(l sprout.Live) error { return s.say(liveSubject, l) }
+
+// PublishBeat says that the agent lives.
+func (s *Site) PublishBeat(h sprout.Heartbeat) error { return s.say(beatSubject, h) }
+
+func (s *Site) say(kind string, v any) error {
+	m, err := message(subject(kind, s.site), v)
+	if err != nil {
+		return err
+	}
+	if err := s.conn.PublishMsg(m); err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot publish on %s: %w", m.Subject, err)
+	}
+	return nil
+}
