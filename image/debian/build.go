@@ -1,0 +1,128 @@
+package debian
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// tools are the programs and files of the host that a build uses.
+var tools = []string{
+	"mmdebstrap", "mkfs.ext4", "mkfs.vfat", "mcopy", "mmd", "sfdisk", "zstd", "grub-mkimage",
+	grubBIOS + "/boot.img", grubEFI + "/kernel.img",
+}
+
+const (
+	grubBIOS = "/usr/lib/grub/i386-pc"
+	grubEFI  = "/usr/lib/grub/x86_64-efi"
+)
+
+func found(name string) bool {
+	if filepath.IsAbs(name) {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	_, err := exec.LookPath(name)
+	return err == nil
+}
+
+// run runs a program of the host; when the context ends, the program is asked
+// to end, so that it can clean up, and is killed with its children if it does not.
+func (b *build) run(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", name, err, lastLines(string(out), 8))
+	}
+	return string(out), nil
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "; ")
+}
+
+// bootstrap makes the root's tree.
+func (b *build) bootstrap(ctx context.Context) error {
+	for _, f := range files(b.uuid) {
+		name := b.path(filepath.Join("files", f.name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(f.text), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(b.path("setup"), []byte("#!/bin/sh\n"+setup), 0o755); err != nil {
+		return err
+	}
+	all := append(append([]string{b.opts.Kernel}, packages...), b.opts.Packages...)
+	args := []string{
+		"--mode=root", "--variant=minbase", "--include=" + strings.Join(all, ","),
+		"--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none",
+		"--essential-hook=mkdir -p \"$1/etc/initramfs-tools/conf.d\" && cp " + b.path("files/etc/initramfs-tools/conf.d/sprout") + " \"$1/etc/initramfs-tools/conf.d/\"",
+		"--customize-hook=cp -r " + b.path("files") + "/. \"$1/\"",
+		"--customize-hook=" + b.path("setup") + " \"$1\"",
+	}
+	for _, e := range excludes {
+		args = append(args, "--dpkgopt=path-exclude="+e)
+	}
+	for _, unit := range masked {
+		args = append(args, "--customize-hook=ln -sf /dev/null \"$1/etc/systemd/system/"+unit+"\"")
+	}
+	args = append(args, "bookworm", b.path("root"))
+	_, err := b.run(ctx, "mmdebstrap", append(args, b.opts.Sources...)...)
+	return err
+}
+
+// root puts the tree into the root partition.
+func (b *build) root(ctx context.Context) error {
+	_, err := b.run(ctx, "mkfs.ext4", "-q", "-F", "-d", b.path("root"), "-L", "root", "-U", b.uuid,
+		"-T", "default", "-J", "size=32", "-m", "1",
+		"-E", fmt.Sprintf("offset=%d,lazy_itable_init=1,hash_seed=%s", b.table.root.start*sector, b.uuid),
+		b.path("raw"), strconv.FormatInt(b.table.root.sectors*sector/1024, 10)+"k")
+	return err
+}
+
+// esp makes the EFI system partition, with GRUB at the path that firmware looks
+// for on any disk (UEFI 2.10 section 3.5.1.1).
+func (b *build) esp(ctx context.Context) error {
+	img, loader := b.path("esp"), b.path("bootx64.efi")
+	if err := b.mkimage(ctx, "x86_64-efi", grubEFI, loader, "efi_gop"); err != nil {
+		return err
+	}
+	if err := os.WriteFile(img, nil, 0o644); err != nil {
+		return err
+	}
+	if err := os.Truncate(img, b.table.esp.sectors*sector); err != nil {
+		return err
+	}
+	for _, cmd := range [][]string{
+		{"mkfs.vfat", "-n", "ESP", "-i", b.uuid[:8], img},
+		{"mmd", "-i", img, "::/EFI", "::/EFI/BOOT"},
+		{"mcopy", "-i", img, loader, "::/EFI/BOOT/BOOTX64.EFI"},
+	} {
+		if _, err := b.run(ctx, cmd[0], cmd[1:]...); err != nil {
+			return err
+		}
+	}
+	return b.put(img, b.table.esp.start)
+}
+
+func (b *build) compress(ctx context.Context) error {
+	_, err := b.run(ctx, "zstd", "-q", "-T0", "-"+strconv.Itoa(b.opts.Level), "--rm", b.path("raw"), "-o", b.path("raw.zst"))
+	return err
+}

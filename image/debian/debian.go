@@ -1,0 +1,142 @@
+// Package debian builds a Debian 12 disk image for machines of either firmware:
+// GPT with a BIOS boot partition, an EFI system partition and an ext4 root that
+// is last, so that it can grow; GRUB for both; cloud-init and OpenSSH. It needs
+// root, mmdebstrap, mkfs.ext4, mkfs.vfat, mtools, sfdisk, zstd and GRUB's
+// files. Nothing is mounted and no loop device is used, so nothing can be left
+// behind. It must not know of sites or of how an image is installed.
+package debian
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sprout"
+)
+
+// Options say what goes into the image; the zero value is good.
+type Options struct {
+	Kernel   string   // Debian package of the kernel; default linux-image-amd64
+	Packages []string // more packages
+	Sources  []string // apt source files; default: the Debian ones of this host
+	Level    int      // of zstd; default 6
+}
+
+func (o Options) withDefaults() Options {
+	if o.Kernel == "" {
+		o.Kernel = "linux-image-amd64"
+	}
+	if o.Level == 0 {
+		o.Level = 6
+	}
+	if o.Sources == nil {
+		o.Sources = hostSources()
+	}
+	return o
+}
+
+// hostSources returns the apt source files of this host that are Debian's own;
+// without one mmdebstrap falls back on its default mirror.
+func hostSources() []string {
+	for _, name := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
+		if raw, err := os.ReadFile(name); err == nil && strings.Contains(string(raw), "bookworm") {
+			return []string{name}
+		}
+	}
+	return nil
+}
+
+// Build writes the image, compressed with zstd, to out, unless the file there
+// was built from the same recipe and options; what it was built from is kept
+// beside it in out.key. It takes one to three minutes. An error that the
+// caller can act on is a *sprout.Error.
+func Build(ctx context.Context, out string, opts Options, log *slog.Logger) error {
+	opts = opts.withDefaults()
+	key := opts.key()
+	if have, err := os.ReadFile(out + ".key"); err == nil && string(have) == key {
+		if _, err := os.Stat(out); err == nil {
+			log.Info("image is built already", "file", out)
+			return nil
+		}
+	}
+	if err := needs(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(out), ".debian-*")
+	if err != nil {
+		return fmt.Errorf("cannot build image: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	b := &build{dir: dir, opts: opts, uuid: uuidFrom(key), log: log}
+	began := time.Now()
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"install packages", b.bootstrap},
+		{"partition", b.partition},
+		{"make root file system", b.root},
+		{"make EFI system partition", b.esp},
+		{"install BIOS boot loader", b.bios},
+		{"compress", b.compress},
+	} {
+		log.Info("building image", "step", step.name, "after", time.Since(began).Round(time.Second))
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("cannot build image: %s: %w", step.name, err)
+		}
+	}
+	if err := os.Rename(b.path("raw.zst"), out); err != nil {
+		return fmt.Errorf("cannot build image: %w", err)
+	}
+	if err := os.WriteFile(out+".key", []byte(key), 0o644); err != nil {
+		return fmt.Errorf("cannot build image: %w", err)
+	}
+	log.Info("image is built", "file", out, "took", time.Since(began).Round(time.Second))
+	return nil
+}
+
+// A build is one run of Build in its own directory.
+type build struct {
+	dir   string
+	opts  Options
+	uuid  string // of the root file system
+	log   *slog.Logger
+	table table
+}
+
+func (b *build) path(name string) string { return filepath.Join(b.dir, name) }
+
+func needs() error {
+	if os.Geteuid() != 0 {
+		return sprout.Errorf(sprout.Denied, "cannot build image: mmdebstrap must run as root")
+	}
+	for _, name := range tools {
+		if !found(name) {
+			return sprout.Errorf(sprout.Unavailable, "cannot build image: %s is missing", name).
+				WithRemedy("apt-get install mmdebstrap e2fsprogs dosfstools mtools fdisk zstd grub-common grub-pc-bin grub-efi-amd64-bin")
+		}
+	}
+	return nil
+}
+
+// key names everything that the image depends on, but for the packages'
+// versions.
+func (o Options) key() string {
+	h := sha256.New()
+	fmt.Fprintln(h, o.Kernel, o.Packages, o.Level, packages, excludes, masked, grubModules)
+	for _, f := range files("UUID") {
+		fmt.Fprintln(h, f.name, f.text)
+	}
+	fmt.Fprint(h, setup)
+	return fmt.Sprintf("%x\n", h.Sum(nil))
+}
+
+// uuidFrom makes a version 8 UUID (RFC 9562 section 5.8) of a hexadecimal key.
+func uuidFrom(key string) string {
+	return key[:8] + "-" + key[8:12] + "-8" + key[13:16] + "-8" + key[17:20] + "-" + key[20:32]
+}
