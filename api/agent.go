@@ -1,0 +1,78 @@
+package api
+
+import (
+	"time"
+
+	"sprout"
+)
+
+// AgentRef names an agent by id, name or unique prefix.
+type AgentRef struct {
+	Agent string `path:"agent" doc:"Id, name or unique prefix of an agent"`
+}
+
+// CreateAgentToken is the input of AgentTokenCreate.
+type CreateAgentToken struct {
+	Body struct {
+		Site   string `json:"site" doc:"Site that the agent will serve: id, name or unique prefix"`
+		Expiry int    `json:"expirySeconds,omitempty" minimum:"60" maximum:"604800" doc:"Seconds until it expires; 0: one hour"`
+	}
+}
+
+// An AgentToken lets one agent enrol, once. Its secret is shown this one time.
+type AgentToken struct {
+	Secret    string        `json:"secret"`
+	Site      sprout.SiteID `json:"site"`
+	SiteName  string        `json:"siteName"`
+	ExpiresAt time.Time     `json:"expiresAt"`
+}
+
+// EnrolAgent is the input of AgentEnrol.
+type EnrolAgent struct {
+	Body struct {
+		Token     string `json:"token" doc:"Secret of an agent token"`
+		Name      string `json:"name" doc:"Host name of the agent"`
+		Version   string `json:"version"`
+		PublicKey string `json:"publicKey" doc:"NKey user key (U…); the seed stays with the agent"`
+		SealKey   string `json:"sealKey" doc:"NKey curve key (X…) to seal secrets to"`
+		Address   string `json:"address,omitempty" doc:"Its IP address on the provisioning network"`
+	}
+}
+
+// An Enrolment is all that an agent needs to begin.
+type Enrolment struct {
+	Agent sprout.Agent `json:"agent"`
+	Site  sprout.Site  `json:"site"`
+	Bus   BusAccess    `json:"bus"`
+	Token string       `json:"token" doc:"Bearer for fetching images"`
+}
+
+// BusAccess is how an agent connects to the bus. It proves itself by its own
+// key; the JWT says what that key may do.
+type BusAccess struct {
+	URL string `json:"url" example:"nats://centre:4222"`
+	JWT string `json:"jwt"`
+}
+
+// The operations on agents.
+var (
+	AgentList = Op[OfSite, []sprout.Agent]{
+		Name: "agent list", Method: "GET", Path: "/v1/agents", Role: sprout.Viewer, Help: "List the agents and how far they are.",
+	}
+	AgentShow = Op[AgentRef, sprout.Agent]{
+		Name: "agent show", Method: "GET", Path: "/v1/agents/{agent}", Role: sprout.Viewer, Help: "Show an agent.",
+	}
+	AgentDelete = Op[AgentRef, None]{
+		Name: "agent delete", Method: "DELETE", Path: "/v1/agents/{agent}", Role: sprout.Admin, Help: "Delete an agent and revoke its credentials.",
+	}
+	AgentTokenCreate = Op[CreateAgentToken, AgentToken]{
+		Name: "agent token create", Method: "POST", Path: "/v1/agents/tokens", Role: sprout.Admin, Status: 201, Help: "Create a single-use token by which an agent enrols.",
+	}
+	AgentEnrol = Op[EnrolAgent, Enrolment]{
+		Name: "agent enrol", Method: "POST", Path: "/v1/agents/enrol", Role: Public, Status: 201, Help: "Enrol an agent with its single-use token.",
+	}
+)
+
+func agentOperations() []Operation {
+	return []Operation{AgentList, AgentShow, AgentDelete, AgentTokenCreate, AgentEnrol}
+}

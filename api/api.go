@@ -1,0 +1,95 @@
+// Package api declares every operation of the control plane once: name, method,
+// path, who may call it, what goes in and what comes out. The server registers
+// these values, the client calls them, openapi.json and the access tests are
+// made from them. It knows nothing of how an operation is carried out.
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sprout"
+)
+
+//go:generate go test -run TestOpenAPI -update .
+
+// An Op is one operation. In is a struct whose fields carry the tags path,
+// query or header, and a field Body for a JSON body; Out is the JSON answer, or
+// None, or Download.
+type Op[In, Out any] struct {
+	Name   string // "machine deploy": as the CLI spells it, and the action in the audit
+	Method string
+	Path   string
+	Role   sprout.Role // the least role; Public: no token is needed
+	Status int         // of success; 0: 200, or 204 without an answer
+	Upload bool        // the body is a stream of bytes that In takes by itself
+	Help   string
+}
+
+// Public is the role of operations that need no token.
+const Public sprout.Role = ""
+
+// None is the Out of an operation that answers nothing.
+type None struct{}
+
+// A Download is the Out of an operation that answers with bytes.
+type Download struct {
+	Serve func(w http.ResponseWriter, r *http.Request)
+}
+
+// A Spec is an operation without its types.
+type Spec struct {
+	Name, Method, Path, Help string
+	Role                     sprout.Role
+	Status                   int
+	Upload                   bool
+}
+
+// An Operation is any Op.
+type Operation interface {
+	Spec() Spec
+	document(a huma.API)
+}
+
+// Spec returns the operation without its types.
+func (o Op[In, Out]) Spec() Spec {
+	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload}
+	if s.Status == 0 {
+		s.Status = http.StatusOK
+		if _, none := any(*new(Out)).(None); none {
+			s.Status = http.StatusNoContent
+		}
+	}
+	return s
+}
+
+// document registers the operation without a handler that can run.
+func (o Op[In, Out]) document(a huma.API) {
+	Register(a, o, nil, func(context.Context, *In) (Out, error) {
+		var out Out
+		return out, sprout.Errorf(sprout.Internal, "this server only documents")
+	})
+}
+
+// Operations lists every operation of every noun.
+func Operations() []Operation {
+	var all []Operation
+	for _, noun := range [][]Operation{
+		siteOperations(), agentOperations(), networkOperations(), machineOperations(), imageOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(),
+	} {
+		all = append(all, noun...)
+	}
+	return all
+}
+
+// May tells whether a bearer of role have may call an operation of role need.
+// An agent's role opens what needs that role and nothing else; people's roles
+// each include the one before.
+func May(have, need sprout.Role) bool {
+	rank := map[sprout.Role]int{sprout.AgentRole: 0, sprout.Viewer: 1, sprout.Operator: 2, sprout.Admin: 3}
+	h, known := rank[have]
+	return need == Public || (known && h >= rank[need])
+}

@@ -1,0 +1,194 @@
+package api
+
+import (
+	"time"
+
+	"sprout"
+)
+
+// MachineRef names a machine by id, name or unique prefix.
+type MachineRef struct {
+	Machine string `path:"machine" doc:"Id, name, site/name or unique prefix of a machine"`
+}
+
+// ListMachines narrows a list of machines.
+type ListMachines struct {
+	OfSite
+	State sprout.State `query:"state" enum:"discovered,registered,ready,allocated,deployed,broken,retired"`
+	Tag   string       `query:"tag"`
+	Pool  string       `query:"pool"`
+}
+
+// A NewMachine is a machine as people describe it before it was ever seen.
+type NewMachine struct {
+	Site         string              `json:"site" doc:"Id, name or unique prefix of a site"`
+	Name         string              `json:"name" doc:"Unique in the site, a DNS label" example:"web-01"`
+	MACs         []string            `json:"macs" minItems:"1" doc:"Of its interfaces; the first is the one it boots from"`
+	Architecture sprout.Architecture `json:"architecture,omitempty" enum:"amd64,arm64" doc:"Empty: amd64"`
+	BootMode     sprout.BootMode     `json:"bootMode,omitempty" enum:"bios,uefi"`
+	BMC          *sprout.BMC         `json:"bmc,omitempty"`
+	Tags         []string            `json:"tags,omitempty"`
+	Pool         string              `json:"pool,omitempty"`
+	Zone         string              `json:"zone,omitempty" doc:"Failure zone"`
+}
+
+// CreateMachine is the input of MachineCreate.
+type CreateMachine struct{ Body NewMachine }
+
+// ImportMachines is the input of MachineImport: all or none.
+type ImportMachines struct {
+	Body struct {
+		Machines []NewMachine `json:"machines" minItems:"1" maxItems:"10000"`
+	}
+}
+
+// UpdateMachine is the input of MachineUpdate; what is absent stays as it is.
+type UpdateMachine struct {
+	MachineRef
+	Body struct {
+		Name      *string     `json:"name,omitempty"`
+		Tags      *[]string   `json:"tags,omitempty"`
+		Pool      *string     `json:"pool,omitempty"`
+		Zone      *string     `json:"zone,omitempty"`
+		Protected *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
+		BMC       *sprout.BMC `json:"bmc,omitempty" doc:"In place of the old one; an empty password keeps the old password"`
+	}
+}
+
+// CommissionMachine is the input of MachineCommission.
+type CommissionMachine struct {
+	MachineRef
+	Body struct {
+		SkipTests bool `json:"skipTests,omitempty" doc:"Recorded as such"`
+	}
+}
+
+// Constraints are what an allocated machine must meet. Zero fields do not restrict.
+type Constraints struct {
+	Site         string              `json:"site,omitempty"`
+	Name         string              `json:"name,omitempty"`
+	Architecture sprout.Architecture `json:"architecture,omitempty" enum:"amd64,arm64"`
+	BootMode     sprout.BootMode     `json:"bootMode,omitempty" enum:"bios,uefi"`
+	MinCores     int                 `json:"minCores,omitempty" minimum:"0"`
+	MinMemory    int64               `json:"minMemory,omitempty" minimum:"0" doc:"Bytes"`
+	MinDisk      int64               `json:"minDisk,omitempty" minimum:"0" doc:"Bytes, of the largest disk"`
+	MinDisks     int                 `json:"minDisks,omitempty" minimum:"0"`
+	MinNICs      int                 `json:"minNics,omitempty" minimum:"0"`
+	Tags         []string            `json:"tags,omitempty" doc:"All of them"`
+	Pool         string              `json:"pool,omitempty"`
+	Zone         string              `json:"zone,omitempty"`
+}
+
+// AllocateMachine is the input of MachineAllocate.
+type AllocateMachine struct {
+	Body struct {
+		Constraints
+		Owner string `json:"owner,omitempty" doc:"Empty: who asks"`
+	}
+}
+
+// DeployMachine is the input of MachineDeploy.
+type DeployMachine struct {
+	MachineRef
+	Body struct {
+		Image    string          `json:"image" doc:"Name, id or digest of an image" example:"debian-12"`
+		Disk     sprout.DiskRule `json:"disk,omitzero" doc:"The disk to write; empty: the only one that fits"`
+		SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
+		UserData string          `json:"userData,omitempty" doc:"cloud-init user data"`
+		Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
+		Plan     bool            `json:"plan,omitempty" doc:"Check everything and answer with what would happen; do nothing"`
+	}
+}
+
+// ReleaseMachine is the input of MachineRelease.
+type ReleaseMachine struct {
+	MachineRef
+	Body struct {
+		Erase bool `json:"erase,omitempty" doc:"Erase every disk and prove it"`
+		Plan  bool `json:"plan,omitempty" doc:"Answer with what would happen; do nothing"`
+	}
+}
+
+// MarkMachine is the input of MachineMarkBroken and MachineMarkFixed.
+type MarkMachine struct {
+	MachineRef
+	Body struct {
+		Reason string `json:"reason,omitempty"`
+	}
+}
+
+// A Plan is what an operation that destroys will do, or the workflow that does it.
+type Plan struct {
+	Destroys []string         `json:"destroys,omitempty" doc:"What is lost, in words"`
+	Workflow *sprout.Workflow `json:"workflow,omitempty" doc:"Absent where only the plan was asked for"`
+}
+
+// A HistoryEntry is one move of a machine.
+type HistoryEntry struct {
+	At       time.Time         `json:"at"`
+	From     sprout.State      `json:"from,omitempty"`
+	To       sprout.State      `json:"to"`
+	Event    string            `json:"event"`
+	Actor    string            `json:"actor"`
+	Workflow sprout.WorkflowID `json:"workflow,omitempty"`
+	Detail   string            `json:"detail,omitempty"`
+}
+
+// The operations on machines.
+var (
+	MachineCreate = Op[CreateMachine, sprout.Machine]{
+		Name: "machine create", Method: "POST", Path: "/v1/machines", Role: sprout.Operator, Status: 201, Help: "Register a machine.",
+	}
+	MachineImport = Op[ImportMachines, []sprout.Machine]{
+		Name: "machine import", Method: "POST", Path: "/v1/machines/import", Role: sprout.Operator, Status: 201, Help: "Register many machines, all or none.",
+	}
+	MachineList = Op[ListMachines, []sprout.Machine]{
+		Name: "machine list", Method: "GET", Path: "/v1/machines", Role: sprout.Viewer, Help: "List the machines.",
+	}
+	MachineShow = Op[MachineRef, sprout.Machine]{
+		Name: "machine show", Method: "GET", Path: "/v1/machines/{machine}", Role: sprout.Viewer, Help: "Show a machine with inventory, tests and problems.",
+	}
+	MachineUpdate = Op[UpdateMachine, sprout.Machine]{
+		Name: "machine update", Method: "PATCH", Path: "/v1/machines/{machine}", Role: sprout.Operator, Help: "Change a machine's description.",
+	}
+	MachineDelete = Op[MachineRef, None]{
+		Name: "machine delete", Method: "DELETE", Path: "/v1/machines/{machine}", Role: sprout.Operator, Help: "Delete a machine that is not in use.",
+	}
+	MachineAccept = Op[MachineRef, sprout.Machine]{
+		Name: "machine accept", Method: "POST", Path: "/v1/machines/{machine}/accept", Role: sprout.Operator, Help: "Take a discovered machine in.",
+	}
+	MachineCommission = Op[CommissionMachine, sprout.Workflow]{
+		Name: "machine commission", Method: "POST", Path: "/v1/machines/{machine}/commission", Role: sprout.Operator, Status: 202, Help: "Inspect and test a machine.",
+	}
+	MachineAllocate = Op[AllocateMachine, sprout.Machine]{
+		Name: "machine allocate", Method: "POST", Path: "/v1/machines/allocate", Role: sprout.Operator, Help: "Choose a ready machine that meets constraints and give it to an owner.",
+	}
+	MachineDeploy = Op[DeployMachine, Plan]{
+		Name: "machine deploy", Method: "POST", Path: "/v1/machines/{machine}/deploy", Role: sprout.Operator, Status: 202, Help: "Install an image on a machine.",
+	}
+	MachineRelease = Op[ReleaseMachine, Plan]{
+		Name: "machine release", Method: "POST", Path: "/v1/machines/{machine}/release", Role: sprout.Operator, Status: 202, Help: "Take a machine back from its owner.",
+	}
+	MachineMarkBroken = Op[MarkMachine, sprout.Machine]{
+		Name: "machine mark-broken", Method: "POST", Path: "/v1/machines/{machine}/mark-broken", Role: sprout.Operator, Help: "Set a machine aside.",
+	}
+	MachineMarkFixed = Op[MarkMachine, sprout.Machine]{
+		Name: "machine mark-fixed", Method: "POST", Path: "/v1/machines/{machine}/mark-fixed", Role: sprout.Operator, Help: "Take a broken machine back, to be commissioned anew.",
+	}
+	MachineLock = Op[MachineRef, sprout.Machine]{
+		Name: "machine lock", Method: "POST", Path: "/v1/machines/{machine}/lock", Role: sprout.Operator, Help: "Refuse every workflow on a machine.",
+	}
+	MachineUnlock = Op[MachineRef, sprout.Machine]{
+		Name: "machine unlock", Method: "POST", Path: "/v1/machines/{machine}/unlock", Role: sprout.Operator, Help: "Allow workflows on a machine again.",
+	}
+	MachineHistory = Op[MachineRef, []HistoryEntry]{
+		Name: "machine history", Method: "GET", Path: "/v1/machines/{machine}/history", Role: sprout.Viewer, Help: "List a machine's moves.",
+	}
+)
+
+func machineOperations() []Operation {
+	return []Operation{
+		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
+		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineLock, MachineUnlock, MachineHistory,
+	}
+}

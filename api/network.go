@@ -1,0 +1,52 @@
+package api
+
+import "sprout"
+
+// NetworkRef names a network by id, name or unique prefix.
+type NetworkRef struct {
+	Network string `path:"network" doc:"Id, name, site/name or unique prefix of a network"`
+}
+
+// CreateNetwork is the input of NetworkCreate. Addresses are text, so that what
+// is wrong with them is said in our words.
+type CreateNetwork struct {
+	Body struct {
+		Site     string   `json:"site" doc:"Id, name or unique prefix of a site"`
+		Name     string   `json:"name" doc:"Unique in the site" example:"provisioning"`
+		VLAN     int      `json:"vlan,omitempty" minimum:"0" maximum:"4094" doc:"0: untagged"`
+		MTU      int      `json:"mtu,omitempty" minimum:"0" maximum:"9216" doc:"Bytes; 0: 1500"`
+		CIDR     string   `json:"cidr" example:"10.20.0.0/24"`
+		Gateway  string   `json:"gateway,omitempty" example:"10.20.0.1"`
+		DNS      []string `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
+		NTP      []string `json:"ntp,omitempty" doc:"Time servers"`
+		Dynamic  []string `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
+		Reserved []string `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
+		Discover bool     `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+	}
+}
+
+// The operations on networks, and the lists of what lies in them.
+var (
+	NetworkCreate = Op[CreateNetwork, sprout.Network]{
+		Name: "network create", Method: "POST", Path: "/v1/networks", Role: sprout.Admin, Status: 201, Help: "Create a network with its subnet.",
+	}
+	NetworkList = Op[OfSite, []sprout.Network]{
+		Name: "network list", Method: "GET", Path: "/v1/networks", Role: sprout.Viewer, Help: "List the networks.",
+	}
+	NetworkShow = Op[NetworkRef, sprout.Network]{
+		Name: "network show", Method: "GET", Path: "/v1/networks/{network}", Role: sprout.Viewer, Help: "Show a network.",
+	}
+	NetworkDelete = Op[NetworkRef, None]{
+		Name: "network delete", Method: "DELETE", Path: "/v1/networks/{network}", Role: sprout.Admin, Help: "Delete a network that nothing uses.",
+	}
+	AddressList = Op[OfSite, []sprout.Address]{
+		Name: "address list", Method: "GET", Path: "/v1/addresses", Role: sprout.Viewer, Help: "List the addresses that are given out.",
+	}
+	LeaseList = Op[OfSite, []sprout.Lease]{
+		Name: "lease list", Method: "GET", Path: "/v1/leases", Role: sprout.Viewer, Help: "List the DHCP leases that agents reported.",
+	}
+)
+
+func networkOperations() []Operation {
+	return []Operation{NetworkCreate, NetworkList, NetworkShow, NetworkDelete, AddressList, LeaseList}
+}

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sprout"
+)
+
+// A Guard runs before an operation's input is even read; it calls next, or
+// answers by itself.
+type Guard func(spec Spec) func(ctx huma.Context, next func(huma.Context))
+
+// New makes an API on the mux. Unknown fields and query parameters are refused,
+// and every error is a problem document (RFC 9457).
+func New(mux *http.ServeMux) huma.API {
+	config := huma.DefaultConfig("Sprout", "1")
+	config.DocsPath = "" // its page would load from elsewhere
+	config.OpenAPIPath, config.SchemasPath = "", ""
+	config.CreateHooks = nil // no $schema with the request's host
+	config.RejectUnknownQueryParameters = true
+	config.Transformers = []huma.Transformer{toFault}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "A token of `sprout token create`."},
+	}
+	config.Info.Description = "The control plane of Sprout. Whatever takes time answers 202 with a workflow to follow."
+	return humago.New(mux, config)
+}
+
+// Register serves the operation by handle. guard may be nil.
+func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(context.Context, *In) (Out, error)) {
+	op := operation(o.Spec())
+	if guard != nil {
+		op.Middlewares = huma.Middlewares{guard(o.Spec())}
+	}
+	var out Out
+	switch any(out).(type) {
+	case None:
+		huma.Register(a, op, func(ctx context.Context, in *In) (*struct{}, error) {
+			_, err := handle(ctx, in)
+			return nil, faultOrNil(ctx, err)
+		})
+	case Download:
+		op.Responses = map[string]*huma.Response{"200": {
+			Description: "OK",
+			Content:     map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}},
+		}}
+		huma.Register(a, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
+			out, err := handle(ctx, in)
+			if err != nil {
+				return nil, FaultOf(ctx, err)
+			}
+			return &huma.StreamResponse{Body: func(c huma.Context) {
+				r, w := humago.Unwrap(c)
+				any(out).(Download).Serve(w, r)
+			}}, nil
+		})
+	default:
+		huma.Register(a, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
+			out, err := handle(ctx, in)
+			if err != nil {
+				return nil, FaultOf(ctx, err)
+			}
+			return &struct{ Body Out }{out}, nil
+		})
+	}
+}
+
+// operation turns a spec into what huma documents.
+func operation(s Spec) huma.Operation {
+	noun, _, _ := strings.Cut(s.Name, " ")
+	op := huma.Operation{
+		OperationID: strings.ReplaceAll(s.Name, " ", "-"), Method: s.Method, Path: s.Path, Summary: s.Help,
+		Tags: []string{noun}, DefaultStatus: s.Status, MaxBodyBytes: 8 << 20,
+		Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+	}
+	if s.Role == Public {
+		op.Errors = []int{http.StatusForbidden, http.StatusServiceUnavailable}
+	} else {
+		op.Security = []map[string][]string{{"bearer": {}}}
+		op.Extensions = map[string]any{"x-role": string(s.Role)}
+	}
+	if s.Upload {
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}},
+		}}
+	}
+	return op
+}
+
+// Document returns the OpenAPI 3.1 document of every operation, indented.
+func Document() ([]byte, error) {
+	a := New(http.NewServeMux())
+	for _, op := range Operations() {
+		op.document(a)
+	}
+	describeFaults(a.OpenAPI())
+	raw, err := json.MarshalIndent(a.OpenAPI(), "", "  ")
+	if err != nil {
+		return nil, sprout.Errorf(sprout.Internal, "cannot write the OpenAPI document: %w", err)
+	}
+	return append(raw, '\n'), nil
+}
+
+func faultOrNil(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	return FaultOf(ctx, err)
+}

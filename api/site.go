@@ -1,0 +1,39 @@
+package api
+
+import "sprout"
+
+// SiteRef names a site by id, name or unique prefix.
+type SiteRef struct {
+	Site string `path:"site" doc:"Id, name or unique prefix of a site"`
+}
+
+// OfSite narrows a list to one site.
+type OfSite struct {
+	Site string `query:"site" doc:"Only of this site: id, name or unique prefix"`
+}
+
+// CreateSite is the input of SiteCreate.
+type CreateSite struct {
+	Body struct {
+		Name   string `json:"name" doc:"Unique, a DNS label" example:"lon1"`
+		Domain string `json:"domain,omitempty" doc:"Domain of the machines' names; empty: NAME.internal" example:"lon1.example"`
+	}
+}
+
+// The operations on sites.
+var (
+	SiteCreate = Op[CreateSite, sprout.Site]{
+		Name: "site create", Method: "POST", Path: "/v1/sites", Role: sprout.Admin, Status: 201, Help: "Create a site.",
+	}
+	SiteList = Op[struct{}, []sprout.Site]{
+		Name: "site list", Method: "GET", Path: "/v1/sites", Role: sprout.Viewer, Help: "List the sites.",
+	}
+	SiteShow = Op[SiteRef, sprout.Site]{
+		Name: "site show", Method: "GET", Path: "/v1/sites/{site}", Role: sprout.Viewer, Help: "Show a site.",
+	}
+	SiteDelete = Op[SiteRef, None]{
+		Name: "site delete", Method: "DELETE", Path: "/v1/sites/{site}", Role: sprout.Admin, Help: "Delete a site that holds nothing.",
+	}
+)
+
+func siteOperations() []Operation { return []Operation{SiteCreate, SiteList, SiteShow, SiteDelete} }

@@ -1,0 +1,38 @@
+package api
+
+import "sprout"
+
+// TokenRef names a token by id, name or unique prefix.
+type TokenRef struct {
+	Token string `path:"token" doc:"Id, name or unique prefix of a token"`
+}
+
+// CreateToken is the input of TokenCreate.
+type CreateToken struct {
+	Body struct {
+		Name   string      `json:"name" minLength:"1" maxLength:"63" doc:"Who will bear it; the audit shows it" example:"ci"`
+		Role   sprout.Role `json:"role" enum:"viewer,operator,admin"`
+		Expiry int         `json:"expirySeconds,omitempty" minimum:"0" doc:"Seconds until it expires; 0: never"`
+	}
+}
+
+// A NewToken is a token with its secret, which is shown this one time.
+type NewToken struct {
+	sprout.Token
+	Secret string `json:"secret"`
+}
+
+// The operations on tokens.
+var (
+	TokenCreate = Op[CreateToken, NewToken]{
+		Name: "token create", Method: "POST", Path: "/v1/tokens", Role: sprout.Admin, Status: 201, Help: "Create a bearer token; its secret is shown once.",
+	}
+	TokenList = Op[struct{}, []sprout.Token]{
+		Name: "token list", Method: "GET", Path: "/v1/tokens", Role: sprout.Admin, Help: "List the tokens.",
+	}
+	TokenRevoke = Op[TokenRef, None]{
+		Name: "token revoke", Method: "DELETE", Path: "/v1/tokens/{token}", Role: sprout.Admin, Help: "Revoke a token.",
+	}
+)
+
+func tokenOperations() []Operation { return []Operation{TokenCreate, TokenList, TokenRevoke} }
