@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -9,11 +8,13 @@ import (
 
 // A Call is what a step's Do and Undo see of their run.
 type Call[T any] struct {
-	Run     Run // a copy; change Data by Keep only
-	effects []func(ctx context.Context, tx T) error
+	Run     Run       // a copy; change Data by Keep only
+	Now     time.Time // by the engine's clock
+	effects []Effect[T]
 	taken   []string
 	data    json.RawMessage
 	detail  string
+	late    bool // the step's time ended during the call
 }
 
 // Input decodes the run's input into v.
@@ -39,11 +40,14 @@ func (c *Call[T]) Keep(v any) error {
 
 // Commit adds an effect to the transaction that saves the outcome of this
 // call, whether the step is done or waits. It is dropped when the step fails.
-func (c *Call[T]) Commit(effect func(ctx context.Context, tx T) error) {
+// If it returns an error then the step has failed with that error.
+func (c *Call[T]) Commit(effect Effect[T]) {
 	c.effects = append(c.effects, effect)
 }
 
-// Take returns the payload of a signal that has arrived, and consumes it.
+// Take returns the payload of a signal that has arrived, and consumes it: for
+// good when the step is done, waits, or fails by a *sprout.Failure. Any other
+// error leaves the signal to the next attempt.
 func (c *Call[T]) Take(signal string) (json.RawMessage, bool) {
 	payload, ok := c.Run.Signals[signal]
 	if ok {
@@ -52,11 +56,20 @@ func (c *Call[T]) Take(signal string) (json.RawMessage, bool) {
 	return payload, ok
 }
 
+// Expired tells that the step is called because its last WaitFor ran out and
+// the signal has not come.
+func (c *Call[T]) Expired() bool {
+	signal := c.Run.WaitSignal
+	_, arrived := c.Run.Signals[signal]
+	return signal != "" && !arrived && c.Run.Wait != nil && !c.Now.Before(c.Run.Wait.Until)
+}
+
 // Detail sets the words that the step's record shows.
 func (c *Call[T]) Detail(format string, args ...any) { c.detail = fmt.Sprintf(format, args...) }
 
-// AgainAfter says that the step is not done: call it again after d. For is what
-// it waits for, in words that follow "waiting for".
+// AgainAfter says that the step is not done: call it again after d, or
+// as soon as any signal arrives. For is what it waits for, in words that follow
+// "waiting for".
 func AgainAfter(d time.Duration, waitsFor string) error { return &again{d, waitsFor} }
 
 // WaitFor says that the step is not done before the named signal arrives. If
@@ -80,6 +93,15 @@ type waitFor struct {
 }
 
 type park struct{ reason string }
+
+// isWait tells whether err says "not yet" and is no failure.
+func isWait(err error) bool {
+	switch err.(type) { //nolint:errorlint // a wrapped wait is a mistake, and must not pass for one
+	case *again, *waitFor, *park:
+		return true
+	}
+	return false
+}
 
 func (e *again) Error() string   { return "not yet: waits for " + e.waitsFor }
 func (e *waitFor) Error() string { return "not yet: waits for " + e.waitsFor }

@@ -25,7 +25,8 @@ type Run struct {
 	Deadline     time.Time                  `json:"deadline"` // of the whole; zero: none
 	Wait         *sprout.Wait               `json:"wait,omitempty"`
 	WaitSignal   string                     `json:"waitSignal,omitempty"` // the signal it waits for, if any
-	NextAt       time.Time                  `json:"nextAt"`               // when Advance is due; zero: not before a signal
+	NextAt       time.Time                  `json:"nextAt"`               // when Advance is due; zero: not before somebody acts
+	Claim        *Claim                     `json:"claim,omitempty"`      // set while Do or Undo is being called
 	Signals      map[string]json.RawMessage `json:"signals,omitempty"`    // arrived and not yet taken
 	Input        json.RawMessage            `json:"input"`
 	Data         json.RawMessage            `json:"data,omitempty"` // what steps leave for later steps: one JSON object
@@ -38,19 +39,35 @@ type Run struct {
 	EndedAt      time.Time                  `json:"endedAt"`
 }
 
+// A Claim says that a process is in the middle of a step's Do or Undo. It is
+// renewed while the call runs, and ends by itself when that process died.
+type Claim struct {
+	By    string    `json:"by"` // a fresh secret for every call
+	Until time.Time `json:"until"`
+}
+
+// Parked tells whether the run rests until somebody retries or cancels it.
+func (r Run) Parked() bool { return !r.State.Ended() && r.NextAt.IsZero() }
+
+// An Effect is a part of the transaction that saves a run.
+type Effect[T any] = func(ctx context.Context, tx T) error
+
 // A Store keeps runs. T is its transaction. Two exist: PostgreSQL in the
 // server, bbolt in the agent.
 type Store[T any] interface {
 	// Get returns a run; NotFound if there is none.
 	Get(ctx context.Context, id string) (Run, error)
-	// Create keeps a new run (version 1) and applies the effects, in one
-	// transaction. Conflict if the id exists.
-	Create(ctx context.Context, run Run, effects ...func(ctx context.Context, tx T) error) error
+	// Create keeps a new run (version 1), applies the effects, and arranges
+	// the call of Advance at run.NextAt as Save does, in one transaction.
+	// Conflict if the id exists. An error of an effect is returned so that
+	// errors.Is finds it, and nothing is kept.
+	Create(ctx context.Context, run Run, effects ...Effect[T]) error
 	// Save replaces the run if its stored version is still run.Version, raises
 	// the version, applies the effects, and arranges that the driver calls
 	// Advance at run.NextAt (zero: not); all in one transaction. Conflict if
-	// another saved it first.
-	Save(ctx context.Context, run Run, effects ...func(ctx context.Context, tx T) error) error
+	// another saved it first, NotFound if there is none. An error of an effect
+	// is returned as Create does, and nothing is saved.
+	Save(ctx context.Context, run Run, effects ...Effect[T]) error
 }
 
 // A Step is one row of a definition. Do and Undo may be called again after a
@@ -61,7 +78,9 @@ type Step[T any] struct {
 	// yet. A *sprout.Failure: failed, and tried again while Attempts allow.
 	// Any other error: the same, as an internal failure.
 	Do func(ctx context.Context, c *Call[T]) error
-	// Undo takes back what Do did, also when Do failed in its middle. May be nil.
+	// Undo takes back what Do did, also when Do failed in its middle. May be
+	// nil. It may wait as Do does. An error is tried again, UndoAttempts times
+	// in all, each within Timeout; then the next step is undone regardless.
 	Undo func(ctx context.Context, c *Call[T]) error
 	// Timeout is from the step's first start to its end, waits and attempts
 	// included; Do's context ends then too. Required.
@@ -75,9 +94,13 @@ type Step[T any] struct {
 // transaction in which a run ends, however it ends.
 type Definition[T any] struct {
 	Kind  string
+	At    string // who runs it, for step records: "centre" or "site"
 	Steps []Step[T]
+	// An error of OnEnd when the run succeeds fails its last step; when it
+	// failed, the end is tried again until OnEnd agrees.
 	OnEnd func(ctx context.Context, tx T, run Run) error
-	// OnMove, if set, adds effects to every transaction that saves a run: the
-	// agent reports step records by it.
+	// OnMove, if set, adds effects to every transaction that creates a run
+	// (before is zero) or moves it: the agent reports step records by it. It is
+	// not called for saves that only claim a run.
 	OnMove func(ctx context.Context, tx T, before, after Run) error
 }

@@ -1,0 +1,131 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sprout"
+)
+
+// The engine's numbers.
+const (
+	// Lease is how long a claim holds after its process last renewed it: at
+	// most so long after a crash another process goes on.
+	Lease = 30 * time.Second
+	// UndoAttempts is how often an Undo may fail before it is given up.
+	UndoAttempts = 10
+	// MaxBackoff is the longest wait between two attempts.
+	MaxBackoff = 30 * time.Second
+
+	saveTime  = 10 * time.Second // for saving an outcome after the caller's context ended
+	maxRaces  = 100              // how often a save may lose a race before it gives up
+	atUnnamed = "centre"
+)
+
+// An Engine advances runs of the definitions it was made with. Any number may
+// share one store, in one process or several: a claim in the run keeps two of
+// them from taking the same step at once.
+type Engine[T any] struct {
+	store Store[T]
+	clock func() time.Time
+	log   *slog.Logger
+	defs  map[string]Definition[T]
+
+	mu    sync.Mutex
+	calls map[string]context.CancelCauseFunc // by claim: the calls in flight in this process
+}
+
+// New makes an engine. The definitions must be sound: unique kinds, steps with
+// unique names, each with a Do and a Timeout; else Invalid.
+func New[T any](store Store[T], clock func() time.Time, log *slog.Logger, defs ...Definition[T]) (*Engine[T], error) {
+	e := &Engine[T]{store: store, clock: clock, log: log, defs: map[string]Definition[T]{}, calls: map[string]context.CancelCauseFunc{}}
+	for _, d := range defs {
+		if err := check(d); err != nil {
+			return nil, err
+		}
+		if _, dup := e.defs[d.Kind]; dup {
+			return nil, sprout.Errorf(sprout.Invalid, "cannot define workflow %q twice", d.Kind)
+		}
+		if d.At == "" {
+			d.At = atUnnamed
+		}
+		e.defs[d.Kind] = d
+	}
+	return e, nil
+}
+
+func check[T any](d Definition[T]) error {
+	if d.Kind == "" || len(d.Steps) == 0 {
+		return sprout.Errorf(sprout.Invalid, "cannot define workflow %q: it needs a kind and at least one step", d.Kind)
+	}
+	names := map[string]bool{}
+	for i, s := range d.Steps {
+		switch {
+		case s.Name == "":
+			return sprout.Errorf(sprout.Invalid, "cannot define workflow %s: step %d has no name", d.Kind, i)
+		case names[s.Name]:
+			return sprout.Errorf(sprout.Invalid, "cannot define workflow %s: two steps are named %s", d.Kind, s.Name)
+		case s.Do == nil:
+			return sprout.Errorf(sprout.Invalid, "cannot define workflow %s: step %s has no Do", d.Kind, s.Name)
+		case s.Timeout <= 0:
+			return sprout.Errorf(sprout.Invalid, "cannot define workflow %s: step %s has no Timeout", d.Kind, s.Name)
+		case s.Attempts < 0:
+			return sprout.Errorf(sprout.Invalid, "cannot define workflow %s: step %s has negative Attempts", d.Kind, s.Name)
+		}
+		names[s.Name] = true
+	}
+	return nil
+}
+
+// StartOptions is what a new run, or a new try of one, may be given.
+type StartOptions struct {
+	Deadline time.Time // of the whole run; zero: none
+}
+
+// Start creates a run of the kind, due now, and applies the effects in the same
+// transaction. Input becomes its JSON input. Conflict if the id exists, Invalid
+// if the kind is unknown.
+func (e *Engine[T]) Start(ctx context.Context, id, kind string, input any, opts StartOptions, effects ...Effect[T]) (Run, error) {
+	def, ok := e.defs[kind]
+	if !ok {
+		return Run{}, sprout.Errorf(sprout.Invalid, "cannot start workflow %q: no such kind", kind)
+	}
+	raw, err := json.Marshal(input)
+	if err != nil {
+		return Run{}, sprout.Errorf(sprout.Invalid, "cannot start workflow %s: %w", kind, err)
+	}
+	now := e.now()
+	run := Run{
+		ID: id, Kind: kind, State: sprout.Running, StepName: def.Steps[0].Name, Attempt: 1,
+		Deadline: micros(opts.Deadline), NextAt: now, Input: raw, Steps: []sprout.StepRecord{}, Version: 1, CreatedAt: now,
+	}
+	effects = append(effects[:len(effects):len(effects)], e.hooks(Run{}, run)...)
+	if err := e.store.Create(ctx, run, effects...); err != nil {
+		return Run{}, err
+	}
+	e.log.InfoContext(ctx, "workflow started", "run", id, "kind", kind)
+	return run, nil
+}
+
+// now is the time as every store can keep it.
+func (e *Engine[T]) now() time.Time { return micros(e.clock()) }
+
+func micros(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// step returns the step that the run is at. ok is false if the definition has
+// no step of that name at that place: then nobody may guess.
+func (e *Engine[T]) step(run Run) (step Step[T], ok bool) {
+	def, ok := e.defs[run.Kind]
+	if !ok || run.Step < 0 || run.Step >= len(def.Steps) || def.Steps[run.Step].Name != run.StepName {
+		return Step[T]{}, false
+	}
+	return def.Steps[run.Step], true
+}
