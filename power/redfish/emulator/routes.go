@@ -1,0 +1,127 @@
+package emulator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// object is a JSON object of a Redfish resource.
+type object = map[string]any
+
+const base = "/redfish/v1"
+
+func link(path string) object { return object{"@odata.id": base + path} }
+
+func links(paths ...string) []object {
+	all := []object{}
+	for _, p := range paths {
+		all = append(all, link(p))
+	}
+	return all
+}
+
+// routes is every resource of the service.
+func (b *BMC) routes() http.Handler {
+	mux := http.NewServeMux()
+	open := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, b.guard(h, false)) }
+	closed := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, b.guard(h, true)) }
+
+	open("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, object{"v1": base + "/"}) })
+	open("GET "+base+"/{$}", b.getRoot)
+	open("GET "+base, b.getRoot)
+	open("POST "+base+"/SessionService/Sessions", b.postSession)
+	closed("GET "+base+"/SessionService", b.getSessionService)
+	closed("GET "+base+"/SessionService/Sessions", b.getSessions)
+	closed("DELETE "+base+"/SessionService/Sessions/{session}", b.deleteSession)
+	closed("GET "+base+"/Systems", b.getCollection("/Systems", "ComputerSystem"))
+	closed("GET "+base+"/Systems/1", b.getSystem)
+	closed("PATCH "+base+"/Systems/1", b.patchSystem)
+	closed("POST "+base+"/Systems/1/Actions/ComputerSystem.Reset", b.postReset)
+	closed("GET "+base+"/Systems/1/EthernetInterfaces", b.getInterfaces)
+	closed("GET "+base+"/Systems/1/EthernetInterfaces/{interface}", b.getInterface)
+	closed("GET "+base+"/Managers", b.getCollection("/Managers", "Manager"))
+	closed("GET "+base+"/Managers/1", b.getManager)
+	closed("GET "+base+"/Chassis", b.getCollection("/Chassis", "Chassis"))
+	closed("GET "+base+"/Chassis/1", b.getChassis)
+	closed("GET "+base+"/TaskService/Tasks/{task}", b.getTask)
+	mux.HandleFunc("/", b.guard(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "ResourceMissingAtURI", "The resource at the URI "+r.URL.Path+" was not found.")
+	}, true))
+	return withoutSlash(mux)
+}
+
+// withoutSlash makes /redfish/v1/Systems/ the same as /redfish/v1/Systems.
+func withoutSlash(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path := strings.TrimSuffix(r.URL.Path, "/"); path != r.URL.Path && path != base {
+			u := *r.URL
+			u.Path = path
+			r2 := *r
+			r2.URL = &u
+			r = &r2
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guard is in front of every resource: faults, then authentication.
+func (b *BMC) guard(next http.HandlerFunc, authenticated bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("OData-Version", "4.0")
+		if b.fault(r.Context()) {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusServiceUnavailable, "ServiceTemporarilyUnavailable", "The service is temporarily unavailable. Retry in 1 seconds.")
+			return
+		}
+		if authenticated && !b.allowed(r) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="BMC"`)
+			refuse(w, http.StatusUnauthorized, "NoValidSession", "There is no valid session established with the implementation.")
+			return
+		}
+		next(w, r)
+	}
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	raw, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(raw, '\n')) // a client that left is no concern of ours
+}
+
+// refuse answers with an error of the Base message registry (DSP0266 section 8.6).
+func refuse(w http.ResponseWriter, status int, message, words string) {
+	reply(w, status, object{"error": object{
+		"code":    "Base.1.8.GeneralError",
+		"message": "A general error has occurred. See ExtendedInfo for more information.",
+		"@Message.ExtendedInfo": []object{{
+			"@odata.type": "#Message.v1_1_1.Message",
+			"MessageId":   "Base.1.8." + message,
+			"Message":     words,
+			"Severity":    "Critical",
+		}},
+	}})
+}
+
+// etag is a strong entity tag over a resource as it is told.
+func etag(body any) string {
+	raw, _ := json.Marshal(body) // only maps of strings and numbers
+	sum := sha256.Sum256(raw)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
+}
+
+// decode reads a request's JSON, or answers that it is none.
+func decode(w http.ResponseWriter, r *http.Request, into any) bool {
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(into)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "MalformedJSON", "The request body submitted was malformed JSON.")
+	}
+	return err == nil
+}
