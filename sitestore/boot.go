@@ -1,0 +1,233 @@
+package sitestore
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+)
+
+// An Attempt is one boot of a machine that Sprout ordered or allowed.
+type Attempt struct {
+	ID        sprout.AttemptID `json:"id"`
+	Machine   sprout.MachineID `json:"machine,omitempty"` // empty: not known yet
+	MAC       string           `json:"mac,omitempty"`     // of an unknown machine
+	IP        netip.Addr       `json:"ip,omitzero"`       // of an unknown machine
+	Purpose   string           `json:"purpose"`
+	ExpiresAt time.Time        `json:"expiresAt"`
+	Tokens    [][]byte         `json:"tokens"` // hashes of those that are good
+}
+
+// A Use is the one purpose that a token serves.
+type Use string
+
+const (
+	RamdiskUse Use = "ramdisk" // everything that a ramdisk asks
+	HomeUse    Use = "home"    // the installed system's phone-home
+)
+
+// A Token is what is kept of a token: never the token.
+type Token struct {
+	Attempt   sprout.AttemptID `json:"attempt"`
+	Use       Use              `json:"use"`
+	ExpiresAt time.Time        `json:"expiresAt"`
+}
+
+// Given is an order that was put before a ramdisk, and its last report.
+type Given struct {
+	Order  sprout.Order   `json:"order"`
+	Report *sprout.Report `json:"report,omitempty"` // done or failed
+}
+
+// discoverFor is how long an unknown machine's boot may take, and how long its
+// ramdisk may then wait to be accepted.
+const discoverFor = 24 * time.Hour
+
+func hash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return string(sum[:])
+}
+
+// Intent returns what the machine shall boot next, also an expired one.
+func (s *Store) Intent(machine sprout.MachineID) (in sprout.Intent, ok bool) {
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		in, ok, err = intentTable.get(tx, string(machine))
+		return err
+	})
+	if err != nil {
+		s.log.Error("boot intent cannot be read", "machine", machine, "error", err)
+	}
+	return in, ok && err == nil
+}
+
+// SetIntent makes the machine boot its ramdisk next and makes the intent's
+// tokens good. It ends every token of the machine's older attempts.
+func (s *Store) SetIntent(tx *bbolt.Tx, in sprout.Intent) error {
+	return s.setIntent(tx, string(in.Machine), in, Attempt{
+		ID: in.Attempt, Machine: in.Machine, Purpose: in.Purpose, ExpiresAt: in.ExpiresAt,
+	})
+}
+
+func (s *Store) setIntent(tx *bbolt.Tx, owner string, in sprout.Intent, a Attempt) error {
+	if old, ok, err := intentTable.get(tx, owner); err != nil {
+		return err
+	} else if ok && old.Attempt == in.Attempt {
+		return nil // a repeat: the step's commit was lost, not its effect
+	}
+	if err := s.endAttempts(tx, owner); err != nil {
+		return err
+	}
+	for _, t := range []struct {
+		token string
+		use   Use
+	}{{in.Token, RamdiskUse}, {in.HomeToken, HomeUse}} {
+		if t.token == "" {
+			continue
+		}
+		key := hash(t.token)
+		if err := tokenTable.put(tx, key, Token{Attempt: a.ID, Use: t.use, ExpiresAt: a.ExpiresAt}); err != nil {
+			return err
+		}
+		a.Tokens = append(a.Tokens, []byte(key))
+	}
+	if err := attemptTable.put(tx, string(a.ID), a); err != nil {
+		return err
+	}
+	if err := tx.Bucket([]byte(ownAttemptBucket)).Put([]byte(owner+"\x00"+string(a.ID)), nil); err != nil {
+		return err
+	}
+	return intentTable.put(tx, owner, in)
+}
+
+// ClearIntent makes the machine boot its disk and ends the ramdisk's token, but
+// not the phone-home's; no intent is no error.
+func (s *Store) ClearIntent(tx *bbolt.Tx, machine sprout.MachineID) error {
+	in, ok, err := intentTable.get(tx, string(machine))
+	if err != nil || !ok {
+		return err
+	}
+	if err := tokenTable.delete(tx, hash(in.Token)); err != nil {
+		return err
+	}
+	return intentTable.delete(tx, string(machine))
+}
+
+// EndAttempt ends every token of the machine's attempts, and its intent.
+func (s *Store) EndAttempt(tx *bbolt.Tx, machine sprout.MachineID) error {
+	if err := intentTable.delete(tx, string(machine)); err != nil {
+		return err
+	}
+	return s.endAttempts(tx, string(machine))
+}
+
+// endAttempts forgets the owner's attempts, their tokens and their orders.
+func (s *Store) endAttempts(tx *bbolt.Tx, owner string) error {
+	prefix := owner + "\x00"
+	c := tx.Bucket([]byte(ownAttemptBucket)).Cursor()
+	var ids []string
+	for k, _ := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, _ = c.Next() {
+		ids = append(ids, string(k[len(prefix):]))
+	}
+	for _, id := range ids {
+		a, _, err := attemptTable.get(tx, id)
+		if err != nil {
+			return err
+		}
+		for _, key := range a.Tokens {
+			if err := tokenTable.delete(tx, string(key)); err != nil {
+				return err
+			}
+		}
+		if err := orderTable.delete(tx, id); err != nil {
+			return err
+		}
+		if err := attemptTable.delete(tx, id); err != nil {
+			return err
+		}
+		if err := tx.Bucket([]byte(ownAttemptBucket)).Delete([]byte(prefix + id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartDiscovery makes an intent with purpose discover for a MAC that no
+// machine has, or returns the one that still stands. The intent has no machine.
+func (s *Store) StartDiscovery(ctx context.Context, mac string, ip netip.Addr) (in sprout.Intent, err error) {
+	mac = strings.ToLower(mac)
+	var standing bool
+	err = s.db.View(func(tx *bbolt.Tx) (err error) {
+		in, standing, err = intentTable.get(tx, mac)
+		return err
+	})
+	if err != nil || standing && s.now().Before(in.ExpiresAt.Add(-discoverFor/2)) {
+		return in, err
+	}
+	fresh := sprout.Intent{
+		Attempt: sprout.NewID[sprout.AttemptID](sprout.PrefixAttempt), Purpose: "discover",
+		Token: sprout.NewSecret(), ExpiresAt: s.now().Add(discoverFor).UTC(),
+	}
+	err = s.Update(ctx, func(tx *bbolt.Tx) error {
+		return s.setIntent(tx, mac, fresh, Attempt{ID: fresh.Attempt, MAC: mac, IP: ip, Purpose: fresh.Purpose, ExpiresAt: fresh.ExpiresAt})
+	})
+	return fresh, err
+}
+
+// Admit returns the attempt that a token belongs to. Denied: the token is
+// unknown or over, has expired, or is for something else.
+func (s *Store) Admit(token string, use Use) (a Attempt, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		t, ok, err := tokenTable.get(tx, hash(token))
+		switch {
+		case err != nil:
+			return err
+		case !ok || token == "":
+			return sprout.Errorf(sprout.Denied, "cannot admit the token: its boot attempt is over, or never was")
+		case t.Use != use:
+			return sprout.Errorf(sprout.Denied, "cannot admit the token: it is not for this")
+		case !s.now().Before(t.ExpiresAt):
+			return sprout.Errorf(sprout.Denied, "cannot admit the token: it expired at %s", t.ExpiresAt.Format(time.RFC3339))
+		}
+		a, ok, err = attemptTable.get(tx, string(t.Attempt))
+		if err == nil && !ok {
+			err = sprout.Errorf(sprout.Denied, "cannot admit the token: its boot attempt is over")
+		}
+		return err
+	})
+	return a, err
+}
+
+// Give puts an order before the ramdisk of an attempt, in place of an older
+// one. The same order given twice keeps its report.
+func (s *Store) Give(tx *bbolt.Tx, attempt sprout.AttemptID, o sprout.Order) error {
+	old, ok, err := orderTable.get(tx, string(attempt))
+	if err != nil || ok && old.Order.ID == o.ID {
+		return err
+	}
+	return orderTable.put(tx, string(attempt), Given{Order: o})
+}
+
+// Order returns what was put before the ramdisk of an attempt last.
+func (s *Store) Order(attempt sprout.AttemptID) (g Given, ok bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) (err error) {
+		g, ok, err = orderTable.get(tx, string(attempt))
+		return err
+	})
+	return g, ok, err
+}
+
+// Answer keeps the last report of the attempt's order. False: the report is of
+// another order, or was kept before; nothing may follow from it.
+func (s *Store) Answer(tx *bbolt.Tx, attempt sprout.AttemptID, r sprout.Report) (bool, error) {
+	g, ok, err := orderTable.get(tx, string(attempt))
+	if err != nil || !ok || g.Order.ID != r.Order || g.Report != nil {
+		return false, err
+	}
+	g.Report = &r
+	return true, orderTable.put(tx, string(attempt), g)
+}

@@ -1,0 +1,149 @@
+package sitestore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+)
+
+// ErrGap says that changes before this one are missing: it is to come again.
+var ErrGap = errors.New("changes before it are missing")
+
+const appliedKey = "applied"
+
+// applied returns the number of the last change that the store holds.
+func applied(tx *bbolt.Tx) int64 {
+	return int64(numberOf(tx.Bucket([]byte(metaBucket)).Get([]byte(appliedKey))))
+}
+
+// Applied returns the number of the last change that the store holds.
+func (s *Store) Applied() (seq int64, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error { seq = applied(tx); return nil })
+	return seq, err
+}
+
+// MarkApplied notes in tx that change seq is held. False: it already was, and
+// nothing else may be done for it. The error is ErrGap where it is not the next.
+func (s *Store) MarkApplied(tx *bbolt.Tx, seq int64) (bool, error) {
+	last := applied(tx)
+	switch {
+	case seq <= last:
+		return false, nil
+	case seq != last+1:
+		return false, sprout.Errorf(sprout.Unavailable, "cannot apply change %d after %d: %w", seq, last, ErrGap)
+	}
+	return true, tx.Bucket([]byte(metaBucket)).Put([]byte(appliedKey), []byte(number(uint64(seq))))
+}
+
+// Apply takes a replicated change in: a site, subnet, machine, reservation or
+// record. One that was applied before is no error. The error is ErrGap where
+// it is not the next. A body that cannot be read is logged and counts as
+// applied, as it will not get better; so does a kind of a later version.
+func (s *Store) Apply(ctx context.Context, c sprout.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	var show func(*replica)
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		fresh, err := s.MarkApplied(tx, c.Seq)
+		if err != nil || !fresh {
+			return err
+		}
+		show, err = s.keep(tx, c)
+		if sprout.KindOf(err) == sprout.Invalid {
+			s.log.Error("change cannot be used", "seq", c.Seq, "kind", c.Kind, "key", c.Key, "error", err)
+			return nil
+		}
+		return err
+	})
+	if err != nil || show == nil {
+		return err
+	}
+	s.replica.mu.Lock()
+	defer s.replica.mu.Unlock()
+	show(&s.replica)
+	s.replica.serial = serialOf(c.Seq)
+	return nil
+}
+
+// keep writes a change and returns how the replica shows it once committed.
+func (s *Store) keep(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
+	switch c.Kind {
+	case sprout.ChangeSite:
+		return keep(tx, siteTable, c, c.Key, func(r *replica, v *sprout.Site) {
+			r.site = orZero(v)
+		})
+	case sprout.ChangeSubnet:
+		return keep(tx, subnetTable, c, c.Key, func(r *replica, v *sprout.Subnet) { set(r.subnets, c.Key, v) })
+	case sprout.ChangeMachine:
+		return keep(tx, machineTable, c, c.Key, func(r *replica, v *sprout.SiteMachine) { r.setMachine(c.Key, v) })
+	case sprout.ChangeReservation:
+		mac := strings.ToLower(c.Key)
+		return keep(tx, reservationTable, c, mac, func(r *replica, v *sprout.Reservation) { set(r.reservations, mac, v) })
+	case sprout.ChangeRecord:
+		return keep(tx, recordTable, c, c.Key, func(r *replica, v *sprout.Record) { r.setRecord(c.Key, v) })
+	case sprout.ChangeWork, sprout.ChangeCancel:
+	}
+	return nil, sprout.Errorf(sprout.Invalid, "cannot replicate a change of kind %q", c.Kind)
+}
+
+func keep[V any](tx *bbolt.Tx, t table[V], c sprout.Change, key string, show func(*replica, *V)) (func(*replica), error) {
+	if c.Deleted {
+		return func(r *replica) { show(r, nil) }, t.delete(tx, key)
+	}
+	var v V
+	if err := json.Unmarshal(c.Body, &v); err != nil {
+		return nil, sprout.Errorf(sprout.Invalid, "cannot read a %s: %w", c.Kind, err)
+	}
+	return func(r *replica) { show(r, &v) }, t.put(tx, key, v)
+}
+
+func set[V any](m map[string]V, key string, v *V) {
+	if v == nil {
+		delete(m, key)
+		return
+	}
+	m[key] = *v
+}
+
+func orZero[V any](v *V) (zero V) {
+	if v == nil {
+		return zero
+	}
+	return *v
+}
+
+// ReadMeta decodes what WriteMeta kept under key into v; false if nothing was.
+func (s *Store) ReadMeta(key string, v any) (ok bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		raw := tx.Bucket([]byte(metaBucket)).Get([]byte("meta/" + key))
+		if raw == nil {
+			return nil
+		}
+		ok = true
+		return json.Unmarshal(raw, v)
+	})
+	if err != nil {
+		return false, fmt.Errorf("cannot read %s of the site store: %w", key, err)
+	}
+	return ok, nil
+}
+
+// WriteMeta keeps v under key.
+func (s *Store) WriteMeta(ctx context.Context, key string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cannot write %s of the site store: %w", key, err)
+	}
+	return s.Update(ctx, func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(metaBucket)).Put([]byte("meta/"+key), raw)
+	})
+}

@@ -1,0 +1,97 @@
+package sitestore
+
+import (
+	"context"
+	"net/netip"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+)
+
+// client is the key of who holds a lease; the forms do not look alike.
+func client(l sprout.Lease) string {
+	if l.ClientID != "" {
+		return l.ClientID
+	}
+	return l.MAC
+}
+
+func clientKey(subnet sprout.SubnetID, client string) []byte {
+	return []byte(string(subnet) + "\x00" + client)
+}
+
+// LeaseByClient returns the newest lease of a client in a subnet, in whatever
+// state and also when it has expired; none if its address was given to another.
+func (s *Store) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool) {
+	return s.readLease(func(tx *bbolt.Tx) string {
+		return string(tx.Bucket([]byte(leaseClientBucket)).Get(clientKey(subnet, key)))
+	})
+}
+
+// LeaseByIP returns the newest lease of an address, in whatever state.
+func (s *Store) LeaseByIP(ip netip.Addr) (sprout.Lease, bool) {
+	return s.readLease(func(*bbolt.Tx) string { return ip.Unmap().String() })
+}
+
+func (s *Store) readLease(key func(tx *bbolt.Tx) string) (l sprout.Lease, ok bool) {
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		l, ok, err = leaseTable.get(tx, key(tx))
+		return err
+	})
+	if err != nil {
+		s.log.Error("lease cannot be read", "error", err)
+	}
+	return l, ok && err == nil
+}
+
+// Leases lists the newest lease of every address.
+func (s *Store) Leases() []sprout.Lease {
+	var list []sprout.Lease
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return leaseTable.each(tx, func(_ string, l sprout.Lease) error { list = append(list, l); return nil })
+	})
+	if err != nil {
+		s.log.Error("leases cannot be read", "error", err)
+	}
+	return list
+}
+
+// SaveLease makes the lease the newest of its address and of its client, and
+// returns once that is on disk. Callers at the same time share one commit. The
+// centre hears of it, except of offers and of mere renewals.
+func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
+	return s.Update(ctx, func(tx *bbolt.Tx) error {
+		clients := tx.Bucket([]byte(leaseClientBucket))
+		key := l.IP.Unmap().String()
+		old, had, err := leaseTable.get(tx, key)
+		if err != nil {
+			return err
+		}
+		if oldKey := clientKey(old.Subnet, client(old)); had && string(clients.Get(oldKey)) == key {
+			if err := clients.Delete(oldKey); err != nil {
+				return err
+			}
+		}
+		if err := clients.Put(clientKey(l.Subnet, client(l)), []byte(key)); err != nil {
+			return err
+		}
+		if err := leaseTable.put(tx, key, l); err != nil {
+			return err
+		}
+		if l.State == "offered" || had && renews(l, old) {
+			return nil
+		}
+		fact, err := NewFact(sprout.FactLease, l)
+		if err != nil {
+			return err
+		}
+		return s.AppendFact(tx, fact)
+	})
+}
+
+// renews tells whether l only prolongs old.
+func renews(l, old sprout.Lease) bool {
+	old.ExpiresAt = l.ExpiresAt
+	return l == old
+}

@@ -1,0 +1,160 @@
+package sitestore
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+)
+
+// A replica is what the centre replicated, in memory.
+type replica struct {
+	mu           sync.RWMutex
+	site         sprout.Site
+	subnets      map[string]sprout.Subnet
+	machines     map[string]sprout.SiteMachine
+	byMAC        map[string]sprout.MachineID
+	reservations map[string]sprout.Reservation
+	records      map[string]sprout.Record
+	forward      map[string][]netip.Addr // name → addresses
+	reverse      map[netip.Addr][]string // address → names
+	serial       uint32
+}
+
+// load fills an empty replica.
+func (r *replica) load(tx *bbolt.Tx) error {
+	r.subnets, r.machines, r.byMAC = map[string]sprout.Subnet{}, map[string]sprout.SiteMachine{}, map[string]sprout.MachineID{}
+	r.reservations, r.records = map[string]sprout.Reservation{}, map[string]sprout.Record{}
+	r.forward, r.reverse = map[string][]netip.Addr{}, map[netip.Addr][]string{}
+	r.serial = serialOf(applied(tx))
+	if err := siteTable.each(tx, func(_ string, v sprout.Site) error { r.site = v; return nil }); err != nil {
+		return err
+	}
+	if err := subnetTable.each(tx, func(k string, v sprout.Subnet) error { r.subnets[k] = v; return nil }); err != nil {
+		return err
+	}
+	if err := machineTable.each(tx, func(k string, v sprout.SiteMachine) error { r.setMachine(k, &v); return nil }); err != nil {
+		return err
+	}
+	if err := reservationTable.each(tx, func(k string, v sprout.Reservation) error { r.reservations[k] = v; return nil }); err != nil {
+		return err
+	}
+	return recordTable.each(tx, func(k string, v sprout.Record) error { r.setRecord(k, &v); return nil })
+}
+
+// setMachine replaces a machine and its MACs; nil removes it.
+func (r *replica) setMachine(id string, m *sprout.SiteMachine) {
+	for _, mac := range r.machines[id].MACs {
+		if mac = strings.ToLower(mac); r.byMAC[mac] == sprout.MachineID(id) {
+			delete(r.byMAC, mac)
+		}
+	}
+	delete(r.machines, id)
+	if m == nil {
+		return
+	}
+	r.machines[id] = *m
+	for _, mac := range m.MACs {
+		r.byMAC[strings.ToLower(mac)] = m.ID
+	}
+}
+
+// setRecord replaces a name's address; nil removes it.
+func (r *replica) setRecord(key string, record *sprout.Record) {
+	if old, ok := r.records[key]; ok {
+		name := strings.ToLower(old.Name)
+		r.forward[name] = without(r.forward[name], old.IP)
+		if len(r.forward[name]) == 0 {
+			delete(r.forward, name)
+		}
+		r.reverse[old.IP] = without(r.reverse[old.IP], name)
+		if len(r.reverse[old.IP]) == 0 {
+			delete(r.reverse, old.IP)
+		}
+		delete(r.records, key)
+	}
+	if record == nil {
+		return
+	}
+	name := strings.ToLower(record.Name)
+	r.records[key] = *record
+	r.forward[name] = append(r.forward[name], record.IP)
+	r.reverse[record.IP] = append(r.reverse[record.IP], name)
+}
+
+// without returns a new slice: readers may hold the old one.
+func without[E comparable](list []E, e E) []E {
+	return slices.DeleteFunc(slices.Clone(list), func(x E) bool { return x == e })
+}
+
+// serialOf makes the DNS serial of a change's number; RFC 1982 lets it wrap.
+func serialOf(seq int64) uint32 { return uint32(seq&0xffffffff) + 1 }
+
+// Site returns what the centre said of the site; false before it did.
+func (s *Store) Site() (sprout.Site, bool) {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	return s.replica.site, s.replica.site.ID != ""
+}
+
+// Subnets lists the subnets of the site, by id. The caller does not change them.
+func (s *Store) Subnets() []sprout.Subnet {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	list := make([]sprout.Subnet, 0, len(s.replica.subnets))
+	for _, subnet := range s.replica.subnets {
+		list = append(list, subnet)
+	}
+	slices.SortFunc(list, func(a, b sprout.Subnet) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return list
+}
+
+// SubnetOf returns the site's subnet that contains ip.
+func (s *Store) SubnetOf(ip netip.Addr) (sprout.Subnet, bool) {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	for _, subnet := range s.replica.subnets {
+		if subnet.CIDR.Contains(ip.Unmap()) {
+			return subnet, true
+		}
+	}
+	return sprout.Subnet{}, false
+}
+
+// Reservation returns the address kept for a MAC (lower case, colons).
+func (s *Store) Reservation(mac string) (sprout.Reservation, bool) {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	r, ok := s.replica.reservations[mac]
+	return r, ok
+}
+
+// MachineByMAC returns the machine that has the MAC (lower case, colons).
+func (s *Store) MachineByMAC(mac string) (sprout.SiteMachine, bool) {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	id, ok := s.replica.byMAC[mac]
+	if !ok {
+		return sprout.SiteMachine{}, false
+	}
+	m, ok := s.replica.machines[string(id)]
+	return m, ok
+}
+
+// Known is MachineByMAC in the words of DHCP.
+func (s *Store) Known(mac string) (sprout.SiteMachine, bool) { return s.MachineByMAC(mac) }
+
+// Machine returns a machine; NotFound if the site does not have it.
+func (s *Store) Machine(id sprout.MachineID) (sprout.SiteMachine, error) {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	m, ok := s.replica.machines[string(id)]
+	if !ok {
+		return m, sprout.Errorf(sprout.NotFound, "cannot find machine %s at this site", id)
+	}
+	return m, nil
+}
