@@ -98,7 +98,7 @@ func (e *Engine[T]) Retry(ctx context.Context, id string, opts StartOptions, eff
 
 func (e *Engine[T]) retry(run *Run, opts StartOptions, ended bool, first string) {
 	now := e.now()
-	step, known := e.step(*run)
+	step, _ := e.step(*run) // an unknown one parks again
 	resumed := !ended && run.State == sprout.Running && begun(*run)
 	run.rest(now)
 	run.Retries++
@@ -113,7 +113,7 @@ func (e *Engine[T]) retry(run *Run, opts StartOptions, ended bool, first string)
 	if run.State == sprout.Running {
 		run.Failure = nil
 	}
-	if resumed && known { // its Do may be half done: a cancel must undo it
+	if resumed { // its Do may be half done: a cancel must undo it
 		run.StepStarted, run.StepDeadline = now, now.Add(step.Timeout)
 	}
 }
