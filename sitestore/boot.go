@@ -3,6 +3,7 @@ package sitestore
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -66,8 +67,19 @@ func (s *Store) Intent(machine sprout.MachineID) (in sprout.Intent, ok bool) {
 }
 
 // SetIntent makes the machine boot its ramdisk next and makes the intent's
-// tokens good. It ends every token of the machine's older attempts.
+// tokens good. It ends every token of the machine's older attempts, those of its
+// discovery among them.
 func (s *Store) SetIntent(tx *bbolt.Tx, in sprout.Intent) error {
+	m, _, err := machineTable.get(tx, string(in.Machine))
+	if err != nil {
+		return err
+	}
+	for _, mac := range m.MACs { // from the time when it was unknown
+		mac = strings.ToLower(mac)
+		if err := errors.Join(intentTable.delete(tx, mac), s.endAttempts(tx, mac)); err != nil {
+			return err
+		}
+	}
 	return s.setIntent(tx, string(in.Machine), in, Attempt{
 		ID: in.Attempt, Machine: in.Machine, Purpose: in.Purpose, ExpiresAt: in.ExpiresAt,
 	})
@@ -160,22 +172,19 @@ func (s *Store) endAttempts(tx *bbolt.Tx, owner string) error {
 // machine has, or returns the one that still stands. The intent has no machine.
 func (s *Store) StartDiscovery(ctx context.Context, mac string, ip netip.Addr) (in sprout.Intent, err error) {
 	mac = strings.ToLower(mac)
-	var standing bool
-	err = s.db.View(func(tx *bbolt.Tx) (err error) {
-		in, standing, err = intentTable.get(tx, mac)
-		return err
-	})
-	if err != nil || standing && s.now().Before(in.ExpiresAt.Add(-discoverFor/2)) {
-		return in, err
-	}
 	fresh := sprout.Intent{
 		Attempt: sprout.NewID[sprout.AttemptID](sprout.PrefixAttempt), Purpose: "discover",
 		Token: sprout.NewSecret(), ExpiresAt: s.now().Add(discoverFor).UTC(),
 	}
 	err = s.Update(ctx, func(tx *bbolt.Tx) error {
+		old, ok, err := intentTable.get(tx, mac)
+		if in = old; err != nil || ok && s.now().Before(old.ExpiresAt.Add(-discoverFor/2)) {
+			return err
+		}
+		in = fresh
 		return s.setIntent(tx, mac, fresh, Attempt{ID: fresh.Attempt, MAC: mac, IP: ip, Purpose: fresh.Purpose, ExpiresAt: fresh.ExpiresAt})
 	})
-	return fresh, err
+	return in, err
 }
 
 // Admit returns the attempt that a token belongs to. Denied: the token is
