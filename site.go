@@ -59,6 +59,7 @@ type Token struct {
 // An AuditRecord says who asked for what, and what came of it.
 type AuditRecord struct {
 	Seq     int64     `json:"seq"`
+	Site    SiteID    `json:"site,omitempty" doc:"Site of the subject; empty: none"`
 	At      time.Time `json:"at"`
 	Actor   string    `json:"actor" doc:"Token name, agent id, or 'sprout' for its own work"`
 	Action  string    `json:"action" doc:"Operation or workflow step" example:"machine deploy"`

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+const agentSelect = `
+	SELECT a.id, a.site, s.name, a.name, a.version, a.public_key, a.seal_key, a.address,
+	       coalesce(a.last_seen > now() - $1::interval, false), a.last_seen, a.applied, s.outbox_seq, a.enrolled_at
+	FROM agent a JOIN site s ON s.id = a.site
+	WHERE a.retired_at IS NULL `
+
+func scanAgent(row pgx.CollectableRow) (a sprout.Agent, err error) {
+	err = row.Scan(&a.ID, &a.Site, &a.SiteName, &a.Name, &a.Version, &a.PublicKey, &a.SealKey, &a.Address,
+		&a.Online, &a.LastSeen, &a.Applied, &a.Wanted, &a.EnrolledAt)
+	return a, err
+}
+
+// EnrolAgent makes a the one live agent of its site. The one before it is
+// retired and the numbering of facts begins anew: a fresh agent counts from 1.
+// Follow it with Snapshot, which fills the agent's store.
+func (s *Store) EnrolAgent(ctx context.Context, tx pgx.Tx, a sprout.Agent) (sprout.Agent, error) {
+	if a.ID == "" {
+		a.ID = sprout.NewID[sprout.AgentID](sprout.PrefixAgent)
+	}
+	n, err := exec(ctx, tx, `UPDATE inbox SET last_fact = 0 WHERE site = $1`, a.Site)
+	if err := mustTouch(n, err, "site", string(a.Site)); err != nil {
+		return a, err
+	}
+	if _, err := exec(ctx, tx, `UPDATE agent SET retired_at = now() WHERE site = $1 AND retired_at IS NULL`, a.Site); err != nil {
+		return a, err
+	}
+	if _, err := exec(ctx, tx, `
+		INSERT INTO agent (site, id, name, version, public_key, seal_key, address) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		a.Site, a.ID, a.Name, a.Version, a.PublicKey, a.SealKey, a.Address); err != nil {
+		return a, err
+	}
+	return s.In(tx).Agent(ctx, a.ID)
+}
+
+// RetireAgent ends an agent for ever. NotFound if it is not live.
+func (s *Store) RetireAgent(ctx context.Context, tx pgx.Tx, id sprout.AgentID) error {
+	n, err := exec(ctx, tx, `UPDATE agent SET retired_at = now() WHERE id = $1 AND retired_at IS NULL`, id)
+	return mustTouch(n, err, "agent", string(id))
+}
+
+// Heartbeat notes that an agent lives and how far it is. NotFound once it is
+// retired.
+func (s *Store) Heartbeat(ctx context.Context, h sprout.Heartbeat) error {
+	n, err := exec(ctx, s.db, `
+		UPDATE agent SET last_seen = now(), version = $2, address = $3, applied = greatest(applied, $4)
+		WHERE id = $1 AND retired_at IS NULL`, h.Agent, h.Version, h.Address, h.Applied)
+	return mustTouch(n, err, "agent", string(h.Agent))
+}
+
+// Agent returns a live agent.
+func (s *Store) Agent(ctx context.Context, id sprout.AgentID) (sprout.Agent, error) {
+	a, err := one(ctx, s.db, scanAgent, agentSelect+`AND a.id = $2`, sprout.OfflineAfter, id)
+	return a, orNotFound(err, "agent", string(id))
+}
+
+// AgentOf returns the live agent of a site; NotFound if it has none.
+func (s *Store) AgentOf(ctx context.Context, site sprout.SiteID) (sprout.Agent, error) {
+	a, err := one(ctx, s.db, scanAgent, agentSelect+`AND a.site = $2`, sprout.OfflineAfter, site)
+	return a, orNotFound(err, "an agent of site", string(site))
+}
+
+// AgentByKey returns the live agent with the NKey user key.
+func (s *Store) AgentByKey(ctx context.Context, publicKey string) (sprout.Agent, error) {
+	a, err := one(ctx, s.db, scanAgent, agentSelect+`AND a.public_key = $2`, sprout.OfflineAfter, publicKey)
+	return a, orNotFound(err, "agent with key", publicKey)
+}
+
+// Agents lists the live agents, of one site or of all (site ""), by site name.
+func (s *Store) Agents(ctx context.Context, site sprout.SiteID, page Page) ([]sprout.Agent, string, error) {
+	list, err := many(ctx, s.db, scanAgent, agentSelect+`
+		AND ($2 = '' OR a.site = $2) AND s.name > $3 ORDER BY s.name LIMIT $4`,
+		sprout.OfflineAfter, site, page.After, page.limit()+1)
+	list, next := pageOf(page, list, func(a sprout.Agent) string { return a.SiteName })
+	return list, next, err
+}

@@ -1,0 +1,43 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// SetBMC sets the BMC of a machine and seals its password. An empty password
+// keeps the one that is known.
+func (s *Store) SetBMC(ctx context.Context, tx pgx.Tx, id sprout.MachineID, b sprout.BMC) error {
+	if b.Driver == "redfish" && b.URL == "" {
+		return sprout.InvalidField("bmc.url", "the redfish driver needs the URL of the BMC")
+	}
+	var sealed []byte
+	if b.Password != "" {
+		var err error
+		if sealed, err = s.config.Key.Seal(string(id), []byte(b.Password)); err != nil {
+			return err
+		}
+	}
+	n, err := exec(ctx, tx, `
+		INSERT INTO bmc (site, machine, driver, url, username, system, insecure, secret)
+		SELECT site, id, $2, $3, $4, $5, $6, $7 FROM machine WHERE id = $1
+		ON CONFLICT (site, machine) DO UPDATE SET driver = excluded.driver, url = excluded.url,
+			username = excluded.username, system = excluded.system, insecure = excluded.insecure,
+			secret = coalesce(excluded.secret, bmc.secret)`,
+		id, b.Driver, b.URL, b.Username, b.System, b.Insecure, sealed)
+	if err := mustTouch(n, err, "machine", string(id)); err != nil {
+		return err
+	}
+	return s.replicateMachine(ctx, tx, id)
+}
+
+// DeleteBMC forgets the BMC of a machine; none is no error.
+func (s *Store) DeleteBMC(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
+	if _, err := exec(ctx, tx, `DELETE FROM bmc WHERE machine = $1`, id); err != nil {
+		return err
+	}
+	return s.replicateMachine(ctx, tx, id)
+}

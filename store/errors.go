@@ -1,0 +1,92 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"sprout"
+)
+
+// constraints is the one table from a constraint of the schema to what its
+// violation means to who asked.
+var constraints = map[string]struct {
+	kind    sprout.Kind
+	field   string
+	message string
+}{
+	"site_name_key":              {sprout.Conflict, "name", "a site of this name exists"},
+	"agent_live_key":             {sprout.Conflict, "site", "the site has another agent"},
+	"agent_public_key_key":       {sprout.Conflict, "publicKey", "an agent with this key is enrolled already"},
+	"token_name_key":             {sprout.Conflict, "name", "a token of this name exists"},
+	"token_role_check":           {sprout.Invalid, "role", "must be one of viewer, operator, admin, agent"},
+	"machine_name_key":           {sprout.Conflict, "name", "a machine of this name exists in the site"},
+	"machine_state_check":        {sprout.Invalid, "state", "is not a state of a machine"},
+	"machine_power_check":        {sprout.Invalid, "power", "must be one of on, off, unknown"},
+	"machine_architecture_check": {sprout.Invalid, "architecture", "must be one of amd64, arm64"},
+	"machine_boot_mode_check":    {sprout.Invalid, "bootMode", "must be one of bios, uefi"},
+	"interface_mac_key":          {sprout.Conflict, "interfaces.mac", "another machine of the site has this MAC address"},
+	"bmc_driver_check":           {sprout.Invalid, "bmc.driver", "must be one of redfish, manual"},
+	"test_result_outcome_check":  {sprout.Invalid, "outcome", "must be one of passed, failed, skipped"},
+	"network_name_key":           {sprout.Conflict, "name", "a network of this name exists in the site"},
+	"network_vlan_check":         {sprout.Invalid, "vlan", "must be 0 (untagged) to 4094"},
+	"network_mtu_check":          {sprout.Invalid, "mtu", "must be 576 to 9216"},
+	"subnet_mtu_check":           {sprout.Invalid, "mtu", "must be 576 to 9216"},
+	"subnet_gateway_check":       {sprout.Invalid, "subnets.gateway", "must lie in the subnet"},
+	"subnet_overlap":             {sprout.Conflict, "subnets.cidr", "overlaps another subnet of the site"},
+	"address_range_kind_check":   {sprout.Invalid, "subnets.ranges.kind", "must be one of dynamic, reserved"},
+	"address_range_order_check":  {sprout.Invalid, "subnets.ranges.last", "must not be before first"},
+	"address_range_overlap":      {sprout.Conflict, "subnets.ranges", "overlaps another range of the subnet"},
+	"address_ip_key":             {sprout.Conflict, "ip", "the address is taken"},
+	"address_site_subnet_fkey":   {sprout.Conflict, "subnet", "addresses of the subnet are in use, or it is gone"},
+	"address_site_machine_fkey":  {sprout.Conflict, "machine", "the machine holds addresses, or is gone"},
+	"record_ip_key":              {sprout.Conflict, "ip", "another name is published for this address"},
+	"record_ttl_check":           {sprout.Invalid, "ttl", "must be at least 1 second"},
+	"image_name_key":             {sprout.Conflict, "name", "an image of this name exists"},
+	"image_compression_check":    {sprout.Invalid, "compression", "must be one of none, gzip, xz, zstd"},
+	"machine_site_fkey":          {sprout.Conflict, "site", "the site has machines, or is gone"},
+	"network_site_fkey":          {sprout.Conflict, "site", "the site has networks, or is gone"},
+	"workflow_site_fkey":         {sprout.Conflict, "site", "workflows of the site are on record, or it is gone"},
+	"workflow_id_key":            {sprout.Conflict, "id", "a workflow of this id exists"},
+	"workflow_pkey":              {sprout.Conflict, "id", "a workflow of this id exists"},
+	"workflow_live_key":          {sprout.Conflict, "machine", "another workflow runs on the machine"},
+	"problem_severity_check":     {sprout.Invalid, "severity", "must be one of warning, critical"},
+	"audit_outcome_check":        {sprout.Invalid, "outcome", "must be one of done, refused, failed"},
+}
+
+// explain gives an error of PostgreSQL the kind that it has for who asked.
+// Other errors pass as they are.
+func explain(err error) error {
+	var pg *pgconn.PgError
+	if err == nil || !errors.As(err, &pg) {
+		return err
+	}
+	if c, ok := constraints[pg.ConstraintName]; ok {
+		e := sprout.Errorf(c.kind, "%s", c.message)
+		e.Field, e.Err = c.field, err
+		return e
+	}
+	switch {
+	case pg.Code == "22P02" || pg.Code == "22003": // text or number that is not one
+		e := sprout.Errorf(sprout.Invalid, "cannot use the value: %s", pg.Message)
+		e.Err = err
+		return e
+	case pg.Code == "40001" || pg.Code == "40P01" || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57"):
+		return sprout.Errorf(sprout.Unavailable, "cannot finish in the database now, try again: %w", err)
+	}
+	return fmt.Errorf("cannot run a statement (%s %s): %w", pg.Code, pg.ConstraintName, err)
+}
+
+func violates(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == constraint
+}
+
+// conflictIn makes a Conflict error about one field of a request.
+func conflictIn(field, format string, args ...any) error {
+	e := sprout.Errorf(sprout.Conflict, format, args...)
+	e.Field = field
+	return e
+}

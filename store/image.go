@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+const imageSelect = `
+	SELECT id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes, created_at FROM image `
+
+func scanImage(row pgx.CollectableRow) (i sprout.Image, err error) {
+	err = row.Scan(&i.ID, &i.Name, &i.Digest, &i.Bytes, &i.Compression, &i.RawDigest, &i.RawBytes, &i.Architecture, &i.BootModes, &i.CreatedAt)
+	return i, err
+}
+
+// CreateImage records an image. Conflict if the name exists.
+func (s *Store) CreateImage(ctx context.Context, tx pgx.Tx, i sprout.Image) (sprout.Image, error) {
+	if i.Name == "" {
+		return i, sprout.InvalidField("name", "an image needs a name")
+	}
+	if i.ID == "" {
+		i.ID = sprout.NewID[sprout.ImageID](sprout.PrefixImage)
+	}
+	if _, err := exec(ctx, tx, `
+		INSERT INTO image (id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		i.ID, i.Name, i.Digest, i.Bytes, i.Compression, i.RawDigest, i.RawBytes, i.Architecture, orEmpty(i.BootModes)); err != nil {
+		return i, err
+	}
+	return s.In(tx).FindImage(ctx, string(i.ID))
+}
+
+// DeleteImage forgets an image; its bytes are the image store's business.
+func (s *Store) DeleteImage(ctx context.Context, tx pgx.Tx, id sprout.ImageID) error {
+	n, err := exec(ctx, tx, `DELETE FROM image WHERE id = $1`, id)
+	return mustTouch(n, err, "image", string(id))
+}
+
+// FindImage returns the image that ref names: its name, id, or digest (the
+// latest with it).
+func (s *Store) FindImage(ctx context.Context, ref string) (sprout.Image, error) {
+	i, err := one(ctx, s.db, scanImage, imageSelect+`
+		WHERE name = $1 OR id = $1 OR digest = $1 ORDER BY (name = $1) DESC, id DESC LIMIT 1`, ref)
+	return i, orNotFound(err, "image", ref)
+}
+
+// Images lists images by name.
+func (s *Store) Images(ctx context.Context, page Page) ([]sprout.Image, string, error) {
+	list, err := many(ctx, s.db, scanImage, imageSelect+`WHERE name > $1 ORDER BY name LIMIT $2`, page.After, page.limit()+1)
+	list, next := pageOf(page, list, func(i sprout.Image) string { return i.Name })
+	return list, next, err
+}

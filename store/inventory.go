@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// SetInventory keeps what the ramdisk found, and takes architecture, boot mode
+// and interfaces over from it. Which port is the boot port stays known.
+func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID, inv sprout.Inventory) error {
+	n, err := exec(ctx, tx, `
+		UPDATE machine SET inventory = $2, architecture = coalesce(nullif($3, ''), architecture),
+			boot_mode = coalesce(nullif($4, ''), boot_mode), changed_at = now()
+		WHERE id = $1`, id, inv, inv.Architecture, inv.BootMode)
+	if err := mustTouch(n, err, "machine", string(id)); err != nil {
+		return err
+	}
+	if len(inv.Interfaces) == 0 {
+		return nil
+	}
+	boot, err := many(ctx, tx, pgx.RowTo[string], `SELECT mac::text FROM interface WHERE machine = $1 AND boot`, id)
+	if err != nil {
+		return err
+	}
+	return s.SetInterfaces(ctx, tx, id, keepBoot(inv.Interfaces, boot))
+}
+
+// keepBoot marks the known boot ports where the inventory marks none.
+func keepBoot(list []sprout.Interface, boot []string) []sprout.Interface {
+	out := make([]sprout.Interface, len(list))
+	copy(out, list)
+	for _, f := range list {
+		if f.Boot {
+			return out
+		}
+	}
+	for i := range out {
+		for _, mac := range boot {
+			out[i].Boot = out[i].Boot || out[i].MAC == mac
+		}
+	}
+	return out
+}
+
+type machineTest struct {
+	machine sprout.MachineID
+	sprout.TestResult
+}
+
+func (t *machineTest) dest() []any {
+	return []any{&t.machine, &t.Test, &t.Kind, &t.Device, &t.Outcome, &t.Message, &t.Metrics, &t.At, &t.Seconds}
+}
+
+// SetTests keeps the results of one run of hardware tests as the machine's
+// latest. Earlier ones become history. Skipped notes a commissioning without
+// tests.
+func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, results []sprout.TestResult, skipped bool) error {
+	n, err := exec(ctx, tx, `UPDATE machine SET tests_skipped = $2 WHERE id = $1`, id, skipped)
+	if err := mustTouch(n, err, "machine", string(id)); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `UPDATE test_result SET latest = false WHERE machine = $1 AND latest`, id); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	for _, r := range results {
+		b.Queue(`
+			INSERT INTO test_result (site, machine, test, kind, device, outcome, message, metrics, at, seconds)
+			SELECT site, id, $2, $3, $4, $5, $6, $7, $8, $9 FROM machine WHERE id = $1`,
+			id, r.Test, r.Kind, r.Device, r.Outcome, r.Message, orEmpty(r.Metrics), r.At, r.Seconds)
+	}
+	return explain(tx.SendBatch(ctx, b).Close())
+}
+
+// TestHistory lists the results of all runs of hardware tests, the latest first.
+func (s *Store) TestHistory(ctx context.Context, id sprout.MachineID, limit int) ([]sprout.TestResult, error) {
+	scan := func(row pgx.CollectableRow) (sprout.TestResult, error) {
+		var t machineTest
+		err := row.Scan(t.dest()...)
+		return t.TestResult, err
+	}
+	return many(ctx, s.db, scan, `
+		SELECT machine, test, kind, device, outcome, message, metrics, at, seconds
+		FROM test_result WHERE machine = $1 ORDER BY seq DESC LIMIT $2`, id, Page{Limit: limit}.limit())
+}

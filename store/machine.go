@@ -1,0 +1,302 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
+	m.tags, m.pool, m.zone, m.owner, m.locked, m.protected, m.generation, m.image, m.tests_skipped, m.inventory,
+	m.created_at, m.changed_at`
+
+const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
+
+func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
+	err = row.Scan(&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
+		&m.Tags, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.Generation, &m.Image, &m.TestsSkipped, &m.Inventory,
+		&m.CreatedAt, &m.ChangedAt)
+	return m, err
+}
+
+// CreateMachine makes a machine with its interfaces and, where set, its BMC and
+// inventory. Its state must be Discovered or Registered. Conflict if the name
+// or a MAC address is taken in the site.
+func (s *Store) CreateMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, actor string) (sprout.Machine, error) {
+	if err := checkLabel("name", m.Name); err != nil {
+		return m, err
+	}
+	if m.State != sprout.Discovered && m.State != sprout.Registered {
+		return m, sprout.InvalidField("state", "a new machine must be %s or %s, not %q", sprout.Discovered, sprout.Registered, m.State)
+	}
+	if m.ID == "" {
+		m.ID = sprout.NewID[sprout.MachineID](sprout.PrefixMachine)
+	}
+	if m.Architecture == "" {
+		m.Architecture = sprout.AMD64
+	}
+	n, err := exec(ctx, tx, `
+		INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, pool, zone, owner, locked, protected)
+		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM site WHERE id = $1`,
+		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Pool, m.Zone, m.Owner, m.Locked, m.Protected)
+	if err := mustTouch(n, err, "site", string(m.Site)); err != nil {
+		return m, err
+	}
+	if err := s.completeMachine(ctx, tx, m); err != nil {
+		return m, err
+	}
+	if err := s.addHistory(ctx, tx, MachineMove{Machine: m.ID, Actor: actor, Event: "create", To: m.State}); err != nil {
+		return m, err
+	}
+	if err := s.replicateMachine(ctx, tx, m.ID); err != nil {
+		return m, err
+	}
+	return s.In(tx).Machine(ctx, m.ID)
+}
+
+// completeMachine writes what a new machine brings in other tables.
+func (s *Store) completeMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine) error {
+	if err := s.SetInterfaces(ctx, tx, m.ID, m.Interfaces); err != nil {
+		return err
+	}
+	if m.BMC != nil {
+		if err := s.SetBMC(ctx, tx, m.ID, *m.BMC); err != nil {
+			return err
+		}
+	}
+	if m.Inventory != nil {
+		return s.SetInventory(ctx, tx, m.ID, *m.Inventory)
+	}
+	return nil
+}
+
+// A MachineChange is what an operator changes of a machine; nil fields stay.
+type MachineChange struct {
+	Name         *string
+	Tags         *[]string
+	Pool         *string
+	Zone         *string
+	Owner        *string
+	Locked       *bool
+	Protected    *bool
+	Image        *string
+	TestsSkipped *bool
+}
+
+// UpdateMachine changes a machine. Conflict if the name is taken in the site.
+func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, c MachineChange) (sprout.Machine, error) {
+	if c.Name != nil {
+		if err := checkLabel("name", *c.Name); err != nil {
+			return sprout.Machine{}, err
+		}
+	}
+	n, err := exec(ctx, tx, `
+		UPDATE machine SET name = coalesce($2, name), tags = coalesce($3, tags), pool = coalesce($4, pool),
+			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
+			protected = coalesce($8, protected), image = coalesce($9, image),
+			tests_skipped = coalesce($10, tests_skipped), changed_at = now()
+		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped)
+	if err := mustTouch(n, err, "machine", string(id)); err != nil {
+		return sprout.Machine{}, err
+	}
+	if err := s.replicateMachine(ctx, tx, id); err != nil {
+		return sprout.Machine{}, err
+	}
+	return s.In(tx).Machine(ctx, id)
+}
+
+// MoveMachine moves a machine by the row of the lifecycle for event, and writes
+// its history. Conflict if there is no such row, or if somebody else moved the
+// machine at the same time.
+func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event sprout.Event, actor, reason string) (sprout.State, error) {
+	from, err := one(ctx, tx, pgx.RowTo[sprout.State], `SELECT state FROM machine WHERE id = $1`, id)
+	if err != nil {
+		return "", orNotFound(err, "machine", string(id))
+	}
+	to, err := sprout.Next(from, event)
+	if err != nil {
+		return from, err
+	}
+	n, err := exec(ctx, tx, `UPDATE machine SET state = $3, changed_at = now() WHERE id = $1 AND state = $2`, id, from, to)
+	if err != nil {
+		return from, err
+	}
+	if n == 0 {
+		return from, sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is no longer %s", event, id, from)
+	}
+	if err := s.addHistory(ctx, tx, MachineMove{Machine: id, Actor: actor, From: from, Event: event, To: to, Reason: reason}); err != nil {
+		return from, err
+	}
+	return to, s.replicateMachine(ctx, tx, id)
+}
+
+// DeleteMachine removes a machine and everything that belongs to it. Conflict
+// while it holds addresses or a workflow runs on it.
+func (s *Store) DeleteMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
+	site, err := one(ctx, tx, pgx.RowTo[sprout.SiteID], `SELECT site FROM machine WHERE id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return orNotFound(err, "machine", string(id))
+	}
+	if err := refuseBusy(ctx, tx, id, "delete"); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `DELETE FROM problem WHERE subject = $1`, id); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `DELETE FROM machine WHERE id = $1`, id); err != nil {
+		return err
+	}
+	return s.forgetAtSite(ctx, tx, site, sprout.ChangeMachine, string(id))
+}
+
+// SetPower notes what the BMC said at a time; an older word than the one known
+// changes nothing.
+func (s *Store) SetPower(ctx context.Context, tx pgx.Tx, id sprout.MachineID, power sprout.PowerState, at time.Time) error {
+	_, err := exec(ctx, tx, `
+		UPDATE machine SET power = $2, power_at = $3 WHERE id = $1 AND (power_at IS NULL OR power_at <= $3)`, id, power, at)
+	return err
+}
+
+// SetInterfaces replaces the interfaces of a machine. Conflict if another
+// machine of the site has one of the MAC addresses.
+func (s *Store) SetInterfaces(ctx context.Context, tx pgx.Tx, id sprout.MachineID, list []sprout.Interface) error {
+	if _, err := exec(ctx, tx, `DELETE FROM interface WHERE machine = $1`, id); err != nil {
+		return err
+	}
+	for i, f := range list {
+		mac, err := canonicalMAC("interfaces.mac", f.MAC)
+		if err != nil {
+			return err
+		}
+		n, err := exec(ctx, tx, `
+			INSERT INTO interface (site, machine, mac, position, name, boot, driver, link, speed_mbs, pci)
+			SELECT site, id, $2::text::macaddr, $3, $4, $5, $6, $7, $8, $9 FROM machine WHERE id = $1`,
+			id, mac, i, f.Name, f.Boot, f.Driver, f.Link, f.SpeedMbs, f.PCI)
+		if violates(err, "interface_mac_key") {
+			return conflictIn("interfaces.mac", "%s is in use by another machine of the site, or is given twice", mac)
+		}
+		if err := mustTouch(n, err, "machine", string(id)); err != nil {
+			return err
+		}
+	}
+	return s.replicateMachine(ctx, tx, id)
+}
+
+// canonicalMAC writes a MAC address in lower case with colons.
+func canonicalMAC(field, text string) (string, error) {
+	mac, err := net.ParseMAC(text)
+	if err != nil || len(mac) != 6 {
+		return "", sprout.InvalidField(field, "%q must be a MAC address such as 52:54:00:12:34:56", text)
+	}
+	return mac.String(), nil
+}
+
+// Machine returns a machine with all that belongs to it.
+func (s *Store) Machine(ctx context.Context, id sprout.MachineID) (sprout.Machine, error) {
+	return s.oneMachine(ctx, string(id), `WHERE m.id = $1`, id)
+}
+
+// MachineByMAC returns the machine of the site with the interface.
+func (s *Store) MachineByMAC(ctx context.Context, site sprout.SiteID, mac string) (sprout.Machine, error) {
+	mac, err := canonicalMAC("mac", mac)
+	if err != nil {
+		return sprout.Machine{}, err
+	}
+	return s.oneMachine(ctx, mac, `WHERE m.id = (SELECT machine FROM interface WHERE site = $1 AND mac = $2::text::macaddr)`, site, mac)
+}
+
+func (s *Store) oneMachine(ctx context.Context, ref, where string, args ...any) (sprout.Machine, error) {
+	list, err := s.machines(ctx, where, args...)
+	if err != nil {
+		return sprout.Machine{}, err
+	}
+	if len(list) == 0 {
+		return sprout.Machine{}, sprout.Errorf(sprout.NotFound, "cannot find machine %q", ref)
+	}
+	return list[0], nil
+}
+
+// FindMachine returns the machine that ref names: an id, the unique beginning
+// of an id, a name, or SITE/NAME. Site "" looks in every site. Invalid, naming
+// them, if several machines answer to ref.
+func (s *Store) FindMachine(ctx context.Context, site sprout.SiteID, ref string) (sprout.Machine, error) {
+	siteName, name, qualified := strings.Cut(ref, "/")
+	if !qualified {
+		siteName, name = "", ref
+	}
+	if name == "" {
+		return sprout.Machine{}, sprout.InvalidField("machine", "must be a name, SITE/NAME or an id")
+	}
+	list, err := s.machines(ctx, `
+		WHERE ($1 = '' OR m.site = $1) AND ($2 = '' OR s.name = $2)
+		  AND (m.name = $3 OR m.id = $3 OR (starts_with($3, 'mch_') AND length($3) > 4 AND starts_with(m.id, $3)))
+		ORDER BY m.id LIMIT 6`, site, siteName, name)
+	if err != nil {
+		return sprout.Machine{}, err
+	}
+	switch len(list) {
+	case 0:
+		return sprout.Machine{}, sprout.Errorf(sprout.NotFound, "cannot find machine %q", ref)
+	case 1:
+		return list[0], nil
+	}
+	return ambiguous(ref, list)
+}
+
+func ambiguous(ref string, list []sprout.Machine) (sprout.Machine, error) {
+	var names []string
+	for _, m := range list {
+		if string(m.ID) == ref {
+			return m, nil
+		}
+		names = append(names, m.SiteName+"/"+m.Name)
+	}
+	return sprout.Machine{}, sprout.InvalidField("machine", "%q may be %s: say which", ref, strings.Join(names, " or "))
+}
+
+// A MachineFilter restricts a list of machines; zero fields do not.
+type MachineFilter struct {
+	Site  sprout.SiteID
+	State sprout.State
+	Pool  string
+	Owner string
+	Tag   string
+	Page
+}
+
+// Machines lists machines in the order they were made.
+func (s *Store) Machines(ctx context.Context, f MachineFilter) ([]sprout.Machine, string, error) {
+	list, err := s.machines(ctx, `
+		WHERE ($1 = '' OR m.site = $1) AND ($2 = '' OR m.state = $2) AND ($3 = '' OR m.pool = $3)
+		  AND ($4 = '' OR m.owner = $4) AND ($5 = '' OR $5 = ANY (m.tags)) AND m.id > $6
+		ORDER BY m.id LIMIT $7`, f.Site, f.State, f.Pool, f.Owner, f.Tag, f.After, f.limit()+1)
+	list, next := pageOf(f.Page, list, func(m sprout.Machine) string { return string(m.ID) })
+	return list, next, err
+}
+
+// machines reads machines and completes them by a constant number of queries.
+func (s *Store) machines(ctx context.Context, where string, args ...any) ([]sprout.Machine, error) {
+	list, err := many(ctx, s.db, scanMachine, machineSelect+where, args...)
+	if err != nil || len(list) == 0 {
+		return list, err
+	}
+	return list, s.fill(ctx, list)
+}
+
+// LockMachine takes the machine's row until the transaction ends: for checks
+// that must still be true when it commits.
+func (s *Store) LockMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID) (sprout.Machine, error) {
+	if _, err := one(ctx, tx, pgx.RowTo[string], `SELECT id FROM machine WHERE id = $1 FOR UPDATE`, id); err != nil {
+		if errors.Is(err, pgx.ErrNoRows) {
+			return sprout.Machine{}, orNotFound(err, "machine", string(id))
+		}
+		return sprout.Machine{}, err
+	}
+	return s.In(tx).Machine(ctx, id)
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// OutboxChannel is notified with a site's id when a change of it commits.
+const OutboxChannel = "sprout_outbox"
+
+type change struct {
+	site sprout.SiteID
+	sprout.Change
+}
+
+// Replicate queues that record key of the kind is now body at the site. It gets
+// the site's next number and is written when tx commits.
+func (s *Store) Replicate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, kind sprout.ChangeKind, key string, body any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("cannot replicate %s %s: %w", kind, key, err)
+	}
+	return s.queue(ctx, tx, change{site, sprout.Change{Kind: kind, Key: key, Body: raw}})
+}
+
+// Forget queues that record key of the kind is gone at the site.
+func (s *Store) Forget(ctx context.Context, tx pgx.Tx, site sprout.SiteID, kind sprout.ChangeKind, key string) error {
+	return s.forgetAtSite(ctx, tx, site, kind, key)
+}
+
+func (s *Store) forgetAtSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, kind sprout.ChangeKind, key string) error {
+	return s.queue(ctx, tx, change{site, sprout.Change{Kind: kind, Key: key, Deleted: true}})
+}
+
+func (s *Store) queue(ctx context.Context, tx pgx.Tx, c change) error {
+	t, finish := queued(tx)
+	t.changes = append(t.changes, c)
+	return finish(ctx, s)
+}
+
+// replicateMachine queues the machine as it will be when tx commits.
+func (s *Store) replicateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
+	t, finish := queued(tx)
+	if !slices.Contains(t.machines, id) {
+		t.machines = append(t.machines, id)
+	}
+	return finish(ctx, s)
+}
+
+func (s *Store) replicateReservation(ctx context.Context, tx pgx.Tx, a sprout.Address) error {
+	if a.MAC == "" || a.Machine == "" {
+		return nil
+	}
+	return s.Replicate(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC, reservationOf(a))
+}
+
+func reservationOf(a sprout.Address) sprout.Reservation {
+	return sprout.Reservation{MAC: a.MAC, IP: a.IP, Machine: a.Machine, Hostname: a.Name}
+}
+
+// writeChanges numbers and inserts what is queued, site by site in one order.
+func (s *Store) writeChanges(ctx context.Context, t *txn) error {
+	machines, err := s.siteMachines(ctx, t.Tx, `m.id = ANY ($1)`, orEmpty(t.machines))
+	if err != nil {
+		return err
+	}
+	all := append(t.changes, machines...)
+	slices.SortStableFunc(all, func(a, b change) int { return cmp.Compare(a.site, b.site) })
+	t.changes, t.machines = nil, nil
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].site == all[0].site {
+			n++
+		}
+		if err := writeSite(ctx, t.Tx, all[0].site, all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+func writeSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, list []change) error {
+	last, err := one(ctx, tx, pgx.RowTo[int64], `
+		UPDATE site SET outbox_seq = outbox_seq + $2 WHERE id = $1 RETURNING outbox_seq`, site, len(list))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return orNotFound(err, "site", string(site))
+	}
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	for i, c := range list {
+		b.Queue(`INSERT INTO outbox (site, seq, kind, key, deleted, body) VALUES ($1, $2, $3, $4, $5, $6)`,
+			site, last-int64(len(list)-1-i), c.Kind, c.Key, c.Deleted, c.Body)
+	}
+	b.Queue(`SELECT pg_notify('`+OutboxChannel+`', $1)`, site)
+	return explain(tx.SendBatch(ctx, b).Close())
+}
+
+// An OutboxRow is a change and the site that it is for.
+type OutboxRow struct {
+	Site sprout.SiteID
+	sprout.Change
+}
+
+func scanOutbox(row pgx.CollectableRow) (o OutboxRow, err error) {
+	err = row.Scan(&o.Site, &o.Seq, &o.Kind, &o.Key, &o.Deleted, &o.Body)
+	return o, err
+}
+
+// OutboxAfter lists changes of a site after number seq, in order.
+func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, limit int) ([]sprout.Change, error) {
+	rows, err := many(ctx, s.db, scanOutbox, `
+		SELECT site, seq, kind, key, deleted, body FROM outbox WHERE site = $1 AND seq > $2 ORDER BY seq LIMIT $3`, site, seq, limit)
+	out := make([]sprout.Change, len(rows))
+	for i, r := range rows {
+		out[i] = r.Change
+	}
+	return out, err
+}
+
+// Unpublished lists changes that the relay has not handed on, of all sites, in
+// order within each.
+func (s *Store) Unpublished(ctx context.Context, limit int) ([]OutboxRow, error) {
+	return many(ctx, s.db, scanOutbox, `
+		SELECT site, seq, kind, key, deleted, body FROM outbox WHERE published_at IS NULL ORDER BY site, seq LIMIT $1`, limit)
+}
+
+// MarkPublished notes that the relay handed on the changes of a site up to seq.
+func (s *Store) MarkPublished(ctx context.Context, site sprout.SiteID, seq int64) error {
+	_, err := exec(ctx, s.db, `
+		UPDATE outbox SET published_at = now() WHERE site = $1 AND seq <= $2 AND published_at IS NULL`, site, seq)
+	return err
+}
+
+// PruneOutbox removes changes of a site that it has applied and that a later
+// change of the same record made void. Returns how many.
+func (s *Store) PruneOutbox(ctx context.Context, site sprout.SiteID, applied int64) (int64, error) {
+	return exec(ctx, s.db, `
+		DELETE FROM outbox o WHERE o.site = $1 AND o.seq <= $2 AND o.published_at IS NOT NULL
+		  AND EXISTS (SELECT FROM outbox l WHERE l.site = o.site AND l.kind = o.kind AND l.key = o.key AND l.seq > o.seq)`,
+		site, applied)
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+const siteColumns = `id, name, domain, created_at`
+
+func scanSite(row pgx.CollectableRow) (s sprout.Site, err error) {
+	err = row.Scan(&s.ID, &s.Name, &s.Domain, &s.CreatedAt)
+	return s, err
+}
+
+var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkLabel holds names to DNS labels (RFC 1035 section 2.3.1), lower case.
+func checkLabel(field, name string) error {
+	if !label.MatchString(name) {
+		return sprout.InvalidField(field, "%q must be a DNS label: a-z, 0-9 and hyphens inside, at most 63 characters", name)
+	}
+	return nil
+}
+
+// CreateSite makes a site. An empty id is chosen; Conflict if the name exists.
+func (s *Store) CreateSite(ctx context.Context, tx pgx.Tx, site sprout.Site) (sprout.Site, error) {
+	if err := checkLabel("name", site.Name); err != nil {
+		return site, err
+	}
+	if site.ID == "" {
+		site.ID = sprout.NewID[sprout.SiteID](sprout.PrefixSite)
+	}
+	made, err := one(ctx, tx, scanSite, `
+		INSERT INTO site (id, name, domain) VALUES ($1, $2, $3)
+		RETURNING `+siteColumns, site.ID, site.Name, site.Domain)
+	if err != nil {
+		return made, err
+	}
+	if _, err := exec(ctx, tx, `INSERT INTO inbox (site) VALUES ($1)`, made.ID); err != nil {
+		return made, err
+	}
+	return made, s.Replicate(ctx, tx, made.ID, sprout.ChangeSite, string(made.ID), made)
+}
+
+// UpdateSite sets the domain of a site.
+func (s *Store) UpdateSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID, domain string) (sprout.Site, error) {
+	site, err := one(ctx, tx, scanSite, `UPDATE site SET domain = $2 WHERE id = $1 RETURNING `+siteColumns, id, domain)
+	if err != nil {
+		return site, orNotFound(err, "site", string(id))
+	}
+	return site, s.Replicate(ctx, tx, id, sprout.ChangeSite, string(id), site)
+}
+
+// DeleteSite removes a site that has no machines, networks and workflows; else
+// Conflict.
+func (s *Store) DeleteSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
+	n, err := exec(ctx, tx, `DELETE FROM site WHERE id = $1`, id)
+	return mustTouch(n, err, "site", string(id))
+}
+
+// FindSite returns the site that ref names: its name or id.
+func (s *Store) FindSite(ctx context.Context, ref string) (sprout.Site, error) {
+	site, err := one(ctx, s.db, scanSite, `SELECT `+siteColumns+` FROM site WHERE name = $1 OR id = $1`, ref)
+	return site, orNotFound(err, "site", ref)
+}
+
+// Sites lists sites by name.
+func (s *Store) Sites(ctx context.Context, page Page) ([]sprout.Site, string, error) {
+	list, err := many(ctx, s.db, scanSite, `
+		SELECT `+siteColumns+` FROM site WHERE name > $1 ORDER BY name LIMIT $2`, page.After, page.limit()+1)
+	list, next := pageOf(page, list, func(s sprout.Site) string { return s.Name })
+	return list, next, err
+}

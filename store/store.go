@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sprout"
+)
+
+// A Config is what a store needs beside its database. Zero values work for a
+// store that holds no BMC passwords.
+type Config struct {
+	// Key seals secrets at rest. The zero key refuses to.
+	Key Key
+	// SealFor seals a secret to the curve key of a site's agent. Nil: machines
+	// are replicated without their BMC's password.
+	SealFor func(sealKey string, secret []byte) ([]byte, error)
+}
+
+// A Store is the control plane's database.
+type Store struct {
+	pool   *pgxpool.Pool
+	db     querier // the pool, or the transaction of In
+	config Config
+	hints  *hints
+}
+
+// querier is what the pool and a transaction have in common.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// New makes a store over a pool that the caller closes.
+func New(pool *pgxpool.Pool, config Config) *Store {
+	return &Store{pool: pool, db: pool, config: config, hints: &hints{next: map[sprout.SubnetID]hint{}}}
+}
+
+// Open connects to the database at url with a pool of at most connections
+// (0: 16) and makes a store over it; close it with Close. Unavailable if the
+// database does not answer.
+func Open(ctx context.Context, url string, connections int, config Config) (*Store, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, sprout.InvalidField("database.url", "cannot use the URL of the database: %v", err)
+	}
+	c.MaxConns = 16
+	if connections > 0 {
+		c.MaxConns = int32(connections)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, sprout.Errorf(sprout.Unavailable, "cannot reach the database: %w", err)
+	}
+	return New(pool, config), nil
+}
+
+// Close closes the pool. Only for a store made by Open.
+func (s *Store) Close() { s.pool.Close() }
+
+// Pool returns the pool, for River and for LISTEN.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Ping says whether the database answers: Unavailable if not.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot reach the database: %w", err)
+	}
+	return nil
+}
+
+// In returns the store as seen from within tx: its reads see what tx wrote.
+func (s *Store) In(tx pgx.Tx) *Store {
+	within := *s
+	within.db = tx
+	return &within
+}
+
+// A Page is a part of a list: at most Limit rows (0: 100, at most 1000) after
+// the cursor that the part before it returned.
+type Page struct {
+	After string
+	Limit int
+}
+
+func (p Page) limit() int {
+	switch {
+	case p.Limit <= 0:
+		return 100
+	case p.Limit > 1000:
+		return 1000
+	}
+	return p.Limit
+}
+
+// pageOf cuts rows, of which one more than the limit was asked for, into a part
+// and the cursor of the next ("" at the end).
+func pageOf[T any](p Page, rows []T, cursor func(T) string) ([]T, string) {
+	if len(rows) <= p.limit() {
+		return rows, ""
+	}
+	rows = rows[:p.limit()]
+	return rows, cursor(rows[len(rows)-1])
+}
+
+// hints remember per subnet where the next free address may be. They are only
+// hints: the database decides.
+type hints struct {
+	mu   sync.Mutex
+	next map[sprout.SubnetID]hint
+}

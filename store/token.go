@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// hashOf is what is stored of a token. Tokens have 130 random bits, so a plain
+// hash cannot be searched.
+func hashOf(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+// CreateEnrolToken makes the single-use token by which one agent may enrol at
+// the site within ttl. The secret is shown once.
+func (s *Store) CreateEnrolToken(ctx context.Context, tx pgx.Tx, site sprout.SiteID, ttl time.Duration) (secret string, expires time.Time, err error) {
+	secret = sprout.NewSecret()
+	expires, err = one(ctx, tx, pgx.RowTo[time.Time], `
+		INSERT INTO enrol_token (site, hash, expires_at)
+		SELECT id, $2, now() + $3::interval FROM site WHERE id = $1
+		RETURNING expires_at`, site, hashOf(secret), ttl)
+	return secret, expires, orNotFound(err, "site", string(site))
+}
+
+// TakeEnrolToken consumes the token and returns its site. Denied, saying why,
+// if it is unknown, was used, or has expired.
+func (s *Store) TakeEnrolToken(ctx context.Context, tx pgx.Tx, secret string) (sprout.SiteID, error) {
+	hash := hashOf(secret)
+	site, err := one(ctx, tx, pgx.RowTo[sprout.SiteID], `
+		UPDATE enrol_token SET used_at = now()
+		WHERE hash = $1 AND used_at IS NULL AND expires_at > now()
+		RETURNING site`, hash)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return site, err
+	}
+	type row struct {
+		Expires time.Time
+		Used    *time.Time
+	}
+	why, err := one(ctx, tx, pgx.RowToStructByPos[row], `SELECT expires_at, used_at FROM enrol_token WHERE hash = $1`, hash)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", refuseEnrol("it is not known")
+	case err != nil:
+		return "", err
+	case why.Used != nil:
+		return "", refuseEnrol("it was used at " + why.Used.UTC().Format(time.RFC3339))
+	}
+	return "", refuseEnrol("it expired at " + why.Expires.UTC().Format(time.RFC3339))
+}
+
+func refuseEnrol(reason string) error {
+	e := sprout.Errorf(sprout.Denied, "cannot enrol with this token: %s", reason)
+	e.Field = "token"
+	return e.WithRemedy("make a new one with: sprout agent token SITE")
+}
+
+const tokenColumns = `id, name, role, coalesce(site, ''), expires_at, created_at, revoked_at`
+
+func scanToken(row pgx.CollectableRow) (t sprout.Token, err error) {
+	err = row.Scan(&t.ID, &t.Name, &t.Role, &t.Site, &t.ExpiresAt, &t.CreatedAt, &t.RevokedAt)
+	return t, err
+}
+
+// CreateToken makes a token of the API. The secret is shown once.
+func (s *Store) CreateToken(ctx context.Context, tx pgx.Tx, t sprout.Token) (made sprout.Token, secret string, err error) {
+	secret = sprout.NewSecret()
+	made, err = s.PutToken(ctx, tx, t, secret)
+	return made, secret, err
+}
+
+// PutToken makes a token of the API with a secret that the caller chose (the
+// first administrator's, an agent's).
+func (s *Store) PutToken(ctx context.Context, tx pgx.Tx, t sprout.Token, secret string) (sprout.Token, error) {
+	if t.Name == "" {
+		return t, sprout.InvalidField("name", "a token needs a name")
+	}
+	if len(secret) < 20 {
+		return t, sprout.InvalidField("secret", "a token needs at least 20 characters")
+	}
+	if t.ID == "" {
+		t.ID = sprout.NewID[sprout.TokenID](sprout.PrefixToken)
+	}
+	return one(ctx, tx, scanToken, `
+		INSERT INTO token (id, site, name, hash, role, expires_at) VALUES ($1, nullif($2, ''), $3, $4, $5, $6)
+		RETURNING `+tokenColumns, t.ID, t.Site, t.Name, hashOf(secret), t.Role, t.ExpiresAt)
+}
+
+// TokenBySecret returns the token whose bearer shows secret. Denied, saying
+// why, if it is unknown, revoked or expired.
+func (s *Store) TokenBySecret(ctx context.Context, secret string) (sprout.Token, error) {
+	t, err := one(ctx, s.db, scanToken, `SELECT `+tokenColumns+` FROM token WHERE hash = $1`, hashOf(secret))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return t, sprout.Errorf(sprout.Denied, "cannot accept the token: it is not known")
+	case err != nil:
+		return t, err
+	case t.RevokedAt != nil:
+		return t, sprout.Errorf(sprout.Denied, "cannot accept the token %s: it was revoked at %s", t.Name, t.RevokedAt.UTC().Format(time.RFC3339))
+	case t.ExpiresAt != nil && !time.Now().Before(*t.ExpiresAt):
+		return t, sprout.Errorf(sprout.Denied, "cannot accept the token %s: it expired at %s", t.Name, t.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return t, nil
+}
+
+// RevokeToken ends the token that ref names (id, or name of one not revoked).
+func (s *Store) RevokeToken(ctx context.Context, tx pgx.Tx, ref string) (sprout.Token, error) {
+	t, err := one(ctx, tx, scanToken, `
+		UPDATE token SET revoked_at = now() WHERE (id = $1 OR name = $1) AND revoked_at IS NULL
+		RETURNING `+tokenColumns, ref)
+	return t, orNotFound(err, "a valid token", ref)
+}
+
+// Tokens lists tokens in the order they were made, revoked ones included.
+func (s *Store) Tokens(ctx context.Context, page Page) ([]sprout.Token, string, error) {
+	list, err := many(ctx, s.db, scanToken, `
+		SELECT `+tokenColumns+` FROM token WHERE id > $1 ORDER BY id LIMIT $2`, page.After, page.limit()+1)
+	list, next := pageOf(page, list, func(t sprout.Token) string { return string(t.ID) })
+	return list, next, err
+}

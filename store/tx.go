@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// Tx runs do in one transaction and commits if it returns nil. Changes for
+// sites and audit records that do queued are written last (see the package).
+// Do must not keep tx, and must not use s itself inside where it wants to see
+// its own writes: that is s.In(tx).
+func (s *Store) Tx(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
+	return explain(pgx.BeginFunc(ctx, s.pool, func(inner pgx.Tx) error {
+		tx := &txn{Tx: inner}
+		if err := do(ctx, tx); err != nil {
+			return err
+		}
+		return s.flush(ctx, tx)
+	}))
+}
+
+// A txn is a transaction with what is to be written last in it.
+type txn struct {
+	pgx.Tx
+	changes  []change
+	machines []sprout.MachineID // to be replicated as they are at the end
+	records  []sprout.AuditRecord
+}
+
+// queued returns tx with its queue. A plain transaction has none: what is
+// queued there is written by finish at once.
+func queued(tx pgx.Tx) (t *txn, finish func(ctx context.Context, s *Store) error) {
+	if t, ok := tx.(*txn); ok {
+		return t, func(context.Context, *Store) error { return nil }
+	}
+	t = &txn{Tx: tx}
+	return t, func(ctx context.Context, s *Store) error { return s.flush(ctx, t) }
+}
+
+func (s *Store) flush(ctx context.Context, t *txn) error {
+	if err := s.writeChanges(ctx, t); err != nil {
+		return err
+	}
+	return s.writeAudit(ctx, t)
+}
+
+func many[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	list, err := pgx.CollectRows(rows, scan)
+	return list, explain(err)
+}
+
+// one returns the only row, pgx.ErrNoRows if there is none.
+func one[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		var zero T
+		return zero, explain(err)
+	}
+	v, err := pgx.CollectOneRow(rows, scan)
+	return v, explain(err)
+}
+
+// exec runs a statement and returns how many rows it touched.
+func exec(ctx context.Context, q querier, sql string, args ...any) (int64, error) {
+	tag, err := q.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), explain(err)
+}
+
+// orNotFound turns "no rows" into a NotFound error about the noun.
+func orNotFound(err error, noun, ref string) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return sprout.Errorf(sprout.NotFound, "cannot find %s %q", noun, ref)
+	}
+	return err
+}
+
+// mustTouch turns "zero rows touched" into a NotFound error about the noun.
+func mustTouch(n int64, err error, noun, ref string) error {
+	if err == nil && n == 0 {
+		return sprout.Errorf(sprout.NotFound, "cannot find %s %q", noun, ref)
+	}
+	return err
+}
+
+// orEmpty keeps a nil slice from becoming NULL.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/workflow"
+)
+
+// WorkflowChannel is notified with a workflow's id when what people see of it
+// has changed.
+const WorkflowChannel = "sprout_workflow"
+
+// An Origin says what a run is about and who asked for it.
+type Origin struct {
+	Site    sprout.SiteID
+	Machine sprout.MachineID // may be empty
+	Actor   string
+}
+
+// CreateRun keeps a new run as version 1. With a machine it raises the
+// machine's generation. Conflict if the id exists, if the machine is locked, or
+// if another workflow runs on it: the error names that and how to cancel it.
+func (s *Store) CreateRun(ctx context.Context, tx pgx.Tx, run workflow.Run, o Origin) error {
+	run.Version = 1
+	if run.CreatedAt.IsZero() {
+		run.CreatedAt = time.Now()
+	}
+	if o.Machine != "" {
+		if err := s.occupy(ctx, tx, o.Machine, run.Kind); err != nil {
+			return err
+		}
+	}
+	n, err := exec(ctx, tx, `
+		INSERT INTO workflow (site, id, kind, machine, actor, state, step_name, version, next_at, run, created_at, ended_at)
+		SELECT id, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, $11, $12 FROM site WHERE id = $1`,
+		o.Site, run.ID, run.Kind, o.Machine, o.Actor, run.State, run.StepName, run.Version, orNull(run.NextAt), run, run.CreatedAt, orNull(run.EndedAt))
+	if err := mustTouch(n, err, "site", string(o.Site)); err != nil {
+		return err
+	}
+	return notifyWorkflow(ctx, tx, run.ID)
+}
+
+// occupy takes the machine's row, refuses a machine that is locked or busy, and
+// raises its generation.
+func (s *Store) occupy(ctx context.Context, tx pgx.Tx, id sprout.MachineID, kind string) error {
+	type row struct {
+		Name   string
+		Locked bool
+	}
+	m, err := one(ctx, tx, pgx.RowToStructByPos[row], `
+		UPDATE machine SET generation = generation + 1, changed_at = now() WHERE id = $1 RETURNING name, locked`, id)
+	if err != nil {
+		return orNotFound(err, "machine", string(id))
+	}
+	if m.Locked {
+		return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is locked", kind, m.Name).
+			WithRemedy("sprout machine update %s --unlock", m.Name)
+	}
+	if err := refuseBusy(ctx, tx, id, kind); err != nil {
+		return err
+	}
+	return s.replicateMachine(ctx, tx, id)
+}
+
+// refuseBusy is a Conflict while a workflow runs on the machine.
+func refuseBusy(ctx context.Context, q querier, id sprout.MachineID, verb string) error {
+	type row struct{ ID, Kind, Machine string }
+	w, err := one(ctx, q, pgx.RowToStructByPos[row], `
+		SELECT w.id, w.kind, m.name FROM workflow w JOIN machine m ON m.id = w.machine
+		WHERE w.machine = $1 AND w.state IN ('running', 'unwinding')`, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: %s %s runs on it", verb, w.Machine, w.Kind, w.ID).
+		WithRemedy("wait for it, or: sprout workflow cancel %s", w.ID)
+}
+
+// GetRun returns a run; NotFound if there is none.
+func (s *Store) GetRun(ctx context.Context, id string) (workflow.Run, error) {
+	run, _, err := s.RunOf(ctx, id)
+	return run, err
+}
+
+// RunOf returns a run and what it is about.
+func (s *Store) RunOf(ctx context.Context, id string) (workflow.Run, Origin, error) {
+	type row struct {
+		run workflow.Run
+		o   Origin
+	}
+	r, err := one(ctx, s.db, func(c pgx.CollectableRow) (r row, err error) {
+		var version int64
+		err = c.Scan(&r.run, &version, &r.o.Site, &r.o.Machine, &r.o.Actor)
+		r.run.Version = version
+		return r, err
+	}, `SELECT run, version, site, coalesce(machine, ''), actor FROM workflow WHERE id = $1`, id)
+	return r.run, r.o, orNotFound(err, "workflow", id)
+}
+
+// SaveRun replaces the run if its stored version is still run.Version, and
+// raises the version; else Conflict. A run that had ended and moves again (a
+// retry) occupies its machine anew, as in CreateRun.
+func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
+	type row struct {
+		Version int64
+		State   sprout.WorkflowState
+		Machine sprout.MachineID
+	}
+	old, err := one(ctx, tx, pgx.RowToStructByPos[row], `
+		SELECT version, state, coalesce(machine, '') FROM workflow WHERE id = $1 FOR UPDATE`, run.ID)
+	if err != nil {
+		return orNotFound(err, "workflow", run.ID)
+	}
+	if old.Version != run.Version {
+		return sprout.Errorf(sprout.Conflict, "cannot save workflow %s: it has changed since version %d", run.ID, run.Version)
+	}
+	if old.State.Ended() && !run.State.Ended() && old.Machine != "" {
+		if err := s.occupy(ctx, tx, old.Machine, "retry "+run.Kind+" of"); err != nil {
+			return err
+		}
+	}
+	run.Version++
+	n, err := exec(ctx, tx, `
+		UPDATE workflow SET state = $3, step_name = $4, version = $5, next_at = $6, run = $7, ended_at = $8
+		WHERE id = $1 AND version = $2`,
+		run.ID, old.Version, run.State, run.StepName, run.Version, orNull(run.NextAt), run, orNull(run.EndedAt))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("cannot save workflow %s: its row vanished under a lock", run.ID)
+	}
+	if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1`, run.ID); err != nil {
+		return err
+	}
+	return notifyWorkflow(ctx, tx, run.ID)
+}
+
+// RunsDue lists runs that should have been advanced before a time: the driver's
+// net for jobs that were lost.
+func (s *Store) RunsDue(ctx context.Context, before time.Time, limit int) ([]sprout.WorkflowID, error) {
+	return many(ctx, s.db, pgx.RowTo[sprout.WorkflowID], `
+		SELECT id FROM workflow WHERE state IN ('running', 'unwinding') AND next_at < $1 ORDER BY next_at LIMIT $2`, before, limit)
+}
+
+// ReportStep keeps a step record of site work. The same record again replaces
+// what it said before.
+func (s *Store) ReportStep(ctx context.Context, tx pgx.Tx, id sprout.WorkflowID, work string, r sprout.StepRecord) error {
+	n, err := exec(ctx, tx, `
+		INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
+		SELECT site, id, $2, $3, $4, $5, $6, $7, $8 FROM workflow WHERE id = $1
+		ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
+			detail = excluded.detail, ended_at = excluded.ended_at`,
+		id, work, r.Name, r.Attempt, r.Outcome, r.Detail, r.StartedAt, r.EndedAt)
+	if err := mustTouch(n, err, "workflow", string(id)); err != nil {
+		return err
+	}
+	if r.EndedAt != nil {
+		if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1 AND live ->> 'step' = $2`, id, r.Name); err != nil {
+			return err
+		}
+	}
+	return notifyWorkflow(ctx, tx, string(id))
+}
+
+// SaveLive keeps what running site work looks like now, for all who watch at
+// any replica. It is not durable; a workflow that has ended ignores it.
+func (s *Store) SaveLive(ctx context.Context, id sprout.WorkflowID, live sprout.Live) error {
+	n, err := exec(ctx, s.db, `
+		INSERT INTO workflow_live (workflow, live) SELECT id, $2 FROM workflow WHERE id = $1 AND state IN ('running', 'unwinding')
+		ON CONFLICT (workflow) DO UPDATE SET live = excluded.live, at = now()`, id, live)
+	if err != nil || n == 0 {
+		return err
+	}
+	return notifyWorkflow(ctx, s.db, string(id))
+}
+
+func notifyWorkflow(ctx context.Context, q querier, id string) error {
+	_, err := exec(ctx, q, `SELECT pg_notify('`+WorkflowChannel+`', $1)`, id)
+	return err
+}
+
+// orNull keeps a zero time from becoming the year 1.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
