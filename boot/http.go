@@ -1,8 +1,14 @@
 package boot
 
 import (
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"sprout"
@@ -34,12 +40,144 @@ type Config struct {
 	Now func() time.Time
 }
 
+// DefaultLoaders is where Debian's package ipxe puts its files.
+const DefaultLoaders = "/usr/lib/ipxe"
+
+// LoaderFiles are the names of the loaders, over HTTP and TFTP.
+var LoaderFiles = []string{"undionly.kpxe", "snponly.efi"}
+
 // Handler serves GET and HEAD of
 //
 //	/boot/{mac}.ipxe                        what the machine shall do: an iPXE script
 //	/boot/vmlinuz, /boot/initrd             the ramdisk, with ranges
 //	/boot/undionly.kpxe, /boot/snponly.efi  the loaders, for UEFI HTTP boot
 func Handler(c Config) http.Handler {
+	if c.Loaders == "" {
+		c.Loaders = DefaultLoaders
+	}
+	if c.Events == nil {
+		c.Events = func(sprout.BootEvent) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	h := &handler{Config: c}
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /boot/{script}", h.script)
+	for _, name := range []string{"vmlinuz", "initrd"} {
+		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(c.Files, name)))
+	}
+	for _, name := range LoaderFiles {
+		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(c.Loaders, name)))
+	}
 	return mux
+}
+
+type handler struct{ Config }
+
+// script answers what the machine shall do.
+func (h *handler) script(w http.ResponseWriter, q *http.Request) {
+	mac, ok := scriptMAC(q.PathValue("script"))
+	if !ok {
+		http.NotFound(w, q)
+		return
+	}
+	r := Request{MAC: mac, From: remote(q)}
+	a := h.decide(q, r)
+	if q.Method == http.MethodGet {
+		h.tell(r.MAC, "script", a.Reason, 0)
+	}
+	if a.Action == Refuse {
+		h.Log.Warn("refused a boot script", "mac", mac, "from", r.From, "reason", a.Reason)
+		http.Error(w, "Sprout: "+a.Reason, http.StatusForbidden)
+		return
+	}
+	text, err := a.text(h.URL, mac, h.Cmdline)
+	if err != nil {
+		h.Log.Error("cannot write a boot script", "mac", mac, "error", err)
+		http.Error(w, "Sprout: internal error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	http.ServeContent(w, q, "", time.Time{}, strings.NewReader(text))
+}
+
+// decide decides, and starts the discovery that Decide may want.
+func (h *handler) decide(q *http.Request, r Request) Answer {
+	a := Decide(r, Site{Ledger: h.Ledger, AllowUnleased: h.AllowUnleased, Now: h.Now()})
+	if a.Action != Discover {
+		return a
+	}
+	intent, err := h.Ledger.StartDiscovery(q.Context(), r.MAC, r.From)
+	if err != nil {
+		h.Log.Error("cannot start a discovery", "mac", r.MAC, "error", err)
+		return Answer{Action: LocalDisk, Reason: "the discovery of this machine could not be started"}
+	}
+	a.Action, a.Intent = Ramdisk, intent
+	return a
+}
+
+// file serves one file, and says so once it was fetched whole.
+func (h *handler) file(path string) http.HandlerFunc {
+	name := filepath.Base(path)
+	return func(w http.ResponseWriter, q *http.Request) {
+		f, err := os.Open(path)
+		if err != nil {
+			h.missing(w, name, err)
+			return
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			h.missing(w, name, err)
+			return
+		}
+		counted := &counter{ResponseWriter: w}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		begin := h.Now()
+		http.ServeContent(counted, q, "", info.ModTime(), f)
+		if q.Method == http.MethodGet {
+			h.fetched(q, name, counted.bytes, info.Size(), h.Now().Sub(begin))
+		}
+	}
+}
+
+// missing answers for a file that cannot be opened.
+func (h *handler) missing(w http.ResponseWriter, name string, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		h.Log.Error("a boot file is missing", "file", name, "error", err)
+		http.Error(w, "Sprout: there is no "+name, http.StatusNotFound)
+		return
+	}
+	h.Log.Error("cannot read a boot file", "file", name, "error", err)
+	http.Error(w, "Sprout: internal error", http.StatusInternalServerError)
+}
+
+// scriptMAC reads the MAC of a script's name, with colons or hyphens.
+func scriptMAC(name string) (string, bool) {
+	mac, ok := strings.CutSuffix(name, ".ipxe")
+	if !ok || len(mac) != 17 {
+		return "", false
+	}
+	b := []byte(strings.ToLower(mac))
+	for i, c := range b {
+		switch {
+		case i%3 == 2 && (c == '-' || c == ':'):
+			b[i] = ':'
+		case i%3 == 2 || !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f'):
+			return "", false
+		}
+	}
+	return string(b), true
+}
+
+// remote is the address that a request comes from; the zero Addr where it is
+// none, which is in no subnet.
+func remote(q *http.Request) netip.Addr {
+	at, _ := netip.ParseAddrPort(q.RemoteAddr)
+	return at.Addr().Unmap().WithZone("")
 }

@@ -1,0 +1,70 @@
+package boot
+
+import (
+	"strings"
+	"text/template"
+
+	"sprout"
+)
+
+// A script is what the templates see.
+type script struct {
+	URL     string // the agent's
+	MAC     string
+	Intent  sprout.Intent
+	Reason  string
+	Cmdline string
+}
+
+// BootIF is the MAC as the kernel's parameter BOOTIF carries it: hardware type
+// and address with hyphens. iPXE's net0 is not Linux's eth0, so no name is used.
+func (s script) BootIF() string { return "01-" + strings.ReplaceAll(s.MAC, ":", "-") }
+
+// ramdiskScript loads kernel and initrd and boots them. A fetch that fails is
+// repeated: the intent has a deadline, and the firmware has no better idea.
+// initrd= is for UEFI, where the kernel's stub looks for the file by that name.
+var ramdiskScript = template.Must(template.New("ramdisk").Parse(`#!ipxe
+echo Sprout: {{.Reason}}
+echo Sprout: boot attempt {{.Intent.Attempt}}
+:again
+imgfree
+kernel {{.URL}}/boot/vmlinuz initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
+initrd --name initrd {{.URL}}/boot/initrd || goto failed
+boot || goto failed
+:failed
+echo Sprout: that failed, trying again in 5 s
+sleep 5
+goto again
+`))
+
+// diskScript gives the machine back to its firmware. A BIOS takes the next
+// entry after any exit. UEFI would take exit 0 for an operator's wish to see the
+// setup menu; after exit 1 it tries its other entries, of which the disk is one.
+var diskScript = template.Must(template.New("disk").Parse(`#!ipxe
+echo Sprout: {{.Reason}}
+iseq ${platform} efi && goto uefi ||
+exit 0
+:uefi
+exit 1
+`))
+
+// text renders the script of an answer.
+func (a Answer) text(url, mac, cmdline string) (string, error) {
+	t := diskScript
+	if a.Action == Ramdisk {
+		t = ramdiskScript
+	}
+	var b strings.Builder
+	err := t.Execute(&b, script{url, mac, a.Intent, plain(a.Reason), cmdline})
+	return b.String(), err
+}
+
+// plain keeps words from being read as commands or settings by iPXE.
+func plain(words string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || strings.ContainsRune("$|&;", r) {
+			return '.'
+		}
+		return r
+	}, words)
+}
