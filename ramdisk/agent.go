@@ -1,0 +1,195 @@
+package ramdisk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"sprout"
+	"sprout/hwtest"
+)
+
+// progressEvery is how often progress of an order is reported.
+const progressEvery = 500 * time.Millisecond
+
+// An Agent performs the orders of a site's agent on this machine.
+type Agent struct {
+	Client  *Client
+	Host    Host
+	BootMAC string
+	Tests   hwtest.Provider
+	// Settle, which may be nil, waits until the kernel has found its devices.
+	Settle func(context.Context)
+	Log    *slog.Logger
+
+	done map[string]sprout.Report // orders already performed in this boot
+}
+
+// Run says hello and performs orders until one of them ends this boot: then it
+// returns OrderReboot or OrderPowerOff, which the caller carries out. It
+// returns an error only when the context ends. Whatever cannot be sent is
+// tried again until it can.
+func (a *Agent) Run(ctx context.Context) (sprout.OrderKind, error) {
+	a.done = map[string]sprout.Report{}
+	if err := a.Client.Hello(ctx, a.hello()); err != nil {
+		return "", err
+	}
+	a.Log.Info("the agent knows this machine; waiting for orders", "agent", a.Client.URL)
+	for after := ""; ; {
+		order, err := a.Client.Order(ctx, after)
+		if err != nil {
+			return "", err
+		}
+		report, seen := a.done[order.ID]
+		if !seen {
+			a.Log.Info("order", "id", order.ID, "kind", order.Kind)
+			report = a.perform(ctx, order)
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			a.done[order.ID] = report
+			a.say(order, report)
+		}
+		if err := a.Client.Report(ctx, report); err != nil {
+			return "", err
+		}
+		after = order.ID
+		if order.Kind == sprout.OrderReboot || order.Kind == sprout.OrderPowerOff {
+			return order.Kind, nil
+		}
+	}
+}
+
+func (a *Agent) say(order sprout.Order, r sprout.Report) {
+	if r.Failure != nil {
+		a.Log.Error("order failed", "id", order.ID, "kind", order.Kind, "code", r.Failure.Code, "reason", r.Failure.Reason, "evidence", r.Failure.Evidence)
+		return
+	}
+	a.Log.Info("order done", "id", order.ID, "kind", order.Kind)
+}
+
+func (a *Agent) hello() sprout.Hello {
+	inv := a.Host.Inventory()
+	h := sprout.Hello{
+		Version: sprout.Version, BootMAC: a.BootMAC, Architecture: sprout.Architecture(runtime.GOARCH),
+		BootMode: inv.BootMode, Serial: inv.Serial, UUID: inv.UUID,
+	}
+	for _, i := range inv.Interfaces {
+		h.MACs = append(h.MACs, i.MAC)
+	}
+	return h
+}
+
+// perform does one order, with its progress reported beside it, and returns the
+// report of its end.
+func (a *Agent) perform(ctx context.Context, order sprout.Order) (report sprout.Report) {
+	p := &progress{}
+	stop := a.reportProgress(ctx, order.ID, p)
+	defer stop()
+	defer func() {
+		if r := recover(); r != nil {
+			report = failed(order, sprout.Fail(sprout.InternalFailure, fmt.Sprintf("the ramdisk failed: %v", r), stack()))
+		}
+	}()
+	report = sprout.Report{Order: order.ID, Outcome: "done"}
+	if err := a.do(ctx, order, p, &report); err != nil {
+		f := asFailure(err)
+		tests, erased := report.Tests, report.Erased
+		report = failed(order, f)
+		report.Tests, report.Erased = tests, erased
+	}
+	return report
+}
+
+func failed(order sprout.Order, f *sprout.Failure) sprout.Report {
+	return sprout.Report{Order: order.ID, Outcome: "failed", Failure: f}
+}
+
+func asFailure(err error) *sprout.Failure {
+	var f *sprout.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return sprout.Fail(sprout.InternalFailure, err.Error(), "")
+}
+
+func stack() string {
+	buf := make([]byte, 4<<10)
+	return string(buf[:runtime.Stack(buf, false)])
+}
+
+func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report *sprout.Report) error {
+	switch order.Kind {
+	case sprout.OrderInspect:
+		inv := a.inventory(ctx)
+		report.Inventory = &inv
+		return nil
+	case sprout.OrderTest:
+		report.Tests = a.test(ctx, p)
+		return nil
+	case sprout.OrderWrite:
+		if order.Write == nil {
+			return fmt.Errorf("the order to write says not what")
+		}
+		w := &writer{client: a.Client, disks: a.inventory(ctx).Disks, dev: a.Host.dev(), order: *order.Write, progress: p, log: a.Log}
+		written, err := w.write(ctx)
+		report.Written = written
+		return err
+	case sprout.OrderErase:
+		e := &eraser{dev: a.Host.dev(), progress: p, log: a.Log}
+		if order.Erase != nil {
+			e.rules = order.Erase.Disks
+		}
+		var err error
+		report.Erased, err = e.erase(ctx, a.inventory(ctx).Disks)
+		return err
+	case sprout.OrderReboot, sprout.OrderPowerOff:
+		return nil
+	}
+	return fmt.Errorf("this ramdisk (version %s) knows no order %q", sprout.Version, order.Kind)
+}
+
+func (a *Agent) inventory(ctx context.Context) sprout.Inventory {
+	if a.Settle != nil {
+		a.Settle(ctx)
+	}
+	inv := a.Host.Inventory()
+	for i := range inv.Interfaces {
+		inv.Interfaces[i].Boot = inv.Interfaces[i].MAC == a.BootMAC
+	}
+	return inv
+}
+
+func (a *Agent) test(ctx context.Context, p *progress) []sprout.TestResult {
+	inv := a.inventory(ctx)
+	return hwtest.Run(ctx, a.Tests.Tests(inv), inv, a.Client.URL, func(done, total int, last sprout.TestResult) {
+		p.set(int64(done), int64(total), "tests")
+		a.Log.Info("hardware test", "test", last.Test, "device", last.Device, "outcome", last.Outcome, "message", last.Message, "metrics", last.Metrics)
+	})
+}
+
+// reportProgress sends what p holds while it changes. The returned function
+// stops it and waits for it.
+func (a *Agent) reportProgress(ctx context.Context, order string, p *progress) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				if latest, ok := p.news(now); ok {
+					a.Client.TryReport(ctx, sprout.Report{Order: order, Outcome: "progress", Progress: &latest})
+				}
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}

@@ -1,0 +1,159 @@
+// Package build makes the ramdisk that machines boot: vmlinuz and initrd, from
+// Debian's kernel package, the modules that servers need to be reached and to
+// reach their disks, and our /init. It needs apt-get, dpkg-deb and depmod; it
+// needs no root. It must not know what /init does.
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sprout"
+)
+
+// Options say what to build from.
+type Options struct {
+	KernelVersion string   // "6.1.0-56-amd64"; default: what linux-image-amd64 stands for now
+	InitPath      string   // the static program that becomes /init
+	Modules       []string // more modules, by name
+}
+
+// Build makes outDir/vmlinuz and outDir/initrd, unless they were made from the
+// same kernel, modules and /init. It keeps the kernel's package there, so that
+// only a new kernel is downloaded.
+func Build(ctx context.Context, outDir string, opts Options, log *slog.Logger) error {
+	if err := os.MkdirAll(outDir, 0o755); err != nil {
+		return fmt.Errorf("cannot build ramdisk: %w", err)
+	}
+	b := &build{dir: outDir, opts: opts, log: log}
+	if err := b.build(ctx); err != nil {
+		return fmt.Errorf("cannot build ramdisk: %w", err)
+	}
+	return nil
+}
+
+type build struct {
+	dir  string
+	opts Options
+	log  *slog.Logger
+}
+
+func (b *build) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *build) build(ctx context.Context) error {
+	if b.opts.KernelVersion == "" {
+		version, err := b.kernelVersion(ctx)
+		if err != nil {
+			return err
+		}
+		b.opts.KernelVersion = version
+	}
+	key, err := b.key()
+	if err != nil {
+		return err
+	}
+	if b.fresh(key) {
+		b.log.Info("ramdisk is built already", "dir", b.dir, "kernel", b.opts.KernelVersion)
+		return nil
+	}
+	if err := b.unpackKernel(ctx); err != nil {
+		return err
+	}
+	kernel := b.kernelTree()
+	if err := copyFile(filepath.Join(kernel, "boot/vmlinuz-"+b.opts.KernelVersion), b.path("vmlinuz")); err != nil {
+		return err
+	}
+	size, err := b.pack(kernel)
+	if err != nil {
+		return err
+	}
+	b.log.Info("ramdisk is built", "dir", b.dir, "kernel", b.opts.KernelVersion, "initrdBytes", size)
+	return os.WriteFile(b.path("key"), []byte(key), 0o644)
+}
+
+// key names all that the two files depend on.
+func (b *build) key() (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, b.opts.KernelVersion, modules, b.opts.Modules)
+	f, err := os.Open(b.opts.InitPath)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x\n", h.Sum(nil)), nil
+}
+
+func (b *build) fresh(key string) bool {
+	have, err := os.ReadFile(b.path("key"))
+	if err != nil || string(have) != key {
+		return false
+	}
+	for _, name := range []string{"vmlinuz", "initrd"} {
+		if _, err := os.Stat(b.path(name)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *build) kernelTree() string { return b.path("linux-" + b.opts.KernelVersion) }
+
+// unpackKernel downloads and unpacks the kernel's package, unless that was done.
+func (b *build) unpackKernel(ctx context.Context) error {
+	tree := b.kernelTree()
+	if _, err := os.Stat(filepath.Join(tree, "lib/modules", b.opts.KernelVersion, "modules.dep")); err == nil {
+		return nil
+	}
+	tmp, err := os.MkdirTemp(b.dir, ".kernel-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	b.log.Info("downloading kernel", "package", "linux-image-"+b.opts.KernelVersion)
+	if _, err := run(ctx, tmp, "apt-get", "download", "linux-image-"+b.opts.KernelVersion); err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot download the kernel: %w", err).WithRemedy("apt-get update")
+	}
+	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
+	if err != nil || len(debs) != 1 {
+		return fmt.Errorf("apt-get left %d packages", len(debs))
+	}
+	root := filepath.Join(tmp, "root")
+	if _, err := run(ctx, tmp, "dpkg-deb", "-x", debs[0], root); err != nil {
+		return err
+	}
+	if _, err := run(ctx, tmp, "depmod", "-b", root, b.opts.KernelVersion); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(tree); err != nil {
+		return err
+	}
+	return os.Rename(root, tree)
+}
+
+// kernelVersion asks apt which kernel linux-image-amd64 depends on. Where apt
+// does not know, the kernel that an earlier build used will do.
+func (b *build) kernelVersion(ctx context.Context) (string, error) {
+	out, err := run(ctx, b.dir, "apt-cache", "show", "--no-all-versions", "linux-image-amd64")
+	if err == nil {
+		for line := range strings.Lines(out) {
+			if _, rest, ok := strings.Cut(line, "Depends: linux-image-"); ok {
+				return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' })[0], nil
+			}
+		}
+		err = errors.New("it names no kernel")
+	}
+	if trees, _ := filepath.Glob(b.path("linux-*")); len(trees) > 0 {
+		return strings.TrimPrefix(filepath.Base(trees[len(trees)-1]), "linux-"), nil
+	}
+	return "", sprout.Errorf(sprout.Unavailable, "cannot find package linux-image-amd64: %w", err).WithRemedy("apt-get update")
+}

@@ -1,0 +1,142 @@
+package ramdisk
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"sprout"
+)
+
+const (
+	// sourceTries is how often in a row a download may fail without a byte
+	// gained.
+	sourceTries = 8
+	// stallAfter is how long a download may be silent before it is resumed.
+	stallAfter = 20 * time.Second
+)
+
+// A source reads an image from the agent, over as many requests as it takes,
+// and hashes it. A read fails with a *sprout.Failure.
+type source struct {
+	ctx    context.Context
+	client *Client
+	url    string
+	total  int64
+	log    *slog.Logger
+
+	hash   hash.Hash
+	at     int64
+	failed int
+	body   io.ReadCloser
+	stall  *time.Timer
+	cancel context.CancelFunc
+}
+
+func newSource(ctx context.Context, c *Client, url string, total int64, log *slog.Logger) *source {
+	return &source{ctx: ctx, client: c, url: url, total: total, log: log, hash: sha256.New()}
+}
+
+func (s *source) digest() string { return fmt.Sprintf("sha256:%x", s.hash.Sum(nil)) }
+
+func (s *source) Read(p []byte) (int, error) {
+	for {
+		n, err := s.read(p)
+		if n > 0 {
+			s.hash.Write(p[:n])
+			s.at += int64(n)
+			s.failed = 0
+			return n, nil
+		}
+		if s.at >= s.total {
+			return 0, io.EOF
+		}
+		if err == nil {
+			continue
+		}
+		if err := s.again(err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// read reads of the open request, or opens one.
+func (s *source) read(p []byte) (int, error) {
+	if s.at >= s.total {
+		return 0, io.EOF
+	}
+	if s.body == nil {
+		if err := s.open(); err != nil {
+			return 0, err
+		}
+	}
+	s.stall.Reset(stallAfter)
+	n, err := s.body.Read(p[:min(int64(len(p)), s.total-s.at)])
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // unless all of it was read, which Read sees
+	}
+	return n, err
+}
+
+func (s *source) open() error {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.cancel = cancel
+	s.stall = time.AfterFunc(stallAfter, cancel)
+	req, err := s.client.request(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return err
+	}
+	if s.at > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", s.at))
+	}
+	resp, err := s.client.HTTP.Do(req)
+	if err != nil {
+		return err
+	}
+	s.body = resp.Body
+	switch {
+	case resp.StatusCode == http.StatusOK && s.at == 0, resp.StatusCode == http.StatusPartialContent && s.at > 0:
+		return nil
+	case resp.StatusCode == http.StatusOK:
+		_, err := io.CopyN(io.Discard, resp.Body, s.at) // a server without ranges
+		return err
+	}
+	return &statusError{resp.StatusCode, s.url}
+}
+
+// again closes the failed request and waits for the next try, or says that
+// there is none.
+func (s *source) again(err error) error {
+	s.Close()
+	if s.ctx.Err() != nil {
+		return s.ctx.Err()
+	}
+	var status *statusError
+	refused := errors.As(err, &status) && status.status/100 == 4 && status.status != http.StatusTooManyRequests
+	if s.failed++; s.failed >= sourceTries || refused {
+		return sprout.Fail(sprout.ImageUnavailable, "the image could not be read from the site's agent: "+err.Error(),
+			fmt.Sprintf("%s%s: %d of %d bytes had, %d tries in a row without one more", s.client.URL, s.url, s.at, s.total, s.failed))
+	}
+	pause := min(firstPause<<(s.failed-1), lastPause)
+	s.log.Warn("image download was cut; resuming", "at", s.at, "of", s.total, "error", err, "in", pause)
+	return wait(s.ctx, pause)
+}
+
+// Close ends the open request, if any; reading on opens another.
+func (s *source) Close() {
+	if s.stall != nil {
+		s.stall.Stop()
+		s.cancel()
+		s.stall = nil
+	}
+	if s.body != nil {
+		s.body.Close()
+		s.body = nil
+	}
+}
