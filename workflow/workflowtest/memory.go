@@ -157,4 +157,6 @@ func (tx *Tx) Get(key string) (value string, ok bool) {
 }
 
 // Note adds a line to the notes.
-func (tx *Tx) Note(format string, args ...any) { tx.notes = append(tx.notes, fmt.Sprintf(format, args...)) }
+func (tx *Tx) Note(format string, args ...any) {
+	tx.notes = append(tx.notes, fmt.Sprintf(format, args...))
+}
