@@ -49,7 +49,7 @@ var imports = map[string][]string{
 	"image": {"."}, "image/…": {".", "image"},
 	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "ramdisk"},
 	"lab":      {".", "power", "power/…"},
-	"sim":      {".", "power", "power/…"},
+	"sim":      {".", "power", "power/…", "ramdisk"},
 	"scenario": {}, "bench/…": {".", "…"},
 }
 

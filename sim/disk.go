@@ -1,0 +1,129 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"sprout"
+	"sprout/ramdisk"
+)
+
+// A System is what an installation left on a disk.
+type System struct {
+	Image     string // name
+	RawDigest string // of what was written
+	RawBytes  int64
+	Drive     sprout.ConfigDrive
+	Hostname  string
+	Homed     bool // it has phoned home: cloud-init does so once an instance
+}
+
+// A disk is a device with what is on it.
+type disk struct {
+	sprout.Disk
+	system *System // nil: nothing that boots
+	dirty  bool    // something was written since it was erased
+}
+
+// Installed returns the system that the machine boots from disk.
+func (m *Machine) Installed() (System, bool) {
+	s, ok := m.installed()
+	if !ok {
+		return System{}, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return *s, true
+}
+
+// Dirty lists the disks that hold data: written to, and not erased since.
+func (m *Machine) Dirty() []sprout.Disk {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var dirty []sprout.Disk
+	for _, d := range m.disks {
+		if d.dirty {
+			dirty = append(dirty, d.Disk)
+		}
+	}
+	return dirty
+}
+
+func (m *Machine) installed() (*System, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.disks {
+		if d.system != nil {
+			return d.system, true
+		}
+	}
+	return nil, false
+}
+
+// choose returns the disk that a write's rule means.
+func (m *Machine) choose(rule sprout.DiskRule, need int64) (sprout.Disk, error) {
+	d, _, failure := ramdisk.ChooseDisk(m.spec.Disks, rule, need)
+	if failure != nil {
+		return d, failure
+	}
+	return d, m.dead(StepWrite, d, sprout.DiskFailed)
+}
+
+// dead is the failure of a disk that a fault has killed, nil where it lives.
+func (m *Machine) dead(step Step, d sprout.Disk, code sprout.Code) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.faults {
+		if f.Kind == DeadDisk && f.Step == step && (f.Device == d.Serial || f.Device == "" && d.Name == m.spec.Disks[0].Name) {
+			return sprout.Fail(code, fmt.Sprintf("cannot write to %s", d.Name), "input/output error on "+d.Serial)
+		}
+	}
+	return nil
+}
+
+// put makes the disk hold the system; nil: something that does not boot.
+func (m *Machine) put(name string, s *System) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.disks {
+		if m.disks[i].Name == name {
+			m.disks[i].system, m.disks[i].dirty = s, true
+		}
+	}
+}
+
+// erase empties the disks that the rules mean (none: all), and proves it.
+func (m *Machine) erase(rules []sprout.DiskRule) ([]sprout.Erased, error) {
+	chosen := m.spec.Disks
+	if len(rules) > 0 {
+		chosen = nil
+		for _, rule := range rules {
+			d, _, failure := ramdisk.ChooseDisk(m.spec.Disks, rule, 0)
+			if failure != nil {
+				return nil, failure
+			}
+			chosen = append(chosen, d)
+		}
+	}
+	var proofs []sprout.Erased
+	for _, d := range chosen {
+		if d.ReadOnly {
+			continue
+		}
+		if err := m.dead(StepErase, d, sprout.EraseFailed); err != nil {
+			return proofs, err
+		}
+		m.mu.Lock()
+		for i := range m.disks {
+			if m.disks[i].Name == d.Name {
+				m.disks[i].system, m.disks[i].dirty = nil, false
+			}
+		}
+		m.mu.Unlock()
+		proofs = append(proofs, sprout.Erased{Disk: d, Method: "discard", Verified: d.Bytes})
+	}
+	if len(proofs) == 0 {
+		return nil, errors.New("there is no disk to erase")
+	}
+	return proofs, nil
+}

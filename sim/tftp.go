@@ -1,0 +1,155 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// The opcodes of TFTP (RFC 1350 section 5, RFC 2347).
+const (
+	tftpRead  = 1
+	tftpData  = 3
+	tftpAck   = 4
+	tftpError = 5
+	tftpOACK  = 6
+)
+
+const (
+	tftpBlock  = 1428 // RFC 2348: what fits an Ethernet frame
+	tftpWithin = 500 * time.Millisecond
+	tftpTries  = 5
+)
+
+// tftpGet reads a file as firmware does, up to limit bytes (0: all). Below the
+// file's size it aborts with error 8, as OVMF does that only wants the size.
+func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file string, limit int) (int, error) {
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+	if err != nil {
+		return 0, fmt.Errorf("cannot open a socket on %s: %w", local, err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // only wakes the reader
+	defer func() {
+		if stop() {
+			_ = conn.Close()
+		}
+	}()
+	t := transfer{conn: conn, peer: server, block: 512}
+	t.last = readRequest(file)
+	got, err := t.run(limit)
+	if ctx.Err() != nil {
+		return got, ctx.Err()
+	}
+	if err != nil {
+		return got, fmt.Errorf("cannot fetch %s by TFTP from %s: %w", file, server, err)
+	}
+	return got, nil
+}
+
+// A transfer is one read request to its end.
+type transfer struct {
+	conn  *net.UDPConn
+	peer  netip.AddrPort // the server's port of this transfer, once it has answered
+	fixed bool           // peer is it
+	last  []byte         // the packet to send again
+	block int            // block size in force
+	next  uint16         // number of the next block
+	got   int
+}
+
+func readRequest(file string) []byte {
+	p := binary.BigEndian.AppendUint16(nil, tftpRead)
+	for _, word := range []string{file, "octet", "tsize", "0", "blksize", strconv.Itoa(tftpBlock)} {
+		p = append(append(p, word...), 0)
+	}
+	return p
+}
+
+func (t *transfer) run(limit int) (int, error) {
+	t.next = 1
+	buf := make([]byte, 4+tftpBlock)
+	for tries := 0; tries < tftpTries; tries++ {
+		if _, err := t.conn.WriteToUDPAddrPort(t.last, t.peer); err != nil {
+			return t.got, err
+		}
+		moved, done, err := t.receive(buf, limit)
+		if done || err != nil {
+			return t.got, err
+		}
+		if moved {
+			tries = -1
+		}
+	}
+	return t.got, errors.New("no answer")
+}
+
+// receive waits for the packet that moves the transfer on, and prepares the
+// answer to it in last.
+func (t *transfer) receive(buf []byte, limit int) (moved, done bool, err error) {
+	if err := t.conn.SetReadDeadline(time.Now().Add(tftpWithin)); err != nil {
+		return false, false, err
+	}
+	for {
+		n, from, err := t.conn.ReadFromUDPAddrPort(buf)
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return false, false, nil
+		}
+		if err != nil {
+			return false, false, err
+		}
+		if n < 4 || from.Addr().Unmap() != t.peer.Addr() || t.fixed && from.Port() != t.peer.Port() {
+			continue // not of this transfer (RFC 1350 section 4)
+		}
+		t.peer, t.fixed = netip.AddrPortFrom(t.peer.Addr(), from.Port()), true
+		switch code, p := binary.BigEndian.Uint16(buf), buf[2:n]; code {
+		case tftpError:
+			return false, false, fmt.Errorf("error %d: %s", binary.BigEndian.Uint16(p), bytes.TrimRight(p[2:], "\x00"))
+		case tftpOACK:
+			t.accept(p)
+			t.last = ack(0)
+			return true, false, nil
+		case tftpData:
+			if binary.BigEndian.Uint16(p) != t.next {
+				continue
+			}
+			return true, t.take(len(p)-2, limit), nil
+		}
+	}
+}
+
+// accept reads the options that the server agreed to (RFC 2347).
+func (t *transfer) accept(p []byte) {
+	words := bytes.Split(p, []byte{0})
+	for i := 0; i+1 < len(words); i += 2 {
+		if n, err := strconv.Atoi(string(words[i+1])); err == nil && bytes.EqualFold(words[i], []byte("blksize")) && n >= 8 && n <= tftpBlock {
+			t.block = n
+		}
+	}
+}
+
+// take counts a block, acknowledges it, and tells whether the transfer is over.
+func (t *transfer) take(n, limit int) bool {
+	t.got += n
+	t.last = ack(t.next)
+	t.next++
+	over := n < t.block
+	if !over && limit > 0 && t.got >= limit {
+		t.last = append(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, tftpError), 8), "enough\x00"...)
+		over = true
+	}
+	if over {
+		_, _ = t.conn.WriteToUDPAddrPort(t.last, t.peer)
+	}
+	return over
+}
+
+func ack(block uint16) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, tftpAck), block)
+}
