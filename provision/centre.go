@@ -21,34 +21,36 @@ type centre[T any] struct{ Centre[T] }
 
 // centreData is what the steps of a centre's run leave for later ones.
 type centreData struct {
-	Work    string          `json:"work,omitempty"` // the delegated work
+	Work    string          `json:"work,omitempty"`  // the delegated work
+	Ended   bool            `json:"ended,omitempty"` // the site said how it ended
+	Stop    time.Time       `json:"stop,omitzero"`   // when its cancelling was queued
 	Address *sprout.Address `json:"address,omitempty"`
 	Name    string          `json:"name,omitempty"` // published
 }
 
 func (p centre[T]) commission() workflow.Definition[T] {
-	return workflow.Definition[T]{Kind: Commission, OnEnd: p.onEnd, Steps: []workflow.Step[T]{
-		{Name: "accept", Do: p.accept, Timeout: centreStep},
+	return workflow.Definition[T]{Kind: Commission, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+		{Name: "accept", Do: p.accept, Timeout: shortStep},
 		{Name: "commission-at-site", Do: p.atSite(Commission, commissionBy, p.commissionWork), Undo: p.cancelAtSite, Timeout: commissionBy},
-		{Name: "finish", Do: p.finishCommission, Timeout: centreStep},
+		{Name: "finish", Do: p.finishCommission, Timeout: shortStep},
 	}}
 }
 
 func (p centre[T]) deploy() workflow.Definition[T] {
-	return workflow.Definition[T]{Kind: Deploy, OnEnd: p.onEnd, Steps: []workflow.Step[T]{
-		{Name: "reserve-address", Do: p.reserveAddress, Undo: p.releaseAddress, Timeout: centreStep, Attempts: 3},
-		{Name: "publish-name", Do: p.publishName, Undo: p.withdrawName, Timeout: centreStep, Attempts: 3},
+	return workflow.Definition[T]{Kind: Deploy, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+		{Name: "reserve-address", Do: p.reserveAddress, Undo: p.releaseAddress, Timeout: shortStep, Attempts: 3},
+		{Name: "publish-name", Do: p.publishName, Undo: p.withdrawName, Timeout: shortStep, Attempts: 3},
 		{Name: "install-at-site", Do: p.atSite(Deploy, deployBy, p.deployWork), Undo: p.cancelAtSite, Timeout: deployBy},
-		{Name: "finish", Do: p.finishDeploy, Timeout: centreStep},
+		{Name: "finish", Do: p.finishDeploy, Timeout: shortStep},
 	}}
 }
 
 func (p centre[T]) release() workflow.Definition[T] {
-	return workflow.Definition[T]{Kind: Release, OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+	return workflow.Definition[T]{Kind: Release, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
 		{Name: "release-at-site", Do: p.atSite(Release, releaseBy, p.releaseWork), Undo: p.cancelAtSite, Timeout: releaseBy},
-		{Name: "withdraw-name", Do: p.withdrawName, Timeout: centreStep, Attempts: 3},
-		{Name: "release-address", Do: p.releaseAddress, Timeout: centreStep, Attempts: 3},
-		{Name: "finish", Do: p.finishRelease, Timeout: centreStep},
+		{Name: "withdraw-name", Do: p.withdrawName, Timeout: shortStep, Attempts: 3},
+		{Name: "release-address", Do: p.releaseAddress, Timeout: shortStep, Attempts: 3},
+		{Name: "finish", Do: p.finishRelease, Timeout: shortStep},
 	}}
 }
 
@@ -161,5 +163,7 @@ func failureOf(err error) *sprout.Failure {
 	return nil
 }
 
-// since writes a duration since t for people.
-func since(t time.Time) string { return time.Since(t).Round(time.Second).String() }
+// since writes the time since t for people.
+func since[T any](c *workflow.Call[T], t time.Time) string {
+	return c.Now.Sub(t).Round(time.Second).String()
+}

@@ -20,6 +20,10 @@ func (p centre[T]) atSite(kind string, within time.Duration, input func(ctx cont
 		}
 		work := fmt.Sprintf("%s/%d", c.Run.ID, c.Run.Retries+1)
 		if ended, ok := p.ended(c, work); ok {
+			data.Ended = true
+			if err := c.Keep(data); err != nil {
+				return err
+			}
 			return outcome(ended.Result)
 		}
 		m, err := p.machineOf(ctx, c.Run)
@@ -74,7 +78,7 @@ func (p centre[T]) send(ctx context.Context, c *workflow.Call[T], m sprout.Machi
 	}
 	w := sprout.Work{
 		ID: work, Kind: kind, Workflow: sprout.WorkflowID(c.Run.ID), Machine: m.ID,
-		Deadline: time.Now().Add(within - time.Minute), Input: raw,
+		Deadline: c.Now.Add(within - time.Minute), Input: raw,
 	}
 	c.Commit(func(ctx context.Context, tx T) error { return p.Delegate(ctx, tx, m.Site, w) })
 	return nil
@@ -93,20 +97,34 @@ func (p centre[T]) siteInWords(ctx context.Context, m sprout.Machine) string {
 	}
 }
 
+// cancelAtSite has the site undo its work, and waits until it has: what the
+// steps before give back must not be in use any more. A site that is away is
+// not waited for longer than stopSite; it gets the cancelling when it is back,
+// before anything newer.
 func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error {
 	var data centreData
 	if err := c.Data(&data); err != nil {
 		return err
 	}
-	if data.Work == "" {
+	if _, ok := p.ended(c, data.Work); ok || data.Work == "" || data.Ended {
 		return nil
 	}
 	m, err := p.machineOf(ctx, c.Run)
 	if err != nil {
 		return err
 	}
-	c.Commit(func(ctx context.Context, tx T) error { return p.CancelWork(ctx, tx, m.Site, data.Work) })
-	return nil
+	if data.Stop.IsZero() {
+		data.Stop = c.Now
+		c.Commit(func(ctx context.Context, tx T) error { return p.CancelWork(ctx, tx, m.Site, data.Work) })
+		if err := c.Keep(data); err != nil {
+			return err
+		}
+	}
+	if c.Now.Sub(data.Stop) >= stopSite {
+		c.Detail("site %s has not confirmed", m.SiteName)
+		return nil
+	}
+	return workflow.WaitFor(SignalWorkEnded, stopSite, p.siteInWords(ctx, m)+" to stop its work")
 }
 
 func (p centre[T]) commissionWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {

@@ -5,7 +5,7 @@ import "time"
 // How long each step may take before it is a failure. Each is longer than what
 // happens inside it and shorter than the work around it.
 const (
-	centreStep   = 30 * time.Second // one that only writes the store or asks a provider
+	shortStep    = 2 * time.Minute  // one that only writes the store or asks a provider; longer than an engine's claim
 	takeMachine  = 10 * time.Minute // an older run must unwind first
 	fetchImage   = 30 * time.Minute
 	powerStep    = 3 * time.Minute
@@ -18,10 +18,11 @@ const (
 	deployBy     = 3 * time.Hour
 	releaseBy    = 14 * time.Hour
 
-	// A ramdisk speaks at least every 25 s; after silentAfter without a word
-	// its BMC is asked, after goneAfter it is given up.
-	silentAfter = 40 * time.Second
-	goneAfter   = 2 * time.Minute
+	stopSite = 10 * time.Minute // for a site to undo cancelled work
+
+	// A ramdisk that works speaks every half second, one that waits every 25 s.
+	// After goneAfter without a word it is given up.
+	goneAfter = 2 * time.Minute
 	// lookEvery is how often a waiting step looks whether the machine still lives.
 	lookEvery = 5 * time.Second
 )

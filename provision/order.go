@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"sprout"
 	"sprout/workflow"
@@ -29,8 +28,8 @@ func (p site[T]) awaitRamdisk(ctx context.Context, c *workflow.Call[T]) error {
 			return c.Keep(data)
 		}
 	}
-	if time.Now().After(c.Run.StepDeadline.Add(-2 * lookEvery)) {
-		return sprout.Fail(sprout.NoRamdisk, "the machine was powered on but no ramdisk reported in "+since(c.Run.StepStarted), "boot attempt "+string(data.Attempt))
+	if c.Now.After(c.Run.StepDeadline.Add(-4 * lookEvery)) {
+		return sprout.Fail(sprout.NoRamdisk, "the machine was powered on but no ramdisk reported in "+since(c, c.Run.StepStarted), "boot attempt "+string(data.Attempt))
 	}
 	if err := p.powered(ctx, c, id); err != nil {
 		return err
@@ -104,14 +103,14 @@ func (p site[T]) alive(ctx context.Context, c *workflow.Call[T], id sprout.Machi
 	if !ok {
 		last = c.Run.StepStarted
 	}
-	silent := time.Since(last)
+	silent := c.Now.Sub(last)
 	if silent > 2*lookEvery {
 		if err := p.powered(ctx, c, id); err != nil {
 			return err
 		}
 	}
 	if silent > goneAfter {
-		return sprout.Fail(sprout.RamdiskSilent, fmt.Sprintf("the ramdisk has said nothing for %s during %s", since(last), c.Run.StepName), "the BMC does not say that the machine is off")
+		return sprout.Fail(sprout.RamdiskSilent, fmt.Sprintf("the ramdisk has said nothing for %s during %s", since(c, last), c.Run.StepName), "the BMC does not say that the machine is off")
 	}
 	return nil
 }
@@ -255,8 +254,8 @@ func (p site[T]) awaitHome(ctx context.Context, c *workflow.Call[T]) error {
 			return nil
 		}
 	}
-	if time.Now().After(c.Run.StepDeadline.Add(-2 * lookEvery)) {
-		return sprout.Fail(sprout.NoPhoneHome, "the installed system has not reported in "+since(c.Run.StepStarted), "boot attempt "+string(data.Attempt))
+	if c.Now.After(c.Run.StepDeadline.Add(-4 * lookEvery)) {
+		return sprout.Fail(sprout.NoPhoneHome, "the installed system has not reported in "+since(c, c.Run.StepStarted), "boot attempt "+string(data.Attempt))
 	}
 	if err := p.powered(ctx, c, id); err != nil {
 		return err

@@ -28,30 +28,30 @@ type SiteInput struct {
 // siteData is what the steps of a site's run leave for later ones.
 type siteData struct {
 	Attempt sprout.AttemptID `json:"attempt,omitempty"`
-	Mode    sprout.BootMode  `json:"mode,omitempty"`  // seen in the ramdisk's hello
-	Order   string           `json:"order,omitempty"` // the order that was given last
-	Home    string           `json:"home,omitempty"`  // where the installed system says that it runs
+	Mode    sprout.BootMode  `json:"mode,omitempty"`   // seen in the ramdisk's hello
+	Order   string           `json:"order,omitempty"`  // the order that was given last
+	Home    string           `json:"home,omitempty"`   // where the installed system says that it runs
 	Failed  []string         `json:"failed,omitempty"` // hardware tests that failed
 }
 
 func (p site[T]) commission() workflow.Definition[T] {
-	return workflow.Definition[T]{Kind: Commission, OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
+	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
-		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: centreStep},
+		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
 		{Name: "inspect", Do: p.inspect, Timeout: orderStep},
 		{Name: "test-hardware", Do: p.testHardware, Timeout: orderStep},
-		{Name: "judge-tests", Do: p.judgeTests, Timeout: centreStep},
+		{Name: "judge-tests", Do: p.judgeTests, Timeout: shortStep},
 		{Name: "power-off", Do: p.powerOff, Timeout: powerStep, Attempts: 3},
 	}}
 }
 
 func (p site[T]) deploy() workflow.Definition[T] {
-	return workflow.Definition[T]{Kind: Deploy, OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
+	return workflow.Definition[T]{Kind: Deploy, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
 		{Name: "fetch-image", Do: p.fetchImage, Timeout: fetchImage, Attempts: 3},
-		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: centreStep},
+		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
 		{Name: "write-image", Do: p.writeImage, Timeout: writeImage},
@@ -61,9 +61,9 @@ func (p site[T]) deploy() workflow.Definition[T] {
 }
 
 func (p site[T]) release() workflow.Definition[T] {
-	return workflow.Definition[T]{Kind: Release, OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
+	return workflow.Definition[T]{Kind: Release, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
-		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Undo: p.clearIntent, Timeout: centreStep},
+		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Timeout: bootRamdisk},
 		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: eraseDisks},
@@ -134,7 +134,7 @@ func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
 		Token: sprout.NewSecret(), HomeToken: sprout.NewSecret(), ExpiresAt: c.Run.Deadline,
 	}
 	if in.ExpiresAt.IsZero() {
-		in.ExpiresAt = time.Now().Add(deployBy)
+		in.ExpiresAt = c.Now.Add(deployBy)
 	}
 	data.Attempt = in.Attempt
 	data.Home = fmt.Sprintf("%s/phone-home/%s/%s", p.AgentURL(), in.Attempt, in.HomeToken)
@@ -241,7 +241,6 @@ func (p site[T]) onMove(ctx context.Context, tx T, before, after workflow.Run) e
 		if i < len(before.Steps) && before.Steps[i].Outcome == rec.Outcome && before.Steps[i].Detail == rec.Detail {
 			continue
 		}
-		rec.At = "site"
 		raw, err := json.Marshal(rec)
 		if err != nil {
 			return fmt.Errorf("cannot encode a step record: %w", err)

@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# From nothing to installed machines, by the command line only, as an operator
+# would. KEEP=1 leaves everything running; SHORT=1 is the part that the test
+# suite runs: one BIOS and one UEFI machine, installed and proved by ssh.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CACHE=${CACHE:-/var/cache/sprout}
+DIR=$(mktemp -d /var/tmp/sprout-demo.XXXXXX)
+chmod 755 "$DIR" # PostgreSQL runs as another user, below it
+export SPROUT_CONFIG=$DIR/contexts.yaml SPROUT_LAB=$DIR/lab
+export PATH=$PWD/bin:$PATH NO_COLOR=1
+SITE=lab1 DOMAIN=lab1.sprout.test
+SSH=(ssh -i "$DIR/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5)
+started=$SECONDS
+timeline=()
+
+step() { # step TITLE: begins a chapter, and closes the one before it
+    chapter
+    title=$1 chapter_started=$SECONDS
+    printf '\n\033[1m== %s\033[0m\n' "$1"
+}
+chapter() { [[ -z ${title:-} ]] || timeline+=("$(printf '%5d s  %s' $((SECONDS - chapter_started)) "$title")"); }
+run() { # run COMMAND…: shows it as typed, and runs it
+    printf '$'
+    printf ' %s' "$@"
+    printf '\n'
+    "$@"
+}
+must_fail() { # must_fail COMMAND…: it has to exit with 1, a failure; not 2, a usage error
+    local code=0
+    run "$@" || code=$?
+    ((code == 1)) || { echo "expected exit code 1, got $code" >&2; exit 1; }
+}
+die() { echo "demo: $*" >&2; exit 1; }
+
+cleanup() {
+    local code=$?
+    trap - EXIT INT TERM
+    if [[ -n ${KEEP:-} && $code == 0 ]]; then
+        return
+    fi
+    [[ $code == 0 ]] || show_logs
+    sprout lab down >/dev/null 2>&1 || true
+    if [[ -n ${dev:-} ]]; then
+        kill -TERM "$dev" 2>/dev/null || true
+        wait "$dev" 2>/dev/null || true
+    fi
+    rm -rf "$DIR"
+    exit "$code"
+}
+show_logs() {
+    for log in "$DIR"/dev.log "$DIR"/lab/lab.log "$DIR"/lab/agent.log "$DIR"/lab/machines/*/console.log; do
+        [[ -f $log ]] || continue
+        printf '\n-- the end of %s\n' "${log#"$DIR"/}"
+        tail -n "${LOG_LINES:-25}" "$log" | tr -d '\033'
+    done >&2
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step "2. A control plane, and a site's network"
+setsid sprout dev --dir "$DIR/dev" --context-file "$SPROUT_CONFIG" >"$DIR/dev.log" 2>&1 &
+dev=$!
+run sprout status --wait 60s
+run sprout site create $SITE --domain $DOMAIN
+run sprout lab up --site $SITE --cidr 10.20.0.0/24 --address 10.20.0.1 --ramdisk "$CACHE/ramdisk" --wait
+
+step "3. The agent, and a network"
+run sprout agent list
+run sprout network create provisioning --site $SITE --cidr 10.20.0.0/24 --gateway 10.20.0.1 \
+    --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.240-10.20.0.254 --discover
+
+step "4. Two machines: one that nobody knows, one that is imported"
+run sprout lab plug m1 --firmware bios --memory 1G --disk 4G --power-on --accept-as "$DIR/m1-bmc.yaml"
+run sprout lab plug m2 --firmware uefi --memory 1G --disk 4G -o yaml >"$DIR/machines.yaml"
+run sprout machine import --site $SITE -f "$DIR/machines.yaml"
+run sprout machine wait --site $SITE --state discovered --count 1 --timeout 5m
+run sprout machine list
+m1=$(sprout machine list --state discovered --jq '.[0].name' | tr -d '"')
+run sprout machine accept "$m1" --name m1 --bmc-file "$DIR/m1-bmc.yaml"
+
+step "5. Commission: inventory and hardware tests"
+run sprout machine commission m1 m2 --wait
+run sprout machine show m1
+run sprout machine list -o wide
+
+step "6. Allocate by constraints, and deploy"
+ssh-keygen -q -t ed25519 -N '' -f "$DIR/key"
+cat >"$DIR/user-data.yaml" <<'CLOUD'
+#cloud-config
+write_files:
+  - path: /etc/motd
+    content: "installed by sprout\n"
+CLOUD
+run sprout image import debian-12 --file "$CACHE/debian-12.raw.zst" --arch amd64
+run sprout machine allocate --count 2 --min-memory 900M --min-disk 2G --arch amd64
+run sprout machine deploy m1 m2 --image debian-12 --ssh-key "$DIR/key.pub" --user-data "$DIR/user-data.yaml" --wait --yes
+run sprout machine list
+
+step "7. Proof"
+for m in m1 m2; do
+    ip=$(sprout machine show $m --jq '.addresses[0].ip' | tr -d '"')
+    out=$(sprout lab exec -- "${SSH[@]}" "debian@$ip" 'hostname -f; ip -4 -br addr; . /etc/os-release; echo "$PRETTY_NAME"; cat /etc/motd')
+    echo "$out"
+    grep -qx "$m.$DOMAIN" <<<"$out" || die "$m does not call itself $m.$DOMAIN"
+    grep -q " $ip/24" <<<"$out" || die "$m does not have its address $ip"
+    grep -q 'Debian GNU/Linux 12' <<<"$out" || die "$m does not run Debian 12"
+    grep -q 'installed by sprout' <<<"$out" || die "$m did not apply its user-data"
+    [[ $(sprout lab exec -- dig +short @10.20.0.1 $m.$DOMAIN) == "$ip" ]] || die "no forward name for $m"
+    [[ $(sprout lab exec -- dig +short @10.20.0.1 -x "$ip") == "$m.$DOMAIN." ]] || die "no reverse name for $m"
+    echo "$m.$DOMAIN ↔ $ip: ssh and dig agree"
+done
+
+if [[ -z ${SHORT:-} ]]; then
+    step "8. Release, with an erase that is proved"
+    run sprout machine release m1 m2 --erase --wait --yes
+    run sprout machine list
+    [[ -z $(sprout lab exec -- dig +short @10.20.0.1 m1.$DOMAIN) ]] || die "the name of m1 is still published"
+
+    step "9. Two failures, shown, and what a retry does"
+    run sprout machine allocate --name m1
+    run sprout machine allocate --name m2
+    run sprout lab corrupt-image debian-12
+    sprout machine deploy m1 --image debian-12 --ssh-key "$DIR/key.pub" --yes >"$DIR/m1.out"
+    sprout machine deploy m2 --image debian-12 --ssh-key "$DIR/key.pub" --yes >"$DIR/m2.out"
+    w1=$(sprout machine show m1 --jq '.activity.workflow' | tr -d '"')
+    w2=$(sprout machine show m2 --jq '.activity.workflow' | tr -d '"')
+    run sprout lab unplug m2 --during write-image &
+    unplug=$!
+    must_fail sprout workflow wait "$w1"
+    wait $unplug || die "m2 was not unplugged"
+    must_fail sprout workflow wait "$w2"
+    run sprout problem list
+    run sprout workflow retry "$w1" "$w2" --wait
+    run sprout machine list
+fi
+
+step "10. What happened, and who asked"
+run sprout audit list --limit 40
+run sprout audit verify
+chapter
+printf '\n%s\n' "Timeline"
+printf '%s\n' "${timeline[@]}"
+printf '%5d s  in all\n' $((SECONDS - started))
+ps -o rss=,args= -C sprout | awk '{ sum += $1 } END { printf "%5d MB resident: sprout dev and the agent\n", sum / 1024 }'
+
+if [[ -n ${KEEP:-} ]]; then
+    cat <<TRY
+
+Everything is still running. Try:
+  export PATH=$PWD/bin:\$PATH SPROUT_CONFIG=$SPROUT_CONFIG SPROUT_LAB=$SPROUT_LAB
+  sprout machine list --watch
+  sprout lab console m1
+  sprout lab ssh m1 -i $DIR/key
+To stop it all:
+  sprout lab down; kill $dev; rm -rf $DIR
+TRY
+fi
+echo "DEMO OK"

@@ -1,0 +1,271 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"sprout"
+	"sprout/dns"
+	"sprout/ipam"
+	"sprout/workflow"
+	"sprout/workflow/workflowtest"
+)
+
+// A centreWorld is a control plane with one machine, in memory.
+type centreWorld struct {
+	*workflowtest.Memory
+	clock *workflowtest.Clock
+	state sprout.State
+	held  []sprout.Address
+	names map[string]netip.Addr
+}
+
+func newCentreWorld(state sprout.State) *centreWorld {
+	w := &centreWorld{Memory: workflowtest.NewMemory(), clock: workflowtest.NewClock(), names: map[string]netip.Addr{}}
+	w.state = state
+	return w
+}
+
+// now is the machine's state: the last move committed, else the first.
+func (w *centreWorld) now() sprout.State {
+	if s := w.Values()["state"]; s != "" {
+		return sprout.State(s)
+	}
+	return w.state
+}
+
+func (w *centreWorld) Machine(_ context.Context, id sprout.MachineID) (sprout.Machine, error) {
+	return sprout.Machine{
+		ID: id, Site: "sit_1", SiteName: "lon1", Name: "m1", State: w.now(),
+		Interfaces: []sprout.Interface{{MAC: "52:54:00:00:00:01"}, {MAC: "52:54:00:00:00:02", Boot: true}},
+	}, nil
+}
+func (w *centreWorld) Site(context.Context, sprout.SiteID) (sprout.Site, error) {
+	return sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"}, nil
+}
+func (w *centreWorld) Agent(context.Context, sprout.SiteID) (sprout.Agent, error) {
+	return sprout.Agent{Online: true}, nil
+}
+func (w *centreWorld) Subnet(context.Context, sprout.SiteID, sprout.SubnetID) (sprout.Subnet, error) {
+	return sprout.Subnet{ID: "sub_1", CIDR: netip.MustParsePrefix("10.0.0.0/24")}, nil
+}
+func (w *centreWorld) IPAM() ipam.Provider { return (*centreIPAM)(w) }
+func (w *centreWorld) DNS() dns.Provider   { return (*centreDNS)(w) }
+func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sprout.Event, _ Cause, _ string) error {
+	from := w.state
+	if s, ok := t.Get("state"); ok {
+		from = sprout.State(s)
+	}
+	to, err := sprout.Next(from, event)
+	if err != nil {
+		return err
+	}
+	t.Put("state", string(to))
+	return nil
+}
+func (w *centreWorld) Reserve(_ context.Context, t tx, _ sprout.SiteID, r sprout.Reservation) error {
+	t.Put("dhcp "+r.MAC, r.IP.String())
+	return nil
+}
+func (w *centreWorld) Unreserve(_ context.Context, t tx, _ sprout.SiteID, mac string) error {
+	t.Delete("dhcp " + mac)
+	return nil
+}
+func (w *centreWorld) Delegate(_ context.Context, t tx, _ sprout.SiteID, work sprout.Work) error {
+	t.Put("work", work.ID)
+	t.Note("work %s %s", work.Kind, work.Input)
+	return nil
+}
+func (w *centreWorld) CancelWork(_ context.Context, t tx, _ sprout.SiteID, work string) error {
+	if v, _ := t.Get("work"); v == work {
+		t.Delete("work")
+	}
+	return nil
+}
+func (w *centreWorld) SkippedTests(_ context.Context, t tx, _ sprout.MachineID, skipped bool) error {
+	if skipped {
+		t.Put("skipped", "yes")
+	}
+	return nil
+}
+func (w *centreWorld) Raise(_ context.Context, t tx, _ sprout.MachineID, f sprout.Failure) error {
+	t.Put("problem", string(f.Code))
+	return nil
+}
+func (w *centreWorld) Clear(_ context.Context, t tx, _ sprout.MachineID) error {
+	t.Delete("problem")
+	return nil
+}
+func (w *centreWorld) Ended(_ context.Context, t tx, _ Cause, _ sprout.MachineID, s sprout.WorkflowState, _ *sprout.Failure) error {
+	t.Put("ended", string(s))
+	return nil
+}
+
+type centreIPAM centreWorld
+
+func (p *centreIPAM) Allocate(_ context.Context, r ipam.Request) (sprout.Address, error) {
+	if len(p.held) == 0 {
+		p.held = []sprout.Address{{Site: "sit_1", Subnet: r.Subnet, IP: netip.MustParseAddr("10.0.0.10"), MAC: r.MAC, Name: r.Name, Machine: r.Machine}}
+	}
+	return p.held[0], nil
+}
+func (p *centreIPAM) Release(context.Context, sprout.MachineID) error { p.held = nil; return nil }
+func (p *centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, error) {
+	return p.held, nil
+}
+
+type centreDNS centreWorld
+
+func (p *centreDNS) Set(_ context.Context, r sprout.Record) error { p.names[r.Name] = r.IP; return nil }
+func (p *centreDNS) Delete(_ context.Context, _ sprout.SiteID, name string) error {
+	delete(p.names, name)
+	return nil
+}
+func (p *centreDNS) Lookup(_ context.Context, _ sprout.SiteID, name string) (sprout.Record, bool, error) {
+	ip, ok := p.names[name]
+	return sprout.Record{Name: name, IP: ip}, ok, nil
+}
+
+func centreCase(w *centreWorld, kind string, input any, check func(t *testing.T, run workflow.Run)) workflowtest.Case[tx] {
+	c := workflowtest.Case[tx]{Store: w, Clock: w.clock, Input: input, Check: check}
+	for _, d := range CentreDefinitions[tx](w) {
+		if d.Kind == kind {
+			c.Definition = d
+		}
+	}
+	c.Drive = func(t *testing.T, e *workflow.Engine[tx], run workflow.Run) {
+		t.Helper()
+		if run.WaitSignal != SignalWorkEnded {
+			return
+		}
+		var data centreData
+		if err := json.Unmarshal(run.Data, &data); err != nil {
+			t.Fatal(err)
+		}
+		state := sprout.Succeeded
+		if run.State == sprout.Unwinding {
+			state = sprout.Cancelled
+		}
+		if err := e.Signal(t.Context(), run.ID, SignalWorkEnded, WorkEnded{Work: data.Work, Result: sprout.WorkResult{State: state}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func TestCentreDeployBreaksAnywhere(t *testing.T) {
+	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+		w := newCentreWorld(sprout.Allocated)
+		return centreCase(w, Deploy, DeployInput{Machine: "mch_1", Subnet: "sub_1", Image: testImage}, func(t *testing.T, run workflow.Run) {
+			v := w.Values()
+			if run.State == sprout.Succeeded {
+				if w.now() != sprout.Deployed || len(w.held) != 1 || len(w.names) != 1 || v["dhcp 52:54:00:00:00:02"] != "10.0.0.10" || v["problem"] != "" {
+					t.Errorf("deployed, but state %s, addresses %v, names %v, stored %v", w.now(), w.held, w.names, v)
+				}
+				return
+			}
+			if w.now() != sprout.Allocated || len(w.held) != 0 || len(w.names) != 0 || v["dhcp 52:54:00:00:00:02"] != "" {
+				t.Errorf("%s, but left: state %s, addresses %v, names %v, stored %v", run.State, w.now(), w.held, w.names, v)
+			}
+			if (run.State == sprout.FailedRun) != (v["problem"] != "") {
+				t.Errorf("%s, problem %q", run.State, v["problem"])
+			}
+		})
+	})
+}
+
+func TestCentreCommissionBreaksAnywhere(t *testing.T) {
+	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+		w := newCentreWorld(sprout.Discovered)
+		return centreCase(w, Commission, CommissionInput{Machine: "mch_1", SkipTests: true}, func(t *testing.T, run workflow.Run) {
+			if run.State == sprout.Succeeded && (w.now() != sprout.Ready || w.Values()["skipped"] != "yes") {
+				t.Errorf("commissioned, but %s, skipped tests on record: %q", w.now(), w.Values()["skipped"])
+			}
+			if run.State != sprout.Succeeded && w.now() == sprout.Ready {
+				t.Errorf("%s, but the machine is ready", run.State)
+			}
+		})
+	})
+}
+
+func TestCentreReleaseBreaksAnywhere(t *testing.T) {
+	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+		w := newCentreWorld(sprout.Deployed)
+		w.held = []sprout.Address{{Site: "sit_1", IP: netip.MustParseAddr("10.0.0.10"), Name: "m1.lon1.example"}}
+		w.names["m1.lon1.example"] = netip.MustParseAddr("10.0.0.10")
+		return centreCase(w, Release, ReleaseInput{Machine: "mch_1", Erase: true}, func(t *testing.T, run workflow.Run) {
+			gone := len(w.held) == 0 && len(w.names) == 0
+			if run.State == sprout.Succeeded && (!gone || w.now() != sprout.Ready) {
+				t.Errorf("released, but %s with %v and %v", w.now(), w.held, w.names)
+			}
+			if run.State != sprout.Succeeded && w.now() != sprout.Deployed {
+				t.Errorf("%s, but the machine is %s", run.State, w.now())
+			}
+		})
+	})
+}
+
+func TestFailedTestsAtTheSiteBreakTheMachine(t *testing.T) {
+	w := newCentreWorld(sprout.Registered)
+	c := centreCase(w, Commission, CommissionInput{Machine: "mch_1"}, nil)
+	e, err := workflow.New(w, w.clock.Now, discard(), c.Definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := e.Start(t.Context(), "wfl_1", Commission, c.Input, workflow.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for run.WaitSignal == "" {
+		if _, _, err = e.Advance(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+		if run, err = w.Get(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := WorkEnded{Work: "wfl_1/1", Result: sprout.WorkResult{State: sprout.FailedRun, Failure: sprout.Fail(sprout.TestFailed, "1 failed", "disk-read on vdb")}}
+	if err := e.Signal(t.Context(), run.ID, SignalWorkEnded, failed); err != nil {
+		t.Fatal(err)
+	}
+	for !run.State.Ended() {
+		if _, _, err = e.Advance(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+		if run, err = w.Get(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.now() != sprout.Broken || w.Values()["problem"] != string(sprout.TestFailed) || run.Failure.Code != sprout.TestFailed {
+		t.Errorf("machine %s, problem %q, failure %+v", w.now(), w.Values()["problem"], run.Failure)
+	}
+}
+
+func TestUserDataStaysAsWritten(t *testing.T) {
+	drive, err := configDrive("wfl_1", "http://10.0.0.1/phone-home/att/tok", sprout.DeployWork{
+		Hostname: "m1.lon1.example", UserData: "#cloud-config\nruncmd: [\"true\"]\n", SSHKeys: []string{"ssh-ed25519 AAAA me"},
+		Networks: []sprout.InterfaceSetup{{MAC: "52:54:00:00:00:02", IP: netip.MustParseAddr("10.0.0.10"), Prefix: 24, Gateway: netip.MustParseAddr("10.0.0.1")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, in := range map[string]string{
+		"#cloud-config\nruncmd: [\"true\"]\n": drive.UserData,
+		"local-hostname: m1\n":                drive.MetaData,
+		"http://10.0.0.1/phone-home/att/tok":  drive.VendorData,
+		"fqdn: m1.lon1.example":               drive.VendorData,
+		"10.0.0.10/24":                        drive.NetworkConfig,
+		"52:54:00:00:00:02":                   drive.NetworkConfig,
+		"gateway4: 10.0.0.1":                  drive.NetworkConfig,
+	} {
+		if !strings.Contains(in, want) {
+			t.Errorf("%q is not in:\n%s", want, in)
+		}
+	}
+	if !strings.HasPrefix(drive.VendorData, "#cloud-config\n") {
+		t.Error("vendor-data is not a cloud-config")
+	}
+}

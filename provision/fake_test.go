@@ -1,0 +1,125 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sprout"
+	"sprout/power"
+	"sprout/workflow/workflowtest"
+)
+
+type tx = *workflowtest.Tx
+
+// A siteWorld is a site with one machine, in memory: what its steps write is
+// in the transactions of a workflowtest.Memory.
+type siteWorld struct {
+	*workflowtest.Memory
+	clock *workflowtest.Clock
+
+	mu      sync.Mutex
+	power   sprout.PowerState
+	boot    power.BootDevice
+	cached  bool
+	silent  bool
+	dropped int
+}
+
+func newSiteWorld() *siteWorld {
+	return &siteWorld{Memory: workflowtest.NewMemory(), clock: workflowtest.NewClock(), power: sprout.PowerOff}
+}
+
+func (w *siteWorld) Machine(context.Context, sprout.MachineID) (sprout.SiteMachine, error) {
+	return sprout.SiteMachine{ID: "mch_1", Name: "m1"}, nil
+}
+func (w *siteWorld) Busy(context.Context, sprout.MachineID, string) (string, error) { return "", nil }
+func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, error) {
+	return (*siteBMC)(w), nil
+}
+func (w *siteWorld) AgentURL() string { return "http://10.0.0.1" }
+func (w *siteWorld) FetchImage(context.Context, sprout.Image, func(done, total int64)) error {
+	w.cached = true
+	return nil
+}
+func (w *siteWorld) DropImage(context.Context, string) error {
+	w.cached = false
+	w.dropped++
+	return nil
+}
+func (w *siteWorld) LastSeen(sprout.AttemptID) (time.Time, bool) {
+	if w.silent {
+		return time.Time{}, false
+	}
+	return w.clock.Now(), true
+}
+func (w *siteWorld) SetIntent(_ context.Context, t tx, in sprout.Intent) error {
+	t.Put("intent", string(in.Attempt))
+	t.Put("token", in.Token)
+	return nil
+}
+func (w *siteWorld) ClearIntent(_ context.Context, t tx, _ sprout.MachineID) error {
+	t.Delete("intent")
+	return nil
+}
+func (w *siteWorld) EndAttempt(_ context.Context, t tx, _ sprout.MachineID) error {
+	t.Delete("token")
+	return nil
+}
+func (w *siteWorld) Give(_ context.Context, t tx, _ sprout.AttemptID, o sprout.Order) error {
+	t.Put("order", o.ID)
+	return nil
+}
+func (w *siteWorld) Report(_ context.Context, t tx, f sprout.Fact) error {
+	t.Note("%s %s", f.Kind, f.Body)
+	return nil
+}
+
+// siteBMC is the power provider of the world's machine.
+type siteBMC siteWorld
+
+func (b *siteBMC) Status(context.Context) (sprout.PowerState, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.power, nil
+}
+func (b *siteBMC) Set(_ context.Context, want sprout.PowerState) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.power = want
+	return nil
+}
+func (b *siteBMC) BootOnce(_ context.Context, d power.BootDevice, _ sprout.BootMode) error {
+	b.boot = d
+	return nil
+}
+func (b *siteBMC) Close(context.Context) error { return nil }
+
+// reports are what the world's ramdisk answers to each order.
+func reportOf(order string, step string, img sprout.Image) sprout.Report {
+	r := sprout.Report{Order: order, Outcome: "done"}
+	switch step {
+	case "inspect":
+		r.Inventory = &sprout.Inventory{MemoryBytes: 1 << 30}
+	case "test-hardware":
+		r.Tests = []sprout.TestResult{{Test: "disk-read", Device: "vda", Outcome: sprout.Passed}}
+	case "write-image":
+		r.Written = &sprout.Written{RawDigest: img.RawDigest, RawBytes: 1 << 20, Verified: true}
+	case "erase-disks":
+		r.Erased = []sprout.Erased{{Disk: sprout.Disk{Name: "vda"}, Method: "zeroes", Verified: 1 << 20}}
+	}
+	return r
+}
+
+var testImage = sprout.Image{Name: "debian-12", Digest: "sha256:aa", RawDigest: "sha256:bb"}
+
+func mustBe(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

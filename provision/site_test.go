@@ -1,0 +1,271 @@
+package provision
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sprout"
+	"sprout/workflow"
+	"sprout/workflow/workflowtest"
+)
+
+// siteCase is one kind of site work in a fresh world, played to its end.
+func siteCase(w *siteWorld, kind string, input any, check func(t *testing.T, run workflow.Run)) workflowtest.Case[tx] {
+	raw, _ := json.Marshal(input)
+	var def workflow.Definition[tx]
+	for _, d := range SiteDefinitions[tx](w) {
+		if d.Kind == kind {
+			def = d
+		}
+	}
+	return workflowtest.Case[tx]{
+		Definition: def, Store: w, Clock: w.clock,
+		Input: SiteInput{Machine: "mch_1", Work: sprout.Work{ID: "wfl_1/1", Kind: kind, Input: raw}},
+		Drive: w.drive,
+		Check: check,
+	}
+}
+
+// drive sends what the ramdisk and the installed system would.
+func (w *siteWorld) drive(t *testing.T, e *workflow.Engine[tx], run workflow.Run) {
+	t.Helper()
+	if run.State != sprout.Running {
+		return
+	}
+	values := w.Values()
+	var err error
+	switch run.WaitSignal {
+	case SignalHello:
+		err = e.Signal(t.Context(), run.ID, SignalHello, HelloSeen{Attempt: sprout.AttemptID(values["intent"])})
+	case SignalOrderDone:
+		err = e.Signal(t.Context(), run.ID, SignalOrderDone, reportOf(values["order"], run.StepName, testImage))
+	case SignalPhoneHome:
+		attempt, _, _ := strings.Cut(values["order"], "/")
+		err = e.Signal(t.Context(), run.ID, SignalPhoneHome, HomeSeen{Attempt: sprout.AttemptID(attempt)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// left says what a run that failed left behind, nil if nothing.
+func (w *siteWorld) left() error {
+	v := w.Values()
+	return errors.Join(
+		mustBe(v["intent"] == "", "a boot intent is left"),
+		mustBe(v["token"] == "", "a token is left"),
+		mustBe(w.power == sprout.PowerOff, "the machine is left on"),
+	)
+}
+
+// reportedEnd fails the test unless the end of the run was told to the centre.
+func (w *siteWorld) reportedEnd(t *testing.T, run workflow.Run) {
+	t.Helper()
+	want := `work-ended {"state":"` + string(run.State) + `"`
+	if !slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, want) }) {
+		t.Errorf("the centre was never told that the work %s", run.State)
+	}
+}
+
+func TestSiteCommissionBreaksAnywhere(t *testing.T) {
+	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+		w := newSiteWorld()
+		return siteCase(w, Commission, sprout.CommissionWork{}, func(t *testing.T, run workflow.Run) {
+			w.reportedEnd(t, run)
+			if err := w.left(); err != nil {
+				t.Error(err)
+			}
+			if run.State == sprout.Succeeded && !slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, "tests ") }) {
+				t.Error("no test results were reported")
+			}
+		})
+	})
+}
+
+func TestSiteDeployBreaksAnywhere(t *testing.T) {
+	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+		w := newSiteWorld()
+		return siteCase(w, Deploy, sprout.DeployWork{Image: testImage, Hostname: "m1.lon1.example"}, func(t *testing.T, run workflow.Run) {
+			w.reportedEnd(t, run)
+			if run.State != sprout.Succeeded {
+				if err := w.left(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if v := w.Values(); w.power != sprout.PowerOn || v["intent"] != "" || v["token"] != "" {
+				t.Errorf("a deployed machine is on (%s) and has no intent (%q) and no token left", w.power, v["intent"])
+			}
+		})
+	})
+}
+
+func TestSiteReleaseBreaksAnywhere(t *testing.T) {
+	for _, erase := range []bool{true, false} {
+		workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+			w := newSiteWorld()
+			w.power = sprout.PowerOn
+			return siteCase(w, Release, sprout.ReleaseWork{Erase: erase}, func(t *testing.T, run workflow.Run) {
+				w.reportedEnd(t, run)
+				if run.State != sprout.Succeeded {
+					return
+				}
+				if err := w.left(); err != nil {
+					t.Error(err)
+				}
+				proved := slices.ContainsFunc(run.Steps, func(s sprout.StepRecord) bool {
+					return s.Name == "erase-disks" && strings.Contains(s.Detail, "read back empty")
+				})
+				if proved != erase {
+					t.Errorf("erase %v, proved %v", erase, proved)
+				}
+			})
+		})
+	}
+}
+
+// play runs a case until it ends, with another drive than the usual one.
+func play(t *testing.T, w *siteWorld, c workflowtest.Case[tx], drive func(e *workflow.Engine[tx], run workflow.Run)) workflow.Run {
+	t.Helper()
+	e, err := workflow.New(w, w.clock.Now, discard(), c.Definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := e.Start(t.Context(), "wfl_1/1", c.Definition.Kind, c.Input, workflow.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if run.State.Ended() {
+			return run
+		}
+		if run.NextAt.After(w.clock.Now()) {
+			drive(e, run)
+		}
+		if run, err = w.Get(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Reach(run.NextAt)
+		if _, _, err := e.Advance(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+		if run, err = w.Get(t.Context(), run.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("the run does not end\n%s", workflowtest.Describe(run))
+	return run
+}
+
+func TestDigestMismatchDropsTheSitesCopy(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
+	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName != "write-image" || run.State != sprout.Running {
+			w.drive(t, e, run)
+			return
+		}
+		bad := sprout.Report{Order: w.Values()["order"], Outcome: "failed", Failure: sprout.Fail(sprout.DigestMismatch, "wrong bytes", "")}
+		if err := e.Signal(t.Context(), run.ID, SignalOrderDone, bad); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if run.Failure == nil || run.Failure.Code != sprout.DigestMismatch || run.Failure.Step != "write-image" {
+		t.Errorf("failure is %+v", run.Failure)
+	}
+	if w.dropped != 1 || w.cached {
+		t.Errorf("the site's copy was dropped %d times; still cached: %v", w.dropped, w.cached)
+	}
+}
+
+func TestPowerLostIsNoticedAndNamed(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
+	var cut time.Time
+	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName != "write-image" || run.State != sprout.Running {
+			w.drive(t, e, run)
+			return
+		}
+		if cut.IsZero() {
+			cut = w.clock.Now()
+		}
+		w.power, w.silent = sprout.PowerOff, true
+	})
+	if run.Failure == nil || run.Failure.Code != sprout.PowerLost || run.Failure.Step != "write-image" {
+		t.Errorf("failure is %+v", run.Failure)
+	}
+	if took := run.EndedAt.Sub(cut); took > 30*time.Second {
+		t.Errorf("noticed after %s", took)
+	}
+}
+
+func TestSilentRamdiskIsGivenUp(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)
+	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName != "inspect" {
+			w.drive(t, e, run)
+			return
+		}
+		w.silent = true
+	})
+	if run.Failure == nil || run.Failure.Code != sprout.RamdiskSilent {
+		t.Errorf("failure is %+v", run.Failure)
+	}
+}
+
+func TestOldAttemptsHelloMovesNothing(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)
+	var last time.Time
+	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.WaitSignal != SignalHello || w.clock.Now().Equal(last) {
+			return
+		}
+		last = w.clock.Now()
+		if err := e.Signal(t.Context(), run.ID, SignalHello, HelloSeen{Attempt: "att_old"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if run.Failure == nil || run.Failure.Code != sprout.NoRamdisk {
+		t.Errorf("failure is %+v; an older boot's hello was believed", run.Failure)
+	}
+}
+
+func TestFailedHardwareTestIsReportedBeforeItFails(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)
+	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName != "test-hardware" {
+			w.drive(t, e, run)
+			return
+		}
+		r := sprout.Report{Order: w.Values()["order"], Outcome: "done", Tests: []sprout.TestResult{
+			{Test: "disk-read", Device: "vda", Outcome: sprout.Passed},
+			{Test: "disk-read", Device: "vdb", Outcome: sprout.Failed, Message: "I/O error"},
+		}}
+		if err := e.Signal(t.Context(), run.ID, SignalOrderDone, r); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if run.Failure == nil || run.Failure.Code != sprout.TestFailed || !strings.Contains(run.Failure.Evidence, "vdb: I/O error") {
+		t.Errorf("failure is %+v", run.Failure)
+	}
+	if !slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, "tests ") && strings.Contains(n, "vdb") }) {
+		t.Error("the results were not reported")
+	}
+}
+
+func TestSkippedTestsRunNone(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Commission, sprout.CommissionWork{SkipTests: true}, nil)
+	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) { w.drive(t, e, run) })
+	if run.State != sprout.Succeeded || slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, "tests ") }) {
+		t.Errorf("run is %s; notes %v", run.State, w.Notes())
+	}
+}
