@@ -1,0 +1,33 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+const leaseSelect = `SELECT site, subnet, ip, mac::text, client_id, hostname, state, expires_at FROM lease `
+
+func scanLease(row pgx.CollectableRow) (l sprout.Lease, err error) {
+	err = row.Scan(&l.Site, &l.Subnet, &l.IP, &l.MAC, &l.ClientID, &l.Hostname, &l.State, &l.ExpiresAt)
+	return l, err
+}
+
+// SetLease keeps what an agent said last of an address.
+func (s *Store) SetLease(ctx context.Context, tx pgx.Tx, l sprout.Lease) error {
+	_, err := exec(ctx, tx, `
+		INSERT INTO lease (site, ip, subnet, mac, client_id, hostname, state, expires_at)
+		VALUES ($1, $2, $3, $4::text::macaddr, $5, $6, $7, $8)
+		ON CONFLICT (site, ip) DO UPDATE SET subnet = excluded.subnet, mac = excluded.mac, client_id = excluded.client_id,
+			hostname = excluded.hostname, state = excluded.state, expires_at = excluded.expires_at`,
+		l.Site, l.IP, l.Subnet, l.MAC, l.ClientID, l.Hostname, l.State, l.ExpiresAt)
+	return err
+}
+
+// Leases lists the leases of a site that are in force, by address; site "" those of all.
+func (s *Store) Leases(ctx context.Context, site sprout.SiteID) ([]sprout.Lease, error) {
+	return many(ctx, s.db, scanLease, leaseSelect+`
+		WHERE ($1 = '' OR site = $1) AND state = 'bound' AND expires_at > now() ORDER BY site, ip LIMIT 10000`, site)
+}
