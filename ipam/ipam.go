@@ -22,7 +22,7 @@ type Request struct {
 // on after a crash.
 type Provider interface {
 	// Allocate returns the address that Machine holds in Subnet for MAC, a new
-	// one if it holds none. Two callers never get the same address. Errors:
+	// one if it holds none, and makes the site's DHCP give MAC that address. Two callers never get the same address. Errors:
 	// Invalid (IP not in the subnet, or in a range), Conflict (IP is taken, or
 	// the subnet is full: the failure code is sprout.SubnetFull), NotFound.
 	Allocate(ctx context.Context, r Request) (sprout.Address, error)

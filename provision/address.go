@@ -11,8 +11,8 @@ import (
 // recordTTL is short: a machine's address may go to another after its release.
 const recordTTL = 60
 
-// reserveAddress takes an address for the machine's boot interface and makes
-// DHCP give it that one.
+// reserveAddress takes an address for the machine's boot interface. The site's
+// DHCP learns of it from the address management.
 func (p centre[T]) reserveAddress(ctx context.Context, c *workflow.Call[T]) error {
 	var in DeployInput
 	if err := c.Input(&in); err != nil {
@@ -36,9 +36,6 @@ func (p centre[T]) reserveAddress(ctx context.Context, c *workflow.Call[T]) erro
 		return err
 	}
 	c.Detail("%s for %s", a.IP, mac)
-	c.Commit(func(ctx context.Context, tx T) error {
-		return p.Reserve(ctx, tx, m.Site, sprout.Reservation{MAC: mac, IP: a.IP, Machine: m.ID, Hostname: m.Name})
-	})
 	return c.Keep(centreData{Address: &a, Name: name})
 }
 
@@ -56,24 +53,13 @@ func bootMAC(m sprout.Machine) (string, error) {
 	return m.Interfaces[0].MAC, nil
 }
 
-// releaseAddress frees what the machine holds and ends its DHCP reservations.
+// releaseAddress frees what the machine holds.
 func (p centre[T]) releaseAddress(ctx context.Context, c *workflow.Call[T]) error {
-	m, err := p.machineOf(ctx, c.Run)
+	id, err := MachineOf(c.Run)
 	if err != nil {
 		return err
 	}
-	if err := p.IPAM().Release(ctx, m.ID); err != nil {
-		return err
-	}
-	c.Commit(func(ctx context.Context, tx T) error {
-		for _, i := range m.Interfaces {
-			if err := p.Unreserve(ctx, tx, m.Site, i.MAC); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return nil
+	return p.IPAM().Release(ctx, id)
 }
 
 func (p centre[T]) publishName(ctx context.Context, c *workflow.Call[T]) error {

@@ -66,14 +66,6 @@ func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sp
 	t.Put("state", string(to))
 	return nil
 }
-func (w *centreWorld) Reserve(_ context.Context, t tx, _ sprout.SiteID, r sprout.Reservation) error {
-	t.Put("dhcp "+r.MAC, r.IP.String())
-	return nil
-}
-func (w *centreWorld) Unreserve(_ context.Context, t tx, _ sprout.SiteID, mac string) error {
-	t.Delete("dhcp " + mac)
-	return nil
-}
 func (w *centreWorld) Delegate(_ context.Context, t tx, _ sprout.SiteID, work sprout.Work) error {
 	t.Put("work", work.ID)
 	t.Note("work %s %s", work.Kind, work.Input)
@@ -162,12 +154,12 @@ func TestCentreDeployBreaksAnywhere(t *testing.T) {
 		return centreCase(w, Deploy, DeployInput{Machine: "mch_1", Subnet: "sub_1", Image: testImage}, func(t *testing.T, run workflow.Run) {
 			v := w.Values()
 			if run.State == sprout.Succeeded {
-				if w.now() != sprout.Deployed || len(w.held) != 1 || len(w.names) != 1 || v["dhcp 52:54:00:00:00:02"] != "10.0.0.10" || v["problem"] != "" {
+				if w.now() != sprout.Deployed || len(w.held) != 1 || len(w.names) != 1 || v["problem"] != "" {
 					t.Errorf("deployed, but state %s, addresses %v, names %v, stored %v", w.now(), w.held, w.names, v)
 				}
 				return
 			}
-			if w.now() != sprout.Allocated || len(w.held) != 0 || len(w.names) != 0 || v["dhcp 52:54:00:00:00:02"] != "" {
+			if w.now() != sprout.Allocated || len(w.held) != 0 || len(w.names) != 0 {
 				t.Errorf("%s, but left: state %s, addresses %v, names %v, stored %v", run.State, w.now(), w.held, w.names, v)
 			}
 			if (run.State == sprout.FailedRun) != (v["problem"] != "") {

@@ -88,12 +88,9 @@ type Centre[T any] interface {
 	// Move moves a machine by the lifecycle, with history, audit and the
 	// site's copy. image is the name of the image now on its disk.
 	Move(ctx context.Context, tx T, id sprout.MachineID, event sprout.Event, by Cause, image string) error
-	// Reserve makes DHCP give the address to its machine.
-	Reserve(ctx context.Context, tx T, site sprout.SiteID, r sprout.Reservation) error
-	// Unreserve takes that back; none is no error.
-	Unreserve(ctx context.Context, tx T, site sprout.SiteID, mac string) error
-	// Delegate raises the machine's generation, stamps the work with it and
-	// queues the work for the site. A repeat with the same id does nothing.
+	// Delegate stamps the work with the machine's generation, which rose when
+	// its workflow began, and queues it for the site. A site that gets the same
+	// id twice does it once.
 	Delegate(ctx context.Context, tx T, site sprout.SiteID, w sprout.Work) error
 	// CancelWork queues the cancelling of work for the site.
 	CancelWork(ctx context.Context, tx T, site sprout.SiteID, work string) error
