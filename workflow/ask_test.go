@@ -112,7 +112,9 @@ func TestCancelBeforeTheFirstStepEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestCancelEndsTheCallInFlight(t *testing.T) {
+func TestCancelEndsTheCallInFlight(t *testing.T) { synctest.Test(t, cancelInFlight) }
+
+func cancelInFlight(t *testing.T) {
 	began := make(chan struct{})
 	d := job(named("a", func(ctx context.Context, _ *call) error {
 		close(began)
@@ -129,8 +131,12 @@ func TestCancelEndsTheCallInFlight(t *testing.T) {
 	if next, ended, err := b.engine.Advance(t.Context(), id); err != nil || ended || !next.Equal(b.clock.Now().Add(workflow.Lease)) {
 		t.Errorf("a second Advance during Do: %v %v %v", next, ended, err)
 	}
+	asked := time.Now()
 	b.must(b.engine.Cancel(t.Context(), id, "ann"))
 	b.must(<-advanced)
+	if took := time.Since(asked); took != 0 {
+		t.Errorf("the cancel reached Do after %s", took)
+	}
 	b.finish(sprout.Cancelled)
 	b.story("a failed", "a undone")
 }

@@ -39,7 +39,7 @@ type memory struct {
 }
 
 // definition has a plain step, one that waits for a signal, one that polls and
-// retries, and one with an effect only.
+// retries, one with an effect only, and one with nothing to undo.
 func (h *house) definition() workflow.Definition[*workflowtest.Tx] {
 	type call = workflow.Call[*workflowtest.Tx]
 	polls := 0
@@ -77,6 +77,7 @@ func (h *house) definition() workflow.Definition[*workflowtest.Tx] {
 			c.Commit(func(_ context.Context, tx *workflowtest.Tx) error { tx.Delete("lit"); return nil })
 			return nil
 		}},
+		{Name: "look-again", Timeout: time.Minute, Do: func(context.Context, *call) error { return nil }},
 	}}
 }
 
