@@ -236,8 +236,12 @@ func TestLinksToOtherHostsAreNotFollowed(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	defer other.Close()
 	for name, answer := range map[string]http.HandlerFunc{
-		"link":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"Systems": {"@odata.id": %q}}`, other.URL) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) },
+		"link": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"Systems": {"@odata.id": %q}}`, other.URL)
+		},
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := open(t, emulator.Faults{}, func(http.Handler) http.Handler { return answer })

@@ -1,0 +1,94 @@
+package lab
+
+import (
+	"fmt"
+	"strconv"
+
+	"sprout"
+	"sprout/power"
+)
+
+// The files of a machine's directory, which is QEMU's working directory.
+const (
+	specFile    = "machine.json"
+	pidFile     = "qemu.pid"
+	qemuLog     = "qemu.log"
+	varsFile    = "ovmf-vars.fd"
+	consoleLog  = "console.log"
+	consoleSock = "console.sock"
+)
+
+func diskFile(i int) string { return fmt.Sprintf("disk%d.raw", i) }
+
+// Where Debian's qemu-system-x86 and ovmf put what we start.
+const (
+	qemuPath = "/usr/bin/qemu-system-x86_64"
+	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+)
+
+// The file descriptors that QEMU is started with.
+const (
+	qmpFD      = 3
+	firstTapFD = 4
+)
+
+// arguments is QEMU's command line for one start of a machine. It starts
+// stopped, and ends instead of rebooting: the next start may have another boot
+// order.
+func arguments(s Spec, device power.BootDevice) []string {
+	args := []string{
+		"-name", s.Name, "-uuid", s.UUID,
+		"-smbios", "type=1,manufacturer=Sprout,product=lab,serial=" + s.Serial + ",uuid=" + s.UUID,
+		"-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off",
+		"-smp", strconv.Itoa(s.CPUs), "-m", strconv.Itoa(s.MemoryMB),
+		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
+		"-S", "-action", "reboot=shutdown",
+		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control",
+		"-chardev", "socket,id=console,path=" + consoleSock + ",server=on,wait=off,logfile=" + consoleLog + ",logappend=on",
+		"-serial", "chardev:console",
+	}
+	if s.Firmware == sprout.UEFI {
+		args = append(args,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
+			"-drive", "if=pflash,unit=1,format=raw,file="+varsFile)
+	}
+	diskFirst, nicFirst := 1, 1+len(s.Disks)
+	if device == power.BootNetwork {
+		diskFirst, nicFirst = 1+len(s.NICs), 1
+	}
+	for i, d := range s.Disks {
+		args = append(args, diskArguments(d, i, diskFirst+i)...)
+	}
+	for i, n := range s.NICs {
+		args = append(args, nicArguments(n, s.Firmware, i, nicFirst+i)...)
+	}
+	return args
+}
+
+// diskArguments trades the safety of flushes for speed: what is lost when the
+// host itself crashes is a lab's.
+func diskArguments(d Disk, i, bootIndex int) []string {
+	id := fmt.Sprintf("disk%d", i)
+	drive := fmt.Sprintf("if=none,id=%s,file=%s,format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap", id, diskFile(i))
+	device := map[string]string{
+		"virtio": "virtio-blk-pci,drive=" + id,
+		"nvme":   "nvme,drive=" + id,
+		"sata":   fmt.Sprintf("ide-hd,bus=ide.%d,drive=%s", i, id),
+	}[d.Bus]
+	return []string{"-drive", drive, "-device", fmt.Sprintf("%s,serial=%s,bootindex=%d", device, d.Serial, bootIndex)}
+}
+
+// nicArguments leaves out the option ROM where the firmware has a driver of its
+// own: else QEMU's iPXE hides the firmware's PXE.
+func nicArguments(n NIC, firmware sprout.BootMode, i, bootIndex int) []string {
+	id := nicID(i)
+	device := map[string]string{"virtio": "virtio-net-pci", "e1000": "e1000"}[n.Model]
+	device += fmt.Sprintf(",id=%s,netdev=%s-net,mac=%s,bootindex=%d", id, id, n.MAC, bootIndex)
+	if firmware == sprout.UEFI && n.Model == "virtio" {
+		device += ",romfile="
+	}
+	return []string{"-netdev", fmt.Sprintf("tap,id=%s-net,fd=%d", id, firstTapFD+i), "-device", device}
+}
+
+func nicID(i int) string { return fmt.Sprintf("nic%d", i) }
