@@ -63,7 +63,7 @@ type Store[T any] interface {
 	// errors.Is finds it, and nothing is kept.
 	Create(ctx context.Context, run Run, effects ...Effect[T]) error
 	// Save replaces the run if its stored version is still run.Version, raises
-	// the version, applies the effects, and arranges that the driver calls
+	// the version by one, applies the effects, and arranges that the driver calls
 	// Advance at run.NextAt (zero: not); all in one transaction. Conflict if
 	// another saved it first, NotFound if there is none. An error of an effect
 	// is returned as Create does, and nothing is saved.
