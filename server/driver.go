@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"sprout"
-	"sprout/provision"
 	"sprout/store"
 	"sprout/workflow"
 )
@@ -106,24 +106,21 @@ func (a *advancer) Work(ctx context.Context, job *river.Job[advanceArgs]) error 
 	return err
 }
 
-// An engine is the centre's workflow engine and the River client that drives it.
-type engine struct {
-	*workflow.Engine[pgx.Tx]
-	store *store.Store
-	jobs  *river.Client[pgx.Tx]
-	log   *slog.Logger
+// A driver has River call Advance on the engine.
+type driver struct {
+	store  *store.Store
+	jobs   *river.Client[pgx.Tx]
+	log    *slog.Logger
+	worker *advancer
 }
 
-// newEngine makes the engine; run drives it.
-func newEngine(s *store.Store, c provision.Centre[pgx.Tx], log *slog.Logger) (*engine, error) {
-	runs := &runStore{store: s}
-	e, err := workflow.New(runs, time.Now, log, provision.CentreDefinitions(c)...)
-	if err != nil {
-		return nil, err
-	}
+// newDriver makes the driver; worker.engine is set before Run.
+func newDriver(s *store.Store, log *slog.Logger) (*driver, error) {
+	d := &driver{store: s, log: log, worker: &advancer{}}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &advancer{engine: e})
-	runs.jobs, err = river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
+	river.AddWorker(workers, d.worker)
+	var err error
+	d.jobs, err = river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
 		Schema: riverSchema, Workers: workers, Logger: quiet(log),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 50}},
 		FetchCooldown:               20 * time.Millisecond,
@@ -134,10 +131,13 @@ func newEngine(s *store.Store, c provision.Centre[pgx.Tx], log *slog.Logger) (*e
 		CompletedJobRetentionPeriod: 10 * time.Minute,
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot make the driver of workflows: %w", err)
 	}
-	return &engine{Engine: e, store: s, jobs: runs.jobs, log: log}, nil
+	return d, nil
 }
+
+// runs is where the engine keeps its runs.
+func (d *driver) runs() *runStore { return &runStore{store: d.store, jobs: d.jobs} }
 
 // quiet keeps River's own chatter out of the log: what matters is in the runs.
 func quiet(log *slog.Logger) *slog.Logger {
@@ -160,38 +160,38 @@ type retrySoon struct{}
 // NextRetry implements river.ClientRetryPolicy.
 func (retrySoon) NextRetry(*rivertype.JobRow) time.Time { return time.Now().Add(time.Second) }
 
-// run drives the engine until ctx ends, and finds runs whose job was lost: a
+// Run drives the engine until ctx ends, and finds runs whose job was lost: a
 // process that was killed in the middle of a step leaves a claim that ends.
-func (e *engine) run(ctx context.Context) error {
-	if err := e.jobs.Start(context.WithoutCancel(ctx)); err != nil {
+func (d *driver) Run(ctx context.Context) error {
+	if err := d.jobs.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	e.log.Info("engine started")
+	d.log.Info("engine started")
 	tick := time.NewTicker(rescueEvery)
 	defer tick.Stop()
 	for {
-		if err := e.rescue(ctx); err != nil && ctx.Err() == nil {
-			e.log.Warn("cannot look for lost jobs", "error", err)
+		if err := d.rescue(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot look for lost jobs", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			defer e.log.Info("engine stopped")
-			return e.jobs.StopAndCancel(stop)
+			defer d.log.Info("engine stopped")
+			return d.jobs.StopAndCancel(stop)
 		case <-tick.C:
 		}
 	}
 }
 
 // rescue makes jobs for runs that are overdue.
-func (e *engine) rescue(ctx context.Context) error {
-	late, err := e.store.RunsDue(ctx, time.Now().Add(-rescueEvery), 1000)
+func (d *driver) rescue(ctx context.Context) error {
+	late, err := d.store.RunsDue(ctx, time.Now().Add(-rescueEvery), 1000)
 	if err != nil {
 		return err
 	}
 	for _, id := range late {
-		if _, err := e.jobs.Insert(ctx, advanceArgs{Workflow: string(id)}, nil); err != nil {
+		if _, err := d.jobs.Insert(ctx, advanceArgs{Workflow: string(id)}, nil); err != nil {
 			return err
 		}
 	}
