@@ -1,0 +1,118 @@
+// Package dhcptest is the contract of builtin.Ledger, and a ledger in memory
+// for tests of what stands on one.
+package dhcptest
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+
+	"sprout"
+)
+
+// A Seed is what the centre told a site.
+type Seed struct {
+	Subnets      []sprout.Subnet
+	Reservations []sprout.Reservation
+	Machines     []sprout.SiteMachine
+}
+
+// A Memory is a ledger in memory: durable as long as the test is.
+type Memory struct {
+	seed Seed
+	// OnSave, where it is set, is called before a lease is kept; an error
+	// keeps it out. It may block: reads go on.
+	OnSave func(ctx context.Context, l sprout.Lease) error
+
+	mu       sync.RWMutex
+	byIP     map[netip.Addr]sprout.Lease
+	byClient map[client]netip.Addr
+}
+
+type client struct {
+	subnet sprout.SubnetID
+	key    string
+}
+
+// NewMemory makes a ledger that knows the seed.
+func NewMemory(s Seed) *Memory {
+	return &Memory{seed: s, byIP: map[netip.Addr]sprout.Lease{}, byClient: map[client]netip.Addr{}}
+}
+
+// Subnets lists the seed's.
+func (m *Memory) Subnets() []sprout.Subnet { return m.seed.Subnets }
+
+// Reservation returns the address kept for a MAC.
+func (m *Memory) Reservation(mac string) (sprout.Reservation, bool) {
+	for _, r := range m.seed.Reservations {
+		if r.MAC == mac {
+			return r, true
+		}
+	}
+	return sprout.Reservation{}, false
+}
+
+// Known returns the machine that has the MAC.
+func (m *Memory) Known(mac string) (sprout.SiteMachine, bool) {
+	for _, machine := range m.seed.Machines {
+		for _, its := range machine.MACs {
+			if its == mac {
+				return machine, true
+			}
+		}
+	}
+	return sprout.SiteMachine{}, false
+}
+
+// LeaseByClient returns the newest lease of a key in a subnet.
+func (m *Memory) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	ip, ok := m.byClient[client{subnet, key}]
+	if !ok {
+		return sprout.Lease{}, false
+	}
+	l, ok := m.byIP[ip]
+	return l, ok && clientOf(l) == client{subnet, key}
+}
+
+// LeaseByIP returns the newest lease of an address.
+func (m *Memory) LeaseByIP(ip netip.Addr) (sprout.Lease, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	l, ok := m.byIP[ip]
+	return l, ok
+}
+
+// SaveLease keeps the lease.
+func (m *Memory) SaveLease(ctx context.Context, l sprout.Lease) error {
+	if m.OnSave != nil {
+		if err := m.OnSave(ctx, l); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byIP[l.IP] = l
+	m.byClient[clientOf(l)] = l.IP
+	return nil
+}
+
+// Leases lists the newest lease of every address.
+func (m *Memory) Leases() []sprout.Lease {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make([]sprout.Lease, 0, len(m.byIP))
+	for _, l := range m.byIP {
+		all = append(all, l)
+	}
+	return all
+}
+
+// clientOf is whom a lease is found by: its client identifier, else its MAC.
+func clientOf(l sprout.Lease) client {
+	if l.ClientID != "" {
+		return client{l.Subnet, l.ClientID}
+	}
+	return client{l.Subnet, l.MAC}
+}
