@@ -40,6 +40,8 @@ func files(uuid string) []file {
 		{"etc/hostname", "localhost\n"},
 		{"etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"},
 		{"etc/initramfs-tools/conf.d/sprout", "MODULES=most\nCOMPRESS=zstd\nCOMPRESSLEVEL=9\n"},
+		// Probing a floppy drive that is not there costs a second each time.
+		{"etc/modprobe.d/sprout.conf", "blacklist floppy\n"},
 		{"etc/cloud/cloud.cfg.d/90_sprout.cfg", cloudConfig},
 		{"boot/grub/grub.cfg", grubConfig(uuid)},
 	}
@@ -51,7 +53,7 @@ func grubConfig(uuid string) string {
 	return `set timeout=0
 search --no-floppy --fs-uuid --set=root ` + uuid + `
 menuentry "Debian" {
-	linux /vmlinuz root=UUID=` + uuid + ` ro rootfstype=ext4 console=tty0 console=ttyS0,115200
+	linux /vmlinuz root=UUID=` + uuid + ` ro rootfstype=ext4 console=tty0 console=ttyS0,115200 loglevel=5
 	initrd /initrd.img
 }
 `
@@ -65,7 +67,7 @@ disable_ec2_metadata: true
 locale: false
 apt: { preserve_sources_list: true }
 ssh_genkeytypes: [ ed25519, ecdsa ]
-network: { renderers: [ networkd ], activators: [ networkd ] }
+system_info: { network: { renderers: [ networkd ], activators: [ networkd ] } }
 cloud_init_modules: [ seed_random, bootcmd, write-files, growpart, resizefs, disk_setup, mounts, set_hostname, update_hostname, update_etc_hosts, ca-certs, users-groups, ssh ]
 cloud_config_modules: [ set-passwords, apt-configure, ntp, timezone, runcmd ]
 cloud_final_modules: [ package-update-upgrade-install, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change ]

@@ -1,0 +1,84 @@
+// Command sprout-ramdisk is /init of the ramdisk: process 1 of a machine that
+// Sprout has booted into memory.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"sprout"
+	"sprout/hwtest/builtin"
+	"sprout/ramdisk"
+	"sprout/ramdisk/system"
+)
+
+// restartAfter is how long a failure stays on the console before the machine
+// tries again from its firmware.
+const restartAfter = 60 * time.Second
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "sprout-ramdisk "+sprout.Version+" is /init of the ramdisk: boot it, do not run it")
+		os.Exit(2)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
+	err := system.Mount()
+	if err == nil {
+		var console *slog.Logger
+		if console, err = system.Console(); err == nil {
+			log = console
+			err = run(context.Background(), log)
+		}
+	}
+	log.Error("the ramdisk cannot go on; restarting the machine", "error", err, "in", restartAfter)
+	time.Sleep(restartAfter)
+	log.Error("cannot restart", "error", system.Reboot(log))
+	select {} // process 1 must not end
+}
+
+// run does all that this boot is for; it returns only with an error.
+func run(ctx context.Context, log *slog.Logger) error {
+	log.Info("the ramdisk runs", "version", sprout.Version)
+	cmdline, err := system.ReadCmdline()
+	if err != nil {
+		return err
+	}
+	url, err := cmdline.AgentURL()
+	if err != nil {
+		return err
+	}
+	modules, err := system.ReadModules(log)
+	if err != nil {
+		return err
+	}
+	watching := make(chan error, 1)
+	ready := make(chan struct{})
+	go func() { watching <- modules.Watch(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-watching:
+		return err
+	}
+	modules.Coldplug()
+	port, err := system.Connect(ctx, cmdline.BootMAC(), log)
+	if err != nil {
+		return err
+	}
+	go port.Keep(ctx) // as long as this boot
+	agent := &ramdisk.Agent{
+		Client:  &ramdisk.Client{URL: url, Token: cmdline["sprout.token"], HTTP: &http.Client{}, Log: log},
+		BootMAC: port.MAC, Tests: builtin.Provider{}, Settle: modules.Settle, Log: log,
+	}
+	last, err := agent.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if last == sprout.OrderPowerOff {
+		return system.PowerOff(log)
+	}
+	return system.Reboot(log)
+}

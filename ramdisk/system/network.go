@@ -1,0 +1,185 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/vishvananda/netlink"
+)
+
+const (
+	// portWait is how long the boot port may take to be found, linkWait how
+	// long a link that is down is waited for before an address is asked for
+	// all the same; both are said aloud and begin anew.
+	portWait = 20 * time.Second
+	linkWait = 40 * time.Second
+	// askFor is the patience of one DHCP exchange, and askTimes its tries.
+	askFor   = 2 * time.Second
+	askTimes = 3
+	poll     = 50 * time.Millisecond
+)
+
+// A Port is the one this machine booted from, with the address it got.
+type Port struct {
+	Name  string
+	MAC   string
+	lease *nclient4.Lease
+	link  netlink.Link
+	log   *slog.Logger
+}
+
+// Connect brings up every port, and gives the one with the MAC (empty: the
+// first with a link) an address by DHCP. It tries until it succeeds or the
+// context ends, and says why it does not.
+func Connect(ctx context.Context, mac string, log *slog.Logger) (*Port, error) {
+	for {
+		link, err := findPort(ctx, mac, log)
+		if err != nil {
+			return nil, err
+		}
+		p := &Port{Name: link.Attrs().Name, MAC: link.Attrs().HardwareAddr.String(), link: link, log: log}
+		if err := p.waitLink(ctx); err != nil {
+			return nil, err
+		}
+		err = p.ask(ctx)
+		if err == nil {
+			return p, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		log.Error("no address by DHCP; trying again", "port", p.Name, "mac", p.MAC, "error", err,
+			"check", "is there a DHCP server on this segment, and may this machine have an address?")
+	}
+}
+
+// findPort waits for the port, bringing up all there are: a link can only be
+// told of a port that is up.
+func findPort(ctx context.Context, mac string, log *slog.Logger) (netlink.Link, error) {
+	began := time.Now()
+	for {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return nil, fmt.Errorf("cannot list ports: %w", err)
+		}
+		var seen []string
+		for _, l := range links {
+			a := l.Attrs()
+			if a.Flags&net.FlagLoopback != 0 {
+				_ = netlink.LinkSetUp(l)
+				continue
+			}
+			if len(a.HardwareAddr) != 6 {
+				continue
+			}
+			if a.Flags&net.FlagUp == 0 {
+				if err := netlink.LinkSetUp(l); err != nil {
+					log.Warn("cannot bring up port", "port", a.Name, "error", err)
+				}
+			}
+			if mac == a.HardwareAddr.String() || mac == "" && hasLink(l) {
+				return l, nil
+			}
+			seen = append(seen, a.Name+"="+a.HardwareAddr.String())
+		}
+		if time.Since(began) > portWait {
+			log.Error("the boot port is not there; waiting on", "mac", mac, "ports", strings.Join(seen, " "),
+				"check", "does the ramdisk have a driver for it?")
+			began = time.Now()
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func hasLink(l netlink.Link) bool {
+	raw, err := os.ReadFile("/sys/class/net/" + l.Attrs().Name + "/carrier")
+	return err == nil && strings.TrimSpace(string(raw)) == "1"
+}
+
+func (p *Port) waitLink(ctx context.Context) error {
+	for began := time.Now(); !hasLink(p.link); {
+		if time.Since(began) > linkWait {
+			p.log.Error("the boot port has no link; asking for an address all the same", "port", p.Name, "mac", p.MAC, "check", "the cable and the switch port")
+			return nil
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask gets a lease and uses it.
+func (p *Port) ask(ctx context.Context) error {
+	c, err := nclient4.New(p.Name, nclient4.WithTimeout(askFor), nclient4.WithRetry(askTimes))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p.lease, err = c.Request(ctx, dhcpv4.WithOption(dhcpv4.OptClassIdentifier("sprout-ramdisk")))
+	if err != nil {
+		return err
+	}
+	return p.use()
+}
+
+func (p *Port) use() error {
+	ack := p.lease.ACK
+	mask := ack.SubnetMask()
+	if mask == nil {
+		mask = ack.YourIPAddr.DefaultMask()
+	}
+	if err := netlink.AddrReplace(p.link, &netlink.Addr{IPNet: &net.IPNet{IP: ack.YourIPAddr, Mask: mask}}); err != nil {
+		return fmt.Errorf("cannot set address %s: %w", ack.YourIPAddr, err)
+	}
+	routers := ack.Router()
+	for _, gw := range routers[:min(1, len(routers))] {
+		if err := netlink.RouteReplace(&netlink.Route{LinkIndex: p.link.Attrs().Index, Gw: gw}); err != nil {
+			return fmt.Errorf("cannot set route by %s: %w", gw, err)
+		}
+	}
+	var resolv strings.Builder
+	for _, s := range ack.DNS() {
+		fmt.Fprintf(&resolv, "nameserver %s\n", s)
+	}
+	if err := os.WriteFile("/etc/resolv.conf", []byte(resolv.String()), 0o644); err != nil {
+		return fmt.Errorf("cannot set name servers: %w", err)
+	}
+	p.log.Info("address by DHCP", "port", p.Name, "mac", p.MAC, "ip", ack.YourIPAddr, "from", ack.ServerIdentifier(),
+		"lease", ack.IPAddressLeaseTime(24*time.Hour))
+	return nil
+}
+
+// Keep renews the lease, at half its time (T1 of RFC 2131 section 4.4.5), until
+// the context ends.
+func (p *Port) Keep(ctx context.Context) {
+	for {
+		half := p.lease.ACK.IPAddressLeaseTime(24*time.Hour) / 2
+		if sleep(ctx, max(half, 5*time.Second)) != nil {
+			return
+		}
+		if err := p.ask(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("cannot renew the lease", "port", p.Name, "error", err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
