@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+	"sprout/bus"
+	"sprout/image"
+	"sprout/provision"
+	"sprout/sitestore"
+	"sprout/workflow"
+)
+
+// A site is a running agent.
+type site struct {
+	config  Config
+	keys    keys
+	enrol   enrolment
+	log     *slog.Logger
+	started time.Time
+
+	store  *sitestore.Store
+	images *image.Store
+	engine *workflow.Engine[*bbolt.Tx]
+	bus    *bus.Site
+	power  *bmcs
+	live   *live
+	orders *orders
+	boots  *boots
+	seen   sync.Map // sprout.AttemptID → time.Time
+}
+
+// Run runs the agent of one site until ctx ends, and returns once everything it
+// started has ended: nil after ctx ended. Errors are Invalid (configuration),
+// Denied (enrolment) or say what could not be opened.
+func Run(ctx context.Context, c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := open(ctx, c)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	err = s.run(ctx)
+	s.bus.Close()
+	s.power.close()
+	return errors.Join(err, s.store.Close())
+}
+
+// open opens all that is on disk, enrols, and connects. Order matters: the
+// store holds the enrolment, the bus needs it, the engine's steps need all.
+func open(ctx context.Context, c Config) (_ *site, err error) {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot use the agent's data directory: %w", err)
+	}
+	s := &site{config: c, log: c.Log, started: time.Now(), orders: newOrders()}
+	if s.keys, err = openKeys(c.DataDir); err != nil {
+		return nil, err
+	}
+	if s.images, err = image.New(c.path("images")); err != nil {
+		return nil, err
+	}
+	if s.store, err = sitestore.Open(c.path("site.db"), c.Log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
+	if s.enrol, err = enrol(ctx, c, s.keys, s.store, c.Log); err != nil {
+		return nil, err
+	}
+	s.live = newLive(s)
+	s.boots = newBoots(s)
+	s.power = &bmcs{unseal: s.unseal, log: c.Log, open: map[sprout.MachineID]*bmc{}}
+	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, time.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s)...)
+	if err != nil {
+		return nil, err
+	}
+	s.bus, err = bus.ConnectSite(bus.SiteConfig{
+		URLs: s.enrol.Bus.URL, Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
+		JWT: s.enrol.Bus.JWT, Seed: s.keys.user, Log: c.Log,
+	})
+	return s, err
+}
+
+// A loop is one thing that the agent does until its context ends.
+type loop struct {
+	name string
+	run  func(context.Context) error
+}
+
+// run runs every loop; the first that fails ends all.
+func (s *site) run(ctx context.Context) error {
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for _, l := range []loop{
+		{"changes", s.takeChanges},
+		{"facts", s.forwardFacts},
+		{"heartbeat", s.beat},
+		{"live", s.live.run},
+		{"boots", s.boots.run},
+		{"driver", s.drive},
+		{"status", s.serveStatus},
+		{"network", s.serveNetwork},
+	} {
+		running.Go(func() {
+			s.log.Info("loop started", "loop", l.name)
+			err := l.run(ctx)
+			if err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("cannot go on with %s: %w", l.name, err))
+			}
+			s.log.Info("loop stopped", "loop", l.name)
+		})
+	}
+	s.log.Info("agent started", "agent", s.enrol.Agent.ID, "site", s.enrol.Site.Name, "address", s.config.Address, "version", sprout.Version)
+	running.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// resume drops the claims of the process before this one, which has died: its
+// runs go on at once.
+func (s *site) resume(ctx context.Context) error {
+	ids, err := s.store.LiveRuns("")
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := s.engine.Resume(ctx, id); err != nil {
+			return fmt.Errorf("cannot resume run %s: %w", id, err)
+		}
+	}
+	if len(ids) > 0 {
+		s.log.Info("runs resumed", "runs", len(ids))
+	}
+	return nil
+}
+
+// every calls f each d until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) error {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			f()
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// Package agent is a site: it answers the machines of one provisioning network
+// (DHCP, TFTP, HTTP, DNS), drives their BMCs, runs the work that the centre
+// delegated, and reports facts. It goes on alone while the centre is away.
+//
+// It must not know what a workflow's steps do (package provision does), nor
+// anything of the control plane but the bus, the enrolment and where images are.
+package agent
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sprout"
+)
+
+// A Config says how to run a site's agent.
+type Config struct {
+	// DataDir holds the agent's keys, its store and its images.
+	DataDir string `json:"dataDir" yaml:"dataDir"`
+	// Server is the control plane's base URL: https://sprout.example.
+	Server string `json:"server" yaml:"server"`
+	// Token is the single-use enrolment token, for the first start only.
+	// TokenFile names a file that holds it; so does the environment's
+	// SPROUT_AGENT_TOKEN hold it when both are empty.
+	Token     string `json:"-" yaml:"-"`
+	TokenFile string `json:"tokenFile,omitempty" yaml:"tokenFile,omitempty"`
+	// Interface is the network device of the provisioning network. Empty: DHCP
+	// answers relays only.
+	Interface string `json:"interface,omitempty" yaml:"interface,omitempty"`
+	// Address is the agent's own on that network, with the prefix length.
+	Address netip.Prefix `json:"address" yaml:"address"`
+	// Ports are those of the site's services; zero fields: the usual ones.
+	Ports Ports `json:"ports,omitzero" yaml:"ports,omitempty"`
+	// BootFiles is the directory with undionly.kpxe and snponly.efi; empty:
+	// /usr/lib/ipxe.
+	BootFiles string `json:"bootFiles,omitempty" yaml:"bootFiles,omitempty"`
+	// RamdiskDir is the directory with vmlinuz and initrd.
+	RamdiskDir string `json:"ramdiskDir" yaml:"ramdiskDir"`
+	// Cmdline is added to the ramdisk's kernel command line.
+	Cmdline string `json:"cmdline,omitempty" yaml:"cmdline,omitempty"`
+	// Name is what the agent calls itself; empty: the host's name.
+	Name string `json:"name,omitempty" yaml:"name,omitempty"`
+	// Status is where /healthz is answered: host:port, which must be of the
+	// loopback; empty: the unix socket agent.sock in DataDir.
+	Status string `json:"status,omitempty" yaml:"status,omitempty"`
+	// Log takes what is worth reading later.
+	Log *slog.Logger `json:"-" yaml:"-"`
+}
+
+// Ports are the ports of the site's services.
+type Ports struct {
+	DHCP       uint16 `json:"dhcp,omitempty" yaml:"dhcp,omitempty"`             // 0: 67
+	DHCPClient uint16 `json:"dhcpClient,omitempty" yaml:"dhcpClient,omitempty"` // 0: 68
+	TFTP       uint16 `json:"tftp,omitempty" yaml:"tftp,omitempty"`             // 0: 69
+	HTTP       uint16 `json:"http,omitempty" yaml:"http,omitempty"`             // 0: 80
+	DNS        uint16 `json:"dns,omitempty" yaml:"dns,omitempty"`               // 0: 53
+}
+
+// tokenEnv is the environment variable that may hold the enrolment token.
+const tokenEnv = "SPROUT_AGENT_TOKEN"
+
+// Validate tells the first thing that is wrong, naming the field.
+func (c Config) Validate() error {
+	if c.DataDir == "" {
+		return sprout.InvalidField("dataDir", "cannot run an agent without a directory for its data")
+	}
+	u, err := url.Parse(c.Server)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return sprout.InvalidField("server", "cannot use %q: it must be a URL like https://sprout.example", c.Server)
+	}
+	if !c.Address.IsValid() || c.Address.Addr().IsUnspecified() {
+		return sprout.InvalidField("address", "cannot use %q: it must be the agent's address and prefix length, like 10.20.0.1/24", c.Address)
+	}
+	if c.Interface != "" && strings.ContainsAny(c.Interface, "/ \t") {
+		return sprout.InvalidField("interface", "cannot use %q: it must name a network device", c.Interface)
+	}
+	for _, dir := range []struct{ field, path string }{{"ramdiskDir", c.RamdiskDir}, {"bootFiles", c.bootFiles()}} {
+		if info, err := os.Stat(dir.path); err != nil || !info.IsDir() {
+			return sprout.InvalidField(dir.field, "cannot use %q: it must be a directory", dir.path)
+		}
+	}
+	return c.validateStatus()
+}
+
+func (c Config) validateStatus() error {
+	if c.Status == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Status)
+	ip, parseErr := netip.ParseAddr(host)
+	if err != nil || parseErr != nil || !ip.IsLoopback() {
+		return sprout.InvalidField("status", "cannot use %q: it must be a loopback address and a port, like 127.0.0.1:7070", c.Status)
+	}
+	return nil
+}
+
+func (c Config) bootFiles() string {
+	if c.BootFiles == "" {
+		return "/usr/lib/ipxe"
+	}
+	return c.BootFiles
+}
+
+func (c Config) name() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "agent"
+	}
+	return name
+}
+
+func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
+
+// listen is where a service listens: the agent's address and its port.
+func (c Config) listen(port, usual uint16) netip.AddrPort {
+	if port == 0 {
+		port = usual
+	}
+	return netip.AddrPortFrom(c.Address.Addr(), port)
+}
+
+// url is the agent's base URL on the provisioning network.
+func (c Config) url() string {
+	at := c.listen(c.Ports.HTTP, 80)
+	if at.Port() == 80 {
+		host := at.Addr().String()
+		if at.Addr().Is6() {
+			host = "[" + host + "]"
+		}
+		return "http://" + host
+	}
+	return "http://" + at.String()
+}
+
+// token finds the enrolment token.
+func (c Config) token() (string, error) {
+	switch {
+	case c.Token != "":
+		return c.Token, nil
+	case c.TokenFile != "":
+		raw, err := os.ReadFile(c.TokenFile)
+		if err != nil {
+			return "", sprout.InvalidField("tokenFile", "cannot read the enrolment token: %w", err)
+		}
+		return strings.TrimSpace(string(raw)), nil
+	}
+	if token := os.Getenv(tokenEnv); token != "" {
+		return token, nil
+	}
+	return "", sprout.InvalidField("tokenFile", "cannot enrol without a token: name a file that holds it, or set %s", tokenEnv).
+		WithRemedy("sprout agent token create --site …")
+}

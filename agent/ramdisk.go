@@ -1,0 +1,218 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+	"sprout/provision"
+	"sprout/sitestore"
+	"sprout/workflow"
+)
+
+// orderHold is how long a ramdisk's request for an order is held open.
+const orderHold = 25 * time.Second
+
+// maxPayload is the most that a test of the link may ask for: 64 MiB.
+const maxPayload = 64 << 20
+
+// saw notes that the ramdisk of an attempt said something just now.
+func (s *site) saw(attempt sprout.AttemptID) { s.seen.Store(attempt, time.Now()) }
+
+// hello takes the first word of a ramdisk. That of an unknown machine is
+// ordered to look at itself; a known one's is news to its run.
+func (s *site) hello(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
+	var hello sprout.Hello
+	if err := read(w, r, maxHello, &hello); err != nil {
+		return err
+	}
+	s.log.Info("ramdisk runs", "attempt", a.ID, "machine", a.Machine, "mac", hello.BootMAC, "mode", hello.BootMode, "version", hello.Version)
+	var err error
+	if a.Machine == "" {
+		err = s.store.Update(r.Context(), func(tx *bbolt.Tx) error {
+			return s.Give(r.Context(), tx, a.ID, sprout.Order{ID: string(a.ID) + "/inspect", Kind: sprout.OrderInspect})
+		})
+	} else {
+		err = s.signal(r.Context(), a.Machine, provision.SignalHello, provision.HelloSeen{Attempt: a.ID, Hello: hello})
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// signal tells the machine's runs. The effect is in the transaction of the
+// first. Conflict if no run of the machine goes on.
+func (s *site) signal(ctx context.Context, machine sprout.MachineID, name string, payload any, effects ...workflow.Effect[*bbolt.Tx]) error {
+	ids, err := s.store.LiveRuns(machine)
+	if err != nil {
+		return err
+	}
+	told := false
+	for _, id := range ids {
+		err := s.engine.Signal(ctx, id, name, payload, effects...)
+		if sprout.KindOf(err) == sprout.Conflict && err != nil {
+			continue // it has ended meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		told, effects = true, nil
+	}
+	if !told {
+		return sprout.Errorf(sprout.Conflict, "cannot use this: no work on machine %s goes on", machine)
+	}
+	return nil
+}
+
+// order answers with the order that follows the one named after, as soon as
+// there is one.
+func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
+	after := r.URL.Query().Get("after")
+	hold := time.NewTimer(orderHold)
+	defer hold.Stop()
+	for {
+		wake, leave := s.orders.await(a.ID)
+		given, ok, err := s.store.Order(a.ID)
+		if err != nil || ok && given.Order.ID != after {
+			leave()
+			if err != nil {
+				return err
+			}
+			return writeJSON(w, given.Order)
+		}
+		select {
+		case <-r.Context().Done():
+			leave()
+			return nil
+		case <-hold.C:
+			leave()
+			s.saw(a.ID)
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		case <-wake:
+			leave()
+		}
+	}
+}
+
+// report takes progress and results. A result is taken once; the same again is
+// answered as the first time, one of another order is a conflict.
+func (s *site) report(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
+	var report sprout.Report
+	if err := read(w, r, maxReport, &report); err != nil {
+		return err
+	}
+	given, ok, err := s.store.Order(a.ID)
+	if err != nil {
+		return err
+	}
+	if !ok || given.Order.ID != report.Order {
+		return sprout.Errorf(sprout.Conflict, "cannot use the report: order %q is not the one that was given", report.Order)
+	}
+	switch {
+	case report.Outcome == "progress":
+		err = s.progress(a, report)
+	case report.Outcome != "done" && report.Outcome != "failed":
+		return sprout.InvalidField("outcome", "cannot use %q: it must be progress, done or failed", report.Outcome)
+	case given.Report != nil: // taken before: the answer was lost
+	case a.Machine == "":
+		err = s.discovered(r.Context(), a, report)
+	default:
+		err = s.signal(r.Context(), a.Machine, provision.SignalOrderDone, report, func(_ context.Context, tx *bbolt.Tx) error {
+			_, err := s.store.Answer(tx, a.ID, report)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// progress is shown to whoever watches the machine's runs.
+func (s *site) progress(a sitestore.Attempt, report sprout.Report) error {
+	if a.Machine == "" || report.Progress == nil {
+		return nil
+	}
+	ids, err := s.store.LiveRuns(a.Machine)
+	for _, id := range ids {
+		s.live.progressed(id, report.Progress)
+	}
+	return err
+}
+
+// discovered reports an unknown machine to the centre, once an attempt.
+func (s *site) discovered(ctx context.Context, a sitestore.Attempt, report sprout.Report) error {
+	if report.Outcome == "failed" || report.Inventory == nil {
+		s.log.Warn("unknown machine could not be inspected", "attempt", a.ID, "mac", a.MAC, "why", report.Failure)
+	}
+	return s.store.Update(ctx, func(tx *bbolt.Tx) error {
+		fresh, err := s.store.Answer(tx, a.ID, report)
+		if err != nil || !fresh || report.Inventory == nil {
+			return err
+		}
+		fact, err := sitestore.NewFact(sprout.FactDiscovered, sprout.DiscoveredFact{BootMAC: a.MAC, IP: a.IP, Inventory: *report.Inventory})
+		if err != nil {
+			return err
+		}
+		fact.Attempt = a.ID
+		return s.store.AppendFact(tx, fact)
+	})
+}
+
+// payload streams as many bytes as a test of the link asks for. They do not
+// repeat within 64 KiB, and say nothing.
+func (s *site) payload(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
+	n, err := strconv.ParseInt(r.URL.Query().Get("bytes"), 10, 64)
+	if err != nil || n < 0 || n > maxPayload {
+		return sprout.InvalidField("bytes", "cannot send %q bytes: it must be a number from 0 to %d", r.URL.Query().Get("bytes"), maxPayload)
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	body := &seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}
+	_, err = io.Copy(body, io.LimitReader(newNoise(), n))
+	if err != nil {
+		s.log.Debug("payload not sent to its end", "attempt", a.ID, "error", err)
+	}
+	return nil
+}
+
+// image serves the bytes of the one image that the attempt was ordered to write.
+func (s *site) image(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
+	given, ok, err := s.store.Order(a.ID)
+	if err != nil {
+		return err
+	}
+	if !ok || given.Order.Write == nil || given.Order.Write.Image.Digest != r.PathValue("digest") {
+		return sprout.Errorf(sprout.Denied, "cannot serve image %s: it is not what this boot attempt was ordered to write", r.PathValue("digest"))
+	}
+	s.images.Handler().ServeHTTP(&seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}, r)
+	return nil
+}
+
+// phoneHome takes the word of the installed system that it runs.
+func (s *site) phoneHome(w http.ResponseWriter, r *http.Request) {
+	a, err := s.store.Admit(r.PathValue("token"), sitestore.HomeUse)
+	if err == nil && string(a.ID) != r.PathValue("attempt") {
+		err = sprout.Errorf(sprout.Denied, "cannot admit the token: it is of another boot attempt")
+	}
+	if err == nil {
+		if _, readErr := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxHome)); readErr != nil {
+			err = sprout.Errorf(sprout.Invalid, "cannot read the body: %v", readErr)
+		}
+	}
+	if err == nil {
+		s.saw(a.ID)
+		s.log.Info("installed system runs", "attempt", a.ID, "machine", a.Machine)
+		err = s.signal(r.Context(), a.Machine, provision.SignalPhoneHome, provision.HomeSeen{Attempt: a.ID})
+	}
+	s.answer(w, r, err)
+}

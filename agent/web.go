@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"sprout"
+	"sprout/boot"
+	"sprout/sitestore"
+)
+
+// The largest bodies that are read. A report holds an inventory.
+const (
+	maxHello  = 64 << 10
+	maxReport = 4 << 20
+	maxHome   = 64 << 10
+)
+
+// web is what the site answers over HTTP on the provisioning network.
+func (s *site) web() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/boot/", boot.Handler(boot.Config{
+		Ledger: s.store, URL: s.config.url(), Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(),
+		Cmdline: s.config.Cmdline, Events: s.boots.tell, Log: s.log,
+	}))
+	mux.HandleFunc("POST /ramdisk/hello", s.ofRamdisk(s.hello))
+	mux.HandleFunc("GET /ramdisk/order", s.ofRamdisk(s.order))
+	mux.HandleFunc("POST /ramdisk/report", s.ofRamdisk(s.report))
+	mux.HandleFunc("GET /ramdisk/payload", s.ofRamdisk(s.payload))
+	mux.HandleFunc("GET /images/{digest}", s.ofRamdisk(s.image))
+	mux.HandleFunc("POST /phone-home/{attempt}/{token}", s.phoneHome)
+	return mux
+}
+
+// ofRamdisk admits only bearers of the token of a boot attempt that is not over.
+func (s *site) ofRamdisk(serve func(http.ResponseWriter, *http.Request, sitestore.Attempt) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "cannot serve this without the token of a boot attempt", http.StatusUnauthorized)
+			return
+		}
+		attempt, err := s.store.Admit(token, sitestore.RamdiskUse)
+		if err == nil {
+			s.saw(attempt.ID)
+			err = serve(w, r, attempt)
+		}
+		s.answer(w, r, err)
+	}
+}
+
+// answer writes an error as the one table of kinds says; nil is answered
+// already. What has no kind is masked.
+func (s *site) answer(w http.ResponseWriter, r *http.Request, err error) {
+	if err == nil || r.Context().Err() != nil {
+		return
+	}
+	kind := sprout.KindOf(err)
+	said := err.Error()
+	if kind == sprout.Internal {
+		s.log.Error("request failed", "path", r.Pattern, "from", r.RemoteAddr, "error", err)
+		said = "cannot serve this: a defect of the agent, see its log"
+	} else {
+		s.log.Warn("request refused", "path", r.Pattern, "from", r.RemoteAddr, "error", err)
+	}
+	for _, row := range sprout.ErrorKinds {
+		if row.Kind == kind {
+			http.Error(w, said, row.Status)
+		}
+	}
+}
+
+// read decodes a JSON body of at most limit bytes into v; what v does not have
+// is refused.
+func read(w http.ResponseWriter, r *http.Request, limit int64, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return sprout.Errorf(sprout.Invalid, "cannot read the body: %v", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return sprout.Errorf(sprout.Invalid, "cannot read the body: something follows its one object")
+	}
+	return nil
+}
