@@ -143,7 +143,7 @@ func (p centre[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
 	case run.State == sprout.Succeeded:
 		err = p.Clear(ctx, tx, id)
 	case run.State == sprout.FailedRun && run.Failure != nil:
-		err = p.Raise(ctx, tx, id, *run.Failure)
+		err = p.Raise(ctx, tx, id, cause(run), *run.Failure)
 		if err == nil && run.Failure.Code == sprout.TestFailed {
 			err = p.Move(ctx, tx, id, sprout.TestsFailed, cause(run), "")
 		}

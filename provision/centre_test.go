@@ -83,7 +83,7 @@ func (w *centreWorld) SkippedTests(_ context.Context, t tx, _ sprout.MachineID, 
 	}
 	return nil
 }
-func (w *centreWorld) Raise(_ context.Context, t tx, _ sprout.MachineID, f sprout.Failure) error {
+func (w *centreWorld) Raise(_ context.Context, t tx, _ sprout.MachineID, _ Cause, f sprout.Failure) error {
 	t.Put("problem", string(f.Code))
 	return nil
 }

@@ -97,7 +97,7 @@ type Centre[T any] interface {
 	// SkippedTests records that a machine was commissioned with or without tests.
 	SkippedTests(ctx context.Context, tx T, id sprout.MachineID, skipped bool) error
 	// Raise opens a problem about a machine.
-	Raise(ctx context.Context, tx T, id sprout.MachineID, f sprout.Failure) error
+	Raise(ctx context.Context, tx T, id sprout.MachineID, by Cause, f sprout.Failure) error
 	// Clear closes every problem about a machine.
 	Clear(ctx context.Context, tx T, id sprout.MachineID) error
 	// Ended tells whoever watches how the workflow ended, and audits it.

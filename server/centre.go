@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/dns"
+	"sprout/ipam"
+	"sprout/provision"
+	"sprout/store"
+)
+
+// systemActor is who acts where no person asked.
+const systemActor = "sprout"
+
+// A centre is what the steps of workflows need of the control plane.
+type centre struct {
+	store *store.Store
+	ipam  ipam.Provider
+	dns   dns.Provider
+}
+
+var _ provision.Centre[pgx.Tx] = (*centre)(nil)
+
+func (c *centre) IPAM() ipam.Provider { return c.ipam }
+func (c *centre) DNS() dns.Provider   { return c.dns }
+
+func (c *centre) Machine(ctx context.Context, id sprout.MachineID) (sprout.Machine, error) {
+	return c.store.Machine(ctx, id)
+}
+
+func (c *centre) Site(ctx context.Context, id sprout.SiteID) (sprout.Site, error) {
+	return c.store.FindSite(ctx, string(id))
+}
+
+func (c *centre) Agent(ctx context.Context, site sprout.SiteID) (sprout.Agent, error) {
+	return c.store.AgentOf(ctx, site)
+}
+
+func (c *centre) Subnet(ctx context.Context, _ sprout.SiteID, id sprout.SubnetID) (sprout.Subnet, error) {
+	return c.store.Subnet(ctx, id)
+}
+
+// Move moves a machine on behalf of a workflow and audits it under the name of
+// who asked for the workflow.
+func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event sprout.Event, by provision.Cause, image string) error {
+	actor, err := c.actor(ctx, tx, by)
+	if err != nil {
+		return err
+	}
+	to, err := c.store.MoveMachine(ctx, tx, id, event, actor, fmt.Sprintf("%s %s", by.Kind, by.Workflow))
+	if err != nil {
+		return err
+	}
+	change := store.MachineChange{}
+	if event == sprout.Installed || event == sprout.Released {
+		change.Image = &image
+	}
+	if event == sprout.Released {
+		nobody := ""
+		change.Owner = &nobody
+	}
+	m, err := c.store.UpdateMachine(ctx, tx, id, change)
+	if err != nil {
+		return err
+	}
+	return c.store.Audit(ctx, tx, sprout.AuditRecord{
+		Site: m.Site, Actor: actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
+		Outcome: "done", Detail: fmt.Sprintf("now %s, by %s", to, by.Workflow),
+	})
+}
+
+// actor is who asked for a workflow.
+func (c *centre) actor(ctx context.Context, tx pgx.Tx, by provision.Cause) (string, error) {
+	_, origin, err := c.store.In(tx).RunOf(ctx, string(by.Workflow))
+	return origin.Actor, err
+}
+
+func (c *centre) Delegate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, w sprout.Work) error {
+	m, err := c.store.In(tx).Machine(ctx, w.Machine)
+	if err != nil {
+		return err
+	}
+	w.Generation = m.Generation
+	return c.store.Replicate(ctx, tx, site, sprout.ChangeWork, w.ID, w)
+}
+
+func (c *centre) CancelWork(ctx context.Context, tx pgx.Tx, site sprout.SiteID, work string) error {
+	return c.store.Replicate(ctx, tx, site, sprout.ChangeCancel, work, struct{}{})
+}
+
+func (c *centre) SkippedTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, skipped bool) error {
+	if skipped {
+		// Results of an earlier run are no longer about this commissioning.
+		return c.store.SetTests(ctx, tx, id, nil, true)
+	}
+	_, err := c.store.UpdateMachine(ctx, tx, id, store.MachineChange{TestsSkipped: &skipped})
+	return err
+}
+
+func (c *centre) Raise(ctx context.Context, tx pgx.Tx, id sprout.MachineID, by provision.Cause, f sprout.Failure) error {
+	m, err := c.store.In(tx).Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	severity, remedy := sprout.Explain(f.Code, m.Name, string(by.Workflow), m.SiteName)
+	if f.Remedy != "" {
+		remedy = f.Remedy
+	}
+	return c.store.RaiseProblem(ctx, tx, sprout.Problem{
+		Code: f.Code, Severity: severity, Site: m.Site, Subject: string(id), Name: m.Name,
+		Reason: fmt.Sprintf("%s failed at %s: %s", by.Kind, f.Step, f.Reason), Evidence: f.Evidence, Remedy: remedy,
+	})
+}
+
+func (c *centre) Clear(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
+	_, err := c.store.ClearProblems(ctx, tx, string(id))
+	return err
+}
+
+func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sprout.MachineID, state sprout.WorkflowState, f *sprout.Failure) error {
+	actor, err := c.actor(ctx, tx, by)
+	if err != nil {
+		return err
+	}
+	m, err := c.store.In(tx).Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	r := sprout.AuditRecord{
+		Site: m.Site, Actor: actor, Action: "workflow " + by.Kind, Subject: string(by.Workflow), Name: m.Name,
+		Outcome: "done", Detail: string(state),
+	}
+	if f != nil {
+		r.Outcome, r.Detail = "failed", fmt.Sprintf("%s at %s: %s", state, f.Step, f.Error())
+	}
+	return c.store.Audit(ctx, tx, r)
+}
