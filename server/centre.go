@@ -13,9 +13,6 @@ import (
 	"sprout/store"
 )
 
-// systemActor is who acts where no person asked.
-const systemActor = "sprout"
-
 // A centre is what the steps of workflows need of the control plane.
 type centre struct {
 	store *store.Store
