@@ -1,0 +1,553 @@
+CREATE EXTENSION IF NOT EXISTS btree_gist WITH SCHEMA public;
+
+CREATE TYPE public.inetrange AS RANGE (
+    subtype = inet,
+    multirange_type_name = public.inetmultirange
+);
+
+CREATE TABLE public.address (
+    site text NOT NULL,
+    id text NOT NULL,
+    subnet text NOT NULL,
+    ip inet NOT NULL,
+    kind text NOT NULL,
+    machine text,
+    mac macaddr,
+    name text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT address_kind_check CHECK ((kind = ANY (ARRAY['machine'::text, 'gateway'::text, 'agent'::text, 'manual'::text])))
+);
+
+CREATE TABLE public.address_range (
+    site text NOT NULL,
+    id text NOT NULL,
+    subnet text NOT NULL,
+    kind text NOT NULL,
+    first inet NOT NULL,
+    last inet NOT NULL,
+    CONSTRAINT address_range_kind_check CHECK ((kind = ANY (ARRAY['dynamic'::text, 'reserved'::text]))),
+    CONSTRAINT address_range_order_check CHECK ((first <= last))
+);
+
+CREATE TABLE public.agent (
+    site text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    version text DEFAULT ''::text NOT NULL,
+    public_key text NOT NULL,
+    seal_key text NOT NULL,
+    address text DEFAULT ''::text NOT NULL,
+    last_seen timestamp with time zone,
+    applied bigint DEFAULT 0 NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
+    retired_at timestamp with time zone
+);
+
+CREATE TABLE public.audit (
+    seq bigint NOT NULL,
+    site text DEFAULT ''::text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    outcome text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    request text DEFAULT ''::text NOT NULL,
+    hash text NOT NULL,
+    CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.bmc (
+    site text NOT NULL,
+    machine text NOT NULL,
+    driver text NOT NULL,
+    url text DEFAULT ''::text NOT NULL,
+    username text DEFAULT ''::text NOT NULL,
+    system text DEFAULT ''::text NOT NULL,
+    insecure boolean DEFAULT false NOT NULL,
+    secret bytea,
+    CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'manual'::text])))
+);
+
+CREATE TABLE public.enrol_token (
+    site text NOT NULL,
+    hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.image (
+    id text NOT NULL,
+    name text NOT NULL,
+    digest text NOT NULL,
+    bytes bigint NOT NULL,
+    compression text NOT NULL,
+    raw_digest text NOT NULL,
+    raw_bytes bigint NOT NULL,
+    architecture text NOT NULL,
+    boot_modes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT image_compression_check CHECK ((compression = ANY (ARRAY['none'::text, 'gzip'::text, 'xz'::text, 'zstd'::text])))
+);
+
+CREATE TABLE public.inbox (
+    site text NOT NULL,
+    last_fact bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.interface (
+    site text NOT NULL,
+    mac macaddr NOT NULL,
+    machine text NOT NULL,
+    "position" integer NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    boot boolean DEFAULT false NOT NULL,
+    driver text DEFAULT ''::text NOT NULL,
+    link boolean DEFAULT false NOT NULL,
+    speed_mbs integer DEFAULT 0 NOT NULL,
+    pci text DEFAULT ''::text NOT NULL
+);
+
+CREATE TABLE public.lease (
+    site text NOT NULL,
+    ip inet NOT NULL,
+    subnet text NOT NULL,
+    mac macaddr NOT NULL,
+    client_id text DEFAULT ''::text NOT NULL,
+    hostname text DEFAULT ''::text NOT NULL,
+    state text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT lease_state_check CHECK ((state = ANY (ARRAY['offered'::text, 'bound'::text, 'released'::text, 'declined'::text])))
+);
+
+CREATE TABLE public.machine (
+    site text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    state text NOT NULL,
+    power text DEFAULT 'unknown'::text NOT NULL,
+    power_at timestamp with time zone,
+    architecture text DEFAULT 'amd64'::text NOT NULL,
+    boot_mode text DEFAULT ''::text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    pool text DEFAULT ''::text NOT NULL,
+    zone text DEFAULT ''::text NOT NULL,
+    owner text DEFAULT ''::text NOT NULL,
+    locked boolean DEFAULT false NOT NULL,
+    protected boolean DEFAULT false NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    image text DEFAULT ''::text NOT NULL,
+    tests_skipped boolean DEFAULT false NOT NULL,
+    inventory jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
+    CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
+    CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),
+    CONSTRAINT machine_state_check CHECK ((state = ANY (ARRAY['discovered'::text, 'registered'::text, 'ready'::text, 'allocated'::text, 'deployed'::text, 'broken'::text, 'retired'::text])))
+);
+
+CREATE TABLE public.machine_history (
+    site text NOT NULL,
+    machine text NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor text NOT NULL,
+    from_state text NOT NULL,
+    event text NOT NULL,
+    to_state text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL
+);
+
+ALTER TABLE public.machine_history ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.machine_history_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.network (
+    site text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    vlan integer DEFAULT 0 NOT NULL,
+    mtu integer DEFAULT 1500 NOT NULL,
+    CONSTRAINT network_mtu_check CHECK (((mtu >= 576) AND (mtu <= 9216))),
+    CONSTRAINT network_vlan_check CHECK (((vlan >= 0) AND (vlan <= 4094)))
+);
+
+CREATE TABLE public.outbox (
+    site text NOT NULL,
+    seq bigint NOT NULL,
+    kind text NOT NULL,
+    key text NOT NULL,
+    deleted boolean NOT NULL,
+    body jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    published_at timestamp with time zone
+);
+
+CREATE TABLE public.problem (
+    id text NOT NULL,
+    site text,
+    subject text NOT NULL,
+    name text NOT NULL,
+    code text NOT NULL,
+    severity text NOT NULL,
+    reason text NOT NULL,
+    evidence text DEFAULT ''::text NOT NULL,
+    remedy text DEFAULT ''::text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    cleared_at timestamp with time zone,
+    CONSTRAINT problem_severity_check CHECK ((severity = ANY (ARRAY['warning'::text, 'critical'::text])))
+);
+
+CREATE TABLE public.record (
+    site text NOT NULL,
+    name text NOT NULL,
+    ip inet NOT NULL,
+    ttl integer NOT NULL,
+    CONSTRAINT record_ttl_check CHECK ((ttl > 0))
+);
+
+CREATE TABLE public.setting (
+    name text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.site (
+    id text NOT NULL,
+    name text NOT NULL,
+    domain text NOT NULL,
+    outbox_seq bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.site_step (
+    site text NOT NULL,
+    workflow text NOT NULL,
+    work text NOT NULL,
+    seq bigint NOT NULL,
+    name text NOT NULL,
+    attempt integer NOT NULL,
+    outcome text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT site_step_outcome_check CHECK ((outcome = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'undone'::text, 'skipped'::text])))
+);
+
+ALTER TABLE public.site_step ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.site_step_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.subnet (
+    site text NOT NULL,
+    id text NOT NULL,
+    network text NOT NULL,
+    cidr cidr NOT NULL,
+    gateway inet,
+    dns inet[] DEFAULT '{}'::inet[] NOT NULL,
+    ntp inet[] DEFAULT '{}'::inet[] NOT NULL,
+    discover boolean DEFAULT false NOT NULL,
+    mtu integer DEFAULT 1500 NOT NULL,
+    CONSTRAINT subnet_gateway_check CHECK (((gateway << (cidr)::inet) OR (masklen((cidr)::inet) = 32) OR (masklen((cidr)::inet) = 128))),
+    CONSTRAINT subnet_mtu_check CHECK (((mtu >= 576) AND (mtu <= 9216)))
+);
+
+CREATE TABLE public.test_result (
+    site text NOT NULL,
+    machine text NOT NULL,
+    seq bigint NOT NULL,
+    test text NOT NULL,
+    kind text NOT NULL,
+    device text NOT NULL,
+    outcome text NOT NULL,
+    message text DEFAULT ''::text NOT NULL,
+    metrics jsonb DEFAULT '[]'::jsonb NOT NULL,
+    at timestamp with time zone NOT NULL,
+    seconds double precision DEFAULT 0 NOT NULL,
+    latest boolean DEFAULT true NOT NULL,
+    CONSTRAINT test_result_outcome_check CHECK ((outcome = ANY (ARRAY['passed'::text, 'failed'::text, 'skipped'::text])))
+);
+
+ALTER TABLE public.test_result ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.test_result_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.token (
+    id text NOT NULL,
+    site text,
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    role text NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text, 'agent'::text])))
+);
+
+CREATE TABLE public.workflow (
+    site text NOT NULL,
+    id text NOT NULL,
+    kind text NOT NULL,
+    machine text,
+    actor text NOT NULL,
+    state text NOT NULL,
+    step_name text DEFAULT ''::text NOT NULL,
+    version bigint NOT NULL,
+    next_at timestamp with time zone,
+    run jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT workflow_state_check CHECK ((state = ANY (ARRAY['running'::text, 'unwinding'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
+);
+
+CREATE UNLOGGED TABLE public.workflow_live (
+    workflow text NOT NULL,
+    live jsonb NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.address
+    ADD CONSTRAINT address_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.address
+    ADD CONSTRAINT address_ip_key UNIQUE (site, ip);
+
+ALTER TABLE ONLY public.address
+    ADD CONSTRAINT address_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.address_range
+    ADD CONSTRAINT address_range_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.address_range
+    ADD CONSTRAINT address_range_overlap EXCLUDE USING gist (subnet WITH =, public.inetrange(first, last, '[]'::text) WITH &&);
+
+ALTER TABLE ONLY public.address_range
+    ADD CONSTRAINT address_range_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.agent
+    ADD CONSTRAINT agent_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.agent
+    ADD CONSTRAINT agent_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.agent
+    ADD CONSTRAINT agent_public_key_key UNIQUE (public_key);
+
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (seq);
+
+ALTER TABLE ONLY public.bmc
+    ADD CONSTRAINT bmc_machine_key UNIQUE (machine);
+
+ALTER TABLE ONLY public.bmc
+    ADD CONSTRAINT bmc_pkey PRIMARY KEY (site, machine);
+
+ALTER TABLE ONLY public.enrol_token
+    ADD CONSTRAINT enrol_token_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.enrol_token
+    ADD CONSTRAINT enrol_token_pkey PRIMARY KEY (site, hash);
+
+ALTER TABLE ONLY public.image
+    ADD CONSTRAINT image_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.image
+    ADD CONSTRAINT image_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.inbox
+    ADD CONSTRAINT inbox_pkey PRIMARY KEY (site);
+
+ALTER TABLE ONLY public.interface
+    ADD CONSTRAINT interface_mac_key PRIMARY KEY (site, mac);
+
+ALTER TABLE ONLY public.lease
+    ADD CONSTRAINT lease_pkey PRIMARY KEY (site, ip);
+
+ALTER TABLE ONLY public.machine_history
+    ADD CONSTRAINT machine_history_pkey PRIMARY KEY (site, machine, seq);
+
+ALTER TABLE ONLY public.machine
+    ADD CONSTRAINT machine_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.machine
+    ADD CONSTRAINT machine_name_key UNIQUE (site, name);
+
+ALTER TABLE ONLY public.machine
+    ADD CONSTRAINT machine_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_name_key UNIQUE (site, name);
+
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (site, seq);
+
+ALTER TABLE ONLY public.problem
+    ADD CONSTRAINT problem_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.record
+    ADD CONSTRAINT record_ip_key UNIQUE (site, ip);
+
+ALTER TABLE ONLY public.record
+    ADD CONSTRAINT record_pkey PRIMARY KEY (site, name);
+
+ALTER TABLE ONLY public.setting
+    ADD CONSTRAINT setting_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.site
+    ADD CONSTRAINT site_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.site
+    ADD CONSTRAINT site_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.site_step
+    ADD CONSTRAINT site_step_key UNIQUE (work, name, attempt, started_at);
+
+ALTER TABLE ONLY public.site_step
+    ADD CONSTRAINT site_step_pkey PRIMARY KEY (site, workflow, seq);
+
+ALTER TABLE ONLY public.subnet
+    ADD CONSTRAINT subnet_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.subnet
+    ADD CONSTRAINT subnet_overlap EXCLUDE USING gist (site WITH =, cidr inet_ops WITH &&);
+
+ALTER TABLE ONLY public.subnet
+    ADD CONSTRAINT subnet_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.test_result
+    ADD CONSTRAINT test_result_pkey PRIMARY KEY (site, machine, seq);
+
+ALTER TABLE ONLY public.token
+    ADD CONSTRAINT token_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.token
+    ADD CONSTRAINT token_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.workflow
+    ADD CONSTRAINT workflow_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.workflow_live
+    ADD CONSTRAINT workflow_live_pkey PRIMARY KEY (workflow);
+
+ALTER TABLE ONLY public.workflow
+    ADD CONSTRAINT workflow_pkey PRIMARY KEY (site, id);
+
+CREATE INDEX address_machine_index ON public.address USING btree (machine);
+
+CREATE UNIQUE INDEX address_port_key ON public.address USING btree (subnet, machine, mac) WHERE (machine IS NOT NULL);
+
+CREATE INDEX address_subnet_index ON public.address USING btree (subnet, ip);
+
+CREATE UNIQUE INDEX agent_live_key ON public.agent USING btree (site) WHERE (retired_at IS NULL);
+
+CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
+
+CREATE INDEX image_digest_index ON public.image USING btree (digest);
+
+CREATE INDEX interface_machine_index ON public.interface USING btree (machine);
+
+CREATE INDEX machine_state_index ON public.machine USING btree (site, state, id);
+
+CREATE INDEX outbox_key_index ON public.outbox USING btree (site, kind, key, seq);
+
+CREATE INDEX outbox_unpublished_index ON public.outbox USING btree (site, seq) WHERE (published_at IS NULL);
+
+CREATE UNIQUE INDEX problem_open_key ON public.problem USING btree (subject, code) WHERE (cleared_at IS NULL);
+
+CREATE INDEX problem_site_index ON public.problem USING btree (site, id);
+
+CREATE INDEX site_step_workflow_index ON public.site_step USING btree (workflow, seq);
+
+CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine) WHERE latest;
+
+CREATE UNIQUE INDEX token_name_key ON public.token USING btree (name) WHERE (revoked_at IS NULL);
+
+CREATE INDEX workflow_due_index ON public.workflow USING btree (next_at) WHERE (state = ANY (ARRAY['running'::text, 'unwinding'::text]));
+
+CREATE UNIQUE INDEX workflow_live_key ON public.workflow USING btree (machine) WHERE ((machine IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'unwinding'::text])));
+
+CREATE INDEX workflow_machine_index ON public.workflow USING btree (machine, id);
+
+ALTER TABLE ONLY public.address_range
+    ADD CONSTRAINT address_range_site_subnet_fkey FOREIGN KEY (site, subnet) REFERENCES public.subnet(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.address
+    ADD CONSTRAINT address_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id);
+
+ALTER TABLE ONLY public.address
+    ADD CONSTRAINT address_site_subnet_fkey FOREIGN KEY (site, subnet) REFERENCES public.subnet(site, id);
+
+ALTER TABLE ONLY public.agent
+    ADD CONSTRAINT agent_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.bmc
+    ADD CONSTRAINT bmc_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.enrol_token
+    ADD CONSTRAINT enrol_token_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.inbox
+    ADD CONSTRAINT inbox_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.interface
+    ADD CONSTRAINT interface_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lease
+    ADD CONSTRAINT lease_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.machine_history
+    ADD CONSTRAINT machine_history_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.machine
+    ADD CONSTRAINT machine_site_fkey FOREIGN KEY (site) REFERENCES public.site(id);
+
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_site_fkey FOREIGN KEY (site) REFERENCES public.site(id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.problem
+    ADD CONSTRAINT problem_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.record
+    ADD CONSTRAINT record_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.site_step
+    ADD CONSTRAINT site_step_site_workflow_fkey FOREIGN KEY (site, workflow) REFERENCES public.workflow(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.subnet
+    ADD CONSTRAINT subnet_site_network_fkey FOREIGN KEY (site, network) REFERENCES public.network(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.test_result
+    ADD CONSTRAINT test_result_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.token
+    ADD CONSTRAINT token_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.workflow
+    ADD CONSTRAINT workflow_site_fkey FOREIGN KEY (site) REFERENCES public.site(id);
