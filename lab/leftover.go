@@ -124,12 +124,28 @@ func endLeftover(dir, path string, log *slog.Logger) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("cannot end process %d: %w", pid, err)
 	}
-	const patience = 10_000 // ms
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
-	if err != nil || n == 0 {
-		return fmt.Errorf("cannot wait for process %d to end: %w", pid, err)
+	if err := awaitExit(fd, 10*time.Second); err != nil {
+		return fmt.Errorf("cannot end process %d: %w", pid, err)
 	}
 	return nil
+}
+
+// awaitExit waits for the process of a pidfd to end.
+func awaitExit(pidfd int, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
+	for {
+		left := max(time.Until(deadline), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("cannot wait for a process to end: %w", err)
+		case n == 0:
+			return fmt.Errorf("it did not end within %s", patience)
+		default:
+			return nil
+		}
+	}
 }
 
 // procFile reads a file of a process, nil if it is gone.

@@ -1,0 +1,445 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
+
+	"sprout"
+	"sprout/power"
+	"sprout/power/redfish"
+)
+
+// TestMain lets this binary be what a lab starts: its supervisor and its agent.
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) == 5 && os.Args[1] == "lab" && os.Args[2] == "serve":
+		os.Exit(serveLab(os.Args[4]))
+	case len(os.Args) > 1 && os.Args[1] == "pretend-agent":
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		<-ctx.Done()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveLab(dir string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	host, ready, err := Attach()
+	if err == nil {
+		err = Serve(ctx, dir, host, ready, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// up starts a lab of the test's own; afterwards nothing of it may be left.
+func up(t *testing.T, c Config) *Client {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a network namespace needs root")
+	}
+	for _, path := range []string{qemuPath, ovmfVars, "/dev/net/tun"} {
+		if _, err := os.Stat(path); err != nil {
+			t.Skipf("%v: install qemu-system-x86 and ovmf", err)
+		}
+	}
+	base, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Name = "sprout-" + filepath.Base(base)
+	c.Dir = filepath.Join(base, "lab")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s", tail(LogPath(c.Dir)))
+		}
+		if err := Down(context.Background(), c.Dir, false, testLog(t)); err != nil {
+			t.Errorf("Down: %v", err)
+		}
+		if left := identity(netnsPath(c.Name)); left != "" {
+			t.Errorf("network namespace %s is left", c.Name)
+		}
+		if err := os.Remove(base); err != nil {
+			t.Errorf("files are left: %v", err)
+		}
+	})
+	client, err := Up(t.Context(), c, self, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func testLog(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
+
+func status(t *testing.T, c *Client) Status {
+	t.Helper()
+	s, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// eventually waits until is is true.
+func eventually(t *testing.T, what string, within time.Duration, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(within)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited %s in vain for %s", within, what)
+		}
+	}
+}
+
+// inside opens the lab's network namespace.
+func inside(t *testing.T, c *Client) *os.File {
+	t.Helper()
+	f, err := os.Open(netnsPath(status(t, c).Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// provider is the machine's power as the site's agent has it.
+func provider(t *testing.T, c *Client, m Machine) *redfish.Provider {
+	t.Helper()
+	ns := inside(t, c)
+	p, err := redfish.New(redfish.Config{
+		URL: m.BMC.URL, Username: m.BMC.Username, Password: m.BMC.Password, Poll: 100 * time.Millisecond,
+		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return dialHost(ctx, ns, addr) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	return p
+}
+
+// discovers listens for DHCP DISCOVERs on the site's network.
+func discovers(t *testing.T, c *Client) net.PacketConn {
+	t.Helper()
+	var conn net.PacketConn
+	err := inNetns(inside(t, c), func() (err error) {
+		conn, err = net.ListenPacket("udp4", ":67")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// awaitDiscover returns the architecture that the machine with mac boots as.
+func awaitDiscover(t *testing.T, conn net.PacketConn, mac string) string {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2000)
+	for {
+		n, _, err := conn.ReadFrom(buf)
+		if err != nil {
+			t.Fatalf("no DISCOVER of %s came: %v", mac, err)
+		}
+		p, err := dhcpv4.FromBytes(buf[:n])
+		if err == nil && p.MessageType() == dhcpv4.MessageTypeDiscover && p.ClientHWAddr.String() == mac {
+			return fmt.Sprint(p.ClientArch())
+		}
+	}
+}
+
+// bootSector says so on the serial port and resets the machine:
+// each byte of the message to 3F8h, then 6 to the reset register CF9h.
+func bootSector(message string) []byte {
+	code := []byte{0xba, 0xf8, 0x03} // mov dx, 3f8h
+	for _, b := range []byte(message) {
+		code = append(code, 0xb0, b, 0xee) // mov al, b; out dx, al
+	}
+	code = append(code, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd) // mov dx, 0cf9h; mov al, 6; out dx, al; hlt; jmp
+	sector := make([]byte, 512)
+	copy(sector, code)
+	sector[510], sector[511] = 0x55, 0xaa
+	return sector
+}
+
+func TestBIOSMachine(t *testing.T) {
+	c := up(t, Config{})
+	m, err := c.Plug(t.Context(), Spec{Name: "m1", MemoryMB: 256, CPUs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const message = "BOOTED FROM DISK\r\n"
+	disk := filepath.Join(rackPath(c.Dir()), "m1", diskFile(0))
+	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.Write(bootSector(message))
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	bmc, wire := provider(t, c, m), discovers(t, c)
+
+	// Once from the network, as the override says.
+	must(t, bmc.BootOnce(t.Context(), power.BootNetwork, sprout.BIOS))
+	must(t, bmc.Set(t.Context(), sprout.PowerOn))
+	if arch := awaitDiscover(t, wire, m.NICs[0].MAC); !strings.Contains(arch, "x86PC") {
+		t.Errorf("the machine asks as %s, want Intel x86PC", arch)
+	}
+	pid := machineOf(t, c).PID
+	must(t, bmc.Set(t.Context(), sprout.PowerOff))
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("QEMU %d after power off: %v, want it gone", pid, err)
+	}
+	if said := console(t, c); strings.Contains(said, message) {
+		t.Errorf("the override was not honoured: %q", said)
+	}
+
+	// Then from disk, which resets the machine: it comes back, from disk again.
+	must(t, bmc.Set(t.Context(), sprout.PowerOn))
+	eventually(t, "two boots from disk", time.Minute, func() bool { return strings.Count(console(t, c), message) >= 2 })
+	if s := machineOf(t, c); len(s.Starts) < 3 || s.Starts[0] != power.BootNetwork || s.Starts[1] != "" || s.Starts[2] != "" {
+		t.Errorf("starts were %q, want network, then normal ones", s.Starts)
+	}
+	if is, err := bmc.Status(t.Context()); is != sprout.PowerOn || err != nil {
+		t.Errorf("a machine that resets itself is %s (%v), want on", is, err)
+	}
+	must(t, c.Cut(t.Context(), "m1"))
+	if is, err := bmc.Status(t.Context()); is != sprout.PowerOff || err != nil {
+		t.Errorf("a machine without power is %s (%v), want off", is, err)
+	}
+	must(t, c.Remove(t.Context(), "m1"))
+	if _, err := os.Stat(filepath.Dir(disk)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a removed machine's disk is left: %v", err)
+	}
+}
+
+func machineOf(t *testing.T, c *Client) Machine {
+	t.Helper()
+	m, err := c.Machine(t.Context(), "m1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func console(t *testing.T, c *Client) string {
+	t.Helper()
+	raw, err := os.ReadFile(ConsolePath(c.Dir(), "m1"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func TestUEFIMachine(t *testing.T) {
+	c := up(t, Config{})
+	m, err := c.Plug(t.Context(), Spec{Name: "m1", Firmware: sprout.UEFI, MemoryMB: 512, Disks: []Disk{{Bus: "nvme"}}, NICs: []NIC{{NoLink: true}, {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bmc, wire := provider(t, c, m), discovers(t, c)
+	must(t, bmc.Set(t.Context(), sprout.PowerOn)) // its disk is empty: the network is next
+	if arch := awaitDiscover(t, wire, m.NICs[1].MAC); !strings.Contains(arch, "EFI") {
+		t.Errorf("the machine asks as %s, want EFI", arch)
+	}
+	killedSupervisor(t, c, machineOf(t, c).PID)
+}
+
+// killedSupervisor kills the lab: QEMU must die with it, and the next lab in the
+// directory finds the machine racked, switched off.
+func killedSupervisor(t *testing.T, c *Client, qemu int) {
+	t.Helper()
+	before := status(t, c)
+	fd, err := unix.PidfdOpen(qemu, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	must(t, unix.Kill(before.PID, unix.SIGKILL))
+	if err := awaitExit(fd, 10*time.Second); err != nil {
+		t.Fatalf("QEMU %d outlived its supervisor: %v", qemu, err)
+	}
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoLab) {
+		t.Errorf("Status of a dead lab = %v, want that it does not run", err)
+	}
+	config, err := ReadConfig(c.Dir())
+	must(t, err)
+	self, err := os.Executable()
+	must(t, err)
+	_, err = Up(t.Context(), config, self, testLog(t))
+	must(t, err)
+	after := machineOf(t, c)
+	if after.Power != sprout.PowerOff || after.BMC != before.Machines[0].BMC {
+		t.Errorf("after a crash the machine is %s with BMC %+v, want off with %+v", after.Power, after.BMC, before.Machines[0].BMC)
+	}
+}
+
+func TestWANAndAgent(t *testing.T) {
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer echo.Close()
+	go func() {
+		for {
+			conn, err := echo.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(conn, conn); _ = conn.Close() }()
+		}
+	}()
+	c := up(t, Config{WAN: []string{echo.Addr().String()}, Agent: []string{"pretend-agent"}})
+	ns := inside(t, c)
+	dial := func() (net.Conn, error) { return dialHost(t.Context(), ns, echo.Addr().String()) }
+
+	line, err := dial()
+	must(t, err)
+	defer line.Close()
+	must(t, echoes(line))
+	must(t, c.DelayWAN(t.Context(), 60*time.Millisecond))
+	if took := timed(func() { must(t, echoes(line)) }); took < 120*time.Millisecond {
+		t.Errorf("an echo over a WAN of 60 ms each way took %s", took)
+	}
+	must(t, c.DelayWAN(t.Context(), 0))
+	must(t, c.CutWAN(t.Context()))
+	if err := echoes(line); err == nil {
+		t.Error("the connection lives on after the WAN was cut")
+	}
+	if _, err := dial(); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("a cut WAN answers %v, want connection refused", err)
+	}
+	must(t, c.HealWAN(t.Context()))
+	again, err := dial()
+	must(t, err)
+	defer again.Close()
+	must(t, echoes(again))
+
+	eventually(t, "the agent", 10*time.Second, func() bool { return status(t, c).Agent.PID > 0 })
+	must(t, c.KillAgent(t.Context()))
+	eventually(t, "the agent's second start", 10*time.Second, func() bool { s := status(t, c).Agent; return s.Starts == 2 && s.PID > 0 })
+	must(t, c.StopAgent(t.Context()))
+	eventually(t, "the agent's end", 10*time.Second, func() bool { return status(t, c).Agent.PID == 0 })
+	must(t, c.StartAgent(t.Context()))
+	eventually(t, "the agent's third start", 10*time.Second, func() bool { s := status(t, c).Agent; return s.Starts == 3 && s.PID > 0 })
+}
+
+func echoes(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "hello"); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, make([]byte, 5))
+	return err
+}
+
+func timed(do func()) time.Duration {
+	start := time.Now()
+	do()
+	return time.Since(start)
+}
+
+func TestTakenNamesAndSecondLabs(t *testing.T) {
+	c := up(t, Config{})
+	self, err := os.Executable()
+	must(t, err)
+	config, err := ReadConfig(c.Dir())
+	must(t, err)
+	if _, err := Up(t.Context(), config, self, testLog(t)); sprout.KindOf(err) != sprout.Conflict {
+		t.Errorf("a second lab in the directory: %v, want a conflict", err)
+	}
+	config.Dir = filepath.Join(t.TempDir(), "other")
+	if _, err := Up(t.Context(), config, self, testLog(t)); sprout.KindOf(err) != sprout.Conflict {
+		t.Errorf("a second lab of the name: %v, want a conflict", err)
+	}
+	must(t, Down(t.Context(), config.Dir, false, testLog(t)))
+	if s := status(t, c); identity(netnsPath(s.Name)) == "" {
+		t.Error("ending the lab that never was took the namespace of the one that is")
+	}
+}
+
+func TestWrongInput(t *testing.T) {
+	for field, c := range map[string]Config{
+		"name":    {Name: "No Such", Dir: "/x"},
+		"address": {Address: netip.MustParsePrefix("10.0.0.0/24"), Dir: "/x"},
+		"dir":     {Dir: "relative"},
+		"wan":     {Dir: "/x", WAN: []string{"10.0.0.1:80"}},
+	} {
+		wantField(t, c.check(), field)
+	}
+	for field, s := range map[string]Spec{
+		"name":     {Name: "../m1"},
+		"firmware": {Name: "m1", Firmware: "coreboot"},
+		"memory":   {Name: "m1", MemoryMB: 1},
+		"disk":     {Name: "m1", Disks: []Disk{{Serial: "a,file=/etc/shadow"}}},
+		"nic":      {Name: "m1", NICs: []NIC{{MAC: "01:00:5e:00:00:01"}}},
+	} {
+		s.complete("lab")
+		wantField(t, s.check(), field)
+	}
+}
+
+func wantField(t *testing.T, err error, field string) {
+	t.Helper()
+	var e *sprout.Error
+	if !errors.As(err, &e) || e.Kind != sprout.Invalid || e.Field != field {
+		t.Errorf("error %v, want an invalid one about %s", err, field)
+	}
+}
+
+func TestCorruptImage(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(AgentDir(dir), "images"), 0o700))
+	path := filepath.Join(AgentDir(dir), "images", "0abc")
+	must(t, os.WriteFile(path, []byte("image"), 0o600))
+	got, at, err := CorruptImage(dir, "sha256:0abc")
+	must(t, err)
+	raw, err := os.ReadFile(path)
+	must(t, err)
+	if got != path || at != 2 || string(raw) != "im\x9ege" {
+		t.Errorf("CorruptImage = %s, %d; the file is %q", got, at, raw)
+	}
+	if _, _, err := CorruptImage(dir, "sha256:ffff"); sprout.KindOf(err) != sprout.NotFound {
+		t.Errorf("an image that is not there: %v, want not found", err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
