@@ -15,7 +15,8 @@ import (
 // stores them sealed.
 type Keys struct {
 	Operator string `json:"operator"` // signs accounts
-	Account  string `json:"account"`  // signs users of the centre and the sites
+	Account  string `json:"account"`  // the centre's: it has the streams, and signs the centre's users
+	Sites    string `json:"sites"`    // the sites': it has nothing but ways into the centre's, and signs agents
 	System   string `json:"system"`   // of NATS itself: monitoring and account updates
 }
 
@@ -28,6 +29,7 @@ func NewKeys() (Keys, error) {
 	}{
 		{&k.Operator, nkeys.CreateOperator},
 		{&k.Account, nkeys.CreateAccount},
+		{&k.Sites, nkeys.CreateAccount},
 		{&k.System, nkeys.CreateAccount},
 	} {
 		pair, err := want.make()
@@ -83,7 +85,7 @@ func (k Keys) UserJWT(site sprout.SiteID, userPublicKey string) (string, error) 
 		"$JS.ACK."+downStream+"."+string(site)+".>",
 	)
 	claims.Sub.Allow.Add(inboxPrefix(site) + ".>")
-	return k.signUser(claims)
+	return signUser(claims, "sites", k.Sites)
 }
 
 // centreUser returns a JWT and its seed, for one connection of the centre.
@@ -102,12 +104,12 @@ func (k Keys) centreUser() (token, seed string, err error) {
 	}
 	claims := jwt.NewUserClaims(public)
 	claims.Name = "centre"
-	token, err = k.signUser(claims)
+	token, err = signUser(claims, "account", k.Account)
 	return token, string(raw), err
 }
 
-func (k Keys) signUser(claims *jwt.UserClaims) (string, error) {
-	account, err := openKey("account", k.Account)
+func signUser(claims *jwt.UserClaims, name, seed string) (string, error) {
+	account, err := openKey(name, seed)
 	if err != nil {
 		return "", err
 	}
@@ -135,42 +137,82 @@ func (k Keys) OperatorJWT() (string, error) {
 	return encode(claims, operator)
 }
 
-// AccountJWT returns the claim of the account in which centre and sites meet.
-// Users whose public keys are in revoked may not connect with a credential that
-// was made before now.
-func (k Keys) AccountJWT(revoked ...string) (string, error) {
-	account, err := openKey("account", k.Account)
-	if err != nil {
-		return "", err
-	}
+// ways are the only paths from the sites' account into the centre's. NATS checks
+// what an agent publishes and subscribes to, but not the reply subject that it
+// names: were the streams in its own account, it could have JetStream send a
+// reply that JetStream itself takes for a request to delete a stream.
+var ways = []struct {
+	subject  jwt.Subject
+	response jwt.ResponseType
+}{
+	{upStream + ".*", jwt.ResponseTypeSingleton},
+	{liveSubject + ".*", jwt.ResponseTypeSingleton},
+	{beatSubject + ".*", jwt.ResponseTypeSingleton},
+	{"$JS.API.CONSUMER.MSG.NEXT." + downStream + ".*", jwt.ResponseTypeStream},
+	{"$JS.ACK." + downStream + ".>", jwt.ResponseTypeSingleton},
+}
+
+// AccountJWTs returns the claims of the accounts, for a cluster's resolver: the
+// centre's, the sites', and that of NATS itself. Users whose public keys are in
+// revoked may not connect with a credential that was made before now.
+func (k Keys) AccountJWTs(revoked ...string) ([]string, error) {
 	operator, err := openKey("operator", k.Operator)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	claims := jwt.NewAccountClaims(account.public)
+	account, err := openKey("account", k.Account)
+	if err != nil {
+		return nil, err
+	}
+	sites, err := openKey("sites", k.Sites)
+	if err != nil {
+		return nil, err
+	}
+	system, err := openKey("system", k.System)
+	if err != nil {
+		return nil, err
+	}
+	var tokens []string
+	for _, claims := range []*jwt.AccountClaims{
+		centreAccount(account.public), sitesAccount(sites.public, account.public, revoked), systemAccount(system.public),
+	} {
+		token, err := encode(claims, operator)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, token)
+	}
+	return tokens, nil
+}
+
+func centreAccount(public string) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(public)
 	claims.Name = "sprout"
 	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{
-		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit,
-		Streams: 2, Consumer: jwt.NoLimit,
+		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: 2, Consumer: jwt.NoLimit,
+	}
+	for _, way := range ways {
+		claims.Exports.Add(&jwt.Export{Name: string(way.subject), Subject: way.subject, Type: jwt.Service, ResponseType: way.response})
+	}
+	return claims
+}
+
+func sitesAccount(public, centre string, revoked []string) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(public)
+	claims.Name = "sites"
+	for _, way := range ways {
+		claims.Imports.Add(&jwt.Import{Name: string(way.subject), Subject: way.subject, Account: centre, Type: jwt.Service})
 	}
 	for _, user := range revoked {
 		claims.RevokeAt(user, time.Now())
 	}
-	return encode(claims, operator)
+	return claims
 }
 
-func (k Keys) systemJWT() (string, error) {
-	system, err := openKey("system", k.System)
-	if err != nil {
-		return "", err
-	}
-	operator, err := openKey("operator", k.Operator)
-	if err != nil {
-		return "", err
-	}
-	claims := jwt.NewAccountClaims(system.public)
+func systemAccount(public string) *jwt.AccountClaims {
+	claims := jwt.NewAccountClaims(public)
 	claims.Name = "system"
-	return encode(claims, operator)
+	return claims
 }
 
 func encode(claims jwt.Claims, signer key) (string, error) {

@@ -68,7 +68,7 @@ func (s *Server) options(c Config) (*server.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the bus's operator claim: %w", err)
 	}
-	if err := s.storeAccounts(); err != nil {
+	if _, err := s.storeAccounts(); err != nil {
 		return nil, err
 	}
 	opts := &server.Options{
@@ -96,50 +96,49 @@ func (s *Server) options(c Config) (*server.Options, error) {
 	return opts, nil
 }
 
-// storeAccounts hands both accounts to the resolver, in preload of the server.
-func (s *Server) storeAccounts() error {
-	account, err := s.keys.AccountJWT(s.revoked...)
+// storeAccounts hands every account to the resolver and returns their claims.
+func (s *Server) storeAccounts() ([]*jwt.AccountClaims, error) {
+	tokens, err := s.keys.AccountJWTs(s.revoked...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	system, err := s.keys.systemJWT()
-	if err != nil {
-		return err
-	}
-	for _, token := range []string{account, system} {
+	all := make([]*jwt.AccountClaims, 0, len(tokens))
+	for _, token := range tokens {
 		claims, err := jwt.DecodeAccountClaims(token)
 		if err != nil {
-			return fmt.Errorf("cannot read a bus account claim: %w", err)
+			return nil, fmt.Errorf("cannot read a bus account claim: %w", err)
 		}
 		if err := s.accounts.Store(claims.Subject, token); err != nil {
-			return fmt.Errorf("cannot store a bus account: %w", err)
+			return nil, fmt.Errorf("cannot store a bus account: %w", err)
 		}
+		all = append(all, claims)
 	}
-	return nil
+	return all, nil
 }
 
-// Revoke cuts the users off at once and refuses their credentials from now on.
-// The caller keeps the list, for Config.Revoked of the next start.
+// Revoke cuts agents off at once and refuses their credentials from now on. The
+// caller keeps the list, for Config.Revoked of the next start.
 func (s *Server) Revoke(userPublicKeys ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revoked = append(s.revoked, userPublicKeys...)
-	if err := s.storeAccounts(); err != nil {
-		return err
-	}
-	token, err := s.keys.AccountJWT(s.revoked...)
+	sites, err := openKey("sites", s.keys.Sites)
 	if err != nil {
 		return err
 	}
-	claims, err := jwt.DecodeAccountClaims(token)
+	all, err := s.storeAccounts()
 	if err != nil {
-		return fmt.Errorf("cannot read a bus account claim: %w", err)
+		return err
 	}
-	account, err := s.nats.LookupAccount(claims.Subject)
+	account, err := s.nats.LookupAccount(sites.public)
 	if err != nil {
-		return fmt.Errorf("cannot find the bus account: %w", err)
+		return fmt.Errorf("cannot find the sites' bus account: %w", err)
 	}
-	s.nats.UpdateAccountClaims(account, claims)
+	for _, claims := range all {
+		if claims.Subject == sites.public {
+			s.nats.UpdateAccountClaims(account, claims)
+		}
+	}
 	s.log.Info("bus users revoked", "users", userPublicKeys)
 	return nil
 }
