@@ -1,0 +1,97 @@
+package scenario_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"sprout/api"
+	"sprout/sim"
+)
+
+// lookAgain is how often the API is asked for what it has no long-poll for.
+const lookAgain = 50 * time.Millisecond
+
+// eventually looks until it is so, or ctx ends: then the error says what was
+// seen last.
+func eventually(ctx context.Context, look func() (ok bool, seen string)) error {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	seen := "nothing"
+	for {
+		ok, now := look()
+		if ok {
+			return nil
+		}
+		if ctx.Err() == nil {
+			seen = now
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w; last seen: %s", ctx.Err(), seen)
+		}
+	}
+}
+
+func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) >= 2, "await machine|agent|sim|idle NAME …")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	kind, name, args := args[0], args[1], args[2:]
+	switch {
+	case kind == "machine" && len(args) == 2 && (args[0] == "state" || args[0] == "power"):
+		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, args[0], args[1]) }))
+	case kind == "idle" && len(args) == 0:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
+	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):
+		ts.Check(eventually(ctx, func() (bool, string) { return s.agentIs(ctx, name, args[0] == "online") }))
+	case kind == "sim" && len(args) >= 1:
+		s.awaitSim(ctx, ts, name, sim.Step(args[0]), strings.Join(args[1:], " "))
+	default:
+		usage(ts, false, "await machine NAME state|power WORD, await idle NAME, await agent SITE online|offline, await sim NAME STEP [WORDS]")
+	}
+}
+
+func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {
+	m, err := call(ctx, s, api.MachineShow, api.MachineRef{Machine: name})
+	if err != nil {
+		return false, err.Error()
+	}
+	is := map[string]string{"state": string(m.State), "power": string(m.Power), "activity": ""}[field]
+	if field == "activity" && m.Activity != nil {
+		is = fmt.Sprintf("%+v", *m.Activity)
+	}
+	return is == want, fmt.Sprintf("%s %q (activity %+v, problems %+v)", field, is, m.Activity, m.Problems)
+}
+
+func (s *story) agentIs(ctx context.Context, site string, online bool) (bool, string) {
+	agents, err := call(ctx, s, api.AgentList, api.OfSite{Site: site})
+	if err != nil {
+		return false, err.Error()
+	}
+	if len(agents) != 1 {
+		return false, fmt.Sprintf("%d agents", len(agents))
+	}
+	a := agents[0]
+	return a.Online == online && (!online || a.Applied == a.Wanted), fmt.Sprintf("agent %+v", a)
+}
+
+// awaitSim waits until the machine has come to a step since the last await.
+func (s *story) awaitSim(ctx context.Context, ts *testscript.TestScript, name string, step sim.Step, words string) {
+	slot, err := s.rack.Slot(name)
+	ts.Check(err)
+	_, seen, err := slot.Machine.Await(ctx, s.seen[name], func(e sim.Entry) bool {
+		return e.Step == step && strings.Contains(e.Detail, words)
+	})
+	if err != nil {
+		for _, e := range slot.Machine.Journal() {
+			ts.Logf("%s", e)
+		}
+		ts.Fatalf("machine %s does not come to step %s %s", name, step, words)
+	}
+	s.seen[name] = seen
+}

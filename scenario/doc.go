@@ -1,0 +1,32 @@
+// Package scenario holds stories of operators (*.txtar), told through the real
+// CLI to a real control plane and real agents; only the machines are simulated
+// (package sim). Its tests run them: a control plane in process on a PostgreSQL
+// database and an embedded bus of its own for each story, agents enrolled
+// through a WAN that can be cut, everything on loopback.
+//
+// The words of the stories, besides those of testscript:
+//
+//	sprout ARG…                           the CLI; ! sprout: it must fail
+//	exits CODE sprout ARG…                the CLI, with this exit code
+//	let NAME sprout ARG…                  keeps what the CLI prints in $NAME
+//	site-agent SITE [TOKEN]               enrols and starts the agent of a site
+//	kill-agent SITE, restart-agent SITE   stops it where it is; starts it again
+//	restart-server                        stops the control plane without grace and starts it again
+//	wan cut|heal                          the link between all agents and the control plane
+//	plug NAME SITE [uefi] [mac=M] [disk=SERIAL:BYTES]… [fault=F]…
+//	                                      racks a machine, off; sets $NAME_mac and $NAME_bmc
+//	press NAME                            presses its power button
+//	unplug NAME [during STEP[:PERCENT]]   takes its power away, now or once it comes there
+//	hold NAME during STEP[:PERCENT]       the machine waits there once; go-on NAME lets it go on
+//	bmc NAME busy N                       its BMC answers N requests with 503
+//	heal NAME                             ends its faults
+//	await machine NAME state|power WORD   as the control plane sees it
+//	await agent SITE online|offline       as the control plane sees it
+//	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
+//	await idle MACHINE                    no workflow runs on it
+//	disk NAME holds IMAGE|nothing         what is on the simulated machine's disk
+//	corrupt-cache SITE                    flips a bit in every image that the site's agent has cached
+//	lookup SITE NAME|IP                   asks the site's DNS; ! lookup: there is no such name
+//	random FILE BYTES                     makes a file that does not compress
+//	expand FILE                           replaces $NAME in a file by the environment's value
+package scenario

@@ -1,0 +1,134 @@
+package scenario_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"sprout"
+	"sprout/power/redfish/emulator"
+	"sprout/sim"
+)
+
+// The user of every BMC in the stories.
+const (
+	bmcUser     = "admin"
+	bmcPassword = "correct horse"
+)
+
+func (s *story) slot(ts *testscript.TestScript, name string) *sim.Slot {
+	slot, err := s.rack.Slot(name)
+	ts.Check(err)
+	return slot
+}
+
+func tellPlug(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) >= 2, "plug NAME SITE [uefi] [cores=N] [mac=M] [disk=SERIAL:BYTES]… [fault=F]…")
+	name, ports := args[0], s.site(ts, args[1]).config.Ports
+	config := sim.Config{
+		Spec: sim.Spec{Name: name, MACs: []string{macOf(name)}},
+		Wire: sim.Wire{DHCP: netip.AddrPortFrom(agentAddress.Addr(), ports.DHCP), Relay: relayAddress, TFTPPort: ports.TFTP},
+		Log:  s.log.With("process", "machine", "machine", name),
+	}
+	for _, arg := range args[2:] {
+		ts.Check(describe(&config, arg))
+	}
+	slot, err := s.rack.Plug(config)
+	ts.Check(err)
+	ts.Setenv(name+"_mac", config.Spec.MACs[0])
+	ts.Setenv(name+"_bmc", slot.URL)
+}
+
+func describe(c *sim.Config, arg string) (err error) {
+	key, value, _ := strings.Cut(arg, "=")
+	switch key {
+	case "uefi":
+		c.Spec.BootMode = sprout.UEFI
+	case "cores":
+		c.Spec.Cores, err = strconv.Atoi(value)
+	case "mac":
+		c.Spec.MACs[0] = value
+	case "disk":
+		serial, size, _ := strings.Cut(value, ":")
+		d := sprout.Disk{Name: fmt.Sprintf("vd%c", 'a'+len(c.Spec.Disks)), Serial: serial, Model: "Simulated", Bus: "virtio"}
+		d.Bytes, err = strconv.ParseInt(size, 10, 64)
+		c.Spec.Disks = append(c.Spec.Disks, d)
+	case "fault":
+		var f sim.Fault
+		f, err = sim.ParseFault(value)
+		c.Faults = append(c.Faults, f)
+	default:
+		err = fmt.Errorf("a machine has no %q", key)
+	}
+	return err
+}
+
+// macOf makes a MAC that is always the same for a name.
+func macOf(name string) string {
+	b := []byte{0x52, 0x54, 0, 0, 0, 0}
+	for i := range len(name) {
+		b[2+i%4] = b[2+i%4]*31 + name[i]
+	}
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5])
+}
+
+func tellPress(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "press NAME")
+	slot := s.slot(ts, args[0])
+	ts.Check(slot.Machine.PowerOn(context.Background(), slot.BMC.TakeBoot()))
+}
+
+func tellUnplug(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1 || len(args) == 3 && args[1] == "during", "unplug NAME [during STEP[:PERCENT]]")
+	slot := s.slot(ts, args[0])
+	if len(args) == 1 {
+		ts.Check(slot.Machine.PowerOff(context.Background()))
+		return
+	}
+	s.inject(ts, slot, sim.PowerLoss, args[2])
+}
+
+func tellHold(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 3 && args[1] == "during", "hold NAME during STEP[:PERCENT]")
+	s.inject(ts, s.slot(ts, args[0]), sim.Hold, args[2])
+}
+
+// inject makes a fault happen once.
+func (s *story) inject(ts *testscript.TestScript, slot *sim.Slot, kind sim.FaultKind, at string) {
+	f, err := sim.ParseFault(fmt.Sprintf("%s@%s*1", kind, at))
+	ts.Check(err)
+	ts.Check(slot.Machine.Inject(f))
+}
+
+func tellGoOn(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "go-on NAME")
+	s.slot(ts, args[0]).Machine.Release()
+}
+
+func tellHeal(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "heal NAME")
+	s.slot(ts, args[0]).Machine.Heal()
+}
+
+func tellBMC(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 3 && args[1] == "busy", "bmc NAME busy N")
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{Unavailable: n})
+}
+
+func tellDisk(s *story, ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 3 && args[1] == "holds", "disk NAME holds IMAGE|nothing")
+	m := s.slot(ts, args[0]).Machine
+	system, installed := m.Installed()
+	switch {
+	case args[2] == "nothing" && len(m.Dirty()) > 0:
+		ts.Fatalf("the disks %+v of %s are not empty", m.Dirty(), args[0])
+	case args[2] != "nothing" && (!installed || system.Image != args[2]):
+		ts.Fatalf("%s boots %q from its disk", args[0], system.Image)
+	}
+}

@@ -1,0 +1,189 @@
+package scenario_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"sprout/server"
+	"sprout/sim"
+	"sprout/store/storetest"
+)
+
+// storyKey is where testscript keeps the story.
+type storyKey struct{}
+
+// A story is one world: a control plane, its WAN, its sites and their machines.
+type story struct {
+	dir      string // of the processes' data; the script has its own
+	ports    *portBook
+	database string
+	log      *slog.Logger
+	logged   *record
+
+	server *process
+	url    string // of the control plane
+	token  string // of its administrator
+
+	busAt    string // where the control plane's embedded bus listens
+	api, bus *link  // what lies between agents and control plane
+	sites    map[string]*site
+	rack     *sim.Rack
+	seen     map[string]int // entries of each machine's journal that were awaited
+}
+
+// begin makes a world for a story and arranges its end.
+func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (err error) {
+	url, drop, err := cluster.Database(context.Background())
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "sprout-story-")
+	if err != nil {
+		return err
+	}
+	logged := &record{}
+	log := slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := &story{
+		dir: dir, ports: ports, database: url, log: log, logged: logged, sites: map[string]*site{},
+		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{},
+	}
+	env.Values[storyKey{}] = s
+	env.Defer(func() {
+		s.end()
+		if err := drop(); err != nil {
+			env.T().Log(err)
+		}
+		_ = os.RemoveAll(dir)
+		if t, ok := env.T().(interface{ Failed() bool }); ok && t.Failed() {
+			env.T().Log(s.epilogue())
+		}
+	})
+	if s.api, err = newLink(); err != nil {
+		return err
+	}
+	if s.bus, err = newLink(); err != nil {
+		return err
+	}
+	busPorts, err := ports.take(busAddress, 1)
+	if err != nil {
+		return err
+	}
+	s.busAt = netip.AddrPortFrom(busAddress, busPorts[0]).String()
+	s.bus.lead(s.busAt)
+	return s.startServer()
+}
+
+// end stops everything: machines first, so that nobody asks who is gone.
+func (s *story) end() {
+	s.rack.Close()
+	for _, site := range s.sites {
+		site.stop()
+	}
+	if s.server != nil {
+		s.server.stop()
+	}
+	for _, l := range []*link{s.api, s.bus} {
+		if l != nil {
+			l.close()
+		}
+	}
+}
+
+// epilogue is what was logged, for a story that went wrong.
+func (s *story) epilogue() string {
+	lines := strings.SplitAfter(s.logged.String(), "\n")
+	const most = 400
+	if len(lines) > most {
+		lines = lines[len(lines)-most:]
+	}
+	return "the log's end:\n" + strings.Join(lines, "")
+}
+
+func (s *story) startServer() error {
+	config := server.Defaults()
+	config.Listen, config.Dir = "127.0.0.1:0", filepath.Join(s.dir, "server")
+	config.Database = server.DatabaseConfig{URL: s.database, Connections: 8}
+	config.Bus = server.BusConfig{Listen: s.busAt, Announce: "nats://" + s.bus.address()}
+	config.Log = s.log.With("process", "server")
+	control, err := server.New(context.Background(), config)
+	if err != nil {
+		return fmt.Errorf("cannot start the control plane: %w", err)
+	}
+	s.server = start(control.Run)
+	if err := s.server.await(control.Started()); err != nil {
+		return fmt.Errorf("cannot start the control plane: %w", err)
+	}
+	s.url = control.URL()
+	s.api.lead(strings.TrimPrefix(s.url, "http://"))
+	token, err := os.ReadFile(filepath.Join(config.Dir, "admin-token"))
+	if err != nil {
+		return err
+	}
+	s.token = strings.TrimSpace(string(token))
+	return nil
+}
+
+func tellRestartServer(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 0, "restart-server")
+	s.server.stop()
+	ts.Check(s.startServer())
+}
+
+// A process is something that runs in a goroutine until it is stopped.
+type process struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // read only after ended
+}
+
+func start(run func(context.Context) error) *process {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		p.err = run(ctx)
+	}()
+	return p
+}
+
+// await waits until the process is ready; it fails if it ends before.
+func (p *process) await(ready <-chan struct{}) error {
+	select {
+	case <-ready:
+		return nil
+	case <-p.ended:
+		return fmt.Errorf("it ended: %w", p.err)
+	}
+}
+
+func (p *process) stop() {
+	p.cancel()
+	<-p.ended
+}
+
+// A record keeps what is logged.
+type record struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
+}
