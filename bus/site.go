@@ -63,6 +63,7 @@ func (s *Site) Connected() bool { return s.conn.IsConnected() }
 // ones the hub has stored: all of them, or fewer and the reason. Facts that
 // are sent again, after an answer was lost, are stored once.
 func (s *Site) PublishFacts(ctx context.Context, facts ...sprout.Fact) (int, error) {
+	reconnects := s.conn.Stats().Reconnects
 	inbox := s.conn.NewInbox()
 	answers := make(chan *nats.Msg, len(facts))
 	sub, err := s.conn.ChanSubscribe(inbox+".*", answers)
@@ -77,7 +78,7 @@ func (s *Site) PublishFacts(ctx context.Context, facts ...sprout.Fact) (int, err
 		}
 		sent++
 	}
-	stored, awaitErr := awaitStored(ctx, answers, len(inbox)+1, sent)
+	stored, awaitErr := s.awaitStored(ctx, answers, len(inbox)+1, sent, reconnects)
 	if awaitErr != nil {
 		return stored, awaitErr
 	}
@@ -98,8 +99,8 @@ func (s *Site) sendFact(fact sprout.Fact, reply string) error {
 }
 
 // awaitStored collects the hub's answers and counts the facts that are stored
-// without a gap from the first.
-func awaitStored(ctx context.Context, answers <-chan *nats.Msg, prefix, sent int) (int, error) {
+// without a gap from the first. Answers do not outlive the connection.
+func (s *Site) awaitStored(ctx context.Context, answers <-chan *nats.Msg, prefix, sent int, reconnects uint64) (int, error) {
 	stored := make([]bool, sent)
 	count := func() int {
 		for i, ok := range stored {
@@ -109,16 +110,22 @@ func awaitStored(ctx context.Context, answers <-chan *nats.Msg, prefix, sent int
 		}
 		return sent
 	}
-	limit := time.NewTimer(10 * time.Second)
+	limit, look := time.NewTimer(10*time.Second), time.NewTicker(100*time.Millisecond)
 	defer limit.Stop()
+	defer look.Stop()
 	var refused error
-	for got := 0; got < sent; got++ {
+	for got := 0; got < sent; {
 		select {
+		case <-look.C:
+			if !s.Connected() || s.conn.Stats().Reconnects != reconnects {
+				return count(), sprout.Errorf(sprout.Unavailable, "cannot publish facts: the connection was lost")
+			}
 		case <-ctx.Done():
 			return count(), ctx.Err()
 		case <-limit.C:
 			return count(), sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub did not answer within 10 s")
 		case m := <-answers:
+			got++
 			i, err := strconv.Atoi(m.Subject[prefix:])
 			if err != nil || i < 0 || i >= sent {
 				continue

@@ -1,0 +1,108 @@
+package sitestore_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"sprout"
+)
+
+// crashEnv tells a child of the test which file it is to write leases to.
+const crashEnv = "SPROUT_TEST_LEASES"
+
+// TestMain makes a child of TestLeasesSurviveKill what it is.
+func TestMain(m *testing.M) {
+	if path := os.Getenv(crashEnv); path != "" {
+		fmt.Println(giveLeases(path))
+		os.Exit(1) // it is to be killed before
+	}
+	os.Exit(m.Run())
+}
+
+// giveLeases saves leases from many goroutines and prints each once it is saved.
+func giveLeases(path string) error {
+	s := open(&testing.T{}, path)
+	var giving sync.WaitGroup
+	lines := make(chan string)
+	for worker := range 16 {
+		giving.Go(func() {
+			for n := range 65536 {
+				ip := netip.AddrFrom4([4]byte{10, byte(worker), byte(n >> 8), byte(n)})
+				mac := fmt.Sprintf("52:54:00:%02x:%02x:%02x", worker, n>>8, n&255)
+				if err := s.SaveLease(context.Background(), sprout.Lease{Subnet: "sub_1", IP: ip, MAC: mac, State: "bound"}); err != nil {
+					return
+				}
+				lines <- ip.String()
+			}
+		})
+	}
+	go func() { giving.Wait(); close(lines) }()
+	for line := range lines {
+		if _, err := os.Stdout.WriteString(line + "\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestLeasesSurviveKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.db")
+	for round := range 3 {
+		saved := killWhileGiving(t, path)
+		s := open(t, path)
+		for _, ip := range saved {
+			if l, ok := s.LeaseByIP(netip.MustParseAddr(ip)); !ok || l.State != "bound" {
+				t.Errorf("round %d: lease of %s was promised and is lost", round, ip)
+			}
+		}
+		leases, facts := len(s.Leases()), 0
+		_, last, err := s.Outbox()
+		if facts = int(last); err != nil || facts != leases {
+			t.Errorf("round %d: %d leases and %d facts of them, %v", round, leases, facts, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// killWhileGiving starts a child that gives leases, kills it at its work, and
+// returns the addresses that it said were saved.
+func killWhileGiving(t *testing.T, path string) (saved []string) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), crashEnv+"="+path)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.AfterFunc(30*time.Second, func() { _ = child.Process.Kill() })
+	defer limit.Stop()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		saved = append(saved, lines.Text())
+		if len(saved) == 200 {
+			if err := child.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := child.Wait(); err == nil {
+		t.Fatal("the child ended by itself")
+	}
+	if len(saved) < 200 {
+		t.Fatalf("the child saved %d leases before it ended", len(saved))
+	}
+	return saved[:len(saved)-1] // the last line may be cut short
+}
