@@ -11,9 +11,6 @@ import (
 	"sprout"
 )
 
-// AgentDir is where the agent of the lab in dir keeps its state.
-func AgentDir(dir string) string { return filepath.Join(dir, "agent") }
-
 // CorruptImage flips every bit of the byte in the middle of the file that the
 // lab's agent holds of an image, and returns the file and the offset. The file
 // is the one with the digest's hexadecimal in its name; none is NotFound.

@@ -26,7 +26,15 @@ type Config struct {
 	Address netip.Prefix `json:"address"` // of the bridge: the agent's and the BMCs'
 	WAN     []string     `json:"wan"`     // host:port of the control plane on the host's loopback, reached at the same address from inside
 	Agent   []string     `json:"agent"`   // arguments of the agent, run from our own executable; empty: no agent
+
+	// Up writes these, where they are not empty, to AgentConfigPath and
+	// AgentTokenPath, for the arguments to name.
+	AgentConfig string `json:"-"`
+	AgentToken  string `json:"-"`
 }
+
+// BridgeName is the network device of the site's network, inside the lab.
+const BridgeName = "br0"
 
 // DefaultName is the network namespace of a lab that was not named.
 const DefaultName = "sprout-lab"
@@ -88,6 +96,15 @@ func LogPath(dir string) string { return filepath.Join(dir, "lab.log") }
 
 // AgentLogPath is where the agent's output goes.
 func AgentLogPath(dir string) string { return filepath.Join(dir, "agent.log") }
+
+// AgentConfigPath is the file of Config.AgentConfig.
+func AgentConfigPath(dir string) string { return filepath.Join(dir, "agent.yaml") }
+
+// AgentTokenPath is the file of Config.AgentToken.
+func AgentTokenPath(dir string) string { return filepath.Join(dir, "agent-token") }
+
+// AgentDir is where the agent of the lab in dir keeps its state.
+func AgentDir(dir string) string { return filepath.Join(dir, "agent") }
 
 // ConsolePath is the file of everything a machine's serial console said.
 func ConsolePath(dir, machine string) string {

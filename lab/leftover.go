@@ -171,7 +171,9 @@ func removeFiles(dir string) error {
 			return fmt.Errorf("cannot remove the lab: %w", err)
 		}
 	}
-	for _, path := range []string{socketPath(dir), LogPath(dir), AgentLogPath(dir), netnsMark(dir), configPath(dir), lockPath(dir)} {
+	for _, path := range []string{
+		socketPath(dir), LogPath(dir), AgentLogPath(dir), AgentConfigPath(dir), AgentTokenPath(dir), netnsMark(dir), configPath(dir), lockPath(dir),
+	} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("cannot remove the lab: %w", err)
 		}

@@ -15,8 +15,6 @@ import (
 	"sprout"
 )
 
-const bridgeName = "br0"
-
 // netnsPath is where ip-netns(8) looks for a namespace by name.
 func netnsPath(name string) string { return filepath.Join("/run/netns", name) }
 
@@ -31,23 +29,23 @@ func buildNetwork(c Config) (netlink.Link, error) {
 		return nil, fmt.Errorf("cannot bring loopback up: %w", err)
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = bridgeName
+	attrs.Name = BridgeName
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
-		return nil, fmt.Errorf("cannot make bridge %s: %w", bridgeName, err)
+		return nil, fmt.Errorf("cannot make bridge %s: %w", BridgeName, err)
 	}
-	bridge, err := netlink.LinkByName(bridgeName)
+	bridge, err := netlink.LinkByName(BridgeName)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find bridge %s: %w", bridgeName, err)
+		return nil, fmt.Errorf("cannot find bridge %s: %w", BridgeName, err)
 	}
 	addr, err := netlink.ParseAddr(c.Address.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot read address %s: %w", c.Address, err)
 	}
 	if err := netlink.AddrAdd(bridge, addr); err != nil {
-		return nil, fmt.Errorf("cannot give %s to bridge %s: %w", c.Address, bridgeName, err)
+		return nil, fmt.Errorf("cannot give %s to bridge %s: %w", c.Address, BridgeName, err)
 	}
 	if err := netlink.LinkSetUp(bridge); err != nil {
-		return nil, fmt.Errorf("cannot bring bridge %s up: %w", bridgeName, err)
+		return nil, fmt.Errorf("cannot bring bridge %s up: %w", BridgeName, err)
 	}
 	return bridge, nil
 }

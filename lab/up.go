@@ -60,6 +60,14 @@ func prepare(config Config, log *slog.Logger) error {
 	if _, err := os.Lstat(netnsPath(config.Name)); err == nil {
 		return netnsTaken(config.Name)
 	}
+	for path, content := range map[string]string{AgentConfigPath(config.Dir): config.AgentConfig, AgentTokenPath(config.Dir): config.AgentToken} {
+		if content == "" {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			return fmt.Errorf("cannot write the agent's files: %w", err)
+		}
+	}
 	return writeJSON(configPath(config.Dir), config)
 }
 
