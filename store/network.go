@@ -223,3 +223,17 @@ func (s *Store) subnets(ctx context.Context, where string, args ...any) ([]sprou
 	err = eachRow(rows, func() { list[at[id]].Ranges = append(list[at[id]].Ranges, r) }, &id, &r.ID, &r.Kind, &r.First, &r.Last)
 	return list, explain(err)
 }
+
+// KeepNetwork is CreateNetwork in a transaction of its own.
+func (s *Store) KeepNetwork(ctx context.Context, n sprout.Network) (made sprout.Network, err error) {
+	err = s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		made, err = s.CreateNetwork(ctx, tx, n)
+		return err
+	})
+	return made, err
+}
+
+// RemoveNetwork is DeleteNetwork in a transaction of its own.
+func (s *Store) RemoveNetwork(ctx context.Context, id sprout.NetworkID) error {
+	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.DeleteNetwork(ctx, tx, id) })
+}

@@ -1,0 +1,173 @@
+// Package networktest is the contract of network.Provider.
+package networktest
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"sprout"
+	"sprout/network"
+)
+
+// A Site is what a provider under test works on: two sites without networks,
+// and Use, which takes an address of a subnet of Site.
+type Site struct {
+	Provider    network.Provider
+	Site, Other sprout.SiteID
+	Use         func(t *testing.T, subnet sprout.SubnetID)
+}
+
+// Run holds a provider to the contract. Open makes a fresh site.
+func Run(t *testing.T, open func(t *testing.T) Site) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, s Site)
+	}{
+		{"what is created is listed", listed},
+		{"what is wrong is refused by field", refused},
+		{"sites are apart", apart},
+		{"overlaps at once: one wins", race},
+		{"only what is unused is deleted", remove},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
+	}
+}
+
+// Good is a network that every provider takes.
+func Good(site sprout.SiteID) sprout.Network {
+	return sprout.Network{Site: site, Name: "prov", MTU: 1500, Subnets: []sprout.Subnet{{
+		CIDR: netip.MustParsePrefix("10.20.0.0/24"), Gateway: netip.MustParseAddr("10.20.0.1"), Discover: true,
+		Ranges: []sprout.Range{span(sprout.Dynamic, "10.20.0.100", "10.20.0.199"), span(sprout.ReservedRange, "10.20.0.1", "10.20.0.9")},
+	}}}
+}
+
+func span(kind sprout.RangeKind, first, last string) sprout.Range {
+	return sprout.Range{Kind: kind, First: netip.MustParseAddr(first), Last: netip.MustParseAddr(last)}
+}
+
+func create(t *testing.T, s Site, n sprout.Network) sprout.Network {
+	t.Helper()
+	made, err := s.Provider.Create(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+func listed(t *testing.T, s Site) {
+	made := create(t, s, Good(s.Site))
+	list, err := s.Provider.Networks(t.Context(), s.Site)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("got %v, %v", list, err)
+	}
+	got := list[0]
+	if got.ID != made.ID || got.Name != "prov" || len(got.Subnets) != 1 || len(got.Subnets[0].Ranges) != 2 {
+		t.Fatalf("got %+v", got)
+	}
+	if sub := got.Subnets[0]; sub.CIDR.String() != "10.20.0.0/24" || sub.Gateway.String() != "10.20.0.1" || !sub.Discover || sub.MTU != 1500 || sub.ID == "" {
+		t.Errorf("subnet %+v", sub)
+	}
+}
+
+// bad are changes to Good, each with the field and the words of its refusal.
+var bad = []struct {
+	name   string
+	change func(n *sprout.Network)
+	kind   sprout.Kind
+	field  string
+	words  string
+}{
+	{"host bits", func(n *sprout.Network) { n.Subnets[0].CIDR = netip.MustParsePrefix("10.20.0.7/24") }, sprout.Invalid, "subnets[0].cidr", "10.20.0.0/24"},
+	{"no prefix", func(n *sprout.Network) { n.Subnets[0].CIDR = netip.Prefix{} }, sprout.Invalid, "subnets[0].cidr", "10.20.0.0/24"},
+	{"multicast", func(n *sprout.Network) { n.Subnets[0].CIDR = netip.MustParsePrefix("224.0.0.0/24") }, sprout.Invalid, "subnets[0].cidr", "not for hosts"},
+	{"gateway outside", func(n *sprout.Network) { n.Subnets[0].Gateway = netip.MustParseAddr("10.21.0.1") }, sprout.Invalid, "subnets[0].gateway", "outside the subnet 10.20.0.0/24"},
+	{"gateway is broadcast", func(n *sprout.Network) { n.Subnets[0].Gateway = netip.MustParseAddr("10.20.0.255") }, sprout.Invalid, "subnets[0].gateway", "broadcast"},
+	{"range outside", func(n *sprout.Network) { n.Subnets[0].Ranges[0].Last = netip.MustParseAddr("10.20.1.9") }, sprout.Invalid, "subnets[0].ranges[0].last", "outside the subnet"},
+	{"range backwards", func(n *sprout.Network) { n.Subnets[0].Ranges[0].Last = netip.MustParseAddr("10.20.0.99") }, sprout.Invalid, "subnets[0].ranges[0].last", "before"},
+	{"range kind", func(n *sprout.Network) { n.Subnets[0].Ranges[0].Kind = "static" }, sprout.Invalid, "subnets[0].ranges[0].kind", "dynamic or reserved"},
+	{"range over range", func(n *sprout.Network) { n.Subnets[0].Ranges[1].Last = netip.MustParseAddr("10.20.0.100") }, sprout.Conflict, "subnets[0].ranges[1]", "10.20.0.100-10.20.0.199"},
+	{"gateway leased", func(n *sprout.Network) {
+		n.Subnets[0].Ranges = []sprout.Range{span(sprout.Dynamic, "10.20.0.1", "10.20.0.9")}
+	}, sprout.Invalid, "subnets[0].ranges[0]", "gateway"},
+	{"two subnets", func(n *sprout.Network) {
+		n.Subnets = append(n.Subnets, sprout.Subnet{CIDR: netip.MustParsePrefix("10.20.0.128/25")})
+	}, sprout.Invalid, "subnets[1].cidr", "overlaps 10.20.0.0/24"},
+	{"VLAN", func(n *sprout.Network) { n.VLAN = 4095 }, sprout.Invalid, "vlan", "4094"},
+	{"MTU", func(n *sprout.Network) { n.MTU = 100 }, sprout.Invalid, "mtu", "576"},
+}
+
+func refused(t *testing.T, s Site) {
+	for _, c := range bad {
+		n := Good(s.Site)
+		c.change(&n)
+		_, err := s.Provider.Create(t.Context(), n)
+		wantError(t, c.name, err, c.kind, c.field, c.words)
+	}
+	if list, err := s.Provider.Networks(t.Context(), s.Site); err != nil || len(list) != 0 {
+		t.Errorf("what was refused left %v, %v", list, err)
+	}
+}
+
+func wantError(t *testing.T, name string, err error, kind sprout.Kind, field, words string) {
+	t.Helper()
+	if sprout.KindOf(err) != kind || !strings.HasPrefix(err.Error(), field+": ") || !strings.Contains(err.Error(), words) {
+		t.Errorf("%s: want %s of field %s with %q, got %v", name, kind, field, words, err)
+	}
+}
+
+func apart(t *testing.T, s Site) {
+	create(t, s, Good(s.Site))
+	create(t, s, Good(s.Other))
+	_, err := s.Provider.Create(t.Context(), Good(s.Site))
+	wantError(t, "the same again", err, sprout.Conflict, "name", "prov")
+	n := Good(s.Site)
+	n.Name, n.Subnets[0].CIDR = "wide", netip.MustParsePrefix("10.0.0.0/8")
+	_, err = s.Provider.Create(t.Context(), n)
+	wantError(t, "overlap in the site", err, sprout.Conflict, "subnets[0].cidr", "10.20.0.0/24 of the network prov")
+}
+
+func race(t *testing.T, s Site) {
+	const racers = 6
+	errs := make([]error, racers)
+	var all sync.WaitGroup
+	for i := range racers {
+		all.Go(func() {
+			n := Good(s.Site)
+			n.Name += string(rune('a' + i))
+			_, errs[i] = s.Provider.Create(t.Context(), n)
+		})
+	}
+	all.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if sprout.KindOf(err) != sprout.Conflict {
+			t.Errorf("want a conflict, got %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d won", won)
+	}
+}
+
+func remove(t *testing.T, s Site) {
+	made := create(t, s, Good(s.Site))
+	spare := Good(s.Site)
+	spare.Name, spare.Subnets = "spare", nil
+	unused := create(t, s, spare)
+	s.Use(t, made.Subnets[0].ID)
+	if err := s.Provider.Delete(context.WithoutCancel(t.Context()), made.ID); sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "1 of its addresses") {
+		t.Errorf("want a conflict that says what uses it, got %v", err)
+	}
+	if err := s.Provider.Delete(t.Context(), unused.ID); err != nil {
+		t.Error(err)
+	}
+	if err := s.Provider.Delete(t.Context(), unused.ID); sprout.KindOf(err) != sprout.NotFound {
+		t.Errorf("want not found, got %v", err)
+	}
+}
