@@ -1,0 +1,142 @@
+package store_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/store"
+	"sprout/store/storetest"
+)
+
+func mustIP(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func TestMigrateAgainChangesNothing(t *testing.T) {
+	pool := storetest.NewPool(t)
+	if err := store.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	var jobs int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM river.river_job`).Scan(&jobs); err != nil {
+		t.Errorf("River has no tables: %v", err)
+	}
+}
+
+func TestSites(t *testing.T) {
+	s := storetest.New(t)
+	lon := storetest.Site(t, s, "lon1")
+	create := func(name string) error {
+		return s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			_, err := s.CreateSite(ctx, tx, sprout.Site{Name: name, Domain: "x"})
+			return err
+		})
+	}
+	wantField(t, create("lon1"), sprout.Conflict, "name")
+	wantField(t, create("Lon 1"), sprout.Invalid, "name")
+	for _, ref := range []string{"lon1", string(lon.ID)} {
+		if got, err := s.FindSite(t.Context(), ref); err != nil || got.ID != lon.ID {
+			t.Errorf("%s: %+v, %v", ref, got, err)
+		}
+	}
+	_, err := s.FindSite(t.Context(), "par1")
+	wantKind(t, err, sprout.NotFound)
+	storetest.Machine(t, s, lon.ID, "m1", "52:54:00:00:00:01")
+	remove := func(id sprout.SiteID) error {
+		return s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return s.DeleteSite(ctx, tx, id) })
+	}
+	wantField(t, remove(lon.ID), sprout.Conflict, "site")
+	if err := remove(storetest.Site(t, s, "par1").ID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHeartbeatMakesAnAgentOnline(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	var a sprout.Agent
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) (err error) {
+		a, err = s.EnrolAgent(ctx, tx, sprout.Agent{Site: site.ID, Name: "a", PublicKey: "U1", SealKey: "X1"})
+		return err
+	})
+	if a.Online || a.SiteName != "lon1" || a.Wanted != 1 {
+		t.Errorf("agent %+v", a)
+	}
+	if err := s.Heartbeat(t.Context(), sprout.Heartbeat{Agent: a.ID, Version: "v1", Address: "10.0.0.2", Applied: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := s.AgentOf(t.Context(), site.ID); err != nil || !a.Online || a.Applied != 1 || a.Address != "10.0.0.2" {
+		t.Errorf("agent %+v, %v", a, err)
+	}
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE agent SET last_seen = now() - $1::interval`, sprout.OfflineAfter+time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := s.AgentByKey(t.Context(), "U1"); err != nil || a.Online {
+		t.Errorf("agent %+v, %v", a, err)
+	}
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return s.RetireAgent(ctx, tx, a.ID) })
+	wantKind(t, s.Heartbeat(t.Context(), sprout.Heartbeat{Agent: a.ID}), sprout.NotFound)
+}
+
+func TestProblemsAreOpenOnce(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	raise := func(code sprout.Code, reason string) {
+		inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+			return s.RaiseProblem(ctx, tx, sprout.Problem{Site: site.ID, Subject: "mch_1", Name: "m1", Code: code, Severity: sprout.Critical, Reason: reason})
+		})
+	}
+	raise(sprout.BMCDenied, "first")
+	raise(sprout.BMCDenied, "second")
+	raise(sprout.DiskFailed, "smart")
+	list, _, err := s.Problems(t.Context(), store.ProblemFilter{Subject: "mch_1"})
+	if err != nil || len(list) != 2 || list[0].Reason != "second" {
+		t.Fatalf("problems %+v, %v", list, err)
+	}
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+		n, err := s.ClearProblems(ctx, tx, "mch_1", sprout.BMCDenied)
+		if n != 1 {
+			t.Errorf("cleared %d", n)
+		}
+		return err
+	})
+	raise(sprout.BMCDenied, "anew")
+	list, _, err = s.Problems(t.Context(), store.ProblemFilter{Site: site.ID, Cleared: true})
+	if err != nil || len(list) != 3 || list[0].ClearedAt == nil || list[2].Reason != "anew" {
+		t.Errorf("problems %+v, %v", list, err)
+	}
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+		n, err := s.ClearProblems(ctx, tx, "mch_1")
+		if n != 2 {
+			t.Errorf("cleared %d", n)
+		}
+		return err
+	})
+}
+
+func TestImages(t *testing.T) {
+	s := storetest.New(t)
+	image := sprout.Image{Name: "debian-12", Digest: "sha256:1", Bytes: 1, Compression: "zstd", RawDigest: "sha256:2", RawBytes: 2,
+		Architecture: sprout.AMD64, BootModes: []sprout.BootMode{sprout.BIOS, sprout.UEFI}}
+	create := func() error {
+		return s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			_, err := s.CreateImage(ctx, tx, image)
+			return err
+		})
+	}
+	if err := create(); err != nil {
+		t.Fatal(err)
+	}
+	wantField(t, create(), sprout.Conflict, "name")
+	for _, ref := range []string{"debian-12", "sha256:1"} {
+		if got, err := s.FindImage(t.Context(), ref); err != nil || len(got.BootModes) != 2 || got.RawDigest != "sha256:2" {
+			t.Errorf("%s: %+v, %v", ref, got, err)
+		}
+	}
+	_, err := s.FindImage(t.Context(), "debian-13")
+	wantKind(t, err, sprout.NotFound)
+}
