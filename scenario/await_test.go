@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	kind, name, args := args[0], args[1], args[2:]
 	switch {
+	case kind == "machines" && len(args) == 0:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.machinesAre(ctx, name) }))
 	case kind == "machine" && len(args) == 2 && (args[0] == "state" || args[0] == "power"):
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, args[0], args[1]) }))
 	case kind == "idle" && len(args) == 0:
@@ -54,6 +57,14 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		usage(ts, false, "await machine NAME state|power WORD, await idle NAME, await agent SITE online|offline, await sim NAME STEP [WORDS]")
 	}
+}
+
+func (s *story) machinesAre(ctx context.Context, want string) (bool, string) {
+	all, err := call(ctx, s, api.MachineList, api.ListMachines{})
+	if err != nil {
+		return false, err.Error()
+	}
+	return strconv.Itoa(len(all)) == want, fmt.Sprintf("%d machines", len(all))
 }
 
 func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {

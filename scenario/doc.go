@@ -6,6 +6,7 @@
 //
 // The words of the stories, besides those of testscript:
 //
+//	stage SITE [MACHINE…]                 a site with agent, network and image debian-12, and machines that are ready
 //	sprout ARG…                           the CLI; ! sprout: it must fail
 //	exits CODE sprout ARG…                the CLI, with this exit code
 //	let NAME sprout ARG…                  keeps what the CLI prints in $NAME
@@ -23,10 +24,13 @@
 //	await machine NAME state|power WORD   as the control plane sees it
 //	await agent SITE online|offline       as the control plane sees it
 //	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
+//	await machines N                      so many are known
 //	await idle MACHINE                    no workflow runs on it
 //	disk NAME holds IMAGE|nothing         what is on the simulated machine's disk
 //	corrupt-cache SITE                    flips a bit in every image that the site's agent has cached
 //	lookup SITE NAME|IP                   asks the site's DNS; ! lookup: there is no such name
+//	expire-tokens                         makes every enrolment token too old
+//	count N WORDS FILE                    N lines of the file (or stdout) hold the words
 //	random FILE BYTES                     makes a file that does not compress
 //	expand FILE                           replaces $NAME in a file by the environment's value
 package scenario

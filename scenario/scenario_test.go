@@ -54,6 +54,7 @@ type word func(s *story, ts *testscript.TestScript, neg bool, args []string)
 // words is the vocabulary of doc.go.
 func words() map[string]func(*testscript.TestScript, bool, []string) {
 	table := map[string]word{
+		"stage":          tellStage,
 		"sprout":         tellSprout,
 		"exits":          tellExits,
 		"let":            tellLet,
@@ -73,6 +74,8 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"disk":           tellDisk,
 		"corrupt-cache":  tellCorruptCache,
 		"lookup":         tellLookup,
+		"count":          tellCount,
+		"expire-tokens":  tellExpireTokens,
 		"random":         tellRandom,
 		"expand":         tellExpand,
 	}
