@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/api"
+	"sprout/store"
+)
+
+func (s *Server) agentList(ctx context.Context, in *api.OfSite) ([]sprout.Agent, error) {
+	site, err := s.siteOf(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	return all(func(p store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, site, p) })
+}
+
+func (s *Server) agentShow(ctx context.Context, in *api.AgentRef) (sprout.Agent, error) {
+	return s.findAgent(ctx, in.Agent)
+}
+
+func (s *Server) agentDelete(ctx context.Context, in *api.AgentRef) (api.None, error) {
+	a, err := s.findAgent(ctx, in.Agent)
+	if err != nil {
+		return api.None{}, err
+	}
+	err = s.change(ctx, api.AgentDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
+		about(r, a.Site, a.ID, a.Name)
+		if err := s.store.RetireAgent(ctx, tx, a.ID); err != nil {
+			return err
+		}
+		if _, err := s.store.ClearProblems(ctx, tx, string(a.ID)); err != nil {
+			return err
+		}
+		return s.revokeTokenOf(ctx, tx, a)
+	})
+	if err != nil {
+		return api.None{}, err
+	}
+	return api.None{}, s.cutOff(a)
+}
+
+// revokeTokenOf ends the API token of an agent; it may have none any more.
+func (s *Server) revokeTokenOf(ctx context.Context, tx pgx.Tx, a sprout.Agent) error {
+	_, err := s.store.RevokeToken(ctx, tx, agentToken(a.ID))
+	if sprout.KindOf(err) == sprout.NotFound {
+		return nil
+	}
+	return err
+}
+
+// cutOff ends an agent's connection to the embedded bus. A cluster learns of it
+// from its own account server.
+func (s *Server) cutOff(a sprout.Agent) error {
+	if s.embedded == nil || a.PublicKey == "" {
+		return nil
+	}
+	return s.embedded.Revoke(a.PublicKey)
+}
+
+// agentToken names the API token of an agent.
+func agentToken(id sprout.AgentID) string { return "agent " + string(id) }
+
+func (s *Server) agentTokenCreate(ctx context.Context, in *api.CreateAgentToken) (made api.AgentToken, err error) {
+	site, err := s.findSite(ctx, in.Body.Site)
+	if err != nil {
+		return made, err
+	}
+	ttl := time.Hour
+	if in.Body.Expiry > 0 {
+		ttl = time.Duration(in.Body.Expiry) * time.Second
+	}
+	made = api.AgentToken{Site: site.ID, SiteName: site.Name}
+	err = s.change(ctx, api.AgentTokenCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
+		about(r, site.ID, site.ID, site.Name)
+		made.Secret, made.ExpiresAt, err = s.store.CreateEnrolToken(ctx, tx, site.ID, ttl)
+		return err
+	})
+	return made, err
+}
+
+// agentEnrol lets an agent in by its single-use token: one transaction consumes
+// the token, makes the agent the only one of its site, gives it a token of its
+// own for images, and queues all that its store must hold.
+func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolment, error) {
+	var out api.Enrolment
+	if a := in.Body.Address; a != "" {
+		if _, err := netip.ParseAddr(a); err != nil {
+			return out, sprout.InvalidField("address", "%q is no IP address", a)
+		}
+	}
+	var before *sprout.Agent
+	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		site, err := s.store.TakeEnrolToken(ctx, tx, in.Body.Token)
+		if err != nil {
+			return err
+		}
+		if out.Bus.JWT, err = s.keys.UserJWT(site, in.Body.PublicKey); err != nil {
+			return err
+		}
+		if before, err = s.retire(ctx, tx, site); err != nil {
+			return err
+		}
+		return s.admit(ctx, tx, site, in, &out)
+	})
+	if sprout.KindOf(err) == sprout.Denied {
+		record := s.record(ctx, api.AgentEnrol.Name)
+		record.Actor, record.Name, record.Outcome, record.Detail = "unknown agent", in.Body.Name, "refused", err.Error()
+		if err := s.store.AuditAlone(ctx, record); err != nil {
+			return out, err
+		}
+	}
+	if err != nil {
+		return out, err
+	}
+	if before != nil && before.PublicKey != in.Body.PublicKey {
+		if err := s.cutOff(*before); err != nil {
+			s.log.Error("the agent before could not be cut off the bus", "agent", before.ID, "error", err)
+		}
+	}
+	out.Bus.URL = s.BusURL()
+	return out, s.bus.AddSite(ctx, out.Site.ID)
+}
+
+// retire ends what the agent before had; nil where the site had none.
+func (s *Server) retire(ctx context.Context, tx pgx.Tx, site sprout.SiteID) (*sprout.Agent, error) {
+	a, err := s.store.In(tx).AgentOf(ctx, site)
+	if sprout.KindOf(err) == sprout.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.store.ClearProblems(ctx, tx, string(a.ID)); err != nil {
+		return nil, err
+	}
+	return &a, s.revokeTokenOf(ctx, tx, a)
+}
+
+func (s *Server) admit(ctx context.Context, tx pgx.Tx, site sprout.SiteID, in *api.EnrolAgent, out *api.Enrolment) error {
+	var err error
+	b := in.Body
+	out.Agent, err = s.store.EnrolAgent(ctx, tx, sprout.Agent{
+		Site: site, Name: b.Name, Version: b.Version, PublicKey: b.PublicKey, SealKey: b.SealKey, Address: b.Address,
+	})
+	if err != nil {
+		return err
+	}
+	if out.Site, err = s.store.In(tx).FindSite(ctx, string(site)); err != nil {
+		return err
+	}
+	_, out.Token, err = s.store.CreateToken(ctx, tx, sprout.Token{Name: agentToken(out.Agent.ID), Role: sprout.AgentRole, Site: site})
+	if err != nil {
+		return err
+	}
+	record := s.record(ctx, api.AgentEnrol.Name)
+	record.Actor = string(out.Agent.ID)
+	about(&record, site, out.Agent.ID, out.Agent.Name)
+	if err := s.store.Audit(ctx, tx, record); err != nil {
+		return err
+	}
+	_, err = s.store.Snapshot(ctx, tx, site)
+	return err
+}

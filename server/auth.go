@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sprout"
+	"sprout/api"
+)
+
+// systemActor is who acts when Sprout does so by itself.
+const systemActor = "sprout"
+
+type bearerKey struct{}
+
+// bearer returns the token of who asks; its zero value where none was needed.
+func bearer(ctx context.Context) sprout.Token {
+	t, _ := ctx.Value(bearerKey{}).(sprout.Token)
+	return t
+}
+
+// actor names who asks, for audit and history.
+func actor(ctx context.Context) string {
+	if name := bearer(ctx).Name; name != "" {
+		return name
+	}
+	return systemActor
+}
+
+// guard lets a request pass whose bearer has the operation's role. No token, or
+// one that is not good, is 401; a role that is too small is 403 and a record in
+// the audit.
+func (s *Server) guard(spec api.Spec) func(huma.Context, func(huma.Context)) {
+	return func(c huma.Context, next func(huma.Context)) {
+		if spec.Role == api.Public {
+			next(c)
+			return
+		}
+		token, fault := s.authenticate(c.Context(), c.Header("Authorization"))
+		if fault == nil && !api.May(token.Role, spec.Role) {
+			fault = s.refuse(c.Context(), spec, token)
+		}
+		if fault != nil {
+			_, w := humago.Unwrap(c)
+			if fault.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="sprout"`)
+			}
+			writeFault(w, fault)
+			return
+		}
+		next(huma.WithValue(c, bearerKey{}, token))
+	}
+}
+
+func (s *Server) authenticate(ctx context.Context, header string) (sprout.Token, *api.Fault) {
+	secret, ok := strings.CutPrefix(header, "Bearer ")
+	if !ok || secret == "" {
+		f := api.NewFault(ctx, http.StatusUnauthorized, sprout.Denied, "a token is needed")
+		f.Remedy = "--token, SPROUT_TOKEN, or the header Authorization: Bearer …"
+		return sprout.Token{}, f
+	}
+	token, err := s.store.TokenBySecret(ctx, secret)
+	switch {
+	case err == nil:
+		return token, nil
+	case sprout.KindOf(err) == sprout.Denied:
+		f := api.NewFault(ctx, http.StatusUnauthorized, sprout.Denied, err.Error())
+		f.Field, f.Remedy = "token", "sprout token create NAME, by an administrator"
+		return token, f
+	}
+	s.logInternal(ctx, "authenticate", err)
+	return token, api.FaultOf(ctx, err)
+}
+
+// refuse records that a bearer asked for what its role does not allow.
+func (s *Server) refuse(ctx context.Context, spec api.Spec, token sprout.Token) *api.Fault {
+	err := s.store.AuditAlone(ctx, sprout.AuditRecord{
+		Actor: token.Name, Action: spec.Name, Outcome: "refused", Request: api.RequestID(ctx),
+		Site: token.Site, Detail: "needs role " + string(spec.Role) + ", has " + string(token.Role),
+	})
+	if err != nil {
+		s.logInternal(ctx, spec.Name, err)
+		return api.FaultOf(ctx, err)
+	}
+	return api.FaultOf(ctx, sprout.Errorf(sprout.Denied, "%q needs the role %s; the token %s has %s", spec.Name, spec.Role, token.Name, token.Role))
+}
+
+// logInternal logs what the edge masks.
+func (s *Server) logInternal(ctx context.Context, operation string, err error) {
+	if sprout.KindOf(err) == sprout.Internal && ctx.Err() == nil {
+		s.log.Error("request failed", "operation", operation, "id", api.RequestID(ctx), "error", err)
+	}
+}

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/store"
+)
+
+// A site that lags behind for lagFor is sent what it lacks again; its outbox is
+// pruned every pruneEvery.
+const (
+	lagFor     = 5 * time.Second
+	pruneEvery = 10 * time.Minute
+)
+
+// lags remembers since when each site is behind, and at which change.
+type lags struct {
+	mu     sync.Mutex
+	at     map[sprout.SiteID]int64
+	since  map[sprout.SiteID]time.Time
+	pruned map[sprout.SiteID]time.Time
+}
+
+// behind notes how far a site is and tells whether it has stood still for too
+// long with changes to apply.
+func (l *lags) behind(site sprout.SiteID, applied, wanted int64, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, known := l.at[site]
+	if applied >= wanted || !known || last != applied {
+		l.at[site], l.since[site] = applied, now
+		return false
+	}
+	if now.Sub(l.since[site]) < lagFor {
+		return false
+	}
+	l.since[site] = now
+	return true
+}
+
+// mayPrune tells, at most once in pruneEvery, that a site's outbox is due.
+func (l *lags) mayPrune(site sprout.SiteID, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.pruned[site]) < pruneEvery {
+		return false
+	}
+	l.pruned[site] = now
+	return true
+}
+
+// takeBeats notes that agents live, repairs what they missed, and watches for
+// those that fall silent.
+func (s *Server) takeBeats(ctx context.Context) error {
+	l := &lags{at: map[sprout.SiteID]int64{}, since: map[sprout.SiteID]time.Time{}, pruned: map[sprout.SiteID]time.Time{}}
+	silent := make(chan struct{})
+	go func() {
+		defer close(silent)
+		for rest(ctx, sprout.OfflineAfter/2) {
+			s.watchSilent(ctx)
+		}
+	}()
+	err := s.bus.ConsumeBeats(ctx, func(site sprout.SiteID, beat sprout.Heartbeat) {
+		if err := s.takeBeat(ctx, l, site, beat); err != nil && ctx.Err() == nil {
+			s.log.Warn("heartbeat not taken", "site", site, "agent", beat.Agent, "error", err)
+		}
+	})
+	<-silent
+	return err
+}
+
+func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat sprout.Heartbeat) error {
+	a, err := s.store.Agent(ctx, beat.Agent)
+	if err != nil {
+		return err
+	}
+	if a.Site != site {
+		return sprout.Errorf(sprout.Denied, "cannot take a heartbeat of agent %s of another site", beat.Agent)
+	}
+	if err := s.store.Heartbeat(ctx, beat); err != nil {
+		return err
+	}
+	if !a.Online {
+		err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := s.store.ClearProblems(ctx, tx, string(a.ID), sprout.AgentOffline)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	if l.behind(site, beat.Applied, a.Wanted, now) {
+		return s.repair(ctx, site, beat.Applied)
+	}
+	if l.mayPrune(site, now) {
+		_, err = s.store.PruneOutbox(ctx, site, beat.Applied)
+	}
+	return err
+}
+
+// watchSilent raises a problem about each agent that was heard of once and is
+// not any more.
+func (s *Server) watchSilent(ctx context.Context) {
+	agents, err := all(func(page store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, "", page) })
+	if err != nil {
+		return // the database is away; /readyz says so
+	}
+	for _, a := range agents {
+		if a.Online || a.LastSeen == nil {
+			continue
+		}
+		severity, remedy := sprout.Explain(sprout.AgentOffline, "", "", a.SiteName)
+		err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			return s.store.RaiseProblem(ctx, tx, sprout.Problem{
+				Code: sprout.AgentOffline, Severity: severity, Site: a.Site, Subject: string(a.ID), Name: a.SiteName,
+				Reason: "no heartbeat since " + a.LastSeen.UTC().Format(time.RFC3339), Remedy: remedy,
+			})
+		})
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("problem not raised", "agent", a.ID, "error", err)
+		}
+	}
+}
+
+// takeLive keeps what running work looks like, for those who watch.
+func (s *Server) takeLive(ctx context.Context) error {
+	return s.bus.ConsumeLive(ctx, func(_ sprout.SiteID, live sprout.Live) {
+		if err := s.store.SaveLive(ctx, workflowOf(live.Work), live); err != nil && ctx.Err() == nil {
+			s.log.Debug("progress not kept", "work", live.Work, "error", err)
+		}
+	})
+}
+
+// workflowOf returns the workflow that a piece of site work belongs to.
+func workflowOf(work string) sprout.WorkflowID {
+	id, _, _ := strings.Cut(work, "/")
+	return sprout.WorkflowID(id)
+}

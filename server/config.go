@@ -1,0 +1,84 @@
+package server
+
+import (
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"sprout"
+	"sprout/provider"
+)
+
+// A Config is all that a control plane needs to know. Its JSON names are the
+// keys of the configuration file.
+type Config struct {
+	Listen    string             `json:"listen" doc:"host:port of the API; port 0 takes a free one"`
+	TLS       TLSConfig          `json:"tls"`
+	Dir       string             `json:"dir" doc:"Directory of images, streams and the key of secrets"`
+	Database  DatabaseConfig     `json:"database"`
+	Bus       BusConfig          `json:"bus"`
+	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
+	Providers provider.Selection `json:"providers"`
+
+	Log *slog.Logger `json:"-"`
+}
+
+// A TLSConfig names the files of the API's certificate; without them it speaks
+// plain HTTP, for a proxy or a single machine.
+type TLSConfig struct {
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+}
+
+// A DatabaseConfig says where PostgreSQL is.
+type DatabaseConfig struct {
+	URL         string `json:"url" doc:"postgres://…, or key=value pairs"`
+	Connections int    `json:"connections" doc:"At most so many; 0: 16"`
+}
+
+// A BusConfig says where the bus is: embedded, or a cluster.
+type BusConfig struct {
+	Listen   string `json:"listen" doc:"host:port of the embedded NATS; port 0 takes a free one"`
+	URL      string `json:"url" doc:"Of a NATS cluster, in place of the embedded one"`
+	Announce string `json:"announce" doc:"URL that agents are told; empty: the bus's own"`
+	Replicas int    `json:"replicas" doc:"Copies of each stream in a cluster; 0: 1"`
+}
+
+// Defaults returns the configuration of a control plane on one machine; the
+// database is still to be named.
+func Defaults() Config {
+	return Config{Listen: "127.0.0.1:8080", Dir: "/var/lib/sprout/server", Bus: BusConfig{Listen: "0.0.0.0:4222"}}
+}
+
+// Check refuses a configuration that cannot work, before anything starts. The
+// error's field is the key in the file.
+func (c Config) Check() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return sprout.InvalidField("listen", "%q must be host:port", c.Listen)
+	}
+	if c.Dir == "" {
+		return sprout.InvalidField("dir", "a directory is needed")
+	}
+	if c.Database.URL == "" {
+		return sprout.InvalidField("database.url", "the URL of a PostgreSQL database is needed").WithRemedy("--database postgres://…, or SPROUT_DATABASE_URL")
+	}
+	if c.Database.Connections < 0 || (c.Database.Connections > 0 && c.Database.Connections < 6) {
+		return sprout.InvalidField("database.connections", "%d must be 0 or at least 6", c.Database.Connections)
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		return sprout.InvalidField("tls", "certificate and key are needed together")
+	}
+	if c.Bus.URL == "" {
+		if _, _, err := net.SplitHostPort(c.Bus.Listen); err != nil {
+			return sprout.InvalidField("bus.listen", "%q must be host:port", c.Bus.Listen)
+		}
+	}
+	return c.Providers.Check()
+}
+
+func (c Config) adminFile() string {
+	if c.Admin != "" {
+		return c.Admin
+	}
+	return filepath.Join(c.Dir, "admin-token")
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"sprout"
+	"sprout/store"
+	"sprout/workflow"
+)
+
+const (
+	workers = 50 // steps that may be taken at once
+	// A run that is overdue by lostAfter has no job any more: the net of
+	// netEvery gives it a new one.
+	netEvery  = 15 * time.Second
+	lostAfter = 10 * time.Second
+)
+
+// An advance is River's job: call Advance on a run once it is due.
+type advance struct {
+	Run string `json:"run"`
+}
+
+// Kind is the stored name of the job.
+func (advance) Kind() string { return "advance" }
+
+// A driver makes River call the engine: every save of a run that is to go on
+// inserts a job for then, in the transaction of the save. A job that comes too
+// early or twice does nothing, so nothing has to be withdrawn.
+type driver struct {
+	river.WorkerDefaults[advance]
+	store  *store.Store
+	log    *slog.Logger
+	river  *river.Client[pgx.Tx]
+	engine *workflow.Engine[pgx.Tx]
+	ready  func()
+}
+
+func newDriver(s *store.Store, log *slog.Logger) (*driver, error) {
+	d := &driver{store: s, log: log}
+	all := river.NewWorkers()
+	if err := river.AddWorkerSafely(all, d); err != nil {
+		return nil, err
+	}
+	client, err := river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
+		Schema: store.RiverSchema, Workers: all, JobTimeout: -1, Logger: quiet(log), FetchCooldown: 20 * time.Millisecond,
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}},
+		CompletedJobRetentionPeriod: time.Hour,
+	})
+	d.river = client
+	return d, err
+}
+
+// quiet keeps River's own information, which repeats every few seconds, out of
+// our log.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(levelHandler{log.Handler()}) }
+
+type levelHandler struct{ slog.Handler }
+
+func (h levelHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+// Run works until ctx ends. A step in flight is interrupted then: its claim
+// ends, and another replica, or the next start, takes it again.
+func (d *driver) Run(ctx context.Context) error {
+	// River gets a context of its own, or it would fail its jobs on the way out.
+	if err := d.river.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	d.catchLost(ctx, time.Now())
+	d.ready()
+	for rest(ctx, netEvery) {
+		d.catchLost(ctx, time.Now().Add(-lostAfter))
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return d.river.StopAndCancel(grace)
+}
+
+// catchLost gives jobs to the runs that were due before a time.
+func (d *driver) catchLost(ctx context.Context, before time.Time) {
+	due, err := d.store.RunsDue(ctx, before, 1000)
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("cannot look for lost jobs", "error", err)
+	}
+	for _, id := range due {
+		err := d.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return d.insert(ctx, tx, string(id), time.Time{}) })
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot give a lost workflow a job", "workflow", id, "error", err)
+		}
+	}
+}
+
+func (d *driver) insert(ctx context.Context, tx pgx.Tx, run string, at time.Time) error {
+	opts := &river.InsertOpts{}
+	if time.Until(at) > 0 {
+		opts.ScheduledAt = at
+	}
+	_, err := d.river.InsertTx(ctx, tx, advance{Run: run}, opts)
+	return err
+}
+
+// Work is called by River. Advance saves what came of the step together with
+// the job of the next one, so there is nothing more to do here.
+func (d *driver) Work(ctx context.Context, job *river.Job[advance]) error {
+	_, _, err := d.engine.Advance(ctx, job.Args.Run)
+	if sprout.KindOf(err) == sprout.NotFound {
+		return nil // its site was deleted
+	}
+	return err // River tries again
+}
+
+// runs is the engine's store.
+func (d *driver) runs() workflow.Store[pgx.Tx] { return runs{d} }
+
+type runs struct{ *driver }
+
+type originKey struct{}
+
+// withOrigin says what a run that is about to be started is about.
+func withOrigin(ctx context.Context, o store.Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// Get returns a run.
+func (r runs) Get(ctx context.Context, id string) (workflow.Run, error) {
+	return r.store.GetRun(ctx, id)
+}
+
+// Create keeps a new run; its origin comes with ctx.
+func (r runs) Create(ctx context.Context, run workflow.Run, effects ...workflow.Effect[pgx.Tx]) error {
+	origin, ok := ctx.Value(originKey{}).(store.Origin)
+	if !ok {
+		return errors.New("cannot start a workflow without its origin")
+	}
+	return r.keep(ctx, run, effects, func(ctx context.Context, tx pgx.Tx) error { return r.store.CreateRun(ctx, tx, run, origin) })
+}
+
+// Save replaces a run.
+func (r runs) Save(ctx context.Context, run workflow.Run, effects ...workflow.Effect[pgx.Tx]) error {
+	return r.keep(ctx, run, effects, func(ctx context.Context, tx pgx.Tx) error { return r.store.SaveRun(ctx, tx, run) })
+}
+
+func (r runs) keep(ctx context.Context, run workflow.Run, effects []workflow.Effect[pgx.Tx], write workflow.Effect[pgx.Tx]) error {
+	return r.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := write(ctx, tx); err != nil {
+			return err
+		}
+		for _, effect := range effects {
+			if err := effect(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if run.NextAt.IsZero() || run.State.Ended() {
+			return nil
+		}
+		return r.insert(ctx, tx, run.ID, run.NextAt)
+	})
+}

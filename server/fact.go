@@ -1,0 +1,295 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/provision"
+)
+
+// facts is the table of what each kind of fact does to the database, in the
+// transaction that takes it. A fact of a machine that is gone does nothing.
+func (s *Server) facts() map[sprout.FactKind]func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error {
+	return map[sprout.FactKind]func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error{
+		sprout.FactDiscovered: s.factDiscovered,
+		sprout.FactInventory:  s.factInventory,
+		sprout.FactTests:      s.factTests,
+		sprout.FactPower:      s.factPower,
+		sprout.FactStep:       s.factStep,
+		sprout.FactLease:      s.factLease,
+		sprout.FactBoot:       s.factBoot,
+	}
+}
+
+// takeFacts takes the facts of every site, each once and in order, until ctx ends.
+func (s *Server) takeFacts(ctx context.Context) error {
+	table := s.facts()
+	return s.bus.ConsumeFacts(ctx, func(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
+		if f.Kind == sprout.FactWorkEnded {
+			return s.workEnded(ctx, site, f)
+		}
+		return s.takeFact(ctx, site, f, table[f.Kind])
+	})
+}
+
+// takeFact runs take in the transaction that notes the fact as taken. What can
+// never be taken is logged and passed over, so that the site's later facts do
+// not wait behind it for ever.
+func (s *Server) takeFact(ctx context.Context, site sprout.SiteID, f sprout.Fact, take func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error) error {
+	if take == nil {
+		s.log.Warn("fact of an unknown kind", "site", site, "seq", f.Seq, "kind", f.Kind)
+		return s.takeOnly(ctx, site, f)
+	}
+	var refused error
+	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		fresh, err := s.store.TakeFact(ctx, tx, site, f.Seq)
+		if err != nil || !fresh {
+			return err
+		}
+		refused = take(ctx, tx, site, f)
+		return refused
+	})
+	switch sprout.KindOf(refused) {
+	case sprout.NotFound, sprout.Invalid, sprout.Conflict:
+		s.log.Warn("fact passed over", "site", site, "seq", f.Seq, "kind", f.Kind, "machine", f.Machine, "error", refused)
+		return s.takeOnly(ctx, site, f)
+	}
+	return err
+}
+
+// body decodes a fact's body; what cannot be read is Invalid.
+func body[T any](f sprout.Fact) (T, error) {
+	var v T
+	if err := json.Unmarshal(f.Body, &v); err != nil {
+		return v, sprout.Errorf(sprout.Invalid, "cannot read fact %d (%s): %w", f.Seq, f.Kind, err)
+	}
+	return v, nil
+}
+
+// machineAt returns the machine of a fact, NotFound unless it is of the site.
+func (s *Server) machineAt(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) (sprout.Machine, error) {
+	m, err := s.store.In(tx).Machine(ctx, f.Machine)
+	if err == nil && m.Site != site {
+		return m, sprout.Errorf(sprout.NotFound, "cannot find machine %s in site %s", f.Machine, site)
+	}
+	return m, err
+}
+
+var errTaken = errors.New("the fact was taken before")
+
+// workEnded signals the workflow that delegated the work. The fact is taken in
+// the transaction that saves the signal.
+func (s *Server) workEnded(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
+	result, err := body[sprout.WorkResult](f)
+	if err != nil {
+		return s.takeOnly(ctx, site, f)
+	}
+	take := func(ctx context.Context, tx pgx.Tx) error {
+		fresh, err := s.store.TakeFact(ctx, tx, site, f.Seq)
+		if err == nil && !fresh {
+			return errTaken
+		}
+		return err
+	}
+	id := workflowOf(f.Work)
+	_, origin, err := s.store.RunOf(ctx, string(id))
+	if err == nil && origin.Site != site {
+		err = sprout.Errorf(sprout.NotFound, "cannot find workflow %s in site %s", id, site)
+	}
+	if err == nil {
+		err = s.engine.Signal(ctx, string(id), provision.SignalWorkEnded, provision.WorkEnded{Work: f.Work, Result: result}, take)
+	}
+	switch {
+	case err == nil, errors.Is(err, errTaken):
+		return nil
+	case sprout.KindOf(err) == sprout.NotFound, sprout.KindOf(err) == sprout.Conflict:
+		// The workflow has ended or is gone: nobody waits. A gap before this
+		// fact is a Conflict too, and takeOnly reports it again.
+		return s.takeOnly(ctx, site, f)
+	}
+	return err
+}
+
+func (s *Server) takeOnly(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
+	return s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := s.store.TakeFact(ctx, tx, site, f.Seq)
+		return err
+	})
+}
+
+// factDiscovered makes a machine of what booted unknown, or brings the one that
+// it is up to date: known by a MAC or by its SMBIOS UUID.
+func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	found, err := body[sprout.DiscoveredFact](f)
+	if err != nil {
+		return err
+	}
+	for i := range found.Inventory.Interfaces {
+		found.Inventory.Interfaces[i].Boot = strings.EqualFold(found.Inventory.Interfaces[i].MAC, found.BootMAC)
+	}
+	known, ok, err := s.recognise(ctx, tx, site, found)
+	if err != nil {
+		return err
+	}
+	if ok {
+		return s.store.SetInventory(ctx, tx, known.ID, found.Inventory)
+	}
+	name, err := s.freeName(ctx, tx, site, found)
+	if err != nil {
+		return err
+	}
+	m, err := s.store.CreateMachine(ctx, tx, sprout.Machine{
+		Site: site, Name: name, State: sprout.Discovered, Architecture: found.Inventory.Architecture, BootMode: found.Inventory.BootMode,
+		Interfaces: discoveredInterfaces(found), Inventory: &found.Inventory,
+	}, systemActor)
+	if err != nil {
+		return err
+	}
+	return s.store.Audit(ctx, tx, sprout.AuditRecord{Actor: systemActor, Site: site, Action: "machine discover", Subject: string(m.ID), Name: m.Name, Outcome: "done", Detail: found.BootMAC})
+}
+
+func discoveredInterfaces(found sprout.DiscoveredFact) []sprout.Interface {
+	if len(found.Inventory.Interfaces) > 0 {
+		return found.Inventory.Interfaces
+	}
+	return []sprout.Interface{{MAC: found.BootMAC, Boot: true}}
+}
+
+// recognise finds the machine that an inventory is of.
+func (s *Server) recognise(ctx context.Context, tx pgx.Tx, site sprout.SiteID, found sprout.DiscoveredFact) (sprout.Machine, bool, error) {
+	within := s.store.In(tx)
+	macs := []string{found.BootMAC}
+	for _, i := range found.Inventory.Interfaces {
+		macs = append(macs, i.MAC)
+	}
+	for _, mac := range macs {
+		m, err := within.MachineByMAC(ctx, site, mac)
+		if err == nil {
+			return m, true, nil
+		}
+		if sprout.KindOf(err) != sprout.NotFound {
+			return m, false, err
+		}
+	}
+	return sprout.Machine{}, false, nil
+}
+
+// freeName names a new machine by its serial number, else by the MAC it booted
+// from, with a number behind it while that name is taken.
+func (s *Server) freeName(ctx context.Context, tx pgx.Tx, site sprout.SiteID, found sprout.DiscoveredFact) (string, error) {
+	base := "new-" + nameOf(found)
+	name := base
+	for n := 2; ; n++ {
+		_, err := s.store.In(tx).FindMachine(ctx, site, name)
+		if sprout.KindOf(err) == sprout.NotFound {
+			return name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		name = base + "-" + string(rune('0'+n%10))
+		if n > 9 {
+			return "", sprout.Errorf(sprout.Invalid, "cannot name a machine %s: ten have that name", base)
+		}
+	}
+}
+
+// nameOf makes a DNS label of a serial number, or of a MAC where the serial is
+// none that a vendor would give.
+func nameOf(found sprout.DiscoveredFact) string {
+	serial := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return -1
+	}, found.Inventory.Serial)
+	switch serial {
+	case "", "0", "none", "notspecified", "tobefilledbyoem", "defaultstring", "systemserialnumber", "0123456789":
+		mac, err := net.ParseMAC(found.BootMAC)
+		if err != nil {
+			return "machine"
+		}
+		return strings.ReplaceAll(mac.String(), ":", "")
+	}
+	return serial[:min(len(serial), 40)]
+}
+
+func (s *Server) factInventory(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	inv, err := body[sprout.Inventory](f)
+	if err != nil {
+		return err
+	}
+	m, err := s.machineAt(ctx, tx, site, f)
+	if err != nil {
+		return err
+	}
+	return s.store.SetInventory(ctx, tx, m.ID, inv)
+}
+
+func (s *Server) factTests(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	results, err := body[[]sprout.TestResult](f)
+	if err != nil {
+		return err
+	}
+	m, err := s.machineAt(ctx, tx, site, f)
+	if err != nil {
+		return err
+	}
+	return s.store.SetTests(ctx, tx, m.ID, results, false)
+}
+
+func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	power, err := body[sprout.PowerState](f)
+	if err != nil {
+		return err
+	}
+	m, err := s.machineAt(ctx, tx, site, f)
+	if err != nil {
+		return err
+	}
+	return s.store.SetPower(ctx, tx, m.ID, power, f.At)
+}
+
+func (s *Server) factStep(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	step, err := body[sprout.StepRecord](f)
+	if err != nil {
+		return err
+	}
+	_, origin, err := s.store.In(tx).RunOf(ctx, string(workflowOf(f.Work)))
+	if err != nil {
+		return err
+	}
+	if origin.Site != site {
+		return sprout.Errorf(sprout.NotFound, "cannot find the work %s in site %s", f.Work, site)
+	}
+	return s.store.ReportStep(ctx, tx, workflowOf(f.Work), f.Work, step)
+}
+
+func (s *Server) factLease(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	lease, err := body[sprout.Lease](f)
+	if err != nil {
+		return err
+	}
+	lease.Site = site
+	return s.store.SetLease(ctx, tx, lease)
+}
+
+// factBoot takes what a boot attempt did. It moves nothing: the agent keeps the
+// trail, the log has the word.
+func (s *Server) factBoot(_ context.Context, _ pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	event, err := body[sprout.BootEvent](f)
+	if err != nil {
+		return err
+	}
+	s.log.Debug("boot", "site", site, "attempt", f.Attempt, "machine", f.Machine, "mac", event.MAC, "what", event.What, "detail", event.Detail)
+	return nil
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"strings"
+
+	"sprout"
+	"sprout/store"
+)
+
+// match returns the one item that ref names: by id or name, else as the unique
+// beginning of an id or a name. Several are Invalid, none is NotFound.
+func match[T any](noun, ref string, items []T, names func(T) []string) (T, error) {
+	var found []T
+	var said []string
+	for _, item := range items {
+		for _, name := range names(item) {
+			if name == ref {
+				return item, nil
+			}
+		}
+		for _, name := range names(item) {
+			if ref != "" && strings.HasPrefix(name, ref) {
+				found, said = append(found, item), append(said, name)
+				break
+			}
+		}
+	}
+	var none T
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		e := sprout.Errorf(sprout.NotFound, "cannot find %s %q", noun, ref)
+		e.Field = noun
+		return none, e.WithRemedy("sprout %s list", noun)
+	}
+	return none, sprout.InvalidField(noun, "%q may be %s: say which", ref, strings.Join(said[:min(len(said), 5)], " or "))
+}
+
+func (s *Server) findSite(ctx context.Context, ref string) (sprout.Site, error) {
+	site, err := s.store.FindSite(ctx, ref)
+	if sprout.KindOf(err) != sprout.NotFound || err == nil {
+		return site, err
+	}
+	sites, err := all(func(p store.Page) ([]sprout.Site, string, error) { return s.store.Sites(ctx, p) })
+	if err != nil {
+		return site, err
+	}
+	return match("site", ref, sites, func(s sprout.Site) []string { return []string{string(s.ID), s.Name} })
+}
+
+func (s *Server) findAgent(ctx context.Context, ref string) (sprout.Agent, error) {
+	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, "", p) })
+	if err != nil {
+		return sprout.Agent{}, err
+	}
+	return match("agent", ref, agents, func(a sprout.Agent) []string { return []string{string(a.ID), a.Name, a.SiteName} })
+}
+
+func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, error) {
+	site, name, qualified := strings.Cut(ref, "/")
+	if !qualified {
+		n, err := s.store.FindNetwork(ctx, "", ref)
+		if sprout.KindOf(err) != sprout.NotFound || err == nil {
+			return n, err
+		}
+		site, name = "", ref
+	}
+	id, err := s.siteOf(ctx, site)
+	if err != nil {
+		return sprout.Network{}, err
+	}
+	networks, err := s.store.Networks(ctx, id)
+	if err != nil {
+		return sprout.Network{}, err
+	}
+	return match("network", name, networks, func(n sprout.Network) []string { return []string{string(n.ID), n.Name} })
+}
+
+func (s *Server) findMachine(ctx context.Context, ref string) (sprout.Machine, error) {
+	m, err := s.store.FindMachine(ctx, "", ref)
+	if err == nil || sprout.KindOf(err) != sprout.NotFound {
+		return m, err
+	}
+	machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
+		return s.store.Machines(ctx, store.MachineFilter{Page: p})
+	})
+	if err != nil {
+		return m, err
+	}
+	return match("machine", ref, machines, func(m sprout.Machine) []string { return []string{string(m.ID), m.Name, m.SiteName + "/" + m.Name} })
+}
+
+func (s *Server) findImage(ctx context.Context, ref string) (sprout.Image, error) {
+	i, err := s.store.FindImage(ctx, ref)
+	if err == nil || sprout.KindOf(err) != sprout.NotFound {
+		return i, err
+	}
+	images, err := all(func(p store.Page) ([]sprout.Image, string, error) { return s.store.Images(ctx, p) })
+	if err != nil {
+		return i, err
+	}
+	return match("image", ref, images, func(i sprout.Image) []string { return []string{string(i.ID), i.Name, i.Digest} })
+}
+
+func (s *Server) findWorkflow(ctx context.Context, ref string) (sprout.WorkflowID, error) {
+	w, err := s.store.Workflow(ctx, sprout.WorkflowID(ref))
+	if err == nil || sprout.KindOf(err) != sprout.NotFound {
+		return w.ID, err
+	}
+	recent, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Page: store.Page{Limit: 1000}})
+	if err != nil {
+		return "", err
+	}
+	w, err = match("workflow", ref, recent, func(w sprout.Workflow) []string { return []string{string(w.ID)} })
+	return w.ID, err
+}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/api"
+	"sprout/store"
+)
+
+func (s *Server) machineCreate(ctx context.Context, in *api.CreateMachine) (sprout.Machine, error) {
+	made, err := s.register(ctx, api.MachineCreate.Name, "", []api.NewMachine{in.Body})
+	if err != nil {
+		return sprout.Machine{}, err
+	}
+	return made[0], nil
+}
+
+func (s *Server) machineImport(ctx context.Context, in *api.ImportMachines) ([]sprout.Machine, error) {
+	return s.register(ctx, api.MachineImport.Name, "machines", in.Body.Machines)
+}
+
+// register makes machines, all or none. list names the field that holds them,
+// for errors; empty where there is just one.
+func (s *Server) register(ctx context.Context, action, list string, machines []api.NewMachine) ([]sprout.Machine, error) {
+	var made []sprout.Machine
+	at := func(i int) string {
+		if list == "" {
+			return ""
+		}
+		return fmt.Sprintf("%s[%d]", list, i)
+	}
+	ready := make([]sprout.Machine, len(machines))
+	for i, m := range machines {
+		site, err := s.findSite(ctx, m.Site)
+		if err != nil {
+			return nil, within(at(i), err)
+		}
+		ready[i] = machineOf(site, m)
+	}
+	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		for i, m := range ready {
+			m, err := s.store.CreateMachine(ctx, tx, m, actor(ctx))
+			if err != nil {
+				return within(at(i), err)
+			}
+			record := s.record(ctx, action)
+			about(&record, m.Site, m.ID, m.Name)
+			if err := s.store.Audit(ctx, tx, record); err != nil {
+				return err
+			}
+			made = append(made, m)
+		}
+		return nil
+	})
+	return made, err
+}
+
+func machineOf(site sprout.Site, m api.NewMachine) sprout.Machine {
+	out := sprout.Machine{
+		Site: site.ID, Name: m.Name, State: sprout.Registered, Architecture: m.Architecture, BootMode: m.BootMode,
+		BMC: m.BMC, Tags: filled(m.Tags), Pool: m.Pool, Zone: m.Zone,
+	}
+	for i, mac := range m.MACs {
+		out.Interfaces = append(out.Interfaces, sprout.Interface{MAC: mac, Boot: i == 0})
+	}
+	return out
+}
+
+func (s *Server) machineList(ctx context.Context, in *api.ListMachines) ([]sprout.Machine, error) {
+	site, err := s.siteOf(ctx, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	return all(func(p store.Page) ([]sprout.Machine, string, error) {
+		return s.store.Machines(ctx, store.MachineFilter{Site: site, State: in.State, Tag: in.Tag, Pool: in.Pool, Page: p})
+	})
+}
+
+func (s *Server) machineShow(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {
+	return s.findMachine(ctx, in.Machine)
+}
+
+// changeMachine finds a machine and runs do on it, audited under action.
+func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(context.Context, pgx.Tx, sprout.Machine, *sprout.AuditRecord) error) (sprout.Machine, error) {
+	m, err := s.findMachine(ctx, ref)
+	if err != nil {
+		return m, err
+	}
+	err = s.change(ctx, action, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
+		m, err := s.store.LockMachine(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		about(r, m.Site, m.ID, m.Name)
+		return do(ctx, tx, m, r)
+	})
+	if err != nil {
+		return m, err
+	}
+	return s.store.Machine(ctx, m.ID)
+}
+
+func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (sprout.Machine, error) {
+	b := in.Body
+	return s.changeMachine(ctx, api.MachineUpdate.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, _ *sprout.AuditRecord) error {
+		_, err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected})
+		if err != nil || b.BMC == nil {
+			return err
+		}
+		return s.store.SetBMC(ctx, tx, m.ID, *b.BMC)
+	})
+}
+
+// machineDelete removes a machine that nobody uses. One that is given to an
+// owner must be released first.
+func (s *Server) machineDelete(ctx context.Context, in *api.MachineRef) (api.None, error) {
+	m, err := s.findMachine(ctx, in.Machine)
+	if err != nil {
+		return api.None{}, err
+	}
+	return api.None{}, s.change(ctx, api.MachineDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
+		m, err := s.store.LockMachine(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		about(r, m.Site, m.ID, m.Name)
+		if err := mayDelete(m); err != nil {
+			return err
+		}
+		return s.store.DeleteMachine(ctx, tx, m.ID)
+	})
+}
+
+func mayDelete(m sprout.Machine) error {
+	switch {
+	case m.State == sprout.Allocated || m.State == sprout.Deployed:
+		return sprout.Errorf(sprout.Conflict, "cannot delete a machine that is %s", m.State).WithRemedy("sprout machine release %s", m.Name)
+	case m.Locked:
+		return sprout.Errorf(sprout.Conflict, "cannot delete machine %s: it is locked", m.Name).WithRemedy("sprout machine unlock %s", m.Name)
+	case m.Protected:
+		return protected("delete", m)
+	}
+	return nil
+}
+
+func protected(verb string, m sprout.Machine) error {
+	return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is protected", verb, m.Name).WithRemedy("sprout machine update %s --protected=false", m.Name)
+}
+
+func (s *Server) machineAccept(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {
+	return s.move(ctx, api.MachineAccept.Name, in.Machine, sprout.Accept, "")
+}
+
+func (s *Server) machineMarkBroken(ctx context.Context, in *api.MarkMachine) (sprout.Machine, error) {
+	return s.move(ctx, api.MachineMarkBroken.Name, in.Machine, sprout.MarkBroken, in.Body.Reason)
+}
+
+func (s *Server) machineMarkFixed(ctx context.Context, in *api.MarkMachine) (sprout.Machine, error) {
+	return s.move(ctx, api.MachineMarkFixed.Name, in.Machine, sprout.MarkFixed, in.Body.Reason)
+}
+
+// move moves a machine by a row of the lifecycle. What runs on the machine
+// moves it at its end, so nobody else may meanwhile.
+func (s *Server) move(ctx context.Context, action, ref string, event sprout.Event, reason string) (sprout.Machine, error) {
+	return s.changeMachine(ctx, action, ref, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
+		if m.Activity != nil {
+			return sprout.Errorf(sprout.Conflict, "cannot %s machine %s while it runs %s %s", event, m.Name, m.Activity.Kind, m.Activity.Workflow).
+				WithRemedy("sprout workflow cancel %s", m.Activity.Workflow)
+		}
+		r.Detail = reason
+		_, err := s.store.MoveMachine(ctx, tx, m.ID, event, actor(ctx), reason)
+		return err
+	})
+}
+
+func (s *Server) machineLock(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {
+	return s.setLock(ctx, api.MachineLock.Name, in.Machine, true)
+}
+
+func (s *Server) machineUnlock(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {
+	return s.setLock(ctx, api.MachineUnlock.Name, in.Machine, false)
+}
+
+func (s *Server) setLock(ctx context.Context, action, ref string, locked bool) (sprout.Machine, error) {
+	return s.changeMachine(ctx, action, ref, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, _ *sprout.AuditRecord) error {
+		_, err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Locked: &locked})
+		return err
+	})
+}
+
+func (s *Server) machineHistory(ctx context.Context, in *api.MachineRef) ([]api.HistoryEntry, error) {
+	m, err := s.findMachine(ctx, in.Machine)
+	if err != nil {
+		return nil, err
+	}
+	moves, err := s.store.MachineHistory(ctx, m.ID, 1000)
+	list := []api.HistoryEntry{}
+	for _, h := range moves {
+		list = append(list, api.HistoryEntry{At: h.At, From: h.From, To: h.To, Event: string(h.Event), Actor: h.Actor, Detail: h.Reason})
+	}
+	return list, err
+}

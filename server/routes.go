@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sprout/api"
+)
+
+// routes registers every operation that package api declares. A test holds this
+// list to that one.
+func (s *Server) routes(mux *http.ServeMux) {
+	a := api.New(mux)
+	route(s, a, api.SiteCreate, s.siteCreate)
+	route(s, a, api.SiteList, s.siteList)
+	route(s, a, api.SiteShow, s.siteShow)
+	route(s, a, api.SiteDelete, s.siteDelete)
+
+	route(s, a, api.AgentList, s.agentList)
+	route(s, a, api.AgentShow, s.agentShow)
+	route(s, a, api.AgentDelete, s.agentDelete)
+	route(s, a, api.AgentTokenCreate, s.agentTokenCreate)
+	route(s, a, api.AgentEnrol, s.agentEnrol)
+
+	route(s, a, api.NetworkCreate, s.networkCreate)
+	route(s, a, api.NetworkList, s.networkList)
+	route(s, a, api.NetworkShow, s.networkShow)
+	route(s, a, api.NetworkDelete, s.networkDelete)
+	route(s, a, api.AddressList, s.addressList)
+	route(s, a, api.LeaseList, s.leaseList)
+
+	route(s, a, api.MachineCreate, s.machineCreate)
+	route(s, a, api.MachineImport, s.machineImport)
+	route(s, a, api.MachineList, s.machineList)
+	route(s, a, api.MachineShow, s.machineShow)
+	route(s, a, api.MachineUpdate, s.machineUpdate)
+	route(s, a, api.MachineDelete, s.machineDelete)
+	route(s, a, api.MachineAccept, s.machineAccept)
+	route(s, a, api.MachineCommission, s.machineCommission)
+	route(s, a, api.MachineAllocate, s.machineAllocate)
+	route(s, a, api.MachineDeploy, s.machineDeploy)
+	route(s, a, api.MachineRelease, s.machineRelease)
+	route(s, a, api.MachineMarkBroken, s.machineMarkBroken)
+	route(s, a, api.MachineMarkFixed, s.machineMarkFixed)
+	route(s, a, api.MachineLock, s.machineLock)
+	route(s, a, api.MachineUnlock, s.machineUnlock)
+	route(s, a, api.MachineHistory, s.machineHistory)
+
+	route(s, a, api.ImageImport, s.imageImport)
+	route(s, a, api.ImageList, s.imageList)
+	route(s, a, api.ImageShow, s.imageShow)
+	route(s, a, api.ImageDelete, s.imageDelete)
+	route(s, a, api.ImageContent, s.imageContent)
+
+	route(s, a, api.WorkflowList, s.workflowList)
+	route(s, a, api.WorkflowShow, s.workflowShow)
+	route(s, a, api.WorkflowRetry, s.workflowRetry)
+	route(s, a, api.WorkflowCancel, s.workflowCancel)
+
+	route(s, a, api.ProblemList, s.problemList)
+	route(s, a, api.AuditList, s.auditList)
+	route(s, a, api.AuditVerify, s.auditVerify)
+	route(s, a, api.TokenCreate, s.tokenCreate)
+	route(s, a, api.TokenList, s.tokenList)
+	route(s, a, api.TokenRevoke, s.tokenRevoke)
+	route(s, a, api.ProviderList, s.providerList)
+}
+
+// route registers one operation behind the guard; what the edge masks is logged.
+func route[In, Out any](s *Server, a huma.API, op api.Op[In, Out], handle func(context.Context, *In) (Out, error)) {
+	api.Register(a, op, s.guard, func(ctx context.Context, in *In) (Out, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			s.logInternal(ctx, op.Name, err)
+		}
+		return out, err
+	})
+}

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/api"
+	"sprout/store"
+)
+
+func (s *Server) tokenCreate(ctx context.Context, in *api.CreateToken) (out api.NewToken, err error) {
+	t := sprout.Token{Name: in.Body.Name, Role: in.Body.Role}
+	if in.Body.Expiry > 0 {
+		t.ExpiresAt = new(time.Now().Add(time.Duration(in.Body.Expiry) * time.Second))
+	}
+	err = s.change(ctx, api.TokenCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
+		out.Token, out.Secret, err = s.store.CreateToken(ctx, tx, t)
+		about(r, "", out.ID, out.Name)
+		r.Detail = "role " + string(t.Role)
+		return err
+	})
+	return out, err
+}
+
+func (s *Server) tokenList(ctx context.Context, _ *struct{}) ([]sprout.Token, error) {
+	return all(func(p store.Page) ([]sprout.Token, string, error) { return s.store.Tokens(ctx, p) })
+}
+
+func (s *Server) tokenRevoke(ctx context.Context, in *api.TokenRef) (api.None, error) {
+	return api.None{}, s.change(ctx, api.TokenRevoke.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
+		t, err := s.store.RevokeToken(ctx, tx, in.Token)
+		about(r, "", t.ID, t.Name)
+		return err
+	})
+}
