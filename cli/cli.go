@@ -36,6 +36,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        func() []string
 
 	format  string // table, wide, json or yaml
 	jq      string // a jq program for json output
@@ -51,7 +52,7 @@ type env struct {
 func newEnv(stdin io.Reader, stdout, stderr io.Writer) *env {
 	level := new(slog.LevelVar)
 	return &env{
-		stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv,
+		stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ,
 		level: level, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 }

@@ -14,7 +14,9 @@ import (
 // group is a file of its own and one line here.
 func groups() []func(*env) *cobra.Command {
 	return []func(*env) *cobra.Command{
-		versionCommand,
+		siteCommand, networkCommand, machineCommand, imageCommand, workflowCommand, problemCommand,
+		agentCommand, addressCommand, leaseCommand, auditCommand, tokenCommand, providerCommand,
+		serverCommand, labCommand, versionCommand,
 	}
 }
 

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+	"sprout/api"
+	"sprout/client"
+)
+
+// call carries out an operation on the connected server.
+func call[In, Out any](ctx context.Context, e *env, op api.Op[In, Out], in In) (Out, error) {
+	c, err := e.client()
+	if err != nil {
+		var none Out
+		return none, err
+	}
+	return client.Call(ctx, c, op, in)
+}
+
+// say prints one line for people; programs get the thing itself.
+func (e *env) say(thing any, format string, args ...any) error {
+	return e.answer(thing, func() { fmt.Fprintf(e.stdout, format+"\n", args...) })
+}
+
+// each runs do for every argument, and goes on after a failure; the failures
+// are printed as they happen and the whole fails with the first one's kind.
+func (e *env) each(args []string, do func(arg string) error) error {
+	var failed error
+	for i, arg := range args {
+		err := do(arg)
+		if err == nil {
+			continue
+		}
+		if failed == nil {
+			failed = err
+		}
+		if len(args) > 1 && i < len(args)-1 {
+			fmt.Fprintf(e.stderr, "%s %s: %v\n", e.paint(e.stderr, red, "sprout:"), arg, err)
+		}
+	}
+	return failed
+}
+
+// deleteCommand makes the "delete" of a noun.
+func deleteCommand[In any](e *env, noun string, op api.Op[In, api.None], in func(ref string) In) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete " + strings.ToUpper(noun) + "…", Short: op.Help, Aliases: []string{"rm"},
+		Args: takes(1, -1, "the names of what to delete"), Example: "  sprout " + noun + " delete NAME",
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.each(args, func(ref string) error {
+				if _, err := call(c.Context(), e, op, in(ref)); err != nil {
+					return err
+				}
+				if e.machineReadable() {
+					return nil
+				}
+				return e.say(nil, "%s %s is deleted", noun, ref)
+			})
+		},
+	}
+}
+
+// units are the suffixes of sizes; a bare letter is decimal as disks are sold,
+// with an i it is binary.
+var units = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3},
+	{"Ti", 1 << 40}, {"Gi", 1 << 30}, {"Mi", 1 << 20},
+	{"T", 1e12}, {"G", 1e9}, {"M", 1e6}, {"B", 1}, {"", 1},
+}
+
+// parseSize reads a size such as 16GiB or 500GB.
+func parseSize(flag, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	for _, u := range units {
+		number, ok := strings.CutSuffix(text, u.suffix)
+		if !ok {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || value < 0 {
+			break
+		}
+		return int64(value * float64(u.bytes)), nil
+	}
+	return 0, sprout.InvalidField(flag, "%q is no size such as 16GiB or 500GB", text)
+}
+
+// size writes bytes for people, as disks are sold (decimal).
+func size(n int64) string {
+	for _, u := range units {
+		if u.bytes >= 1e3 && u.bytes%1000 == 0 && n >= u.bytes && len(u.suffix) == 2 {
+			return fmt.Sprintf("%.3g %s", float64(n)/float64(u.bytes), u.suffix)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// memory writes bytes as memory is sold (binary).
+func memory(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%.3g GiB", float64(n)/(1<<30))
+}
+
+// parseExpiry reads a duration with days: 90d, 12h.
+func parseExpiry(flag, text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 {
+			return n * 86400, nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Second {
+		return 0, sprout.InvalidField(flag, "%q is no time such as 90d, 12h or 30m", text)
+	}
+	return int(d / time.Second), nil
+}
+
+// ago writes how long ago t was.
+func ago(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return duration(time.Since(*t)) + " ago"
+}
+
+// duration writes d with one unit.
+func duration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+	"sprout/api"
+)
+
+func machineCommand(e *env) *cobra.Command {
+	return group("machine", "Servers, from their first boot to retirement.",
+		machineListCommand(e), machineShowCommand(e), machineCreateCommand(e), machineImportCommand(e), machineUpdateCommand(e),
+		deleteCommand(e, "machine", api.MachineDelete, machineRef),
+		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
+		machineMarkCommand(e, "mark-broken", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", api.MachineMarkFixed),
+		machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
+		machineHistoryCommand(e), machineWaitCommand(e))
+}
+
+func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref} }
+
+func machineListCommand(e *env) *cobra.Command {
+	var in api.ListMachines
+	var state string
+	c := &cobra.Command{
+		Use: "list", Short: api.MachineList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"),
+		Example: "  sprout machine list\n  sprout machine list --site lon1 --state ready -o wide",
+		RunE: func(c *cobra.Command, _ []string) error {
+			in.State = sprout.State(state)
+			machines, err := call(c.Context(), e, api.MachineList, in)
+			if err != nil {
+				return err
+			}
+			return list(e, machines, "no machines: power one on in a network that discovers, or sprout machine create", machineColumns())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&in.Site, "site", "", "only of this site")
+	f.StringVar(&state, "state", "", "only in this state")
+	f.StringVar(&in.Tag, "tag", "", "only with this tag")
+	f.StringVar(&in.Pool, "pool", "", "only of this pool")
+	return c
+}
+
+func machineColumns() []column[sprout.Machine] {
+	return []column[sprout.Machine]{
+		{Name: "NAME", Value: func(m sprout.Machine) string { return m.Name }},
+		{Name: "SITE", Value: func(m sprout.Machine) string { return m.SiteName }},
+		{Name: "STATE", Value: func(m sprout.Machine) string { return string(m.State) }},
+		{Name: "DOING", Value: doing},
+		{Name: "POWER", Value: func(m sprout.Machine) string { return string(m.Power) }},
+		{Name: "ADDRESS", Value: machineAddresses},
+		{Name: "OWNER", Value: func(m sprout.Machine) string { return m.Owner }},
+		{Name: "PROBLEM", Value: firstProblem},
+		{Name: "ARCH", Value: func(m sprout.Machine) string { return string(m.Architecture) }, Wide: true},
+		{Name: "BOOT", Value: func(m sprout.Machine) string { return string(m.BootMode) }, Wide: true},
+		{Name: "CORES", Value: cores, Wide: true},
+		{Name: "MEMORY", Value: func(m sprout.Machine) string {
+			if m.Inventory == nil {
+				return ""
+			}
+			return memory(m.Inventory.MemoryBytes)
+		}, Wide: true},
+		{Name: "IMAGE", Value: func(m sprout.Machine) string { return m.Image }, Wide: true},
+		{Name: "TAGS", Value: func(m sprout.Machine) string { return strings.Join(m.Tags, ",") }, Wide: true},
+		{Name: "ID", Value: func(m sprout.Machine) string { return string(m.ID) }, Wide: true},
+	}
+}
+
+// doing says what a machine is doing now: "deploying: write-image 43 %".
+func doing(m sprout.Machine) string {
+	a := m.Activity
+	if a == nil {
+		return ""
+	}
+	text := a.Kind + ": " + a.Step
+	if a.Percent > 0 {
+		text += fmt.Sprintf(" %d %%", a.Percent)
+	}
+	return text
+}
+
+func machineAddresses(m sprout.Machine) string {
+	var all []string
+	for _, a := range m.Addresses {
+		all = append(all, a.IP.String())
+	}
+	return strings.Join(all, ",")
+}
+
+func firstProblem(m sprout.Machine) string {
+	if len(m.Problems) == 0 {
+		return ""
+	}
+	return string(m.Problems[0].Code)
+}
+
+func cores(m sprout.Machine) string {
+	if m.Inventory == nil {
+		return ""
+	}
+	return strconv.Itoa(m.Inventory.CPU.Cores)
+}
+
+func machineShowCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "show MACHINE", Short: api.MachineShow.Help, Args: takes(1, 1, "the name of a machine"),
+		Example: "  sprout machine show web-01\n  sprout machine show web-01 --jq '.inventory.disks[].serial'",
+		RunE: func(c *cobra.Command, args []string) error {
+			m, err := call(c.Context(), e, api.MachineShow, machineRef(args[0]))
+			if err != nil {
+				return err
+			}
+			return e.answer(m, func() { e.showMachine(m) })
+		},
+	}
+}
+
+func machineHistoryCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "history MACHINE", Short: api.MachineHistory.Help, Args: takes(1, 1, "the name of a machine"), Example: "  sprout machine history web-01",
+		RunE: func(c *cobra.Command, args []string) error {
+			entries, err := call(c.Context(), e, api.MachineHistory, machineRef(args[0]))
+			if err != nil {
+				return err
+			}
+			return list(e, entries, "no moves yet", []column[api.HistoryEntry]{
+				{Name: "AT", Value: func(h api.HistoryEntry) string { return moment(h.At) }},
+				{Name: "EVENT", Value: func(h api.HistoryEntry) string { return h.Event }},
+				{Name: "FROM", Value: func(h api.HistoryEntry) string { return string(h.From) }},
+				{Name: "TO", Value: func(h api.HistoryEntry) string { return string(h.To) }},
+				{Name: "ACTOR", Value: func(h api.HistoryEntry) string { return h.Actor }},
+				{Name: "DETAIL", Value: func(h api.HistoryEntry) string { return h.Detail }},
+			})
+		},
+	}
+}

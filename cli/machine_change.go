@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+	"sprout/api"
+)
+
+// bmcFlags are the flags that describe a BMC.
+type bmcFlags struct {
+	driver, url, user, password, system, file string
+	insecure                                  bool
+}
+
+func (b *bmcFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&b.driver, "bmc-driver", "", "how to drive its power: redfish or manual")
+	f.StringVar(&b.url, "bmc-url", "", "URL of its BMC, as https://10.0.0.5")
+	f.StringVar(&b.user, "bmc-user", "", "user name at the BMC")
+	f.StringVar(&b.password, "bmc-password", "", "password at the BMC; - reads it from standard input")
+	f.StringVar(&b.system, "bmc-system", "", "Redfish system id (default the only one)")
+	f.StringVar(&b.file, "bmc-file", "", "YAML file that describes its BMC, in place of the flags above")
+	f.BoolVar(&b.insecure, "bmc-insecure", false, "accept any TLS certificate of the BMC")
+}
+
+// bmc returns what the flags describe, over old; nil where none was given.
+func (b *bmcFlags) bmc(e *env, c *cobra.Command, old *sprout.BMC) (*sprout.BMC, error) {
+	bmc, any := sprout.BMC{Driver: "redfish"}, false
+	if old != nil {
+		bmc = *old
+	}
+	for name, set := range map[string]func(){
+		"bmc-driver": func() { bmc.Driver = b.driver }, "bmc-url": func() { bmc.URL = b.url },
+		"bmc-user": func() { bmc.Username = b.user }, "bmc-password": func() { bmc.Password = b.password },
+		"bmc-system": func() { bmc.System = b.system }, "bmc-insecure": func() { bmc.Insecure = b.insecure },
+	} {
+		if c.Flags().Changed(name) {
+			set()
+			any = true
+		}
+	}
+	if b.file != "" {
+		raw, err := os.ReadFile(b.file)
+		if err != nil {
+			return nil, sprout.InvalidField("--bmc-file", "cannot read it: %v", err)
+		}
+		if err := decodeStrict(raw, b.file, &bmc); err != nil {
+			return nil, err
+		}
+		any = true
+	}
+	if !any {
+		return nil, nil
+	}
+	if bmc.Password == "-" {
+		raw, err := io.ReadAll(io.LimitReader(e.stdin, 4096))
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the password: %w", err)
+		}
+		bmc.Password = strings.TrimRight(string(raw), "\r\n")
+	}
+	return &bmc, nil
+}
+
+func machineCreateCommand(e *env) *cobra.Command {
+	var in api.CreateMachine
+	var bmc bmcFlags
+	var arch, boot string
+	c := &cobra.Command{
+		Use: "create NAME", Short: api.MachineCreate.Help, Args: takes(1, 1, "the name of the machine"),
+		Example: "  sprout machine create web-01 --site lon1 --mac 52:54:00:12:34:56 \\\n      --bmc-url https://10.0.0.5 --bmc-user admin --bmc-password -",
+		RunE: func(c *cobra.Command, args []string) error {
+			if in.Body.Site == "" || len(in.Body.MACs) == 0 {
+				return usage(c, "%s needs --site and --mac", c.CommandPath())
+			}
+			var err error
+			if in.Body.BMC, err = bmc.bmc(e, c, nil); err != nil {
+				return err
+			}
+			in.Body.Name, in.Body.Architecture, in.Body.BootMode = args[0], sprout.Architecture(arch), sprout.BootMode(boot)
+			m, err := call(c.Context(), e, api.MachineCreate, in)
+			if err != nil {
+				return err
+			}
+			return e.say(m, "machine %s is %s", m.Name, m.State)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&in.Body.Site, "site", "", "site of the machine")
+	f.StringSliceVar(&in.Body.MACs, "mac", nil, "MAC of an interface; the first is the one it boots from")
+	f.StringVar(&arch, "arch", "", "amd64 or arm64 (default amd64)")
+	f.StringVar(&boot, "boot-mode", "", "bios or uefi (default: found out)")
+	f.StringSliceVar(&in.Body.Tags, "tag", nil, "tag; may be repeated")
+	f.StringVar(&in.Body.Pool, "pool", "", "pool")
+	f.StringVar(&in.Body.Zone, "zone", "", "failure zone")
+	bmc.add(c)
+	return c
+}
+
+func machineImportCommand(e *env) *cobra.Command {
+	var file, site string
+	c := &cobra.Command{
+		Use: "import -f FILE", Short: api.MachineImport.Help, Args: takes(0, 0, "no arguments, but -f FILE"),
+		Example: "  sprout machine import -f machines.yaml\n\n  machines:\n  - site: lon1\n    name: web-01\n    macs: [\"52:54:00:12:34:56\"]\n" +
+			"    bmc: {driver: redfish, url: \"https://10.0.0.5\", username: admin, password: secret}",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage(c, "%s needs -f FILE", c.CommandPath())
+			}
+			in, err := e.readMachines(file, site)
+			if err != nil {
+				return err
+			}
+			made, err := call(c.Context(), e, api.MachineImport, in)
+			if err != nil {
+				return err
+			}
+			return e.say(made, "%d machines are registered", len(made))
+		},
+	}
+	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - reads standard input")
+	c.Flags().StringVar(&site, "site", "", "site of the machines that name none")
+	return c
+}
+
+// readMachines reads the machines of a YAML file: a list, or a list under the
+// key machines.
+func (e *env) readMachines(file, site string) (api.ImportMachines, error) {
+	var in api.ImportMachines
+	raw, err := e.readFile("--file", file)
+	if err != nil {
+		return in, err
+	}
+	if strings.HasPrefix(strings.TrimSpace(stripComments(string(raw))), "-") {
+		err = decodeStrict(raw, file, &in.Body.Machines)
+	} else {
+		err = decodeStrict(raw, file, &in.Body)
+	}
+	for i := range in.Body.Machines {
+		in.Body.Machines[i].Site = first(in.Body.Machines[i].Site, site)
+	}
+	return in, err
+}
+
+func stripComments(text string) string {
+	var kept []string
+	for l := range strings.Lines(text) {
+		if trimmed := strings.TrimSpace(l); trimmed != "---" && !strings.HasPrefix(trimmed, "#") {
+			kept = append(kept, l)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// readFile reads a file, or standard input for "-".
+func (e *env) readFile(flag, name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(e.stdin)
+	}
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return nil, sprout.InvalidField(flag, "cannot read it: %v", err)
+	}
+	return raw, nil
+}
+
+func machineUpdateCommand(e *env) *cobra.Command {
+	var name, pool, zone string
+	var tags []string
+	var protected bool
+	var bmc bmcFlags
+	c := &cobra.Command{
+		Use: "update MACHINE", Short: api.MachineUpdate.Help, Args: takes(1, 1, "the name of a machine"),
+		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -",
+		RunE: func(c *cobra.Command, args []string) error {
+			in := api.UpdateMachine{MachineRef: machineRef(args[0])}
+			f := c.Flags()
+			set(f.Changed("name"), &in.Body.Name, name)
+			set(f.Changed("pool"), &in.Body.Pool, pool)
+			set(f.Changed("zone"), &in.Body.Zone, zone)
+			set(f.Changed("tag"), &in.Body.Tags, tags)
+			set(f.Changed("protected"), &in.Body.Protected, protected)
+			old, err := call(c.Context(), e, api.MachineShow, in.MachineRef)
+			if err != nil {
+				return err
+			}
+			if in.Body.BMC, err = bmc.bmc(e, c, old.BMC); err != nil {
+				return err
+			}
+			m, err := call(c.Context(), e, api.MachineUpdate, in)
+			if err != nil {
+				return err
+			}
+			return e.say(m, "machine %s is updated", m.Name)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&name, "name", "", "new name")
+	f.StringVar(&pool, "pool", "", "new pool")
+	f.StringVar(&zone, "zone", "", "new failure zone")
+	f.StringSliceVar(&tags, "tag", nil, "tags, in place of all it has; may be repeated")
+	f.BoolVar(&protected, "protected", false, "refuse what destroys data (--protected=false allows it again)")
+	bmc.add(c)
+	return c
+}
+
+func set[T any](changed bool, field **T, value T) {
+	if changed {
+		*field = &value
+	}
+}
+
+// machineFlagCommand makes a verb that needs nothing but machines.
+func machineFlagCommand(e *env, verb string, op api.Op[api.MachineRef, sprout.Machine]) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " MACHINE…", Short: op.Help, Args: takes(1, -1, "the names of machines"), Example: "  sprout machine " + verb + " web-01",
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.each(args, func(ref string) error {
+				m, err := call(c.Context(), e, op, machineRef(ref))
+				if err != nil {
+					return err
+				}
+				return e.say(m, "machine %s is %s%s", m.Name, m.State, suffix(m.Locked, ", locked"))
+			})
+		},
+	}
+}
+
+func machineMarkCommand(e *env, verb string, op api.Op[api.MarkMachine, sprout.Machine]) *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: verb + " MACHINE…", Short: op.Help, Args: takes(1, -1, "the names of machines"), Example: "  sprout machine " + verb + " web-01 --reason 'fan replaced'",
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.each(args, func(ref string) error {
+				in := api.MarkMachine{MachineRef: machineRef(ref)}
+				in.Body.Reason = reason
+				m, err := call(c.Context(), e, op, in)
+				if err != nil {
+					return err
+				}
+				return e.say(m, "machine %s is %s", m.Name, m.State)
+			})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, for the history")
+	return c
+}
+
+func suffix(yes bool, text string) string {
+	if yes {
+		return text
+	}
+	return ""
+}

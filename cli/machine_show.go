@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"sprout"
+)
+
+func (e *env) showMachine(m sprout.Machine) {
+	writeLines(e.stdout, []line{
+		{"Name", m.Name}, {"Site", m.SiteName}, {"State", string(m.State)}, {"Doing", doing(m)},
+		{"Power", powerLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Addresses", machineAddresses(m)},
+		{"Flags", flags(m)}, {"Tags", strings.Join(m.Tags, ", ")}, {"Pool", m.Pool}, {"Zone", m.Zone},
+		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m.BMC)}, {"Id", string(m.ID)},
+	})
+	e.showInterfaces(m)
+	e.showInventory(m.Inventory)
+	e.showTests(m)
+	e.showProblems(m.Problems)
+}
+
+func powerLine(m sprout.Machine) string {
+	if m.PowerAt == nil {
+		return string(m.Power)
+	}
+	return fmt.Sprintf("%s (%s)", m.Power, ago(m.PowerAt))
+}
+
+func flags(m sprout.Machine) string {
+	var on []string
+	if m.Locked {
+		on = append(on, "locked")
+	}
+	if m.Protected {
+		on = append(on, "protected")
+	}
+	return strings.Join(on, ", ")
+}
+
+func bmcLine(b *sprout.BMC) string {
+	if b == nil {
+		return ""
+	}
+	return strings.TrimSpace(b.Driver + " " + b.URL)
+}
+
+func (e *env) showInterfaces(m sprout.Machine) {
+	if len(m.Interfaces) == 0 {
+		return
+	}
+	fmt.Fprintln(e.stdout, "\nInterfaces")
+	writeTable(e, m.Interfaces, []column[sprout.Interface]{
+		{Name: "  NAME", Value: func(i sprout.Interface) string { return "  " + dash(i.Name) }},
+		{Name: "MAC", Value: func(i sprout.Interface) string { return i.MAC }},
+		{Name: "BOOT", Value: func(i sprout.Interface) string { return yesNo(i.Boot) }},
+		{Name: "LINK", Value: func(i sprout.Interface) string { return yesNo(i.Link) }},
+		{Name: "DRIVER", Value: func(i sprout.Interface) string { return i.Driver }},
+	})
+}
+
+func (e *env) showInventory(inv *sprout.Inventory) {
+	if inv == nil {
+		return
+	}
+	fmt.Fprintln(e.stdout, "\nInventory")
+	writeLines(e.stdout, []line{
+		{"  Seen", moment(inv.At)}, {"  System", strings.TrimSpace(inv.Vendor + " " + inv.Model)}, {"  Serial", inv.Serial}, {"  Firmware", inv.Firmware},
+		{"  CPU", fmt.Sprintf("%s, %d cores, %d threads", inv.CPU.Model, inv.CPU.Cores, inv.CPU.Threads)}, {"  Memory", memory(inv.MemoryBytes)},
+	})
+	writeTable(e, inv.Disks, []column[sprout.Disk]{
+		{Name: "  DISK", Value: func(d sprout.Disk) string { return "  " + d.Name }},
+		{Name: "SIZE", Value: func(d sprout.Disk) string { return size(d.Bytes) }},
+		{Name: "MODEL", Value: func(d sprout.Disk) string { return d.Model }},
+		{Name: "SERIAL", Value: func(d sprout.Disk) string { return d.Serial }},
+		{Name: "BUS", Value: func(d sprout.Disk) string { return d.Bus }},
+	})
+}
+
+func (e *env) showTests(m sprout.Machine) {
+	if m.TestsSkipped {
+		fmt.Fprintln(e.stdout, "\nTests: skipped on request")
+		return
+	}
+	if len(m.Tests) == 0 {
+		return
+	}
+	fmt.Fprintln(e.stdout, "\nTests")
+	writeTable(e, m.Tests, []column[sprout.TestResult]{
+		{Name: "  TEST", Value: func(t sprout.TestResult) string { return "  " + t.Test }},
+		{Name: "DEVICE", Value: func(t sprout.TestResult) string { return t.Device }},
+		{Name: "OUTCOME", Value: func(t sprout.TestResult) string { return string(t.Outcome) }},
+		{Name: "FIGURES", Value: figures},
+		{Name: "MESSAGE", Value: func(t sprout.TestResult) string { return t.Message }},
+	})
+}
+
+func figures(t sprout.TestResult) string {
+	var all []string
+	for _, m := range t.Metrics {
+		all = append(all, fmt.Sprintf("%s %.4g %s", m.Name, m.Value, m.Unit))
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+	"sprout/api"
+)
+
+// start carries out do for each machine, then follows the workflows side by
+// side if wait is set. A machine whose workflow could not start does not keep
+// the others from theirs.
+func (e *env) start(ctx context.Context, machines []string, wait bool, do func(ref string) (*sprout.Workflow, error)) error {
+	var started []sprout.Workflow
+	failed := e.each(machines, func(ref string) error {
+		w, err := do(ref)
+		if err == nil && w != nil {
+			started = append(started, *w)
+		}
+		return err
+	})
+	if err := e.follow(ctx, started, wait); err != nil {
+		if failed != nil {
+			e.fail(failed)
+		}
+		return err
+	}
+	return failed
+}
+
+// follow says what was started, or waits for it.
+func (e *env) follow(ctx context.Context, started []sprout.Workflow, wait bool) error {
+	if wait && len(started) > 0 {
+		return e.wait(ctx, started)
+	}
+	for _, w := range started {
+		if err := e.say(w, "%s of %s is started; follow it with: sprout workflow wait %s", w.Kind, w.MachineName, w.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func machineCommissionCommand(e *env) *cobra.Command {
+	var in api.CommissionMachine
+	var wait bool
+	c := &cobra.Command{
+		Use: "commission MACHINE…", Short: api.MachineCommission.Help, Args: takes(1, -1, "the names of machines"),
+		Example: "  sprout machine commission web-01 web-02 --wait\n  sprout machine commission web-01 --skip-tests",
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
+				in.Machine = ref
+				w, err := call(c.Context(), e, api.MachineCommission, in)
+				return &w, err
+			})
+		},
+	}
+	c.Flags().BoolVar(&in.Body.SkipTests, "skip-tests", false, "do not test the hardware (this is recorded)")
+	c.Flags().BoolVar(&wait, "wait", false, "show each step until it has ended")
+	return c
+}
+
+func machineAllocateCommand(e *env) *cobra.Command {
+	var in api.AllocateMachine
+	var arch, boot, mem, disk string
+	c := &cobra.Command{
+		Use: "allocate [MACHINE]", Short: api.MachineAllocate.Help, Args: takes(0, 1, "at most the name of one machine"),
+		Example: "  sprout machine allocate --site lon1 --cores 8 --memory 32GiB --tag ssd\n  sprout machine allocate web-01 --owner shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			b := &in.Body
+			if b.MinMemory, err = parseSize("--memory", mem); err != nil {
+				return err
+			}
+			if b.MinDisk, err = parseSize("--disk", disk); err != nil {
+				return err
+			}
+			b.Architecture, b.BootMode = sprout.Architecture(arch), sprout.BootMode(boot)
+			if len(args) == 1 {
+				b.Name = args[0]
+			}
+			m, err := call(c.Context(), e, api.MachineAllocate, in)
+			if err != nil {
+				return err
+			}
+			return e.say(m, "machine %s of %s is allocated to %s", m.Name, m.SiteName, m.Owner)
+		},
+	}
+	f, b := c.Flags(), &in.Body
+	f.StringVar(&b.Site, "site", "", "at this site")
+	f.StringVar(&arch, "arch", "", "amd64 or arm64")
+	f.StringVar(&boot, "boot-mode", "", "bios or uefi")
+	f.IntVar(&b.MinCores, "cores", 0, "at least so many cores")
+	f.StringVar(&mem, "memory", "", "at least so much memory, as 32GiB")
+	f.StringVar(&disk, "disk", "", "a disk of at least this size, as 500GB")
+	f.IntVar(&b.MinDisks, "disks", 0, "at least so many disks")
+	f.IntVar(&b.MinNICs, "nics", 0, "at least so many interfaces")
+	f.StringSliceVar(&b.Tags, "tag", nil, "with this tag; may be repeated")
+	f.StringVar(&b.Pool, "pool", "", "of this pool")
+	f.StringVar(&b.Zone, "zone", "", "in this failure zone")
+	f.StringVar(&b.Owner, "owner", "", "whom it is for (default the token's name)")
+	return c
+}
+
+func machineDeployCommand(e *env) *cobra.Command {
+	var in api.DeployMachine
+	var wait, yes bool
+	var keys []string
+	var userData, disk string
+	c := &cobra.Command{
+		Use: "deploy MACHINE…", Short: api.MachineDeploy.Help, Args: takes(1, -1, "the names of machines"),
+		Example: "  sprout machine deploy web-01 --image debian-12 --ssh-key ~/.ssh/id_ed25519.pub --wait\n" +
+			"  sprout machine deploy web-01 --image debian-12 --user-data cloud.yaml --disk serial=S4X7,min=400GB",
+		RunE: func(c *cobra.Command, args []string) error {
+			if in.Body.Image == "" {
+				return usage(c, "%s needs --image", c.CommandPath()).(*sprout.Error).WithRemedy("sprout image list")
+			}
+			var err error
+			if in.Body.Disk, err = parseDiskRule(disk); err != nil {
+				return err
+			}
+			if in.Body.SSHKeys, err = readKeys(keys); err != nil {
+				return err
+			}
+			if userData != "" {
+				raw, err := e.readFile("--user-data", userData)
+				if err != nil {
+					return err
+				}
+				in.Body.UserData = string(raw)
+			}
+			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
+				in.Machine = ref
+				return e.destructive(ref, yes, &in.Body.Plan, func() (api.Plan, error) { return call(c.Context(), e, api.MachineDeploy, in) })
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&in.Body.Image, "image", "", "image to install: name, id or digest")
+	f.StringArrayVar(&keys, "ssh-key", nil, "public key, or a file of them; may be repeated")
+	f.StringVar(&userData, "user-data", "", "file of cloud-init user data; - reads standard input")
+	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, min=SIZE, rotational=yes|no (default the only one that fits)")
+	f.StringVar(&in.Body.Network, "network", "", "network to take the address from (default the only one)")
+	addDestructiveFlags(c, &wait, &yes, &in.Body.Plan)
+	return c
+}
+
+func addDestructiveFlags(c *cobra.Command, wait, yes, plan *bool) {
+	c.Flags().BoolVar(wait, "wait", false, "show each step until it has ended")
+	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask before data is destroyed")
+	c.Flags().BoolVar(plan, "plan", false, "say what would happen, and do nothing")
+}
+
+func machineReleaseCommand(e *env) *cobra.Command {
+	var in api.ReleaseMachine
+	var wait, yes bool
+	c := &cobra.Command{
+		Use: "release MACHINE…", Short: api.MachineRelease.Help, Args: takes(1, -1, "the names of machines"),
+		Example: "  sprout machine release web-01 --erase --wait\n  sprout machine release web-01 --erase --plan",
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
+				in.Machine = ref
+				return e.destructive(ref, yes, &in.Body.Plan, func() (api.Plan, error) { return call(c.Context(), e, api.MachineRelease, in) })
+			})
+		},
+	}
+	c.Flags().BoolVar(&in.Body.Erase, "erase", false, "erase every disk and read it back to prove it")
+	addDestructiveFlags(c, &wait, &yes, &in.Body.Plan)
+	return c
+}
+
+// destructive shows what an operation destroys and, on a terminal and without
+// --yes, asks before it does it. With plan set it only shows.
+func (e *env) destructive(ref string, yes bool, plan *bool, do func() (api.Plan, error)) (*sprout.Workflow, error) {
+	ask := isTerminal(e.stdin) && !yes && !*plan
+	if !ask && !*plan {
+		done, err := do()
+		return done.Workflow, err
+	}
+	only := *plan
+	*plan = true
+	shown, err := do()
+	*plan = only
+	if err != nil {
+		return nil, err
+	}
+	if only {
+		return nil, e.answer(shown, func() { e.showPlan(ref, shown) })
+	}
+	e.showPlan(ref, shown)
+	if len(shown.Destroys) > 0 && !e.confirm() {
+		return nil, sprout.Errorf(sprout.Conflict, "nothing was done to %s", ref)
+	}
+	done, err := do()
+	return done.Workflow, err
+}
+
+func (e *env) showPlan(ref string, p api.Plan) {
+	if len(p.Destroys) == 0 {
+		fmt.Fprintf(e.stderr, "%s: nothing is destroyed\n", ref)
+	}
+	for _, what := range p.Destroys {
+		fmt.Fprintf(e.stderr, "%s: %s\n", ref, what)
+	}
+}
+
+func (e *env) confirm() bool {
+	fmt.Fprint(e.stderr, "go on? [y/N] ")
+	answer, _ := bufio.NewReader(e.stdin).ReadString('\n')
+	return strings.EqualFold(strings.TrimSpace(answer), "y") || strings.EqualFold(strings.TrimSpace(answer), "yes")
+}
+
+// readKeys reads each value as a public key, or as a file of them.
+func readKeys(values []string) ([]string, error) {
+	var keys []string
+	for _, value := range values {
+		if strings.Contains(value, " ") {
+			keys = append(keys, strings.TrimSpace(value))
+			continue
+		}
+		raw, err := os.ReadFile(value)
+		if err != nil {
+			return nil, sprout.InvalidField("--ssh-key", "%q is neither a public key nor a file that can be read: %v", value, err)
+		}
+		if strings.Contains(string(raw), "PRIVATE KEY") {
+			return nil, sprout.InvalidField("--ssh-key", "%s holds a private key", value).WithRemedy("--ssh-key %s.pub", value)
+		}
+		for l := range strings.Lines(string(raw)) {
+			if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") {
+				keys = append(keys, l)
+			}
+		}
+	}
+	return keys, nil
+}
+
+// parseDiskRule reads KEY=VALUE pairs, separated by commas.
+func parseDiskRule(text string) (sprout.DiskRule, error) {
+	var rule sprout.DiskRule
+	if text == "" {
+		return rule, nil
+	}
+	for pair := range strings.SplitSeq(text, ",") {
+		key, value, _ := strings.Cut(pair, "=")
+		var err error
+		switch key {
+		case "serial":
+			rule.Serial = value
+		case "wwn":
+			rule.WWN = value
+		case "model":
+			rule.Model = value
+		case "name":
+			rule.Name = strings.TrimPrefix(value, "/dev/")
+		case "min":
+			rule.MinBytes, err = parseSize("--disk", value)
+		case "rotational":
+			rule.Rotational = new(value == "yes" || value == "true")
+		default:
+			err = sprout.InvalidField("--disk", "%q is no rule; allowed are serial, wwn, model, name, min, rotational", pair).WithRemedy("--disk serial=…")
+		}
+		if err != nil {
+			return rule, err
+		}
+	}
+	return rule, nil
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+	"sprout/api"
+)
+
+func problemCommand(e *env) *cobra.Command {
+	var in api.ListProblems
+	c := &cobra.Command{
+		Use: "list", Short: api.ProblemList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout problem list\n  sprout problem list --all",
+		RunE: func(c *cobra.Command, _ []string) error {
+			problems, err := call(c.Context(), e, api.ProblemList, in)
+			if err != nil {
+				return err
+			}
+			return list(e, problems, "nothing is wrong", []column[sprout.Problem]{
+				{Name: "SINCE", Value: func(p sprout.Problem) string { return moment(p.Since) }},
+				{Name: "SUBJECT", Value: func(p sprout.Problem) string { return p.Name }},
+				{Name: "CODE", Value: func(p sprout.Problem) string { return string(p.Code) }},
+				{Name: "REASON", Value: func(p sprout.Problem) string { return p.Reason }},
+				{Name: "TRY", Value: func(p sprout.Problem) string { return p.Remedy }},
+				{Name: "CLEARED", Value: func(p sprout.Problem) string { return ago(p.ClearedAt) }, Wide: true},
+				{Name: "EVIDENCE", Value: func(p sprout.Problem) string { return p.Evidence }, Wide: true},
+			})
+		},
+	}
+	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
+	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
+	return group("problem", "What is wrong, and what helps.", c)
+}
+
+func (e *env) showProblems(problems []sprout.Problem) {
+	for _, p := range problems {
+		fmt.Fprintf(e.stdout, "\n%s %s, since %s\n", e.paint(e.stdout, red, "Problem"), p.Code, moment(p.Since))
+		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}})
+	}
+}

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"sprout/server"
+)
+
+func serverCommand(e *env) *cobra.Command {
+	var file, listen, database, dir string
+	c := &cobra.Command{
+		Use: "server", Short: "Run a replica of the control plane.", Args: takes(0, 0, "no arguments"),
+		Long: "Run a replica of the control plane. Settings come from a YAML file, then from\n" +
+			"SPROUT_SERVER_… variables (SPROUT_SERVER_DATABASE_URL sets database.url), then from\n" +
+			"flags; everything is checked before anything starts.",
+		Example: "  sprout server --config /etc/sprout/server.yaml\n  sprout server --database postgres:///sprout --dir /var/lib/sprout/server",
+		RunE: func(c *cobra.Command, _ []string) error {
+			config := server.Defaults()
+			if err := e.configure("SPROUT_SERVER", first(file, e.getenv("SPROUT_SERVER_CONFIG")), &config); err != nil {
+				return err
+			}
+			config.Listen, config.Dir = first(listen, config.Listen), first(dir, config.Dir)
+			config.Database.URL = first(database, config.Database.URL)
+			config.Log = e.log
+			s, err := server.New(c.Context(), config)
+			if err != nil {
+				return err
+			}
+			return s.Run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&file, "config", "", "YAML file (or SPROUT_SERVER_CONFIG)")
+	f.StringVar(&listen, "listen", "", "host:port of the API (default 127.0.0.1:8080)")
+	f.StringVar(&database, "database", "", "URL of the PostgreSQL database")
+	f.StringVar(&dir, "dir", "", "directory of images, streams and the key of secrets")
+	return c
+}

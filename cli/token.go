@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sprout"
+	"sprout/api"
+)
+
+func tokenCommand(e *env) *cobra.Command {
+	return group("token", "Bearer tokens of the API.", tokenCreateCommand(e), tokenListCommand(e), tokenRevokeCommand(e))
+}
+
+func tokenCreateCommand(e *env) *cobra.Command {
+	var in api.CreateToken
+	var role, expires string
+	c := &cobra.Command{
+		Use: "create NAME", Short: api.TokenCreate.Help, Args: takes(1, 1, "a name for the bearer"),
+		Example: "  sprout token create ci --role operator --expires 90d",
+		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			if in.Body.Expiry, err = parseExpiry("--expires", expires); err != nil {
+				return err
+			}
+			in.Body.Name, in.Body.Role = args[0], sprout.Role(role)
+			made, err := call(c.Context(), e, api.TokenCreate, in)
+			if err != nil {
+				return err
+			}
+			return e.answer(made, func() {
+				fmt.Fprintln(e.stdout, made.Secret)
+				fmt.Fprintf(e.stderr, "this is the token of %s (%s); it is not shown again\n", made.Name, made.Role)
+			})
+		},
+	}
+	c.Flags().StringVar(&role, "role", string(sprout.Viewer), "viewer, operator or admin")
+	c.Flags().StringVar(&expires, "expires", "", "time until it expires, as 90d or 12h (default never)")
+	return c
+}
+
+func tokenListCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: api.TokenList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout token list",
+		RunE: func(c *cobra.Command, _ []string) error {
+			tokens, err := call(c.Context(), e, api.TokenList, struct{}{})
+			if err != nil {
+				return err
+			}
+			return list(e, tokens, "no tokens", []column[sprout.Token]{
+				{Name: "NAME", Value: func(t sprout.Token) string { return t.Name }},
+				{Name: "ROLE", Value: func(t sprout.Token) string { return string(t.Role) }},
+				{Name: "CREATED", Value: func(t sprout.Token) string { return moment(t.CreatedAt) }},
+				{Name: "EXPIRES", Value: func(t sprout.Token) string {
+					if t.ExpiresAt == nil {
+						return "never"
+					}
+					return moment(*t.ExpiresAt)
+				}},
+				{Name: "REVOKED", Value: func(t sprout.Token) string { return ago(t.RevokedAt) }},
+				{Name: "ID", Value: func(t sprout.Token) string { return string(t.ID) }, Wide: true},
+			})
+		},
+	}
+}
+
+func tokenRevokeCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke TOKEN…", Short: api.TokenRevoke.Help, Args: takes(1, -1, "the names of tokens"), Example: "  sprout token revoke ci",
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.each(args, func(ref string) error {
+				if _, err := call(c.Context(), e, api.TokenRevoke, api.TokenRef{Token: ref}); err != nil {
+					return err
+				}
+				if e.machineReadable() {
+					return nil
+				}
+				return e.say(nil, "token %s is revoked", ref)
+			})
+		},
+	}
+}
