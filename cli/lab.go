@@ -250,7 +250,10 @@ func (l *labEnv) statusCommand() *cobra.Command {
 
 func labLines(s lab.Status) []line {
 	wan := "cut"
-	if s.WAN.Up {
+	switch {
+	case len(s.WAN.To) == 0:
+		wan = "none"
+	case s.WAN.Up:
 		wan = "up"
 	}
 	if s.WAN.Delay > 0 {
@@ -265,7 +268,7 @@ func labLines(s lab.Status) []line {
 	}
 	lines := []line{
 		{"Name", s.Name}, {"Directory", s.Dir}, {"Address", s.Address.String()}, {"Process", fmt.Sprint(s.PID)},
-		{"WAN", wan + " " + strings.Join(s.WAN.To, " ")}, {"Agent", running},
+		{"WAN", strings.TrimSpace(wan + " " + strings.Join(s.WAN.To, " "))}, {"Agent", running},
 	}
 	for _, m := range s.Machines {
 		lines = append(lines, line{"Machine", fmt.Sprintf("%s (%s) is %s", m.Name, m.Firmware, m.Power)})

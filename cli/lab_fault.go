@@ -184,4 +184,3 @@ func (l *labEnv) corruptCommand() *cobra.Command {
 		}),
 	}
 }
-

@@ -162,6 +162,10 @@ func newTap(bridge netlink.Link, alias string) (*os.File, error) {
 	return tap, nil
 }
 
+// noAddress is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h: a tap has no address of
+// its own, so that nothing but the machines and the bridge speaks on the wire.
+const noAddress = 1
+
 func attachTap(fd int, bridge netlink.Link, alias string) error {
 	request, err := unix.NewIfreq("tap%d") // the kernel counts
 	if err != nil {
@@ -175,7 +179,11 @@ func attachTap(fd int, bridge netlink.Link, alias string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(netlink.LinkSetAlias(link, alias), netlink.LinkSetMaster(link, bridge), netlink.LinkSetUp(link))
+	return errors.Join(
+		netlink.LinkSetAlias(link, alias),
+		netlink.LinkSetIP6AddrGenMode(link, noAddress),
+		netlink.LinkSetMaster(link, bridge),
+		netlink.LinkSetUp(link))
 }
 
 // ErrNoLab is wrapped by errors of calls to a lab that does not run.
