@@ -63,7 +63,12 @@ func run(ctx context.Context, log *slog.Logger) error {
 	case err := <-watching:
 		return err
 	}
+	seeded := make(chan error, 1)
+	go func() { seeded <- system.Seed() }()
 	modules.Coldplug()
+	if err := <-seeded; err != nil {
+		return fmt.Errorf("cannot seed random numbers: %w", err)
+	}
 	port, err := system.Connect(ctx, cmdline.BootMAC(), log)
 	if err != nil {
 		return err
@@ -71,7 +76,13 @@ func run(ctx context.Context, log *slog.Logger) error {
 	go port.Keep(ctx) // as long as this boot
 	agent := &ramdisk.Agent{
 		Client:  &ramdisk.Client{URL: url, Token: cmdline["sprout.token"], HTTP: &http.Client{}, Log: log},
-		BootMAC: port.MAC, Tests: builtin.Provider{}, Settle: modules.Settle, Log: log,
+		BootMAC: port.MAC, Tests: builtin.Provider{}, Log: log,
+		Settle: func(ctx context.Context) {
+			modules.Settle(ctx)
+			if _, err := system.RaisePorts(log); err != nil {
+				log.Warn("cannot bring up all ports", "error", err)
+			}
+		},
 	}
 	last, err := agent.Run(ctx)
 	if err != nil {

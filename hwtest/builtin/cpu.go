@@ -25,53 +25,59 @@ const millionA = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112c
 // point.
 func testCPU(ctx context.Context, _ hwtest.Device) ([]sprout.Metric, error) {
 	threads := runtime.NumCPU()
-	began := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, began.Add(cpuFor))
+	ctx, cancel := context.WithTimeout(ctx, cpuFor)
 	defer cancel()
-	rounds, errs := make([]int64, threads), make([]error, threads)
+	hashed, errs := make([]work, threads), make([]error, threads)
 	var wg sync.WaitGroup
 	for i := range threads {
 		wg.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			rounds[i], errs[i] = compute(ctx)
+			hashed[i], errs[i] = compute(ctx)
 		})
 	}
 	wg.Wait()
-	var total int64
+	rate := 0.0
 	for i := range threads {
 		if errs[i] != nil {
 			return nil, fmt.Errorf("thread %d of %d: %w", i+1, threads, errs[i])
 		}
-		total += rounds[i]
+		rate += megabytes(hashed[i].bytes, hashed[i].took.Seconds())
 	}
 	return []sprout.Metric{
 		{Name: "threads", Value: float64(threads), Unit: "1"},
-		{Name: "sha256", Value: megabytes(total*1_000_000, time.Since(began).Seconds()), Unit: "MB/s"},
+		{Name: "sha256", Value: round(rate), Unit: "MB/s"},
 	}, nil
 }
 
-// compute works until the context is done, at least one round, and returns how
-// many.
-func compute(ctx context.Context) (n int64, err error) {
+// work is how much one thread hashed, and how long that took.
+type work struct {
+	bytes int64
+	took  time.Duration
+}
+
+// compute works until the context is done, at least one round.
+func compute(ctx context.Context) (done work, err error) {
 	million := make([]byte, 1_000_000)
 	for i := range million {
 		million[i] = 'a'
 	}
-	for n == 0 || ctx.Err() == nil {
+	for done.bytes == 0 || ctx.Err() == nil {
+		began := time.Now()
 		sum := sha256.Sum256(million)
+		done.took += time.Since(began)
+		done.bytes += int64(len(million))
 		if got := hex.EncodeToString(sum[:]); got != millionA {
-			return n, fmt.Errorf("SHA-256 of a known text is %s, not %s", got, millionA)
+			return done, fmt.Errorf("SHA-256 of a known text is %s, not %s", got, millionA)
 		}
-		if err := products(uint64(n)); err != nil {
-			return n, err
+		if err := products(uint64(done.bytes)); err != nil {
+			return done, err
 		}
 		if err := series(); err != nil {
-			return n, err
+			return done, err
 		}
-		n++
 	}
-	return n, nil
+	return done, nil
 }
 
 // products multiplies and divides back: (a·b) ÷ b must be a.

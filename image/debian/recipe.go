@@ -65,6 +65,7 @@ menuentry "Debian" {
 const cloudConfig = `datasource_list: [ NoCloud, None ]
 disable_ec2_metadata: true
 locale: false
+manage_etc_hosts: localhost
 apt: { preserve_sources_list: true }
 ssh_genkeytypes: [ ed25519, ecdsa ]
 system_info: { network: { renderers: [ networkd ], activators: [ networkd ] } }

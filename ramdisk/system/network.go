@@ -60,30 +60,17 @@ func Connect(ctx context.Context, mac string, log *slog.Logger) (*Port, error) {
 	}
 }
 
-// findPort waits for the port, bringing up all there are: a link can only be
-// told of a port that is up.
+// findPort waits for the port.
 func findPort(ctx context.Context, mac string, log *slog.Logger) (netlink.Link, error) {
 	began := time.Now()
 	for {
-		links, err := netlink.LinkList()
+		ports, err := RaisePorts(log)
 		if err != nil {
-			return nil, fmt.Errorf("cannot list ports: %w", err)
+			return nil, err
 		}
 		var seen []string
-		for _, l := range links {
+		for _, l := range ports {
 			a := l.Attrs()
-			if a.Flags&net.FlagLoopback != 0 {
-				_ = netlink.LinkSetUp(l)
-				continue
-			}
-			if len(a.HardwareAddr) != 6 {
-				continue
-			}
-			if a.Flags&net.FlagUp == 0 {
-				if err := netlink.LinkSetUp(l); err != nil {
-					log.Warn("cannot bring up port", "port", a.Name, "error", err)
-				}
-			}
 			if mac == a.HardwareAddr.String() || mac == "" && hasLink(l) {
 				return l, nil
 			}
@@ -98,6 +85,28 @@ func findPort(ctx context.Context, mac string, log *slog.Logger) (netlink.Link, 
 			return nil, err
 		}
 	}
+}
+
+// RaisePorts brings up every port that is down, for only a port that is up
+// knows whether it has a link, and returns them all.
+func RaisePorts(log *slog.Logger) ([]netlink.Link, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list ports: %w", err)
+	}
+	var ports []netlink.Link
+	for _, l := range links {
+		a := l.Attrs()
+		if a.Flags&net.FlagUp == 0 {
+			if err := netlink.LinkSetUp(l); err != nil {
+				log.Warn("cannot bring up port", "port", a.Name, "error", err)
+			}
+		}
+		if len(a.HardwareAddr) == 6 && a.Flags&net.FlagLoopback == 0 {
+			ports = append(ports, l)
+		}
+	}
+	return ports, nil
 }
 
 func hasLink(l netlink.Link) bool {

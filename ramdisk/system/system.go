@@ -45,6 +45,19 @@ func Mount() error {
 	return nil
 }
 
+// Seed waits until the kernel's random numbers are good. A machine without
+// RDRAND has nothing to seed them from this early; the kernel then makes
+// entropy from the timing of its own work, but only while somebody waits for
+// it like this (try_to_generate_entropy in drivers/char/random.c of Linux).
+func Seed() error {
+	for {
+		_, err := unix.Getrandom(make([]byte, 16), 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
 // A Cmdline is what the kernel was started with.
 type Cmdline map[string]string
 

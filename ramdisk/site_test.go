@@ -1,0 +1,176 @@
+package ramdisk_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sprout"
+	"sprout/hwtest/builtin"
+	"sprout/image"
+)
+
+const token = "a-token-of-one-boot"
+
+// A site is the agent's side of the ramdisk's protocol, with one machine.
+type site struct {
+	t      *testing.T
+	server *httptest.Server
+	hello  chan sprout.Hello
+	ended  chan sprout.Report // done and failed
+
+	// cutAfter, while positive, breaks the next download of an image off after
+	// so many bytes.
+	cutAfter atomic.Int64
+	resumed  atomic.Int64
+
+	mu       sync.Mutex
+	orders   []sprout.Order
+	more     chan struct{} // closed and renewed when orders grow
+	progress []sprout.Progress
+}
+
+func newSite(t *testing.T, images *image.Store) *site {
+	t.Helper()
+	s := &site{t: t, hello: make(chan sprout.Hello, 8), ended: make(chan sprout.Report, 64), more: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /ramdisk/hello", s.takeHello)
+	mux.HandleFunc("GET /ramdisk/order", s.giveOrder)
+	mux.HandleFunc("POST /ramdisk/report", s.takeReport)
+	mux.Handle("GET /ramdisk/payload", builtin.Payload())
+	mux.Handle("GET /images/", s.cutting(images.Handler()))
+	s.server = httptest.NewServer(mux)
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// guestURL is where a guest on QEMU's user network finds the site.
+func (s *site) guestURL() string { return strings.Replace(s.server.URL, "127.0.0.1", "10.0.2.2", 1) }
+
+func (s *site) authorized(w http.ResponseWriter, r *http.Request) bool {
+	if r.Header.Get("Authorization") == "Bearer "+token {
+		return true
+	}
+	s.t.Errorf("%s %s came without the token", r.Method, r.URL)
+	w.WriteHeader(http.StatusForbidden)
+	return false
+}
+
+func (s *site) takeHello(w http.ResponseWriter, r *http.Request) {
+	var h sprout.Hello
+	if s.authorized(w, r) && json.NewDecoder(r.Body).Decode(&h) == nil {
+		s.hello <- h
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *site) give(o sprout.Order) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orders = append(s.orders, o)
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// next returns the order after the named one, if there is one yet.
+func (s *site) next(after string) (sprout.Order, bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := 0
+	for i, o := range s.orders {
+		if o.ID == after {
+			at = i + 1
+		}
+	}
+	if at < len(s.orders) {
+		return s.orders[at], true, nil
+	}
+	return sprout.Order{}, false, s.more
+}
+
+func (s *site) giveOrder(w http.ResponseWriter, r *http.Request) {
+	if !s.authorized(w, r) {
+		return
+	}
+	held := time.After(2 * time.Second)
+	for {
+		o, ok, more := s.next(r.URL.Query().Get("after"))
+		if ok {
+			_ = json.NewEncoder(w).Encode(o)
+			return
+		}
+		select {
+		case <-more:
+		case <-held:
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (s *site) takeReport(w http.ResponseWriter, r *http.Request) {
+	var report sprout.Report
+	if !s.authorized(w, r) || json.NewDecoder(r.Body).Decode(&report) != nil {
+		return
+	}
+	if report.Outcome == "progress" {
+		s.mu.Lock()
+		s.progress = append(s.progress, *report.Progress)
+		s.mu.Unlock()
+	} else {
+		s.ended <- report
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// await gives an order and waits for its end.
+func (s *site) await(o sprout.Order, within time.Duration) sprout.Report {
+	s.t.Helper()
+	s.give(o)
+	deadline := time.After(within)
+	for {
+		select {
+		case r := <-s.ended:
+			if r.Order == o.ID {
+				return r
+			}
+		case <-deadline:
+			s.t.Fatalf("order %s (%s) has not ended after %s", o.ID, o.Kind, within)
+		}
+	}
+}
+
+// cutting breaks one download off, as a site's network would.
+func (s *site) cutting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.authorized(w, r) {
+			return
+		}
+		if r.Header.Get("Range") != "" {
+			s.resumed.Add(1)
+		}
+		if n := s.cutAfter.Swap(0); n > 0 {
+			w = &cutWriter{ResponseWriter: w, left: n}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type cutWriter struct {
+	http.ResponseWriter
+	left int64
+}
+
+func (c *cutWriter) Write(p []byte) (int, error) {
+	if c.left -= int64(len(p)); c.left < 0 {
+		panic(http.ErrAbortHandler)
+	}
+	return c.ResponseWriter.Write(p)
+}
