@@ -2,6 +2,7 @@ package boot_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 
 	"sprout"
 	"sprout/boot"
+	"sprout/boot/advert"
 	"sprout/boot/tftp"
 	"sprout/dhcp/builtin"
 	"sprout/dhcp/dhcptest"
@@ -190,6 +192,12 @@ func serveAll(t *testing.T) *witness {
 			}
 		})
 	}
+	// The namespace is the process's, so any thread may open the socket.
+	running.Go(func() {
+		if err := advert.Serve(ctx, "sproutbr", slog.New(slog.DiscardHandler)); err != nil {
+			t.Errorf("advert: %v", err)
+		}
+	})
 	t.Cleanup(func() {
 		stop()
 		_ = server.Close()
