@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -42,12 +43,28 @@ func (s *site) drive(ctx context.Context) error {
 		case <-d.done:
 		case <-s.store.Wake():
 		case <-clean.C:
-			if _, err := s.store.DropRuns(ctx, time.Now().Add(-keepRuns)); err != nil {
-				s.log.Error("old runs not dropped", "error", err)
-			}
+			s.clean(ctx)
 		}
 		timer.Stop()
 	}
+}
+
+// clean drops what is over and no longer of interest.
+func (s *site) clean(ctx context.Context) {
+	now := time.Now()
+	runs, err := s.store.DropRuns(ctx, now.Add(-keepRuns))
+	attempts, attemptsErr := s.store.DropAttempts(ctx, now)
+	s.seen.Range(func(attempt, at any) bool {
+		if now.Sub(at.(time.Time)) > keepRuns {
+			s.seen.Delete(attempt)
+		}
+		return true
+	})
+	if err = errors.Join(err, attemptsErr); err != nil && ctx.Err() == nil {
+		s.log.Error("old runs and attempts not dropped", "error", err)
+		return
+	}
+	s.log.Debug("old runs and attempts dropped", "runs", runs, "attempts", attempts)
 }
 
 // startDue starts the calls that are due and free workers allow. It returns

@@ -20,13 +20,19 @@ const liveEvery = 500 * time.Millisecond
 type live struct {
 	site     *site
 	mu       sync.Mutex
-	dirty    map[string]bool             // by run id
-	progress map[string]*sprout.Progress // by run id
-	said     map[string]sprout.Live      // by run id
+	dirty    map[string]bool         // by run id
+	progress map[string]stepProgress // by run id
+	said     map[string]sprout.Live  // by run id
+}
+
+// stepProgress is how far a step is.
+type stepProgress struct {
+	step string
+	*sprout.Progress
 }
 
 func newLive(s *site) *live {
-	return &live{site: s, dirty: map[string]bool{}, progress: map[string]*sprout.Progress{}, said: map[string]sprout.Live{}}
+	return &live{site: s, dirty: map[string]bool{}, progress: map[string]stepProgress{}, said: map[string]sprout.Live{}}
 }
 
 // changed notes that a run was saved.
@@ -36,11 +42,11 @@ func (l *live) changed(run string) {
 	l.dirty[run] = true
 }
 
-// progressed notes how far the order of a run is.
-func (l *live) progressed(run string, p *sprout.Progress) {
+// progressed notes how far the order of a run's step is.
+func (l *live) progressed(run, step string, p *sprout.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dirty[run], l.progress[run] = true, p
+	l.dirty[run], l.progress[run] = true, stepProgress{step, p}
 }
 
 func (l *live) run(ctx context.Context) error {
@@ -75,12 +81,10 @@ func (l *live) word(run workflow.Run) (sprout.Live, bool) {
 		delete(l.progress, run.ID)
 		return sprout.Live{}, false
 	}
-	if before.Step != run.StepName {
-		if said {
-			delete(l.progress, run.ID) // of an earlier step
-		}
+	word := sprout.Live{Work: run.ID, Step: run.StepName, Wait: run.Wait}
+	if p := l.progress[run.ID]; p.step == run.StepName {
+		word.Progress = p.Progress
 	}
-	word := sprout.Live{Work: run.ID, Step: run.StepName, Wait: run.Wait, Progress: l.progress[run.ID]}
 	l.said[run.ID] = word
 	return word, !said || !reflect.DeepEqual(before, word)
 }

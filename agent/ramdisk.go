@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
@@ -144,7 +145,7 @@ func (s *site) progress(a sitestore.Attempt, report sprout.Report) error {
 	}
 	ids, err := s.store.LiveRuns(a.Machine)
 	for _, id := range ids {
-		s.live.progressed(id, report.Progress)
+		s.live.progressed(id, path.Base(report.Order), report.Progress) // attempt/step
 	}
 	return err
 }

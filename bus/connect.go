@@ -2,6 +2,7 @@ package bus
 
 import (
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -29,13 +30,25 @@ func connectOptions(log *slog.Logger, name string, secure *tls.Config) []nats.Op
 				log.Warn("bus connection lost; trying again for ever", "error", err)
 			}
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("bus still away", "error", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { sayAway(log, err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("bus error", "error", err) }),
 	}
 	if secure != nil {
 		opts = append(opts, nats.Secure(secure))
 	}
 	return opts
+}
+
+// sayAway tells a hub that refuses us, which somebody must look at, from one
+// that is away.
+func sayAway(log *slog.Logger, err error) {
+	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, refusal) {
+			log.Warn("bus refuses our credential: was the agent deleted?", "error", err)
+			return
+		}
+	}
+	log.Debug("bus still away", "error", err)
 }
 
 // reconnectDelay grows from 100 ms to 5 s with the rounds of failed attempts.

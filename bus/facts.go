@@ -31,7 +31,7 @@ const (
 func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sprout.SiteID, sprout.Fact) error) error {
 	consumer, err := c.js.CreateOrUpdateConsumer(ctx, upStream, jetstream.ConsumerConfig{
 		Durable: factsConsumer, FilterSubject: upStream + ".*",
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 4096,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 65536,
 		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{factsGroup}, PinnedTTL: pinnedFor,
 	})
 	if err != nil {
@@ -47,14 +47,9 @@ func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sp
 	c.log.Info("facts consumer started")
 	defer c.log.Info("facts consumer stopped")
 
-	lanes := map[sprout.SiteID]chan jetstream.Msg{}
+	lanes := map[sprout.SiteID]*lane{}
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer func() {
-		for _, lane := range lanes {
-			close(lane)
-		}
-	}()
 	for {
 		m, err := messages.Next()
 		switch {
@@ -67,72 +62,21 @@ func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sp
 			}
 			continue
 		}
+		var fact sprout.Fact
+		if err := decode(m.Subject(), m.Headers(), m.Data(), &fact); err != nil {
+			c.log.Error("fact dropped", "error", err)
+			settle(c.log, m.Term())
+			continue
+		}
 		site := siteOf(m.Subject())
-		lane, ok := lanes[site]
+		l, ok := lanes[site]
 		if !ok {
-			lane = make(chan jetstream.Msg, 4096)
-			lanes[site] = lane
-			running.Go(func() { c.drainLane(ctx, site, lane, take) })
+			l = newLane(site, c.log)
+			lanes[site] = l
+			running.Go(func() { l.run(ctx, take) })
 		}
-		lane <- m
+		l.push(fact, m)
 	}
-}
-
-// drainLane takes the facts of one site one after the other.
-func (c *Centre) drainLane(ctx context.Context, site sprout.SiteID, lane <-chan jetstream.Msg, take func(context.Context, sprout.SiteID, sprout.Fact) error) {
-	for m := range lane {
-		if !c.takeFact(ctx, site, m, take) {
-			return
-		}
-	}
-}
-
-// takeFact repeats until the fact is taken; false when ctx ended first. The
-// message stays this consumer's: it says that it is still at work on it.
-func (c *Centre) takeFact(ctx context.Context, site sprout.SiteID, m jetstream.Msg, take func(context.Context, sprout.SiteID, sprout.Fact) error) bool {
-	var fact sprout.Fact
-	if err := decode(m.Subject(), m.Headers(), m.Data(), &fact); err != nil {
-		c.log.Error("fact dropped", "site", site, "error", err)
-		return c.settle(m.Term())
-	}
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
-		if ctx.Err() != nil {
-			return false
-		}
-		err := take(ctx, site, fact)
-		if err == nil {
-			return c.settle(m.Ack())
-		}
-		if sprout.KindOf(err) == sprout.Invalid {
-			c.log.Error("fact dropped", "site", site, "seq", fact.Seq, "kind", fact.Kind, "error", err)
-			return c.settle(m.Term())
-		}
-		c.log.Warn("fact not taken; again after a pause", "site", site, "seq", fact.Seq, "kind", fact.Kind, "pause", wait, "error", err)
-		if !c.hold(ctx, m, wait) {
-			return false
-		}
-	}
-}
-
-// hold waits, and keeps the message from being given to another meanwhile.
-func (c *Centre) hold(ctx context.Context, m jetstream.Msg, wait time.Duration) bool {
-	for wait > 0 {
-		c.settle(m.InProgress())
-		part := min(wait, ackWait/3)
-		if !pause(ctx, part) {
-			return false
-		}
-		wait -= part
-	}
-	return true
-}
-
-// settle logs an answer that could not be given: the message will come again.
-func (c *Centre) settle(err error) bool {
-	if err != nil {
-		c.log.Warn("fact not acknowledged; it will come again", "error", err)
-	}
-	return true
 }
 
 // ConsumeLive hands what sites send live to see, until ctx ends. Every replica

@@ -98,9 +98,10 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 		return victim.Changes(ctx, func(_ context.Context, c sprout.Change) error { changes <- c; return nil })
 	})
 
+	held := pullOne(t, h, centre, "sit_third")
 	thief := h.site(ours)
 	for _, reply := range []string{
-		"down.sit_theirs", "up.sit_theirs", "live.sit_theirs", "beat.sit_theirs",
+		held.Reply, "down.sit_theirs", "up.sit_theirs", "live.sit_theirs", "beat.sit_theirs",
 		"$JS.API.STREAM.PURGE.down", "$JS.API.STREAM.DELETE.down", "$JS.API.STREAM.DELETE.up",
 		"$JS.API.CONSUMER.DELETE.down.sit_theirs", "$JS.API.CONSUMER.DELETE.up.centre",
 		nextSubject(theirs), "$JS.ACK.down.sit_theirs.1.2.2.1.0", "_INBOX_sit_theirs.x",
@@ -121,6 +122,13 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 	if err := thief.conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	consumer, err := centre.js.Consumer(t.Context(), downStream, "sit_third")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := consumer.CachedInfo(); info.NumAckPending != 1 {
+		t.Errorf("somebody answered for a change of another site: %d are held, want 1", info.NumAckPending)
+	}
 	// What the victim and the centre say to each other now is all that they heard.
 	if err := centre.Publish(t.Context(), theirs, change(1000)); err != nil {
 		t.Fatalf("the stream suffered: %v", err)
@@ -134,6 +142,23 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 	if got := next(t, facts, "fact"); got.Seq != 2000 {
 		t.Errorf("the centre was given a forged fact: %+v", got)
 	}
+}
+
+// pullOne has a site take a change and not answer for it.
+func pullOne(t *testing.T, h *hub, centre *Centre, id sprout.SiteID) *nats.Msg {
+	t.Helper()
+	if err := centre.AddSite(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := centre.Publish(t.Context(), id, change(1)); err != nil {
+		t.Fatal(err)
+	}
+	site := h.site(id)
+	m, err := site.conn.RequestWithContext(t.Context(), nextSubject(id), []byte(`{"batch":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func TestRevokedAgentIsCutOff(t *testing.T) {

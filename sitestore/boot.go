@@ -240,3 +240,43 @@ func (s *Store) Answer(tx *bbolt.Tx, attempt sprout.AttemptID, r sprout.Report) 
 	g.Report = &r
 	return true, orderTable.put(tx, string(attempt), g)
 }
+
+// DropAttempts removes the attempts that expired before the time, with their
+// intents and tokens, and returns how many.
+func (s *Store) DropAttempts(ctx context.Context, before time.Time) (dropped int, err error) {
+	err = s.Update(ctx, func(tx *bbolt.Tx) error {
+		var owners []string
+		err := attemptTable.each(tx, func(_ string, a Attempt) error {
+			if a.ExpiresAt.Before(before) {
+				owners = append(owners, a.owner())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, owner := range owners {
+			in, ok, err := intentTable.get(tx, owner)
+			if err != nil {
+				return err
+			}
+			if ok && !in.ExpiresAt.Before(before) {
+				continue // a newer attempt has ended the old one's tokens
+			}
+			if err := errors.Join(intentTable.delete(tx, owner), s.endAttempts(tx, owner)); err != nil {
+				return err
+			}
+		}
+		dropped = len(owners)
+		return nil
+	})
+	return dropped, err
+}
+
+// owner is the key of the attempt's intent.
+func (a Attempt) owner() string {
+	if a.Machine != "" {
+		return string(a.Machine)
+	}
+	return a.MAC
+}

@@ -306,6 +306,12 @@ func TestTokens(t *testing.T) {
 
 	update(func(tx *bbolt.Tx) error { return s.SetIntent(tx, intent("3", -time.Second)) })
 	admits("ramdisk-3", sitestore.RamdiskUse, false) // expired
+	if n, err := s.DropAttempts(t.Context(), time.Now()); n != 1 || err != nil {
+		t.Errorf("dropped %d, %v", n, err)
+	}
+	if in, ok := s.Intent("mch_1"); ok {
+		t.Errorf("an expired intent is still there: %v", in)
+	}
 }
 
 func TestDiscoveryEndsWhenTheMachineIsKnown(t *testing.T) {
