@@ -76,7 +76,7 @@ func install(t *testing.T, files string, images *image.Store, img sprout.Image, 
 			"bootcmd: [ [ sh, -c, 'df /; lsblk -o NAME,SIZE,LABEL; ip -br addr > /dev/ttyS0' ] ]\n",
 		NetworkConfig: "version: 2\nethernets: { boot: { match: { macaddress: \"" + bootMAC + "\" }, addresses: [ 10.0.2.77/24 ], gateway4: 10.0.2.2 } }\n",
 	}
-	r := s.await(order, 4*time.Minute)
+	r := s.await(order, 6*time.Minute)
 	if r.Failure != nil {
 		off()
 		t.Fatalf("write: %+v", r.Failure)
@@ -95,7 +95,7 @@ func install(t *testing.T, files string, images *image.Store, img sprout.Image, 
 		if fqdn != "web-01.lon1.example" {
 			t.Errorf("it phoned home as %q", fqdn)
 		}
-	case <-time.After(4 * time.Minute):
+	case <-time.After(8 * time.Minute):
 		t.Fatal("the installed system has not phoned home")
 	}
 	text, _ := os.ReadFile(console)

@@ -28,6 +28,9 @@ type site struct {
 	// so many bytes.
 	cutAfter atomic.Int64
 	resumed  atomic.Int64
+	// refuse is how many more reports are refused, in turns by breaking the
+	// connection and by saying so.
+	refuse atomic.Int64
 
 	mu       sync.Mutex
 	orders   []sprout.Order
@@ -118,6 +121,13 @@ func (s *site) giveOrder(w http.ResponseWriter, r *http.Request) {
 func (s *site) takeReport(w http.ResponseWriter, r *http.Request) {
 	var report sprout.Report
 	if !s.authorized(w, r) || json.NewDecoder(r.Body).Decode(&report) != nil {
+		return
+	}
+	if left := s.refuse.Load(); left > 0 {
+		if s.refuse.Add(-1); left%2 == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	if report.Outcome == "progress" {
