@@ -53,7 +53,7 @@ func (s *Store) Allocate(ctx context.Context, tx pgx.Tx, a sprout.Address) (spro
 	a.Site = sub.Site
 	for {
 		held, err := one(ctx, tx, scanAddress, addressSelect+`
-			WHERE a.subnet = $1 AND a.machine = $2 AND coalesce(a.mac::text, '') = $3`, a.Subnet, a.Machine, a.MAC)
+			WHERE a.subnet = $1 AND a.machine = $2 AND (a.mac = nullif($3, '')::macaddr OR $3 = '' AND a.mac IS NULL)`, a.Subnet, a.Machine, a.MAC)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return held, err
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,7 +37,7 @@ func (s *Store) EnrolAgent(ctx context.Context, tx pgx.Tx, a sprout.Agent) (spro
 	}
 	if _, err := exec(ctx, tx, `
 		INSERT INTO agent (site, id, name, version, public_key, seal_key, address) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		a.Site, a.ID, a.Name, a.Version, a.PublicKey, a.SealKey, a.Address); err != nil {
+		a.Site, a.ID, a.Name, a.Version, a.PublicKey, a.SealKey, canonicalIP(a.Address)); err != nil {
 		return a, err
 	}
 	return s.In(tx).Agent(ctx, a.ID)
@@ -53,8 +54,18 @@ func (s *Store) RetireAgent(ctx context.Context, tx pgx.Tx, id sprout.AgentID) e
 func (s *Store) Heartbeat(ctx context.Context, h sprout.Heartbeat) error {
 	n, err := exec(ctx, s.db, `
 		UPDATE agent SET last_seen = now(), version = $2, address = $3, applied = greatest(applied, $4)
-		WHERE id = $1 AND retired_at IS NULL`, h.Agent, h.Version, h.Address, h.Applied)
+		WHERE id = $1 AND retired_at IS NULL`, h.Agent, h.Version, canonicalIP(h.Address), h.Applied)
 	return mustTouch(n, err, "agent", string(h.Agent))
+}
+
+// canonicalIP writes an address as PostgreSQL does, and "" for what is none:
+// allocation compares with it.
+func canonicalIP(text string) string {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return ""
+	}
+	return ip.WithZone("").String()
 }
 
 // Agent returns a live agent.

@@ -55,6 +55,11 @@ func TestAuditShowsTampering(t *testing.T) {
 		if n, err := s.VerifyAudit(t.Context()); err != nil || n != 9 {
 			t.Fatalf("untouched: %d, %v", n, err)
 		}
+		if _, err := s.Pool().Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s was let through: %v", sql, err)
+		}
+		// As one would who owns the database.
+		sql = `SET LOCAL session_replication_role = replica; ` + sql
 		if _, err := s.Pool().Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatal(err)
 		}

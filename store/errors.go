@@ -60,7 +60,9 @@ var constraints = map[string]struct {
 // Other errors pass as they are.
 func explain(err error) error {
 	var pg *pgconn.PgError
-	if err == nil || !errors.As(err, &pg) {
+	var known *sprout.Error
+	var defect *statementError
+	if err == nil || !errors.As(err, &pg) || errors.As(err, &known) || errors.As(err, &defect) {
 		return err
 	}
 	if c, ok := constraints[pg.ConstraintName]; ok {
@@ -76,8 +78,21 @@ func explain(err error) error {
 	case pg.Code == "40001" || pg.Code == "40P01" || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57"):
 		return sprout.Errorf(sprout.Unavailable, "cannot finish in the database now, try again: %w", err)
 	}
-	return fmt.Errorf("cannot run a statement (%s %s): %w", pg.Code, pg.ConstraintName, err)
+	return &statementError{pg, err}
 }
+
+// A statementError is a defect of ours: PostgreSQL refused a statement for a
+// reason that nobody who asks could have avoided.
+type statementError struct {
+	pg  *pgconn.PgError
+	err error
+}
+
+func (e *statementError) Error() string {
+	return fmt.Sprintf("cannot run a statement (%s): %v", strings.TrimSpace(e.pg.Code+" "+e.pg.ConstraintName), e.err)
+}
+
+func (e *statementError) Unwrap() error { return e.err }
 
 func violates(err error, constraint string) bool {
 	var pg *pgconn.PgError

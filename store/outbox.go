@@ -72,7 +72,7 @@ func (s *Store) writeChanges(ctx context.Context, t *txn) error {
 	if err != nil {
 		return err
 	}
-	all := append(t.changes, machines...)
+	all := append(machines, t.changes...) // machines first: work and reservations name them
 	slices.SortStableFunc(all, func(a, b change) int { return cmp.Compare(a.site, b.site) })
 	t.changes, t.machines = nil, nil
 	for len(all) > 0 {

@@ -5,6 +5,13 @@ CREATE TYPE public.inetrange AS RANGE (
     multirange_type_name = public.inetmultirange
 );
 
+CREATE FUNCTION public.refuse_audit_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit record is append-only';
+END $$;
+
 CREATE TABLE public.address (
     site text NOT NULL,
     id text NOT NULL,
@@ -348,9 +355,6 @@ ALTER TABLE ONLY public.agent
 ALTER TABLE ONLY public.agent
     ADD CONSTRAINT agent_pkey PRIMARY KEY (site, id);
 
-ALTER TABLE ONLY public.agent
-    ADD CONSTRAINT agent_public_key_key UNIQUE (public_key);
-
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (seq);
 
@@ -464,6 +468,8 @@ CREATE INDEX address_subnet_index ON public.address USING btree (subnet, ip);
 
 CREATE UNIQUE INDEX agent_live_key ON public.agent USING btree (site) WHERE (retired_at IS NULL);
 
+CREATE UNIQUE INDEX agent_public_key_key ON public.agent USING btree (public_key) WHERE (retired_at IS NULL);
+
 CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
 
 CREATE INDEX image_digest_index ON public.image USING btree (digest);
@@ -491,6 +497,8 @@ CREATE INDEX workflow_due_index ON public.workflow USING btree (next_at) WHERE (
 CREATE UNIQUE INDEX workflow_live_key ON public.workflow USING btree (machine) WHERE ((machine IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'unwinding'::text])));
 
 CREATE INDEX workflow_machine_index ON public.workflow USING btree (machine, id);
+
+CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change();
 
 ALTER TABLE ONLY public.address_range
     ADD CONSTRAINT address_range_site_subnet_fkey FOREIGN KEY (site, subnet) REFERENCES public.subnet(site, id) ON DELETE CASCADE;

@@ -80,6 +80,10 @@ func TestHeartbeatMakesAnAgentOnline(t *testing.T) {
 	}
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return s.RetireAgent(ctx, tx, a.ID) })
 	wantKind(t, s.Heartbeat(t.Context(), sprout.Heartbeat{Agent: a.ID}), sprout.NotFound)
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { // it comes back with its key
+		_, err := s.EnrolAgent(ctx, tx, sprout.Agent{Site: site.ID, Name: "a", PublicKey: "U1", SealKey: "X1", Address: "not an address"})
+		return err
+	})
 }
 
 func TestProblemsAreOpenOnce(t *testing.T) {
