@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,8 +192,9 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 	c.change(true, sprout.ChangeReservation, stranger.mac, sprout.Reservation{MAC: stranger.mac, IP: netip.MustParseAddr("127.0.0.1")})
 	c.await("replication", func(_ []sprout.Fact, applied int64) bool { return applied == 5 })
 	asked := make(chan struct{})
+	var once sync.Once
 	stranger.on = func(o sprout.Order) {
-		defer close(asked)
+		defer once.Do(func() { close(asked) })
 		token := stranger.tokens[0]
 		for path, want := range map[string]int{
 			"/ramdisk/payload?bytes=100000": 200, "/ramdisk/payload?bytes=67108865": 422, "/ramdisk/payload?bytes=-1": 422,
@@ -233,6 +236,22 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 	<-asked
 	if n, d := discovered(c.taken()); n != 1 || d.BootMAC != stranger.mac || d.Inventory.Serial != "S1" {
 		t.Errorf("discovered %d times: %+v", n, d)
+	}
+	if err := errors.Join(stranger.PowerOff(t.Context()), stranger.PowerOn(t.Context(), bootNetwork)); err != nil {
+		t.Fatal(err)
+	}
+	c.await("discovery at the next boot", func(facts []sprout.Fact, _ int64) bool { n, _ := discovered(facts); return n == 2 })
+}
+
+// An agent that was away does not take its own silence for the ramdisk's.
+func TestSilenceIsCountedFromTheStart(t *testing.T) {
+	s := &site{started: time.Now()}
+	if at, ok := s.LastSeen("att_1"); !ok || !at.Equal(s.started) {
+		t.Errorf("got %v, %v", at, ok)
+	}
+	s.saw("att_1")
+	if at, ok := s.LastSeen("att_1"); !ok || !at.After(s.started) {
+		t.Errorf("got %v, %v", at, ok)
 	}
 }
 

@@ -35,9 +35,7 @@ func (s *site) hello(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 	s.log.Info("ramdisk runs", "attempt", a.ID, "machine", a.Machine, "mac", hello.BootMAC, "mode", hello.BootMode, "version", hello.Version)
 	var err error
 	if a.Machine == "" {
-		err = s.store.Update(r.Context(), func(tx *bbolt.Tx) error {
-			return s.Give(r.Context(), tx, a.ID, sprout.Order{ID: string(a.ID) + "/inspect", Kind: sprout.OrderInspect})
-		})
+		err = s.orderInspect(r.Context(), a.ID)
 	} else {
 		err = s.signal(r.Context(), a.Machine, provision.SignalHello, provision.HelloSeen{Attempt: a.ID, Hello: hello})
 	}
@@ -46,6 +44,17 @@ func (s *site) hello(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// orderInspect orders an unknown machine's ramdisk to look at itself: at every
+// boot, for it may have changed, or been forgotten by the centre.
+func (s *site) orderInspect(ctx context.Context, attempt sprout.AttemptID) error {
+	given, ok, err := s.store.Order(attempt)
+	if err != nil || ok && given.Report == nil {
+		return err // its hello was sent twice
+	}
+	order := sprout.Order{ID: string(attempt) + "/inspect/" + sprout.NewSecret(), Kind: sprout.OrderInspect}
+	return s.store.Update(ctx, func(tx *bbolt.Tx) error { return s.Give(ctx, tx, attempt, order) })
 }
 
 // signal tells the machine's runs. The effect is in the transaction of the
@@ -150,7 +159,7 @@ func (s *site) progress(a sitestore.Attempt, report sprout.Report) error {
 	return err
 }
 
-// discovered reports an unknown machine to the centre, once an attempt.
+// discovered reports an unknown machine to the centre, once an order.
 func (s *site) discovered(ctx context.Context, a sitestore.Attempt, report sprout.Report) error {
 	if report.Outcome == "failed" || report.Inventory == nil {
 		s.log.Warn("unknown machine could not be inspected", "attempt", a.ID, "mac", a.MAC, "why", report.Failure)

@@ -66,11 +66,12 @@ func (s *site) FetchImage(ctx context.Context, img sprout.Image, progress func(d
 // DropImage removes an image from the site's cache.
 func (s *site) DropImage(_ context.Context, digest string) error { return s.images.Drop(digest) }
 
-// LastSeen tells when the ramdisk of an attempt last said anything.
+// LastSeen tells when the ramdisk of an attempt last said anything. While the
+// agent was away nobody listened: silence is counted from its start at most.
 func (s *site) LastSeen(attempt sprout.AttemptID) (time.Time, bool) {
 	at, ok := s.seen.Load(attempt)
 	if !ok {
-		return time.Time{}, false
+		return s.started, true
 	}
 	return at.(time.Time), true
 }
