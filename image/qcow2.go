@@ -31,9 +31,8 @@ func (s *Store) importQcow2(ctx context.Context, r io.Reader, opts ImportOptions
 		return sprout.Image{}, sprout.InvalidField("digest", "cannot import image: expected %s, found %s over %d bytes", opts.Expect, found, n)
 	}
 	// Backing files would let an image name any file of this machine.
-	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", "--image-opts",
+	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-O", "raw", "--image-opts",
 		"driver=qcow2,backing=,file.driver=file,file.filename="+strings.ReplaceAll(source, ",", ",,"), raw)
-	cmd.Args = append(cmd.Args[:2], cmd.Args[4:]...) // --image-opts replaces -f
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return sprout.Image{}, sprout.Errorf(sprout.Invalid, "cannot import image: qemu-img: %s: %w", strings.TrimSpace(string(out)), err)
 	}
