@@ -113,9 +113,9 @@ func agentShowCommand(e *env) *cobra.Command {
 }
 
 func agentTokenCommand(e *env) *cobra.Command {
-	var expires string
+	var site, expires string
 	create := &cobra.Command{
-		Use: "create SITE", Short: api.AgentTokenCreate.Help, Args: takes(1, 1, "the name of the site"),
+		Use: "create SITE", Short: api.AgentTokenCreate.Help, Args: takes(0, 1, "the name of the site"),
 		Example: "  sprout agent token create lon1 --expires 30m",
 		RunE: func(c *cobra.Command, args []string) error {
 			var in api.CreateAgentToken
@@ -123,7 +123,9 @@ func agentTokenCommand(e *env) *cobra.Command {
 			if in.Body.Expiry, err = parseExpiry("--expires", expires); err != nil {
 				return err
 			}
-			in.Body.Site = args[0]
+			if in.Body.Site = first(append(args, site)...); in.Body.Site == "" {
+				return usage(c, "%s needs the name of the site", c.CommandPath())
+			}
 			made, err := call(c.Context(), e, api.AgentTokenCreate, in)
 			if err != nil {
 				return err
@@ -134,6 +136,7 @@ func agentTokenCommand(e *env) *cobra.Command {
 			})
 		},
 	}
+	create.Flags().StringVar(&site, "site", "", "the site, in place of the argument")
 	create.Flags().StringVar(&expires, "expires", "", "time until it expires, as 30m (default 1h)")
 	return group("token", "Single-use tokens by which agents enrol.", create)
 }

@@ -15,8 +15,7 @@ func (s *Server) siteCreate(ctx context.Context, in *api.CreateSite) (site sprou
 	domain := strings.ToLower(strings.TrimSuffix(in.Body.Domain, "."))
 	if domain == "" {
 		domain = in.Body.Name + ".internal"
-	}
-	if err := checkDomain(domain); err != nil {
+	} else if err := checkDomain(domain); err != nil {
 		return site, err
 	}
 	err = s.change(ctx, api.SiteCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {

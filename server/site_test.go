@@ -1,0 +1,307 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"sprout"
+	"sprout/api"
+	"sprout/bus"
+	"sprout/client"
+)
+
+// A far is a site's agent as the control plane sees one: it enrols, applies
+// changes and sends facts over the real bus. It has no machines.
+type far struct {
+	t       *testing.T
+	enrol   api.Enrolment
+	bus     *bus.Site
+	beat    chan struct{}
+	mu      sync.Mutex
+	applied int64
+	facts   int64
+	changes []sprout.Change
+	came    chan struct{}
+}
+
+func enrol(t *testing.T, p plane, site string) *far {
+	t.Helper()
+	var ask api.CreateAgentToken
+	ask.Body.Site = site
+	token := must(client.Call(t.Context(), p.admin, api.AgentTokenCreate, ask))(t)
+	user := must(nkeys.CreateUser())(t)
+	curve := must(nkeys.CreateCurveKeys())(t)
+	var in api.EnrolAgent
+	in.Body.Token, in.Body.Name, in.Body.Version, in.Body.Address = token.Secret, "far", "test", "10.20.0.1"
+	in.Body.PublicKey, in.Body.SealKey = must(user.PublicKey())(t), must(curve.PublicKey())(t)
+	f := &far{t: t, came: make(chan struct{})}
+	f.enrol = must(client.Call(t.Context(), p.as(t, ""), api.AgentEnrol, in))(t)
+	if _, err := client.Call(t.Context(), p.as(t, ""), api.AgentEnrol, in); sprout.KindOf(err) != sprout.Denied {
+		t.Errorf("a token was good twice: %v", err)
+	}
+	seed := must(user.Seed())(t)
+	f.bus = must(bus.ConnectSite(bus.SiteConfig{
+		URL: f.enrol.Bus.URL, Site: f.enrol.Site.ID, JWT: f.enrol.Bus.JWT, Seed: seed, Log: slog.New(slog.DiscardHandler),
+	}))(t)
+	ctx, stop := context.WithCancel(context.Background())
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = f.bus.Changes(ctx, f.apply) })
+	t.Cleanup(func() { stop(); parts.Wait(); f.bus.Close() })
+	return f
+}
+
+func (f *far) apply(_ context.Context, c sprout.Change) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied = max(f.applied, c.Seq)
+	f.changes = append(f.changes, c)
+	close(f.came)
+	f.came = make(chan struct{})
+	return nil
+}
+
+// await returns the first change that fits.
+func (f *far) await(fits func(sprout.Change) bool) sprout.Change {
+	f.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		f.mu.Lock()
+		came := f.came
+		for _, c := range f.changes {
+			if fits(c) {
+				f.mu.Unlock()
+				return c
+			}
+		}
+		f.mu.Unlock()
+		select {
+		case <-came:
+		case <-deadline:
+			f.t.Fatalf("the change never came; these did: %+v", f.changes)
+		}
+	}
+}
+
+func (f *far) awaitWork(kind string) sprout.Work {
+	f.t.Helper()
+	var work sprout.Work
+	c := f.await(func(c sprout.Change) bool {
+		var w sprout.Work
+		return c.Kind == sprout.ChangeWork && json.Unmarshal(c.Body, &w) == nil && w.Kind == kind
+	})
+	if err := json.Unmarshal(c.Body, &work); err != nil {
+		f.t.Fatal(err)
+	}
+	return work
+}
+
+// report sends a fact.
+func (f *far) report(kind sprout.FactKind, machine sprout.MachineID, work string, body any) {
+	f.t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.facts++
+	fact := sprout.Fact{Seq: f.facts, At: time.Now().UTC(), Kind: kind, Machine: machine, Work: work, Body: raw}
+	for range 2 { // a fact that comes twice counts once
+		if _, err := f.bus.PublishFacts(f.t.Context(), fact); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// eventually asks until ok, for as long as news may take.
+func eventually[T any](t *testing.T, ask func() (T, error), ok func(T) bool) T {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		v, err := ask()
+		if err == nil && ok(v) {
+			return v
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came: %+v, %v", v, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func inventory(mac string) sprout.Inventory {
+	return sprout.Inventory{
+		At: time.Now().UTC(), Architecture: sprout.AMD64, BootMode: sprout.BIOS, Serial: "SN-" + mac[len(mac)-2:],
+		CPU: sprout.CPU{Model: "c", Sockets: 1, Cores: 4, Threads: 4}, MemoryBytes: 4 << 30,
+		Disks:      []sprout.Disk{{Name: "vda", Bytes: 8 << 30, Serial: "d1"}},
+		Interfaces: []sprout.Interface{{Name: "eth0", MAC: mac, Link: true}},
+	}
+}
+
+func show(t *testing.T, p plane, name string) func() (sprout.Machine, error) {
+	return func() (sprout.Machine, error) {
+		return client.Call(t.Context(), p.admin, api.MachineShow, api.MachineRef{Machine: name})
+	}
+}
+
+// A machine boots unknown, is discovered, commissioned, and its workflow is
+// followed to its end: every word between centre and site goes over the bus.
+func TestDiscoverAndCommission(t *testing.T) {
+	p := run(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	f := enrol(t, p, "lon1")
+	mac := "52:54:00:00:00:01"
+	f.report(sprout.FactDiscovered, "", "", sprout.DiscoveredFact{BootMAC: mac, Inventory: inventory(mac)})
+	m := eventually(t, show(t, p, "new-sn01"), func(m sprout.Machine) bool { return m.State == sprout.Discovered && m.Inventory != nil })
+	if len(m.Interfaces) != 1 || !m.Interfaces[0].Boot {
+		t.Errorf("interfaces: %+v", m.Interfaces)
+	}
+	// It boots again before anybody accepts it: still one machine.
+	f.report(sprout.FactDiscovered, "", "", sprout.DiscoveredFact{BootMAC: mac, Inventory: inventory(mac)})
+
+	var in api.CommissionMachine
+	in.Machine = "new-sn01"
+	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, in))(t)
+	work := f.awaitWork("commission")
+	if work.Workflow != w.ID || work.Machine != m.ID || work.Generation == 0 {
+		t.Fatalf("work: %+v", work)
+	}
+	if _, err := client.Call(t.Context(), p.admin, api.MachineCommission, in); sprout.KindOf(err) != sprout.Conflict {
+		t.Errorf("two workflows on one machine: %v", err)
+	}
+	seen := make(chan sprout.Workflow, 100)
+	followed := make(chan error, 1)
+	go func() {
+		_, err := p.admin.Follow(context.WithoutCancel(t.Context()), w.ID, func(w sprout.Workflow) { seen <- w })
+		close(seen)
+		followed <- err
+	}()
+	began := time.Now().UTC().Truncate(time.Microsecond)
+	f.report(sprout.FactStep, m.ID, work.ID, sprout.StepRecord{Name: "power-on", At: "site", Attempt: 1, Outcome: "running", StartedAt: began})
+	if err := f.bus.PublishLive(sprout.Live{Work: work.ID, Step: "power-on", Progress: &sprout.Progress{Done: 42, Total: 100, Unit: "B", PerSec: 7}}); err != nil {
+		t.Fatal(err)
+	}
+	ended := began.Add(time.Second)
+	f.awaitSeen(seen, func(w sprout.Workflow) bool { return w.Progress != nil && w.Progress.Done == 42 && w.Step == "power-on" })
+	f.report(sprout.FactStep, m.ID, work.ID, sprout.StepRecord{Name: "power-on", At: "site", Attempt: 1, Outcome: "done", StartedAt: began, EndedAt: &ended})
+	f.report(sprout.FactPower, m.ID, work.ID, sprout.PowerOn)
+	f.report(sprout.FactTests, m.ID, work.ID, []sprout.TestResult{{Test: "cpu-load", Kind: "cpu", Device: "cpu", Outcome: sprout.Passed, At: began, Seconds: 1}})
+	f.report(sprout.FactWorkEnded, m.ID, work.ID, sprout.WorkResult{State: sprout.Succeeded})
+	f.awaitSeen(seen, func(w sprout.Workflow) bool { return w.State == sprout.Succeeded && stepOutcome(w, "power-on") == "done" })
+	if err := <-followed; err != nil {
+		t.Error(err)
+	}
+	m = eventually(t, show(t, p, "new-sn01"), func(m sprout.Machine) bool { return m.State == sprout.Ready })
+	if m.Power != sprout.PowerOn || len(m.Tests) != 1 || m.Activity != nil {
+		t.Errorf("machine: %+v", m)
+	}
+	if all := must(client.Call(t.Context(), p.admin, api.MachineList, api.ListMachines{}))(t); len(all) != 1 {
+		t.Errorf("one machine became %d", len(all))
+	}
+}
+
+func stepOutcome(w sprout.Workflow, name string) string {
+	for _, s := range w.Steps {
+		if s.Name == name && s.At == "site" {
+			return s.Outcome
+		}
+	}
+	return ""
+}
+
+func (f *far) awaitSeen(seen <-chan sprout.Workflow, ok func(sprout.Workflow) bool) {
+	f.t.Helper()
+	deadline := time.After(20 * time.Second)
+	var last sprout.Workflow
+	for {
+		select {
+		case w, open := <-seen:
+			if !open {
+				f.t.Fatalf("the workflow ended as %s before it was seen so: %+v", last.State, last)
+			}
+			if last = w; ok(w) {
+				return
+			}
+		case <-deadline:
+			f.t.Fatalf("it was never seen so; last: %+v", last)
+		}
+	}
+}
+
+// A workflow that fails at its site leaves a problem, and a retry succeeds.
+func TestFailAndRetry(t *testing.T) {
+	p := run(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	f := enrol(t, p, "lon1")
+	var create api.CreateMachine
+	create.Body = api.NewMachine{Site: "lon1", Name: "m1", MACs: []string{"52:54:00:00:00:02"}, BMC: &sprout.BMC{Driver: "redfish", URL: "http://127.0.0.1:1", Username: "u", Password: "p"}}
+	m := must(client.Call(t.Context(), p.admin, api.MachineCreate, create))(t)
+	if m.BMC == nil || m.BMC.Password != "" {
+		t.Errorf("BMC: %+v", m.BMC)
+	}
+	var in api.CommissionMachine
+	in.Machine = "m1"
+	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, in))(t)
+	work := f.awaitWork("commission")
+	f.report(sprout.FactWorkEnded, m.ID, work.ID, sprout.WorkResult{State: sprout.FailedRun, Failure: &sprout.Failure{Code: sprout.BMCUnreachable, Step: "power-on", Reason: "no route"}})
+	failed := must(p.admin.Follow(t.Context(), w.ID, func(sprout.Workflow) {}))(t)
+	if failed.State != sprout.FailedRun || failed.Error == nil || failed.Error.Code != sprout.BMCUnreachable {
+		t.Fatalf("workflow: %+v", failed)
+	}
+	m = must(show(t, p, "m1")())(t)
+	if len(m.Problems) != 1 || m.Problems[0].Code != sprout.BMCUnreachable || m.Problems[0].Remedy == "" {
+		t.Errorf("problems: %+v", m.Problems)
+	}
+	must(client.Call(t.Context(), p.admin, api.WorkflowRetry, api.WorkflowRef{Workflow: string(w.ID)}))(t)
+	again := f.await(func(c sprout.Change) bool { return c.Kind == sprout.ChangeWork && c.Key == string(w.ID)+"/2" })
+	f.report(sprout.FactWorkEnded, m.ID, again.Key, sprout.WorkResult{State: sprout.Succeeded})
+	if done := must(p.admin.Follow(t.Context(), w.ID, func(sprout.Workflow) {}))(t); done.State != sprout.Succeeded {
+		t.Fatalf("workflow: %+v", done)
+	}
+	if m = must(show(t, p, "m1")())(t); len(m.Problems) != 0 || m.State != sprout.Ready {
+		t.Errorf("machine is %s with %+v", m.State, m.Problems)
+	}
+}
+
+// A heartbeat shows an agent as online, and one that lags is sent again what
+// the bus lost.
+func TestHeartbeatRepairsWhatTheBusLost(t *testing.T) {
+	p := run(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	f := enrol(t, p, "lon1")
+	f.await(func(c sprout.Change) bool { return c.Kind == sprout.ChangeSite })
+	first := 0
+	for i := range 12 {
+		// It claims to have applied nothing, for longer than a site may lag.
+		if err := f.bus.PublishBeat(sprout.Heartbeat{Agent: f.enrol.Agent.ID, Version: "test", Address: "10.20.0.1", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		n := 0
+		for _, c := range f.changes {
+			if c.Seq == 1 {
+				n++
+			}
+		}
+		f.mu.Unlock()
+		if first == 0 {
+			first = n
+		}
+		if n > first && first > 0 {
+			break
+		}
+		if i == 11 {
+			t.Fatal(fmt.Sprintf("change 1 was not sent again: %d", n))
+		}
+		time.Sleep(time.Second) // heartbeats come by the clock
+	}
+	agents := must(client.Call(t.Context(), p.admin, api.AgentList, api.OfSite{Site: "lon"}))(t)
+	if len(agents) != 1 || !agents[0].Online || agents[0].LastSeen == nil {
+		t.Errorf("agents: %+v", agents)
+	}
+}
