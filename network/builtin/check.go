@@ -67,7 +67,7 @@ func CheckCIDR(field string, p netip.Prefix) error {
 		return sprout.InvalidField(field, "%s has host bits set: the prefix is %s", p, p.Masked())
 	case p.Bits() == 0:
 		return sprout.InvalidField(field, "%s is everything: no subnet is that large", p)
-	case p.Addr().IsMulticast() || p.Addr().IsLoopback():
+	case p.Addr().IsMulticast(): // loopback is allowed: the networks of simulated machines are there
 		return sprout.InvalidField(field, "%s is not for hosts", p)
 	}
 	return nil
