@@ -100,8 +100,13 @@ func (s *story) end() {
 
 // epilogue is what was logged, for a story that went wrong.
 func (s *story) epilogue() string {
-	lines := strings.SplitAfter(s.logged.String(), "\n")
-	const most = 400
+	var lines []string
+	for line := range strings.Lines(s.logged.String()) {
+		if !strings.Contains(line, "level=DEBUG") || strings.Contains(line, "process=machine") {
+			lines = append(lines, line)
+		}
+	}
+	const most = 200
 	if len(lines) > most {
 		lines = lines[len(lines)-most:]
 	}

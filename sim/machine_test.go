@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -234,5 +235,26 @@ func TestParseFaultRefuses(t *testing.T) {
 	must(t, err)
 	if f.String() != whole {
 		t.Errorf("%q became %q", whole, f)
+	}
+}
+
+// Many machines at once share nothing but the site.
+func TestManyMachinesAtOnce(t *testing.T) {
+	const n = 60
+	s := newSite(t)
+	rack := sim.NewRack("admin", "secret", nil)
+	t.Cleanup(rack.Close)
+	for i := range n {
+		one := sim.Spec{Name: fmt.Sprintf("m%d", i), MACs: []string{fmt.Sprintf("52:54:00:00:01:%02x", i)}}
+		slot, err := rack.Plug(sim.Config{Spec: one, Wire: s.wire})
+		must(t, err)
+		must(t, slot.Machine.PowerOn(t.Context(), network))
+	}
+	seen := map[string]bool{}
+	for range n {
+		seen[receive(t, s.hellos).BootMAC] = true
+	}
+	if len(seen) != n || len(s.store.Leases()) != n {
+		t.Fatalf("%d machines said hello with %d leases, want %d", len(seen), len(s.store.Leases()), n)
 	}
 }

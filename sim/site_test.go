@@ -116,13 +116,7 @@ func (s *site) handler() http.Handler {
 		must(s.t, os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte(name), 3000), 0o600))
 	}
 	mux := http.NewServeMux()
-	var base http.Handler
-	mux.HandleFunc("/boot/", func(w http.ResponseWriter, r *http.Request) {
-		if base == nil {
-			base = boot.Handler(boot.Config{Ledger: s.store, URL: s.url, Files: dir, Loaders: dir})
-		}
-		base.ServeHTTP(w, r)
-	})
+	mux.Handle("/boot/", boot.Handler(boot.Config{Ledger: s.store, URL: s.url, Files: dir, Loaders: dir}))
 	ramdisk := func(pattern string, h http.HandlerFunc) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
