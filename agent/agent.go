@@ -93,7 +93,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 		return nil, err
 	}
 	s.bus, err = bus.ConnectSite(bus.SiteConfig{
-		URLs: s.enrol.Bus.URL, Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
+		URL: s.enrol.Bus.URL, Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
 		JWT: s.enrol.Bus.JWT, Seed: s.keys.user, Log: c.Log,
 	})
 	return s, err

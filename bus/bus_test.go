@@ -94,7 +94,7 @@ func (h *hub) credential(site sprout.SiteID) (token string, seed []byte, public 
 func (h *hub) site(id sprout.SiteID) *Site {
 	h.t.Helper()
 	token, seed, _ := h.credential(id)
-	s, err := ConnectSite(SiteConfig{URLs: h.server.URL(), Site: id, Agent: "agt_" + sprout.AgentID(id), JWT: token, Seed: seed, Log: slog.New(slog.DiscardHandler)})
+	s, err := ConnectSite(SiteConfig{URL: h.server.URL(), Site: id, Agent: "agt_" + sprout.AgentID(id), JWT: token, Seed: seed, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		h.t.Fatal(err)
 	}

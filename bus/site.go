@@ -16,7 +16,7 @@ import (
 
 // A SiteConfig says how an agent reaches the bus.
 type SiteConfig struct {
-	URLs  string // one or more, with commas
+	URL   string // one or more, with commas
 	Site  sprout.SiteID
 	Agent sprout.AgentID
 	JWT   string // of Keys.UserJWT
@@ -44,7 +44,7 @@ func ConnectSite(c SiteConfig) (*Site, error) {
 	opts = append(opts,
 		nats.UserJWTAndSeed(c.JWT, string(c.Seed)),
 		nats.CustomInboxPrefix(inboxPrefix(c.Site)))
-	conn, err := nats.Connect(c.URLs, opts...)
+	conn, err := nats.Connect(c.URL, opts...)
 	if err != nil {
 		return nil, sprout.Errorf(sprout.Unavailable, "cannot connect to the bus: %w", err)
 	}
