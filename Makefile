@@ -20,10 +20,10 @@ build: ## Build bin/sprout and the ramdisk's program
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout-ramdisk ./cmd/sprout-ramdisk
 
 ramdisk: deps build ## Build the ramdisk's kernel and initrd (cached)
-	bin/sprout ramdisk build --init bin/sprout-ramdisk --output $(CACHE)/ramdisk
+	bin/sprout ramdisk build --init bin/sprout-ramdisk --dir $(CACHE)/ramdisk
 
 image: deps build ## Build the Debian 12 image (cached)
-	bin/sprout image build debian-12 --output $(CACHE)/debian-12.raw.zst
+	bin/sprout image build debian-12 --file $(CACHE)/debian-12.raw.zst
 
 demo: ramdisk image ## From nothing to installed machines: KEEP=1 leaves them running
 	@demo/demo.sh

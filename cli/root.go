@@ -16,7 +16,7 @@ func groups() []func(*env) *cobra.Command {
 	return []func(*env) *cobra.Command{
 		siteCommand, networkCommand, machineCommand, imageCommand, workflowCommand, problemCommand,
 		agentCommand, addressCommand, leaseCommand, auditCommand, tokenCommand, providerCommand,
-		serverCommand, labCommand, versionCommand,
+		serverCommand, devCommand, labCommand, statusCommand, ramdiskCommand, versionCommand,
 	}
 }
 
