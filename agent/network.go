@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"sprout"
+	"sprout/boot"
+	"sprout/boot/advert"
 	"sprout/boot/tftp"
 	dhcp "sprout/dhcp/builtin"
 	dns "sprout/dns/builtin"
@@ -112,12 +115,30 @@ func (s *site) servers() ([]loop, error) {
 		return nil, err
 	}
 	files, err := tftp.New(tftp.Config{
-		Address: c.listen(c.Ports.TFTP, 69), Interface: c.Interface, Open: tftp.Files(c.bootFiles()), Log: s.log,
+		Address: c.listen(c.Ports.TFTP, 69), Interface: c.Interface, Open: tftp.Files(c.bootFiles(), boot.LoaderFiles...),
+		Transferred: s.transferred, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return []loop{{"dhcp", leases.Serve}, {"dns", names.Serve}, {"tftp", files.Serve}, {"http", s.serveWeb}}, nil
+	all := []loop{{"dhcp", leases.Serve}, {"dns", names.Serve}, {"tftp", files.Serve}, {"http", s.serveWeb}}
+	if c.Interface != "" {
+		// Firmware that waits for a router advertisement boots seconds sooner.
+		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, c.Interface, s.log) }})
+	}
+	return all, nil
+}
+
+// transferred tells of a TFTP transfer under the MAC that has the address.
+func (s *site) transferred(t tftp.Transfer) {
+	lease, ok := s.store.LeaseByIP(t.Client.Addr().Unmap())
+	if !ok {
+		return
+	}
+	s.boots.tell(sprout.BootEvent{
+		MAC: lease.MAC, What: "tftp-" + string(t.Outcome), Bytes: t.Bytes,
+		Detail: fmt.Sprintf("%s, %d of %d B in %s %s", t.File, t.Bytes, t.Size, t.Elapsed.Round(time.Millisecond), t.Detail),
+	})
 }
 
 // serveWeb serves HTTP until ctx ends. A transfer may take hours, so only
