@@ -48,7 +48,7 @@ func enrol(t *testing.T, p plane, site string) *far {
 	}
 	seed := must(user.Seed())(t)
 	f.bus = must(bus.ConnectSite(bus.SiteConfig{
-		URL: f.enrol.Bus.URL, Site: f.enrol.Site.ID, JWT: f.enrol.Bus.JWT, Seed: seed, Log: slog.New(slog.DiscardHandler),
+		URL: f.enrol.Bus.URL, Site: f.enrol.Site.ID, Agent: f.enrol.Agent.ID, JWT: f.enrol.Bus.JWT, Seed: seed, Log: slog.New(slog.DiscardHandler),
 	}))(t)
 	ctx, stop := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -187,12 +187,16 @@ func TestDiscoverAndCommission(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := began.Add(time.Second)
-	f.awaitSeen(seen, func(w sprout.Workflow) bool { return w.Progress != nil && w.Progress.Done == 42 && w.Step == "power-on" })
+	f.awaitSeen(seen, func(w sprout.Workflow) bool {
+		return w.Progress != nil && w.Progress.Done == 42 && w.Step == "power-on"
+	})
 	f.report(sprout.FactStep, m.ID, work.ID, sprout.StepRecord{Name: "power-on", At: "site", Attempt: 1, Outcome: "done", StartedAt: began, EndedAt: &ended})
 	f.report(sprout.FactPower, m.ID, work.ID, sprout.PowerOn)
 	f.report(sprout.FactTests, m.ID, work.ID, []sprout.TestResult{{Test: "cpu-load", Kind: "cpu", Device: "cpu", Outcome: sprout.Passed, At: began, Seconds: 1}})
 	f.report(sprout.FactWorkEnded, m.ID, work.ID, sprout.WorkResult{State: sprout.Succeeded})
-	f.awaitSeen(seen, func(w sprout.Workflow) bool { return w.State == sprout.Succeeded && stepOutcome(w, "power-on") == "done" })
+	f.awaitSeen(seen, func(w sprout.Workflow) bool {
+		return w.State == sprout.Succeeded && stepOutcome(w, "power-on") == "done"
+	})
 	if err := <-followed; err != nil {
 		t.Error(err)
 	}
