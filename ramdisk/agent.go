@@ -24,7 +24,9 @@ type Agent struct {
 	Tests   hwtest.Provider
 	// Settle, which may be nil, waits until the kernel has found its devices.
 	Settle func(context.Context)
-	Log    *slog.Logger
+	// Links, which may be nil, waits until ports have had time to find a link.
+	Links func(context.Context)
+	Log   *slog.Logger
 
 	done map[string]sprout.Report // orders already performed in this boot
 }
@@ -125,6 +127,7 @@ func stack() string {
 func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report *sprout.Report) error {
 	switch order.Kind {
 	case sprout.OrderInspect:
+		a.waitLinks(ctx)
 		inv := a.inventory(ctx)
 		report.Inventory = &inv
 		return nil
@@ -164,7 +167,14 @@ func (a *Agent) inventory(ctx context.Context) sprout.Inventory {
 	return inv
 }
 
+func (a *Agent) waitLinks(ctx context.Context) {
+	if a.Links != nil {
+		a.Links(ctx)
+	}
+}
+
 func (a *Agent) test(ctx context.Context, p *progress) []sprout.TestResult {
+	a.waitLinks(ctx)
 	inv := a.inventory(ctx)
 	return hwtest.Run(ctx, a.Tests.Tests(inv), inv, a.Client.URL, func(done, total int, last sprout.TestResult) {
 		p.set(int64(done), int64(total), "tests")

@@ -71,8 +71,8 @@ func install(t *testing.T, files string, images *image.Store, img sprout.Image, 
 	}()
 	order := writeOrder("1", img, sprout.DiskRule{})
 	order.Write.ConfigDrive = sprout.ConfigDrive{
-		MetaData: "instance-id: i-1\nlocal-hostname: web-01\n",
-		UserData: "#cloud-config\nfqdn: web-01.lon1.example\nphone_home: { url: \"" + s.guestURL() + "/phone-home\", post: [ fqdn ], tries: 5 }\n" +
+		MetaData: "instance-id: i-1\nlocal-hostname: web-01.lon1.example\n",
+		UserData: "#cloud-config\nphone_home: { url: \"" + s.guestURL() + "/phone-home\", post: [ fqdn ], tries: 5 }\n" +
 			"bootcmd: [ [ sh, -c, 'df /; lsblk -o NAME,SIZE,LABEL; ip -br addr > /dev/ttyS0' ] ]\n",
 		NetworkConfig: "version: 2\nethernets: { boot: { match: { macaddress: \"" + bootMAC + "\" }, addresses: [ 10.0.2.77/24 ], gateway4: 10.0.2.2 } }\n",
 	}

@@ -20,6 +20,10 @@ import (
 // tries again from its firmware.
 const restartAfter = 60 * time.Second
 
+// linkWait is how long after the boot port has its address the other ports may
+// take to find a link.
+const linkWait = 6 * time.Second
+
 func main() {
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "sprout-ramdisk "+sprout.Version+" is /init of the ramdisk: boot it, do not run it")
@@ -74,13 +78,14 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	go port.Keep(ctx) // as long as this boot
+	linksUntil := time.Now().Add(linkWait)
 	agent := &ramdisk.Agent{
 		Client:  &ramdisk.Client{URL: url, Token: cmdline["sprout.token"], HTTP: &http.Client{}, Log: log},
 		BootMAC: port.MAC, Tests: builtin.Provider{}, Log: log,
-		Settle: func(ctx context.Context) {
-			modules.Settle(ctx)
-			if _, err := system.RaisePorts(log); err != nil {
-				log.Warn("cannot bring up all ports", "error", err)
+		Settle: modules.Settle,
+		Links: func(ctx context.Context) {
+			if err := system.WaitLinks(ctx, linksUntil, log); err != nil {
+				log.Warn("cannot wait for links", "error", err)
 			}
 		},
 	}

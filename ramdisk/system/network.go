@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,23 @@ func RaisePorts(log *slog.Logger) ([]netlink.Link, error) {
 		}
 	}
 	return ports, nil
+}
+
+// WaitLinks raises every port and waits until each has a link, or the time has
+// come: the rest have no cable.
+func WaitLinks(ctx context.Context, until time.Time, log *slog.Logger) error {
+	for {
+		ports, err := RaisePorts(log)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(ports, func(l netlink.Link) bool { return !hasLink(l) }) || time.Now().After(until) {
+			return nil
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return err
+		}
+	}
 }
 
 func hasLink(l netlink.Link) bool {
