@@ -21,7 +21,14 @@ import (
 // Main runs one command line and returns its exit code: 0 done, 1 failed, 2 the
 // command line or its input is wrong. args are without the program's name.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return MainWith(ctx, args, stdin, stdout, stderr, os.Getenv)
+}
+
+// MainWith is Main with an environment of its own: two command lines may run in
+// one process.
+func MainWith(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	e := newEnv(stdin, stdout, stderr)
+	e.getenv = getenv
 	root := rootCommand(e)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
