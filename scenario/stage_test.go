@@ -24,7 +24,7 @@ func tellStage(s *story, ts *testscript.TestScript, neg bool, args []string) {
 	do("network", "create", "provisioning", "--site", site, "--cidr", "127.20.0.0/24", "--gateway", "127.20.0.254",
 		"--reserved", "127.20.0.1-127.20.0.9", "--dynamic", "127.20.0.100-127.20.0.199", "--discover")
 	if len(s.sites) == 1 {
-		tellRandom(s, ts, false, []string{"debian-12.raw", "2000000"})
+		tellRandom(s, ts, false, []string{"debian-12.raw", "2097152"})
 		do("image", "import", "debian-12", ts.MkAbs("debian-12.raw"))
 	}
 	for _, name := range machines {

@@ -102,11 +102,11 @@ func (s *story) end() {
 func (s *story) epilogue() string {
 	var lines []string
 	for line := range strings.Lines(s.logged.String()) {
-		if !strings.Contains(line, "level=DEBUG") || strings.Contains(line, "process=machine") {
+		if !strings.Contains(line, "level=DEBUG") || strings.Contains(line, "process=machine") || strings.Contains(line, "process=agent") {
 			lines = append(lines, line)
 		}
 	}
-	const most = 200
+	const most = 120
 	if len(lines) > most {
 		lines = lines[len(lines)-most:]
 	}
