@@ -124,7 +124,8 @@ func (s *Server) takeOnly(ctx context.Context, site sprout.SiteID, f sprout.Fact
 }
 
 // factDiscovered makes a machine of what booted unknown, or brings the one that
-// it is up to date: known by a MAC or by its SMBIOS UUID.
+// it is up to date: known by a MAC, or by its SMBIOS UUID and serial number together
+// (its network card was replaced).
 func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
 	found, err := body[sprout.DiscoveredFact](f)
 	if err != nil {
@@ -177,7 +178,15 @@ func (s *Server) recognise(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 			return m, false, err
 		}
 	}
-	return sprout.Machine{}, false, nil
+	inv := found.Inventory
+	if strings.Trim(inv.UUID, "0fF-") == "" || inv.Serial == "" {
+		return sprout.Machine{}, false, nil
+	}
+	m, err := within.MachineBySystem(ctx, site, inv.UUID, inv.Serial)
+	if sprout.KindOf(err) == sprout.NotFound {
+		return m, false, nil
+	}
+	return m, err == nil, err
 }
 
 // freeName names a new machine by its serial number, else by the MAC it booted

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"sprout"
@@ -26,6 +27,7 @@ type plane struct {
 	*server.Server
 	admin *client.Client
 	token string
+	stop  func()
 }
 
 // run starts a control plane on a database of its own, and stops it when the
@@ -46,12 +48,13 @@ func run(t *testing.T, change ...func(*server.Config)) plane {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	p := plane{Server: s, stop: sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("server: %v", err)
 		}
-	})
+	})}
+	t.Cleanup(p.stop)
 	select {
 	case <-s.Started():
 	case err := <-done:
@@ -62,7 +65,7 @@ func run(t *testing.T, change ...func(*server.Config)) plane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plane{Server: s, token: strings.TrimSpace(string(secret))}
+	p.token = strings.TrimSpace(string(secret))
 	p.admin = p.as(t, p.token)
 	return p
 }

@@ -5,16 +5,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nkeys"
 
 	"sprout"
 	"sprout/api"
 	"sprout/bus"
 	"sprout/client"
+	"sprout/server"
+	"sprout/store/storetest"
 )
 
 // A far is a site's agent as the control plane sees one: it enrols, applies
@@ -308,4 +312,52 @@ func TestHeartbeatRepairsWhatTheBusLost(t *testing.T) {
 	if len(agents) != 1 || !agents[0].Online || agents[0].LastSeen == nil {
 		t.Errorf("agents: %+v", agents)
 	}
+}
+
+// A control plane that dies with every job of River lost goes on where it was:
+// what a workflow is stands in its own row.
+func TestRestartWithoutJobsLosesNothing(t *testing.T) {
+	url, dir, port := storetest.NewURL(t), t.TempDir(), freePort(t)
+	same := func(c *server.Config) { c.Database.URL, c.Dir, c.Bus.Listen = url, dir, port }
+	p := run(t, same)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	f := enrol(t, p, "lon1")
+	var create api.CreateMachine
+	create.Body = api.NewMachine{Site: "lon1", Name: "m1", MACs: []string{"52:54:00:00:00:03"}}
+	m := must(client.Call(t.Context(), p.admin, api.MachineCreate, create))(t)
+	var in api.CommissionMachine
+	in.Machine = "m1"
+	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, in))(t)
+	work := f.awaitWork("commission")
+	p.stop()
+
+	conn := must(pgx.Connect(t.Context(), url))(t)
+	if _, err := conn.Exec(t.Context(), `DELETE FROM river.river_job`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `UPDATE workflow SET next_at = now(), run = jsonb_set(run, '{nextAt}', to_jsonb(now())) WHERE id = $1`, w.ID); err != nil {
+		t.Fatal(err)
+	}
+	version := func() (v int64, err error) {
+		err = conn.QueryRow(t.Context(), `SELECT version FROM workflow WHERE id = $1`, w.ID).Scan(&v)
+		return v, err
+	}
+	before := must(version())(t)
+	p = run(t, same)
+	eventually(t, version, func(v int64) bool { return v > before }) // nobody signalled it: it was found
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() (bool, error) { return f.bus.Connected(), nil }, func(up bool) bool { return up })
+	f.report(sprout.FactWorkEnded, m.ID, work.ID, sprout.WorkResult{State: sprout.Succeeded})
+	if done := must(p.admin.Follow(t.Context(), w.ID, func(sprout.Workflow) {}))(t); done.State != sprout.Succeeded {
+		t.Fatalf("workflow: %+v", done)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	defer l.Close() //nolint:errcheck // only its number was wanted
+	return l.Addr().String()
 }

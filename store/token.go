@@ -59,7 +59,7 @@ func (s *Store) TakeEnrolToken(ctx context.Context, tx pgx.Tx, secret string) (s
 func refuseEnrol(reason string) error {
 	e := sprout.Errorf(sprout.Denied, "cannot enrol with this token: %s", reason)
 	e.Field = "token"
-	return e.WithRemedy("make a new one with: sprout agent token SITE")
+	return e.WithRemedy("make a new one with: sprout agent token create SITE")
 }
 
 const tokenColumns = `id, name, role, coalesce(site, ''), expires_at, created_at, revoked_at`

@@ -60,7 +60,7 @@ func (s *Store) occupy(ctx context.Context, tx pgx.Tx, id sprout.MachineID, kind
 	}
 	if m.Locked {
 		return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is locked", kind, m.Name).
-			WithRemedy("sprout machine update %s --unlock", m.Name)
+			WithRemedy("sprout machine unlock %s", m.Name)
 	}
 	if err := refuseBusy(ctx, tx, id, kind); err != nil {
 		return err
