@@ -14,6 +14,7 @@ SITE=lab1 DOMAIN=lab1.sprout.test
 SSH=(ssh -i "$DIR/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5)
 started=$SECONDS
 timeline=()
+exec 3>&1 # where commands are shown, also when their output goes to a file
 
 step() { # step TITLE: begins a chapter, and closes the one before it
     chapter
@@ -22,9 +23,7 @@ step() { # step TITLE: begins a chapter, and closes the one before it
 }
 chapter() { [[ -z ${title:-} ]] || timeline+=("$(printf '%5d s  %s' $((SECONDS - chapter_started)) "$title")"); }
 run() { # run COMMAND…: shows it as typed, and runs it
-    printf '$'
-    printf ' %s' "$@"
-    printf '\n'
+    printf '$%s\n' "$(printf ' %s' "$@")" >&3
     "$@"
 }
 must_fail() { # must_fail COMMAND…: it has to exit with 1, a failure; not 2, a usage error
@@ -94,8 +93,9 @@ write_files:
   - path: /etc/motd
     content: "installed by sprout\n"
 CLOUD
-run sprout image import debian-12 --file "$CACHE/debian-12.raw.zst" --arch amd64
-run sprout machine allocate --count 2 --min-memory 900M --min-disk 2G --arch amd64
+run sprout image import debian-12 "$CACHE/debian-12.raw.zst"
+run sprout machine allocate --arch amd64 --boot-mode bios --cores 1 --memory 900MB --disk 2GB
+run sprout machine allocate --arch amd64 --boot-mode uefi --cores 1 --memory 900MB --disk 2GB
 run sprout machine deploy m1 m2 --image debian-12 --ssh-key "$DIR/key.pub" --user-data "$DIR/user-data.yaml" --wait --yes
 run sprout machine list
 
@@ -120,8 +120,8 @@ if [[ -z ${SHORT:-} ]]; then
     [[ -z $(sprout lab exec -- dig +short @10.20.0.1 m1.$DOMAIN) ]] || die "the name of m1 is still published"
 
     step "9. Two failures, shown, and what a retry does"
-    run sprout machine allocate --name m1
-    run sprout machine allocate --name m2
+    run sprout machine allocate m1
+    run sprout machine allocate m2
     run sprout lab corrupt-image debian-12
     sprout machine deploy m1 --image debian-12 --ssh-key "$DIR/key.pub" --yes >"$DIR/m1.out"
     sprout machine deploy m2 --image debian-12 --ssh-key "$DIR/key.pub" --yes >"$DIR/m2.out"

@@ -18,12 +18,16 @@ type Test struct {
 	Run func(ctx context.Context, d Device) ([]sprout.Metric, error)
 }
 
-// A Device is one thing to test. Agent is the base URL of the site's agent, for
+// A Peer is the site's agent, as the other end of a link: its base URL, and the
+// bearer token of this boot attempt. An empty URL: there is none.
+type Peer struct{ URL, Token string }
+
+// A Device is one thing to test. Agent is the site's agent, for
 // tests of the link.
 type Device struct {
 	Name      string // "vda", "eno1", "cpu", "memory"
 	Inventory sprout.Inventory
-	Agent     string
+	Agent     Peer
 }
 
 // A Provider lists the tests for a machine; each runs once for each device of

@@ -35,7 +35,7 @@ func Devices(kind string, inv sprout.Inventory) []string {
 // none disturbs another's figures, and returns one result a device. Each, which
 // may be nil, hears of every result. When the context ends, what is left is
 // reported as skipped.
-func Run(ctx context.Context, tests []Test, inv sprout.Inventory, agent string, each func(done, total int, r sprout.TestResult)) []sprout.TestResult {
+func Run(ctx context.Context, tests []Test, inv sprout.Inventory, agent Peer, each func(done, total int, r sprout.TestResult)) []sprout.TestResult {
 	total := 0
 	for _, t := range tests {
 		total += len(Devices(t.Kind, inv))

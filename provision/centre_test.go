@@ -246,7 +246,7 @@ func TestUserDataStaysAsWritten(t *testing.T) {
 	}
 	for want, in := range map[string]string{
 		"#cloud-config\nruncmd: [\"true\"]\n": drive.UserData,
-		"local-hostname: m1\n":                drive.MetaData,
+		"local-hostname: m1.lon1.example\n":   drive.MetaData,
 		"http://10.0.0.1/phone-home/att/tok":  drive.VendorData,
 		"fqdn: m1.lon1.example":               drive.VendorData,
 		"10.0.0.10/24":                        drive.NetworkConfig,

@@ -16,7 +16,7 @@ import (
 func configDrive(instance, home string, in sprout.DeployWork) (sprout.ConfigDrive, error) {
 	short, _, _ := strings.Cut(in.Hostname, ".")
 	meta, err := document("", map[string]any{
-		"instance-id": instance, "local-hostname": short, "public-keys": in.SSHKeys,
+		"instance-id": instance, "local-hostname": in.Hostname, "public-keys": in.SSHKeys,
 	})
 	if err != nil {
 		return sprout.ConfigDrive{}, err

@@ -38,7 +38,7 @@ func (p site[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
 		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
-		{Name: "power-on", Do: p.powerOn, Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: powerStep, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
 		{Name: "inspect", Do: p.inspect, Timeout: orderStep},
 		{Name: "test-hardware", Do: p.testHardware, Timeout: orderStep},
@@ -52,7 +52,7 @@ func (p site[T]) deploy() workflow.Definition[T] {
 		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
 		{Name: "fetch-image", Do: p.fetchImage, Timeout: fetchImage, Attempts: 3},
 		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
-		{Name: "power-on", Do: p.powerOn, Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: powerStep, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
 		{Name: "write-image", Do: p.writeImage, Timeout: writeImage},
 		{Name: "boot-disk", Do: p.bootDisk, Timeout: powerStep},
@@ -64,7 +64,7 @@ func (p site[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
 		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Undo: p.clearIntent, Timeout: shortStep},
-		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: powerStep, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Timeout: bootRamdisk},
 		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: eraseDisks},
 		{Name: "power-off", Do: p.powerOff, Timeout: powerStep, Attempts: 3},
@@ -214,6 +214,16 @@ func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
 		return err
 	}
 	return p.factPower(c, id, sprout.PowerOff)
+}
+
+// undoPowerOn stops the machine, unless its BMC has just refused our password:
+// it would refuse it again, and the operator would wait to be told.
+func (p site[T]) undoPowerOn(ctx context.Context, c *workflow.Call[T]) error {
+	if f := c.Run.Failure; f != nil && f.Code == sprout.BMCDenied {
+		c.Detail("power is left as it is: %s", f.Reason)
+		return p.clearIntent(ctx, c)
+	}
+	return p.powerOff(ctx, c)
 }
 
 func (p site[T]) factPower(c *workflow.Call[T], id sprout.MachineID, s sprout.PowerState) error {

@@ -176,7 +176,7 @@ func (a *Agent) waitLinks(ctx context.Context) {
 func (a *Agent) test(ctx context.Context, p *progress) []sprout.TestResult {
 	a.waitLinks(ctx)
 	inv := a.inventory(ctx)
-	return hwtest.Run(ctx, a.Tests.Tests(inv), inv, a.Client.URL, func(done, total int, last sprout.TestResult) {
+	return hwtest.Run(ctx, a.Tests.Tests(inv), inv, hwtest.Peer{URL: a.Client.URL, Token: a.Client.Token}, func(done, total int, last sprout.TestResult) {
 		p.set(int64(done), int64(total), "tests")
 		a.Log.Info("hardware test", "test", last.Test, "device", last.Device, "outcome", last.Outcome, "message", last.Message, "metrics", last.Metrics)
 	})

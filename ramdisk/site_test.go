@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"sprout"
-	"sprout/hwtest/builtin"
+	"sprout/hwtest/hwtesttest"
 	"sprout/image"
 )
 
@@ -45,7 +45,7 @@ func newSite(t *testing.T, images *image.Store) *site {
 	mux.HandleFunc("POST /ramdisk/hello", s.takeHello)
 	mux.HandleFunc("GET /ramdisk/order", s.giveOrder)
 	mux.HandleFunc("POST /ramdisk/report", s.takeReport)
-	mux.Handle("GET /ramdisk/payload", builtin.Payload())
+	mux.Handle("GET /ramdisk/payload", hwtesttest.Payload(token))
 	mux.Handle("GET /images/", s.cutting(images.Handler()))
 	s.server = httptest.NewServer(mux)
 	t.Cleanup(s.server.Close)

@@ -13,13 +13,15 @@ import (
 	"sprout/hwtest/hwtesttest"
 )
 
-func agent(t *testing.T) string {
+const token = "a-token-of-one-boot"
+
+func agent(t *testing.T) hwtest.Peer {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle("GET /ramdisk/payload", builtin.Payload())
+	mux.Handle("GET /ramdisk/payload", hwtesttest.Payload(token))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
-	return s.URL
+	return hwtest.Peer{URL: s.URL, Token: token}
 }
 
 // TestContract runs on this host: its loopback stands for a port, its first
@@ -60,11 +62,11 @@ func TestBadHardware(t *testing.T) {
 	lo := sprout.Inventory{Interfaces: []sprout.Interface{{Name: "lo", Link: true}}}
 	dead := httptest.NewServer(http.NotFoundHandler())
 	defer dead.Close()
-	metrics, err := run(t, "nic-link", hwtest.Device{Name: "lo", Inventory: lo, Agent: dead.URL})
+	metrics, err := run(t, "nic-link", hwtest.Device{Name: "lo", Inventory: lo, Agent: hwtest.Peer{URL: dead.URL}})
 	if err == nil || !strings.Contains(err.Error(), "100 %") || len(metrics) == 0 {
 		t.Errorf("an agent that refuses: %v %v", metrics, err)
 	}
-	r := hwtest.Run(t.Context(), (builtin.Provider{}).Tests(lo)[3:], sprout.Inventory{Interfaces: []sprout.Interface{{Name: "lo"}}}, dead.URL, nil)
+	r := hwtest.Run(t.Context(), (builtin.Provider{}).Tests(lo)[3:], sprout.Inventory{Interfaces: []sprout.Interface{{Name: "lo"}}}, hwtest.Peer{URL: dead.URL}, nil)
 	if len(r) != 1 || r[0].Outcome != sprout.Skipped || !strings.Contains(r[0].Message, "cable") {
 		t.Errorf("a port without a cable: %+v", r)
 	}

@@ -43,7 +43,7 @@ func testNIC(ctx context.Context, d hwtest.Device) ([]sprout.Metric, error) {
 	if port.SpeedMbs > 0 {
 		metrics = append(metrics, sprout.Metric{Name: "speed", Value: float64(port.SpeedMbs), Unit: "Mb/s"})
 	}
-	if d.Agent == "" || !hasAddress(d.Name) {
+	if d.Agent.URL == "" || !hasAddress(d.Name) {
 		return metrics, nil
 	}
 	c := &http.Client{Transport: &http.Transport{
@@ -87,7 +87,7 @@ func bindTo(name string) func(network, address string, c syscall.RawConn) error 
 
 // roundTrips measures small requests. Their loss is at HTTP: what the network
 // drops and TCP repairs shows as a slow one.
-func roundTrips(ctx context.Context, c *http.Client, agent string) ([]sprout.Metric, error) {
+func roundTrips(ctx context.Context, c *http.Client, agent hwtest.Peer) ([]sprout.Metric, error) {
 	var took []time.Duration
 	var last error
 	for range nicRequests {
@@ -116,7 +116,7 @@ func roundTrips(ctx context.Context, c *http.Client, agent string) ([]sprout.Met
 	return metrics, nil
 }
 
-func download(ctx context.Context, c *http.Client, agent string) (sprout.Metric, error) {
+func download(ctx context.Context, c *http.Client, agent hwtest.Peer) (sprout.Metric, error) {
 	began := time.Now()
 	n, err := fetch(ctx, c, agent, nicPayload, nicPayloadLimit)
 	if err != nil && (n == 0 || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil) {
@@ -126,13 +126,14 @@ func download(ctx context.Context, c *http.Client, agent string) (sprout.Metric,
 }
 
 // fetch reads n bytes of payload and returns how many came.
-func fetch(ctx context.Context, c *http.Client, agent string, n int64, timeout time.Duration) (int64, error) {
+func fetch(ctx context.Context, c *http.Client, agent hwtest.Peer, n int64, timeout time.Duration) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/ramdisk/payload?bytes=%d", agent, n), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/ramdisk/payload?bytes=%d", agent.URL, n), nil)
 	if err != nil {
 		return 0, err
 	}
+	req.Header.Set("Authorization", "Bearer "+agent.Token)
 	resp, err := c.Do(req)
 	if err != nil {
 		return 0, err

@@ -16,7 +16,7 @@ var stableName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // Run holds the provider to the contract on the machine that runs it, whose
 // inventory and agent are given. Destructive tests are not run.
-func Run(t *testing.T, p hwtest.Provider, inv sprout.Inventory, agent string) {
+func Run(t *testing.T, p hwtest.Provider, inv sprout.Inventory, agent hwtest.Peer) {
 	t.Helper()
 	tests := p.Tests(inv)
 	if len(tests) == 0 {
@@ -58,7 +58,7 @@ func checkNames(t *testing.T, tests []hwtest.Test) {
 
 // checkResults wants one result a device, with figures and their units where
 // the test passed, and words where it did not.
-func checkResults(t *testing.T, tests []hwtest.Test, inv sprout.Inventory, agent string) {
+func checkResults(t *testing.T, tests []hwtest.Test, inv sprout.Inventory, agent hwtest.Peer) {
 	want := 0
 	for _, test := range tests {
 		want += len(hwtest.Devices(test.Kind, inv))
@@ -89,7 +89,7 @@ func checkResults(t *testing.T, tests []hwtest.Test, inv sprout.Inventory, agent
 }
 
 // checkCancel wants tests that have been stopped to end soon, as skipped.
-func checkCancel(t *testing.T, tests []hwtest.Test, inv sprout.Inventory, agent string) {
+func checkCancel(t *testing.T, tests []hwtest.Test, inv sprout.Inventory, agent hwtest.Peer) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	began := time.Now()

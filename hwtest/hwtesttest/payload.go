@@ -1,16 +1,17 @@
-package builtin
+package hwtesttest
 
 import (
 	"net/http"
 	"strconv"
 )
 
-// payloadMost bounds one answer, for it is given to anybody on the network.
+// payloadMost bounds one answer, as the agent's does.
 const payloadMost = 64 << 20
 
 // Payload is the agent's side of the link test: GET /ramdisk/payload?bytes=N
-// answers N bytes that do not compress away, at most 64 MiB. It needs no token.
-func Payload() http.Handler {
+// answers N bytes that do not compress away, at most 64 MiB, to whoever has the
+// token.
+func Payload(token string) http.Handler {
 	block := make([]byte, 64<<10)
 	x := uint32(1)
 	for i := range block {
@@ -18,6 +19,10 @@ func Payload() http.Handler {
 		block[i] = byte(x >> 24)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+token {
+			http.Error(w, "a token is needed", http.StatusUnauthorized)
+			return
+		}
 		n, err := strconv.ParseInt(r.URL.Query().Get("bytes"), 10, 64)
 		if err != nil || n < 0 || n > payloadMost {
 			http.Error(w, "bytes must be a number from 0 to "+strconv.Itoa(payloadMost), http.StatusUnprocessableEntity)
