@@ -140,7 +140,9 @@ func failureOf[T any](run Run, step Step[T], err error, late bool) *sprout.Failu
 			said.Remedy = remedied.Remedy
 		}
 	}
-	said.Step = run.StepName
+	if said.Step == "" { // else it says itself where it failed: delegated work does
+		said.Step = run.StepName
+	}
 	return said
 }
 
