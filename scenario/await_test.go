@@ -9,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"sprout"
 	"sprout/api"
 	"sprout/sim"
 )
@@ -48,6 +49,8 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machinesAre(ctx, name) }))
 	case kind == "machine" && len(args) == 2 && (args[0] == "state" || args[0] == "power"):
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, args[0], args[1]) }))
+	case kind == "problem" && len(args) == 1:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.problemIs(ctx, sprout.Code(name), args[0]) }))
 	case kind == "idle" && len(args) == 0:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
 	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):
@@ -65,6 +68,19 @@ func (s *story) machinesAre(ctx context.Context, want string) (bool, string) {
 		return false, err.Error()
 	}
 	return strconv.Itoa(len(all)) == want, fmt.Sprintf("%d machines", len(all))
+}
+
+func (s *story) problemIs(ctx context.Context, code sprout.Code, name string) (bool, string) {
+	all, err := call(ctx, s, api.ProblemList, api.ListProblems{})
+	if err != nil {
+		return false, err.Error()
+	}
+	for _, p := range all {
+		if p.Code == code && p.Name == name {
+			return true, ""
+		}
+	}
+	return false, fmt.Sprintf("problems %+v", all)
 }
 
 func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {

@@ -24,6 +24,7 @@
 //	await machine NAME state|power WORD   as the control plane sees it
 //	await agent SITE online|offline       as the control plane sees it
 //	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
+//	await problem CODE NAME               as the control plane sees it
 //	await machines N                      so many are known
 //	await idle MACHINE                    no workflow runs on it
 //	disk NAME holds IMAGE|nothing         what is on the simulated machine's disk

@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"sprout"
 	"sprout/agent"
 	"sprout/api"
 )
@@ -77,6 +78,10 @@ func tellSiteAgent(s *story, ts *testscript.TestScript, neg bool, args []string)
 	case neg:
 		at.stop()
 		fmt.Fprintln(ts.Stderr(), err)
+		var known *sprout.Error
+		if errors.As(err, &known) {
+			fmt.Fprintln(ts.Stderr(), "try:", known.Remedy)
+		}
 	default:
 		ts.Check(err)
 	}
