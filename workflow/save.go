@@ -50,11 +50,11 @@ func (e *Engine[T]) save(ctx context.Context, before, after Run, effects []Effec
 	for _, effect := range effects {
 		all = append(all, watched(effect, fromCall))
 	}
-	if onEnd := e.onEnd(before, after); onEnd != nil {
-		all = append(all, watched(onEnd, fromEnd))
-	}
 	for _, hook := range e.hooks(before, after) {
 		all = append(all, watched(hook, fromMove))
+	}
+	if onEnd := e.onEnd(before, after); onEnd != nil { // last: whoever hears of the end has heard of every step
+		all = append(all, watched(onEnd, fromEnd))
 	}
 	err := e.store.Save(ctx, after, all...)
 	switch {
