@@ -38,7 +38,6 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 ".",
 		RequireUniqueNames:  true,
-		ContinueOnError: true,
 		Setup:               func(env *testscript.Env) error { return begin(env, cluster, ports) },
 		Cmds:                words(),
 		RequireExplicitExec: true,
