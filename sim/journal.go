@@ -46,7 +46,10 @@ func (e Entry) String() string {
 	return fmt.Sprintf("%s %s: %s", e.At.Format("15:04:05.000"), e.Step, e.Detail)
 }
 
-// Journal returns what the machine has done since it was made.
+// journalKeeps is how many entries a machine remembers at least, the newest.
+const journalKeeps = 2000
+
+// Journal returns what the machine has done lately.
 func (m *Machine) Journal() []Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -54,16 +57,16 @@ func (m *Machine) Journal() []Entry {
 }
 
 // Await waits until the journal has an entry for which ok holds, among those
-// after the first skip ones. It returns the entry and how many the journal had
+// after the first skip ones since it was made. It returns the entry and how many the journal had
 // up to it, to skip next time. The error is that of ctx.
 func (m *Machine) Await(ctx context.Context, skip int, ok func(Entry) bool) (Entry, int, error) {
 	for {
 		m.mu.Lock()
-		journal, news := m.journal, m.news
+		journal, forgotten, news := m.journal, m.forgotten, m.news
 		m.mu.Unlock()
-		for ; skip < len(journal); skip++ {
-			if ok(journal[skip]) {
-				return journal[skip], skip + 1, nil
+		for skip = max(skip, forgotten); skip < forgotten+len(journal); skip++ {
+			if e := journal[skip-forgotten]; ok(e) {
+				return e, skip + 1, nil
 			}
 		}
 		select {
@@ -78,6 +81,10 @@ func (m *Machine) Await(ctx context.Context, skip int, ok func(Entry) bool) (Ent
 func (m *Machine) note(step Step, format string, args ...any) {
 	e := Entry{At: time.Now(), Step: step, Detail: fmt.Sprintf(format, args...)}
 	m.mu.Lock()
+	if len(m.journal) >= 2*journalKeeps {
+		m.forgotten += journalKeeps
+		m.journal = slices.Clone(m.journal[journalKeeps:])
+	}
 	m.journal = append(m.journal, e)
 	close(m.news)
 	m.news = make(chan struct{})

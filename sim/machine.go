@@ -29,15 +29,16 @@ type Machine struct {
 
 	switching sync.Mutex // held by whoever turns power on or off
 
-	mu       sync.Mutex
-	override func() emulator.Boot // asked at a start that no BMC asked for; may be nil
-	cancel   context.CancelFunc   // nil: off
-	ended    chan struct{}        // closed when the goroutine of this power-on has ended
-	disks    []disk
-	faults   []Fault
-	gate     chan struct{} // closed by Release
-	journal  []Entry
-	news     chan struct{} // closed by the next note
+	mu        sync.Mutex
+	override  func() emulator.Boot // asked at a start that no BMC asked for; may be nil
+	cancel    context.CancelFunc   // nil: off
+	ended     chan struct{}        // closed when the goroutine of this power-on has ended
+	disks     []disk
+	faults    []Fault
+	gate      chan struct{} // closed by Release
+	journal   []Entry
+	forgotten int           // entries that are no longer in the journal
+	news      chan struct{} // closed by the next note
 }
 
 // New makes a machine that is off, with empty disks. Errors are Invalid and
