@@ -11,7 +11,8 @@
 //	exits CODE sprout ARG…                the CLI, with this exit code
 //	let NAME sprout ARG…                  keeps what the CLI prints in $NAME
 //	site-agent SITE [TOKEN]               enrols and starts the agent of a site
-//	kill-agent SITE, restart-agent SITE   stops it where it is; starts it again
+//	kill-agent SITE, restart-agent SITE   stops it where it is; starts it again. After env AGENT=apart
+//	                                      agents are processes of their own, and this is kill -9
 //	restart-server                        stops the control plane without grace and starts it again
 //	wan cut|heal                          the link between all agents and the control plane
 //	plug NAME SITE [uefi] [mac=M] [disk=SERIAL:BYTES]… [fault=F]…

@@ -17,6 +17,9 @@ import (
 const storiesAtOnce = "8"
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(apartEnv); file != "" {
+		os.Exit(beAgent(file))
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", storiesAtOnce); err != nil {
 		panic(err)

@@ -31,6 +31,7 @@ var (
 // A site is the agent of one site.
 type site struct {
 	config  agent.Config
+	apart   bool // it runs in a process of its own: stopping it is kill -9
 	process *process
 }
 
@@ -65,11 +66,12 @@ func tellSiteAgent(s *story, ts *testscript.TestScript, neg bool, args []string)
 	}
 	config, err := s.agentConfig(name, token)
 	ts.Check(err)
-	at := &site{config: config}
+	at := &site{config: config, apart: ts.Getenv("AGENT") == "apart"}
 	if !neg {
 		s.sites[name] = at
 	}
-	at.process = s.startAgent(config)
+	at.process, err = s.startAgent(at)
+	ts.Check(err)
 	err = s.awaitAgent(ctx, at.process, name)
 	switch {
 	case neg && err == nil:
@@ -87,8 +89,12 @@ func tellSiteAgent(s *story, ts *testscript.TestScript, neg bool, args []string)
 	}
 }
 
-func (s *story) startAgent(config agent.Config) *process {
-	return start(func(ctx context.Context) error { return agent.Run(ctx, config) })
+// startAgent starts the agent in this process, or in one of its own.
+func (s *story) startAgent(at *site) (*process, error) {
+	if at.apart {
+		return s.spawn(at.config)
+	}
+	return start(func(ctx context.Context) error { return agent.Run(ctx, at.config) }), nil
 }
 
 // awaitAgent waits until the control plane has heard the agent, and has told it
@@ -181,7 +187,9 @@ func tellRestartAgent(s *story, ts *testscript.TestScript, _ bool, args []string
 	at := s.site(ts, args[0])
 	at.stop()
 	at.config.Token = "" // it has enrolled
-	at.process = s.startAgent(at.config)
+	var err error
+	at.process, err = s.startAgent(at)
+	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ts.Check(s.awaitAgent(ctx, at.process, args[0]))
