@@ -113,7 +113,7 @@ type watcher struct {
 // watched is what was printed of one workflow.
 type watched struct {
 	steps map[string]string // step key → outcome
-	wait  string
+	waits map[string]bool   // step and what it waits for
 	bar   *mpb.Bar
 	step  string // of the bar
 	said  time.Time
@@ -129,7 +129,7 @@ func newWatcher(e *env, workflows []sprout.Workflow) *watcher {
 		w.out = w.progress // lines go above the bars
 	}
 	for _, workflow := range workflows {
-		w.seen[workflow.ID] = &watched{steps: map[string]string{}}
+		w.seen[workflow.ID] = &watched{steps: map[string]string{}, waits: map[string]bool{}}
 	}
 	return w
 }
@@ -145,16 +145,19 @@ func (w *watcher) see(now sprout.Workflow) {
 			w.sayStep(now, s)
 		}
 	}
-	if waits := waitsFor(now); waits != seen.wait {
-		seen.wait = waits
-		if waits != "" {
-			w.say(now, now.Step, "waiting for "+waits)
-		}
+	if waits := waitsFor(now); waits != "" && !seen.waits[now.Step+waits] {
+		seen.waits[now.Step+waits] = true
+		w.say(now, now.Step, "waiting for "+waits)
 	}
 	w.sayProgress(now, seen)
 }
 
+// sayStep says how a step ended. That it began shows in what it waits for, and
+// that there was nothing to undo in nothing.
 func (w *watcher) sayStep(now sprout.Workflow, s sprout.StepRecord) {
+	if s.Outcome == "running" || s.Outcome == "skipped" {
+		return
+	}
 	words := s.Outcome
 	if s.EndedAt != nil && s.Outcome != "running" {
 		words += " in " + stepTook(s)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -106,7 +107,12 @@ func progressLine(p *sprout.Progress) string {
 	if p == nil || p.Total == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d %% %.1f M%s/s", p.Done*100/p.Total, p.PerSec/1e6, p.Unit)
+	percent := min(p.Done*100/p.Total, 100)
+	if p.Unit != "B" {
+		return fmt.Sprintf("%d of %d %s", p.Done, p.Total, p.Unit)
+	}
+	bar := strings.Repeat("#", int(percent/5)) + strings.Repeat(".", 20-int(percent/5))
+	return fmt.Sprintf("[%s] %d %%, %.1f MB/s", bar, percent, p.PerSec/1e6)
 }
 
 func took(w sprout.Workflow) string {
