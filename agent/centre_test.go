@@ -53,14 +53,14 @@ func freePort(t *testing.T, network string) uint16 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer c.Close() //nolint:errcheck // only its number was wanted
 		return netip.MustParseAddrPort(c.LocalAddr().String()).Port()
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // only its number was wanted
 	return netip.MustParseAddrPort(l.Addr().String()).Port()
 }
 
@@ -141,7 +141,7 @@ func (c *testCentre) enrol(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"detail": "cannot enrol with this token: " + c.refuse})
 		return
 	}
-	token, err := c.config.Keys.UserJWT("sit_1", in["publicKey"])
+	token, err := c.config.Keys.UserJWT("sit_1", "agt_1", in["publicKey"])
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return

@@ -40,6 +40,7 @@ type testMachine struct {
 }
 
 func newMachine(t *testing.T, agent, mac string) *testMachine {
+	t.Helper()
 	m := &testMachine{t: t, agent: agent, mac: mac, power: sprout.PowerOff}
 	m.bmc = httptest.NewServer(emulator.New(emulator.Facts{Name: "m1", MACs: []string{mac}}, m, "admin", "hunter2", slog.New(slog.DiscardHandler)))
 	t.Cleanup(func() {

@@ -130,7 +130,7 @@ func (h *handler) file(path string) http.HandlerFunc {
 			h.missing(w, name, err)
 			return
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // only read
 		info, err := f.Stat()
 		if err != nil {
 			h.missing(w, name, err)
@@ -168,7 +168,7 @@ func scriptMAC(name string) (string, bool) {
 		switch {
 		case i%3 == 2 && (c == '-' || c == ':'):
 			b[i] = ':'
-		case i%3 == 2 || !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f'):
+		case i%3 == 2 || (c < '0' || c > '9') && (c < 'a' || c > 'f'):
 			return "", false
 		}
 	}

@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 
 // start runs a control plane until stop is called.
 func start(t *testing.T, dir string) (url, token string, stop func(), err error) {
+	t.Helper()
 	c := server.Defaults()
 	c.Listen, c.Bus.Listen, c.Dir = "127.0.0.1:0", "127.0.0.1:0", dir
 	c.Database.URL = storetest.NewURL(t)

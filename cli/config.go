@@ -88,9 +88,10 @@ func setText(field reflect.Value, value string) error {
 		n, err := strconv.ParseUint(value, 10, 16)
 		field.SetUint(n)
 		return err
+	default:
+		field.SetString(value)
+		return nil
 	}
-	field.SetString(value)
-	return nil
 }
 
 // unknownSettings refuses variables that look like settings and are none. The

@@ -285,7 +285,7 @@ func (l *labEnv) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer host.Close()
+			defer host.Close() //nolint:errcheck // only read
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			log := slog.New(slog.NewTextHandler(l.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -74,7 +74,7 @@ func (l *labEnv) consoleCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("cannot read the console: %w", err)
 			}
-			defer f.Close()
+			defer f.Close() //nolint:errcheck // only read
 			return copyConsole(c.Context(), l.stdout, f, follow)
 		}),
 	}

@@ -119,7 +119,7 @@ func machineDeployCommand(e *env) *cobra.Command {
 			"  sprout machine deploy web-01 --image debian-12 --user-data cloud.yaml --disk serial=S4X7,min=400GB",
 		RunE: func(c *cobra.Command, args []string) error {
 			if in.Body.Image == "" {
-				return usage(c, "%s needs --image", c.CommandPath()).(*sprout.Error).WithRemedy("sprout image list")
+				return usage(c, "%s needs --image", c.CommandPath()).WithRemedy("sprout image list")
 			}
 			var err error
 			if in.Body.Disk, err = parseDiskRule(disk); err != nil {

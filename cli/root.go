@@ -102,7 +102,7 @@ func takes(least, most int, what string) cobra.PositionalArgs {
 }
 
 // usage makes the error of a command line that is wrong.
-func usage(c *cobra.Command, format string, args ...any) error {
+func usage(c *cobra.Command, format string, args ...any) *sprout.Error {
 	return sprout.Errorf(sprout.Invalid, "%s", fmt.Sprintf(format, args...)).WithRemedy("%s --help", c.CommandPath())
 }
 

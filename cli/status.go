@@ -57,7 +57,7 @@ func (e *env) status(ctx context.Context) error {
 	if err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot reach the control plane at %s: %w", url, err).WithRemedy("sprout dev")
 	}
-	defer res.Body.Close() //nolint:errcheck // only read
+	defer res.Body.Close()
 	var said any
 	if err := json.NewDecoder(res.Body).Decode(&said); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "%s is no control plane: %w", url, err)

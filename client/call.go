@@ -30,7 +30,7 @@ func Call[In, Out any](ctx context.Context, c *Client, op api.Op[In, Out], in In
 	if err != nil {
 		return out, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end below
+	defer answer.Body.Close() // read to its end below
 	if _, none := any(out).(api.None); none {
 		return out, nil
 	}
@@ -111,7 +111,7 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 	if answer.StatusCode < 300 {
 		return answer, nil
 	}
-	defer answer.Body.Close() //nolint:errcheck // an answer that is thrown away
+	defer answer.Body.Close() // an answer that is thrown away
 	return nil, refusal(answer)
 }
 

@@ -23,7 +23,7 @@ func (c *Client) ImportImage(ctx context.Context, in api.ImportImage, size int64
 	if err != nil {
 		return image, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end below
+	defer answer.Body.Close() // read to its end below
 	if err := json.NewDecoder(answer.Body).Decode(&image); err != nil {
 		return image, sprout.Errorf(sprout.Unavailable, "cannot read the answer: %w", err)
 	}

@@ -71,7 +71,7 @@ func (d *download) run(ctx context.Context) error {
 	if err := d.open(); err != nil {
 		return fmt.Errorf("cannot fetch image %s: %w", d.img.Name, err)
 	}
-	defer d.file.Close()
+	defer d.file.Close() //nolint:errcheck // publish has synced it
 	for failed := 0; d.have < d.img.Bytes; {
 		before := d.have
 		err := d.request(ctx)

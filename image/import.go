@@ -39,8 +39,8 @@ func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (sp
 	if err != nil {
 		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
 	}
-	defer os.Remove(f.Name()) // fails once published, as it should
-	defer f.Close()
+	defer os.Remove(f.Name()) //nolint:errcheck // fails once published, as it should
+	defer f.Close()           //nolint:errcheck // publish has synced it
 
 	in := bufio.NewReaderSize(&contextReader{ctx, r}, 1<<20)
 	img := sprout.Image{

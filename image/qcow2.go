@@ -21,7 +21,7 @@ func (s *Store) importQcow2(ctx context.Context, r io.Reader, opts ImportOptions
 	if err != nil {
 		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // what is left is only room
 	source, raw := filepath.Join(dir, "source"), filepath.Join(dir, "raw")
 	found, n, err := save(source, r)
 	if err != nil {
@@ -45,7 +45,7 @@ func save(name string, r io.Reader) (digest string, n int64, err error) {
 	if err != nil {
 		return "", 0, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // after a failure; else closed and checked below
 	m := newMeter(r, f)
 	if _, err := io.Copy(io.Discard, m); err != nil {
 		return "", m.n, err
@@ -58,7 +58,7 @@ func (s *Store) importCompressed(ctx context.Context, name string, opts ImportOp
 	if err != nil {
 		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	pr, pw := io.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -66,7 +66,7 @@ func (s *Store) importCompressed(ctx context.Context, name string, opts ImportOp
 		pw.CloseWithError(compress(pw, f))
 	}()
 	img, err := s.Import(ctx, pr, opts)
-	pr.Close()
+	_ = pr.Close()
 	<-done
 	return img, err
 }

@@ -104,7 +104,7 @@ func (s *Store) Handler() http.Handler {
 			http.Error(w, err.Error(), status)
 			return
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // only read
 		info, err := f.Stat()
 		if err != nil {
 			http.Error(w, "cannot read the image", http.StatusInternalServerError)
@@ -146,7 +146,7 @@ func (s *Store) publish(f *os.File, digest string) error {
 	if err != nil {
 		return fmt.Errorf("cannot store image: %w", err)
 	}
-	defer dir.Close()
+	defer dir.Close() //nolint:errcheck // only read
 	if err := dir.Sync(); err != nil {
 		return fmt.Errorf("cannot store image: %w", err)
 	}

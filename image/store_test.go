@@ -87,7 +87,7 @@ func TestImport(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(f)
-		f.Close()
+		_ = f.Close()
 		if err != nil || !bytes.Equal(got, stored) {
 			t.Errorf("%s: other bytes are stored (%v)", compression, err)
 		}

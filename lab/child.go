@@ -74,7 +74,7 @@ func (a *agentChild) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // it is the child that writes
 	cmd := exec.Command(a.argv[0], a.argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = a.dir, a.environ, out, out
 	if err := a.starter.start(cmd); err != nil {

@@ -39,10 +39,13 @@ func flip(path string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot corrupt the image: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it is synced
 	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
-		return 0, fmt.Errorf("cannot corrupt an empty image %s: %w", path, err)
+	if err != nil {
+		return 0, fmt.Errorf("cannot corrupt the image: %w", err)
+	}
+	if info.Size() == 0 {
+		return 0, fmt.Errorf("cannot corrupt the image: %s is empty", path)
 	}
 	middle := info.Size() / 2
 	var b [1]byte

@@ -63,7 +63,7 @@ func up(t *testing.T, c Config) *Client {
 			t.Skipf("%v: install qemu-system-x86 and ovmf", err)
 		}
 	}
-	base, err := os.MkdirTemp("", "lab")
+	base, err := os.MkdirTemp("", "lab") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +95,7 @@ func up(t *testing.T, c Config) *Client {
 }
 
 func testLog(t *testing.T) *slog.Logger {
+	t.Helper()
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
@@ -287,7 +288,7 @@ func killedSupervisor(t *testing.T, c *Client, qemu int) {
 	before := status(t, c)
 	fd, err := unix.PidfdOpen(qemu, 0)
 	must(t, err)
-	defer unix.Close(fd)
+	defer unix.Close(fd) //nolint:errcheck // only waited on
 	must(t, unix.Kill(before.PID, unix.SIGKILL))
 	if err := awaitExit(fd, 10*time.Second); err != nil {
 		t.Fatalf("QEMU %d outlived its supervisor: %v", qemu, err)
@@ -310,7 +311,7 @@ func killedSupervisor(t *testing.T, c *Client, qemu int) {
 func TestWANAndAgent(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer echo.Close()
+	defer echo.Close() //nolint:errcheck // the test is over
 	go func() {
 		for {
 			conn, err := echo.Accept()
@@ -326,7 +327,7 @@ func TestWANAndAgent(t *testing.T) {
 
 	line, err := dial()
 	must(t, err)
-	defer line.Close()
+	defer line.Close() //nolint:errcheck // the test is over
 	must(t, echoes(line))
 	must(t, c.DelayWAN(t.Context(), 60*time.Millisecond))
 	if took := timed(func() { must(t, echoes(line)) }); took < 120*time.Millisecond {
@@ -343,7 +344,7 @@ func TestWANAndAgent(t *testing.T) {
 	must(t, c.HealWAN(t.Context()))
 	again, err := dial()
 	must(t, err)
-	defer again.Close()
+	defer again.Close() //nolint:errcheck // the test is over
 	must(t, echoes(again))
 
 	eventually(t, "the agent", 10*time.Second, func() bool { return status(t, c).Agent.PID > 0 })

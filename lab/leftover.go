@@ -106,7 +106,7 @@ func endLeftover(dir, path string, log *slog.Logger) error {
 	if err != nil {
 		return nil // none was left
 	}
-	defer os.Remove(path)
+	defer os.Remove(path) //nolint:errcheck // a file that stays names a process that has ended
 	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
 	if err != nil || pid <= 1 {
 		return nil
@@ -115,7 +115,7 @@ func endLeftover(dir, path string, log *slog.Logger) error {
 	if err != nil {
 		return nil
 	}
-	defer unix.Close(fd)
+	defer unix.Close(fd) //nolint:errcheck // only waited on
 	mark := []byte(envDir + "=" + dir)
 	if !slices.ContainsFunc(bytes.Split(procFile(pid, "environ"), []byte{0}), func(w []byte) bool { return bytes.Equal(w, mark) }) {
 		return nil

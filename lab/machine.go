@@ -164,7 +164,7 @@ func (m *machine) launch(device power.BootDevice) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
+	defer theirs.Close() //nolint:errcheck // it is the child that uses it
 	files := []*os.File{theirs}
 	defer func() {
 		for _, f := range files[1:] {
@@ -182,7 +182,7 @@ func (m *machine) launch(device power.BootDevice) (*run, error) {
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // it is the child that writes
 	cmd := exec.Command(qemuPath, arguments(m.spec, device)...)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = m.dir, m.environ, files, out, out
 	if err := m.starter.start(cmd); err != nil {
@@ -243,7 +243,7 @@ func socketpair() (net.Conn, *os.File, error) {
 		return nil, nil, fmt.Errorf("cannot make a socket pair: %w", err)
 	}
 	mine, theirs := os.NewFile(uintptr(fds[0]), "qmp"), os.NewFile(uintptr(fds[1]), "qmp")
-	defer mine.Close() // FileConn copies it
+	defer mine.Close() //nolint:errcheck // FileConn copies it
 	conn, err := net.FileConn(mine)
 	if err != nil {
 		return nil, nil, errors.Join(err, theirs.Close())
@@ -258,7 +258,7 @@ func tail(path string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	if info, err := f.Stat(); err == nil && info.Size() > room {
 		_, _ = f.Seek(-room, io.SeekEnd)
 	}

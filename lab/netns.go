@@ -121,7 +121,7 @@ func inNetns(file *os.File, do func() error) error {
 			result <- err
 			return
 		}
-		defer home.Close()
+		defer home.Close() //nolint:errcheck // only read
 		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 			runtime.UnlockOSThread()
 			result <- err

@@ -52,7 +52,7 @@ func serve(ctx context.Context, dir string, host *os.File, ready io.WriteCloser,
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer lock.Close() //nolint:errcheck // only held
 	config, err := ReadConfig(dir)
 	if err != nil {
 		return err

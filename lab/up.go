@@ -78,17 +78,17 @@ func launch(ctx context.Context, dir, executable string) error {
 	if err != nil {
 		return fmt.Errorf("cannot open our network namespace: %w", err)
 	}
-	defer host.Close()
+	defer host.Close() //nolint:errcheck // only read
 	listen, say, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("cannot make a pipe: %w", err)
 	}
-	defer listen.Close()
+	defer listen.Close() //nolint:errcheck // only read
 	log, err := os.OpenFile(LogPath(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot open the lab's log: %w", err), say.Close())
 	}
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // it is the child that writes
 	cmd := exec.Command(executable, "lab", "serve", "--dir", dir)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = dir, log, log, []*os.File{host, say}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNET}
@@ -156,7 +156,7 @@ func Down(ctx context.Context, dir string, keep bool, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer lock.Close() //nolint:errcheck // only held
 	if err := cleanup(dir, log); err != nil || keep {
 		return err
 	}

@@ -46,9 +46,9 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("cannot start PostgreSQL: it ended: %v: %s", s.err, s.logTail())
+			return fmt.Errorf("cannot start PostgreSQL: it ended: %v: %s", s.err, s.logTail()) //nolint:errorlint // it is nil where the program ended well
 		case <-ctx.Done():
-			return fmt.Errorf("cannot start PostgreSQL: %w: %v", ctx.Err(), err)
+			return fmt.Errorf("cannot start PostgreSQL: %w: %w", ctx.Err(), err)
 		case <-tick.C:
 		}
 	}

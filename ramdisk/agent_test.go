@@ -179,7 +179,7 @@ func TestWriteOfWrongBytes(t *testing.T) {
 			if _, err := f.Read(head); err != nil || len(bytes.Trim(head, "\x00")) > 0 {
 				t.Errorf("%s: the disk still has a beginning (%v)", c.name, err)
 			}
-			f.Close()
+			_ = f.Close()
 		}
 	}
 }

@@ -38,12 +38,12 @@ func openBlock(name string) (*block, error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	return &block{f: f, bytes: size, device: info.Mode()&os.ModeDevice != 0, direct: direct}, nil

@@ -89,7 +89,7 @@ func (e *eraser) disk(ctx context.Context, d sprout.Disk, progress func(int64)) 
 	if err != nil {
 		return sprout.Erased{}, sprout.Fail(sprout.EraseFailed, "disk "+d.Name+" cannot be opened", err.Error())
 	}
-	defer b.Close()
+	defer b.Close() //nolint:errcheck // what was written is flushed, and read back
 	var tried []string
 	for _, m := range []struct {
 		name string

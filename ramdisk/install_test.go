@@ -27,7 +27,7 @@ func TestInstallInQEMU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	images, err := image.New(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +43,7 @@ func TestInstallInQEMU(t *testing.T) {
 }
 
 func install(t *testing.T, files string, images *image.Store, img sprout.Image, mode sprout.BootMode) {
+	t.Helper()
 	s := newSite(t, images)
 	home := make(chan string, 4)
 	mux := http.NewServeMux()

@@ -95,7 +95,7 @@ func (s *source) open() error {
 	if s.at > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", s.at))
 	}
-	resp, err := s.client.HTTP.Do(req)
+	resp, err := s.client.HTTP.Do(req) //nolint:bodyclose // Close does it, and again calls it
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
 	if err != nil {
 		return nil, sprout.Fail(sprout.DiskFailed, "disk "+disk.Name+" cannot be opened", err.Error())
 	}
-	defer b.Close()
+	defer b.Close() //nolint:errcheck // what was written is flushed, and read back
 	if n := b.sectorBytes(); n != 512 {
 		return nil, sprout.Fail(sprout.NoDiskMatches, fmt.Sprintf("disk %s has sectors of %d bytes, and images have partition tables for 512", disk.Name, n), "")
 	}

@@ -62,8 +62,9 @@ func wayFrom(m sprout.Machine) string {
 		return "sprout machine release " + m.Name
 	case sprout.Broken:
 		return "sprout machine mark-fixed " + m.Name
+	default:
+		return "sprout machine show " + m.Name
 	}
-	return "sprout machine show " + m.Name
 }
 
 // locked returns an effect that checks again when the workflow is recorded:

@@ -98,8 +98,14 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
+// A reply is what a test looks at of an answer whose body was read.
+type reply struct {
+	status int
+	header http.Header
+}
+
 // ask sends a plain request.
-func (p plane) ask(t *testing.T, method, path, token, body string) (*http.Response, api.Fault) {
+func (p plane) ask(t *testing.T, method, path, token, body string) (reply, api.Fault) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, p.URL()+path, strings.NewReader(body))
 	if err != nil {
@@ -115,7 +121,7 @@ func (p plane) ask(t *testing.T, method, path, token, body string) (*http.Respon
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end
+	defer answer.Body.Close() // read to its end
 	raw, err := io.ReadAll(answer.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +134,7 @@ func (p plane) ask(t *testing.T, method, path, token, body string) (*http.Respon
 			t.Errorf("%s %s: %v", method, path, err)
 		}
 	}
-	return answer, fault
+	return reply{answer.StatusCode, answer.Header}, fault
 }
 
 var parameter = regexp.MustCompile(`\{[a-z]+\}`)
@@ -144,15 +150,15 @@ func TestEveryOperationChecksWhoAsks(t *testing.T) {
 		s := op.Spec()
 		path := parameter.ReplaceAllString(s.Path, "x")
 		if s.Role == api.Public {
-			if answer, _ := p.ask(t, s.Method, path, "", "{}"); answer.StatusCode != 422 {
-				t.Errorf("%s answers %d to an empty body", s.Name, answer.StatusCode)
+			if answer, _ := p.ask(t, s.Method, path, "", "{}"); answer.status != 422 {
+				t.Errorf("%s answers %d to an empty body", s.Name, answer.status)
 			}
 			continue
 		}
 		for _, token := range []string{"", "WRONGWRONGWRONGWRONGWRONG"} {
 			answer, fault := p.ask(t, s.Method, path, token, "")
-			if answer.StatusCode != 401 || fault.Kind != sprout.Denied || fault.Request == "" || answer.Header.Get("WWW-Authenticate") == "" {
-				t.Errorf("%s answers %d %+v to the token %q", s.Name, answer.StatusCode, fault, token)
+			if answer.status != 401 || fault.Kind != sprout.Denied || fault.Request == "" || answer.header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s answers %d %+v to the token %q", s.Name, answer.status, fault, token)
 			}
 		}
 		token, ok := smaller[s.Role]
@@ -160,8 +166,8 @@ func TestEveryOperationChecksWhoAsks(t *testing.T) {
 			continue
 		}
 		refused++
-		if answer, fault := p.ask(t, s.Method, path, token, ""); answer.StatusCode != 403 || fault.Kind != sprout.Denied {
-			t.Errorf("%s answers %d %+v to a role too small", s.Name, answer.StatusCode, fault)
+		if answer, fault := p.ask(t, s.Method, path, token, ""); answer.status != 403 || fault.Kind != sprout.Denied {
+			t.Errorf("%s answers %d %+v to a role too small", s.Name, answer.status, fault)
 		}
 	}
 	records := must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 1000}))(t)
@@ -221,8 +227,8 @@ func TestWrongRequestsNameTheField(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answer, fault := p.ask(t, c.method, c.path, p.token, c.body)
-			if answer.StatusCode != c.status || fault.Field != c.field || !strings.Contains(fault.Detail, c.detail) || fault.Request == "" {
-				t.Errorf("%d %+v; want %d, field %q, detail with %q", answer.StatusCode, fault, c.status, c.field, c.detail)
+			if answer.status != c.status || fault.Field != c.field || !strings.Contains(fault.Detail, c.detail) || fault.Request == "" {
+				t.Errorf("%d %+v; want %d, field %q, detail with %q", answer.status, fault, c.status, c.field, c.detail)
 			}
 		})
 	}
@@ -239,8 +245,8 @@ func siteNamed(name string) (in api.CreateSite) {
 func TestHealth(t *testing.T) {
 	p := run(t)
 	for _, path := range []string{"/healthz", "/readyz", "/openapi.json"} {
-		if answer, _ := p.ask(t, "GET", path, "", ""); answer.StatusCode != 200 {
-			t.Errorf("%s answers %d", path, answer.StatusCode)
+		if answer, _ := p.ask(t, "GET", path, "", ""); answer.status != 200 {
+			t.Errorf("%s answers %d", path, answer.status)
 		}
 	}
 }

@@ -212,6 +212,7 @@ func (r *relay) receive(msg *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline ti
 			return answer, nil
 		case dhcpv4.MessageTypeNak:
 			return nil, fmt.Errorf("refused: %s", answer.Message())
+		default: // an answer to an earlier message
 		}
 	}
 }

@@ -240,6 +240,7 @@ func (s *site) machine(spec sim.Spec, faults ...sim.Fault) *sim.Machine {
 }
 
 func decode[T any](t *testing.T, r *http.Request) (v T) {
+	t.Helper()
 	if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
 		t.Errorf("%s: %v", r.URL, err)
 	}

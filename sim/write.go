@@ -40,7 +40,7 @@ func (r *ram) write(ctx context.Context, o sprout.Order) (*sprout.Written, error
 	began := time.Now()
 	stored := sha256.New()
 	body := &download{ctx: ctx, ram: r, url: w.URL, size: w.Image.Bytes}
-	defer body.Close()
+	defer body.Close() //nolint:errcheck // only read
 	plain, err := decompress(w.Image.Compression, io.TeeReader(body, stored))
 	if err != nil {
 		return nil, mismatch(w.Image, err.Error())
@@ -161,7 +161,7 @@ func (d *download) Read(p []byte) (int, error) {
 
 // again waits before the next try, or gives up.
 func (d *download) again(err error) error {
-	d.Close()
+	_ = d.Close()
 	d.tries++
 	var refusal *statusError
 	if errors.As(err, &refusal) && refusal.status/100 == 4 || d.tries > fetchTries {

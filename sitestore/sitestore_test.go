@@ -192,7 +192,7 @@ func TestReplication(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, path)
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // the test is over
 	check(s)
 
 	apply(t, s, 4, sprout.ChangeRecord, name+" "+ip.String(), nil)
@@ -254,7 +254,7 @@ func TestOutbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, path)
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // the test is over
 	if err := s.Update(t.Context(), func(tx *bbolt.Tx) error { return s.AppendFact(tx, sprout.Fact{Kind: sprout.FactPower}) }); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 // inventory. Its state must be Discovered or Registered. Conflict if the name
 // or a MAC address is taken in the site.
 func (s *Store) CreateMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, actor string) (sprout.Machine, error) {
-	if err := checkLabel("name", m.Name); err != nil {
+	if err := checkLabel(m.Name); err != nil {
 		return m, err
 	}
 	if m.State != sprout.Discovered && m.State != sprout.Registered {
@@ -92,7 +92,7 @@ type MachineChange struct {
 // UpdateMachine changes a machine. Conflict if the name is taken in the site.
 func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, c MachineChange) (sprout.Machine, error) {
 	if c.Name != nil {
-		if err := checkLabel("name", *c.Name); err != nil {
+		if err := checkLabel(*c.Name); err != nil {
 			return sprout.Machine{}, err
 		}
 	}

@@ -28,7 +28,7 @@ const (
 // CreateNetwork makes a network with its subnets and ranges. Conflict if its
 // name exists in the site or a subnet overlaps one of the site.
 func (s *Store) CreateNetwork(ctx context.Context, tx pgx.Tx, n sprout.Network) (sprout.Network, error) {
-	if err := checkLabel("name", n.Name); err != nil {
+	if err := checkLabel(n.Name); err != nil {
 		return n, err
 	}
 	if n.ID == "" {

@@ -19,16 +19,16 @@ func scanSite(row pgx.CollectableRow) (s sprout.Site, err error) {
 var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // checkLabel holds names to DNS labels (RFC 1035 section 2.3.1), lower case.
-func checkLabel(field, name string) error {
+func checkLabel(name string) error {
 	if !label.MatchString(name) {
-		return sprout.InvalidField(field, "%q must be a DNS label: a-z, 0-9 and hyphens inside, at most 63 characters", name)
+		return sprout.InvalidField("name", "%q must be a DNS label: a-z, 0-9 and hyphens inside, at most 63 characters", name)
 	}
 	return nil
 }
 
 // CreateSite makes a site. An empty id is chosen; Conflict if the name exists.
 func (s *Store) CreateSite(ctx context.Context, tx pgx.Tx, site sprout.Site) (sprout.Site, error) {
-	if err := checkLabel("name", site.Name); err != nil {
+	if err := checkLabel(site.Name); err != nil {
 		return site, err
 	}
 	if site.ID == "" {

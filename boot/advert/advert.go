@@ -36,7 +36,7 @@ func Serve(ctx context.Context, device string, log *slog.Logger) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // a socket that is done with
 	err = answer(conn, &net.IPAddr{IP: net.IPv6linklocalallnodes, Zone: ifi.Name}, log)
 	if ctx.Err() != nil {
 		return nil

@@ -98,7 +98,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = udp.Close() })
 	defer stop()
 	defer s.done.Wait()
-	defer udp.Close()
+	defer udp.Close() //nolint:errcheck // a socket that is done with
 	conn := ipv4.NewPacketConn(udp)
 	if err := conn.SetControlMessage(ipv4.FlagDst, true); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot learn where TFTP requests arrive: %w", err)
@@ -193,7 +193,7 @@ func (s *Server) serve(ctx context.Context, client netip.AddrPort, at netip.Addr
 		s.config.Log.Warn("cannot answer a TFTP request", "client", client, "error", err)
 		return
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // a socket that is done with
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	t := s.transfer(conn.(*net.UDPConn), r, refused)

@@ -63,7 +63,7 @@ func freePort(t *testing.T) uint16 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // only its number was wanted
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 }
 

@@ -107,7 +107,7 @@ func (a *answer) reverse(r reverseName) string {
 		for _, name := range a.zone.Reverse(r.ip) {
 			exists = true
 			if a.wants(dns.TypePTR) {
-				a.Answer = append(a.Answer, &dns.PTR{Hdr: a.header(dns.TypePTR, DefaultTTL), Ptr: dns.Fqdn(name)})
+				a.Answer = append(a.Answer, &dns.PTR{Hdr: a.header(dns.TypePTR), Ptr: dns.Fqdn(name)})
 			}
 		}
 	}
@@ -121,12 +121,12 @@ func (a *answer) apex(origin string) {
 	}
 	if a.wants(dns.TypeSOA) {
 		soa := a.soa(origin)
-		soa.Hdr = a.header(dns.TypeSOA, DefaultTTL)
+		soa.Hdr = a.header(dns.TypeSOA)
 		a.Answer = append(a.Answer, soa)
 	}
 	if a.wants(dns.TypeNS) {
 		agent, own := a.zone.Agent()
-		a.Answer = append(a.Answer, &dns.NS{Hdr: a.header(dns.TypeNS, DefaultTTL), Ns: dns.Fqdn(agent)})
+		a.Answer = append(a.Answer, &dns.NS{Hdr: a.header(dns.TypeNS), Ns: dns.Fqdn(agent)})
 		for _, ip := range own {
 			a.Extra = append(a.Extra, addressRR(dns.RR_Header{Name: dns.Fqdn(agent), Class: dns.ClassINET, Ttl: DefaultTTL}, ip))
 		}
@@ -140,7 +140,7 @@ func (a *answer) address(ip netip.Addr) {
 		kind = dns.TypeAAAA
 	}
 	if a.wants(kind) {
-		a.Answer = append(a.Answer, addressRR(a.header(kind, DefaultTTL), ip))
+		a.Answer = append(a.Answer, addressRR(a.header(kind), ip))
 	}
 }
 
@@ -185,6 +185,6 @@ func (a *answer) soa(origin string) *dns.SOA {
 func (a *answer) wants(kind uint16) bool { return a.q.Qtype == kind || a.q.Qtype == dns.TypeANY }
 
 // header names the record as the query does, letter for letter.
-func (a *answer) header(kind uint16, ttl uint32) dns.RR_Header {
-	return dns.RR_Header{Name: a.q.Name, Rrtype: kind, Class: dns.ClassINET, Ttl: ttl}
+func (a *answer) header(kind uint16) dns.RR_Header {
+	return dns.RR_Header{Name: a.q.Name, Rrtype: kind, Class: dns.ClassINET, Ttl: DefaultTTL}
 }

@@ -38,7 +38,7 @@ func TestContract(t *testing.T) {
 			inv.Disks = append(inv.Disks, sprout.Disk{Name: e.Name()})
 		}
 		if err == nil {
-			f.Close()
+			_ = f.Close()
 		}
 	}
 	hwtesttest.Run(t, builtin.Provider{}, inv, agent(t))

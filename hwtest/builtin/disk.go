@@ -33,7 +33,7 @@ func readDisk(ctx context.Context, name string) ([]sprout.Metric, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open disk: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the size of %s: %w", name, err)

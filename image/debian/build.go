@@ -34,7 +34,7 @@ func found(name string) bool {
 
 // run runs a program of the host; when the context ends, the program is asked
 // to end, so that it can clean up, and is killed with its children if it does not.
-func (b *build) run(ctx context.Context, name string, args ...string) (string, error) {
+func (b *build) run(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -42,12 +42,12 @@ func (b *build) run(ctx context.Context, name string, args ...string) (string, e
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
-		return "", ctx.Err()
+		return ctx.Err()
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", name, err, lastLines(string(out), 8))
+		return fmt.Errorf("%s: %w: %s", name, err, lastLines(string(out), 8))
 	}
-	return string(out), nil
+	return nil
 }
 
 func lastLines(s string, n int) string {
@@ -84,17 +84,15 @@ func (b *build) bootstrap(ctx context.Context) error {
 		args = append(args, "--customize-hook=ln -sf /dev/null \"$1/etc/systemd/system/"+unit+"\"")
 	}
 	args = append(args, "bookworm", b.path("root"))
-	_, err := b.run(ctx, "mmdebstrap", append(args, b.opts.Sources...)...)
-	return err
+	return b.run(ctx, "mmdebstrap", append(args, b.opts.Sources...)...)
 }
 
 // root puts the tree into the root partition.
 func (b *build) root(ctx context.Context) error {
-	_, err := b.run(ctx, "mkfs.ext4", "-q", "-F", "-d", b.path("root"), "-L", "root", "-U", b.uuid,
+	return b.run(ctx, "mkfs.ext4", "-q", "-F", "-d", b.path("root"), "-L", "root", "-U", b.uuid,
 		"-T", "default", "-J", "size=32", "-m", "1",
 		"-E", fmt.Sprintf("offset=%d,lazy_itable_init=1,hash_seed=%s", b.table.root.start*sector, b.uuid),
 		b.path("raw"), strconv.FormatInt(b.table.root.sectors*sector/1024, 10)+"k")
-	return err
 }
 
 // esp makes the EFI system partition, with GRUB at the path that firmware looks
@@ -115,7 +113,7 @@ func (b *build) esp(ctx context.Context) error {
 		{"mmd", "-i", img, "::/EFI", "::/EFI/BOOT"},
 		{"mcopy", "-i", img, loader, "::/EFI/BOOT/BOOTX64.EFI"},
 	} {
-		if _, err := b.run(ctx, cmd[0], cmd[1:]...); err != nil {
+		if err := b.run(ctx, cmd[0], cmd[1:]...); err != nil {
 			return err
 		}
 	}
@@ -123,6 +121,5 @@ func (b *build) esp(ctx context.Context) error {
 }
 
 func (b *build) compress(ctx context.Context) error {
-	_, err := b.run(ctx, "zstd", "-q", "-T0", "-"+strconv.Itoa(b.opts.Level), "--rm", b.path("raw"), "-o", b.path("raw.zst"))
-	return err
+	return b.run(ctx, "zstd", "-q", "-T0", "-"+strconv.Itoa(b.opts.Level), "--rm", b.path("raw"), "-o", b.path("raw.zst"))
 }

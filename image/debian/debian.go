@@ -71,7 +71,7 @@ func Build(ctx context.Context, out string, opts Options, log *slog.Logger) erro
 	if err != nil {
 		return fmt.Errorf("cannot build image: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // what is left is only room
 	b := &build{dir: dir, opts: opts, uuid: uuidFrom(key), log: log}
 	began := time.Now()
 	for _, step := range []struct {

@@ -45,8 +45,7 @@ label-id: %[1]s
 	if err := os.WriteFile(b.path("table"), []byte(script), 0o644); err != nil {
 		return err
 	}
-	_, err = b.run(ctx, "sh", "-c", `sfdisk -q "$1" < "$2"`, "sh", b.path("raw"), b.path("table"))
-	return err
+	return b.run(ctx, "sh", "-c", `sfdisk -q "$1" < "$2"`, "sh", b.path("raw"), b.path("table"))
 }
 
 func layout(used int64) table {
@@ -87,8 +86,7 @@ func (b *build) mkimage(ctx context.Context, platform, dir, out string, more ...
 		return err
 	}
 	args := append([]string{"-O", platform, "-d", dir, "-o", out, "-p", "/boot/grub", "-c", b.path("early.cfg")}, grubModules...)
-	_, err := b.run(ctx, "grub-mkimage", append(args, more...)...)
-	return err
+	return b.run(ctx, "grub-mkimage", append(args, more...)...)
 }
 
 // bios writes GRUB's first two stages as grub-bios-setup does, but into a file:
@@ -121,7 +119,7 @@ func (b *build) bios(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // after a failure; else closed and checked below
 	if _, err := f.WriteAt(boot[:codeEnd], 0); err != nil {
 		return err
 	}
@@ -137,12 +135,12 @@ func (b *build) put(name string, start int64) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // only read
 	out, err := os.OpenFile(b.path("raw"), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // after a failure; else closed and checked below
 	if _, err := out.Seek(start*sector, io.SeekStart); err != nil {
 		return err
 	}

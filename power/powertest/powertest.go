@@ -64,8 +64,8 @@ func unknownWish(t *testing.T, r Rig) {
 func endedContext(t *testing.T, r Rig) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	isFailure(t, r.Provider.Set(ctx, sprout.PowerOn))
-	isFailure(t, r.Provider.BootOnce(ctx, power.BootNetwork, r.Mode))
+	_ = isFailure(t, r.Provider.Set(ctx, sprout.PowerOn))
+	_ = isFailure(t, r.Provider.BootOnce(ctx, power.BootNetwork, r.Mode))
 	if r.Power != nil && r.Power() != sprout.PowerOff {
 		t.Error("the machine is on after a call that was cancelled before it began")
 	}

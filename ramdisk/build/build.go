@@ -86,7 +86,7 @@ func (b *build) key() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func (b *build) unpackKernel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer os.RemoveAll(tmp) //nolint:errcheck // what is left is only room
 	b.log.Info("downloading kernel", "package", "linux-image-"+b.opts.KernelVersion)
 	if _, err := run(ctx, tmp, "apt-get", "download", "linux-image-"+b.opts.KernelVersion); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot download the kernel: %w", err).WithRemedy("apt-get update")

@@ -22,7 +22,7 @@ func (b *build) pack(kernel string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // after a failure; else closed and checked below
 	// The kernel's decoder refuses windows above 8 MiB (lib/decompress_unzstd.c).
 	z, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(8<<20))
 	if err != nil {
@@ -36,6 +36,9 @@ func (b *build) pack(kernel string) (int64, error) {
 	}
 	info, err := out.Stat()
 	if err != nil {
+		return 0, err
+	}
+	if err := out.Close(); err != nil {
 		return 0, err
 	}
 	return info.Size(), os.Rename(out.Name(), b.path("initrd"))

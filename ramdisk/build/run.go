@@ -33,12 +33,12 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // only read
 	out, err := os.Create(to + ".new")
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // after a failure; else closed and checked below
 	if _, err := io.Copy(out, in); err != nil {
 		return err
 	}

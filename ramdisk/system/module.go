@@ -82,7 +82,7 @@ func eachLine(name string, do func(string)) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		do(lines.Text())
@@ -128,7 +128,7 @@ func (m *Modules) insert(file string) {
 	f, err := os.Open(filepath.Join(m.dir, file))
 	if err == nil {
 		err = unix.FinitModule(int(f.Fd()), "", 0)
-		f.Close()
+		_ = f.Close()
 	}
 	// ENODEV: the module found that it has nothing to drive.
 	if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENODEV) {

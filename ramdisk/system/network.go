@@ -151,7 +151,7 @@ func (p *Port) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // a socket that is done with
 	p.lease, err = c.Request(ctx, dhcpv4.WithOption(dhcpv4.OptClassIdentifier("sprout-ramdisk")))
 	if err != nil {
 		return err

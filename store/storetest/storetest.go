@@ -57,55 +57,55 @@ func Main(m *testing.M) {
 }
 
 // New makes a store on a fresh database for one test. It needs Main.
-func New(t testing.TB) *store.Store {
-	t.Helper()
-	return NewWith(t, store.Config{})
+func New(tb testing.TB) *store.Store {
+	tb.Helper()
+	return NewWith(tb, store.Config{})
 }
 
 // NewWith is New with a configuration; a missing key is made.
-func NewWith(t testing.TB, config store.Config) *store.Store {
-	t.Helper()
-	pool := NewPool(t)
+func NewWith(tb testing.TB, config store.Config) *store.Store {
+	tb.Helper()
+	pool := NewPool(tb)
 	if config.Key == (store.Key{}) {
-		config.Key = testKey(t)
+		config.Key = testKey(tb)
 	}
 	return store.New(pool, config)
 }
 
 // NewPool makes a pool on a fresh, migrated database for one test.
-func NewPool(t testing.TB, change ...func(*pgxpool.Config)) *pgxpool.Pool {
-	t.Helper()
-	url := NewURL(t)
+func NewPool(tb testing.TB, change ...func(*pgxpool.Config)) *pgxpool.Pool {
+	tb.Helper()
+	url := NewURL(tb)
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.MaxConns = 16
 	for _, f := range change {
 		f(c)
 	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), c)
+	pool, err := pgxpool.NewWithConfig(tb.Context(), c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	tb.Cleanup(pool.Close)
 	return pool
 }
 
 // NewURL makes a fresh, migrated database for one test and returns its address.
-func NewURL(t testing.TB) string {
-	t.Helper()
+func NewURL(tb testing.TB) string {
+	tb.Helper()
 	shared.once.Do(func() { shared.cluster, shared.err = Start(context.Background()) })
 	if shared.err != nil {
-		t.Fatal(shared.err)
+		tb.Fatal(shared.err)
 	}
-	url, drop, err := shared.cluster.Database(t.Context())
+	url, drop, err := shared.cluster.Database(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := drop(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return url
@@ -186,34 +186,34 @@ func (c *Cluster) admin(ctx context.Context, sql string) error {
 	}
 }
 
-func testKey(t testing.TB) store.Key {
-	t.Helper()
+func testKey(tb testing.TB) store.Key {
+	tb.Helper()
 	key, err := store.NewKey([]byte("01234567890123456789012345678901"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
 // Site makes a site with the name.
-func Site(t testing.TB, s *store.Store, name string) sprout.Site {
-	t.Helper()
+func Site(tb testing.TB, s *store.Store, name string) sprout.Site {
+	tb.Helper()
 	var site sprout.Site
-	err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
+	err := s.Tx(tb.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
 		site, err = s.CreateSite(ctx, tx, sprout.Site{Name: name, Domain: name + ".example"})
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return site
 }
 
 // Machine makes a registered machine with one interface of the MAC address.
-func Machine(t testing.TB, s *store.Store, site sprout.SiteID, name, mac string) sprout.Machine {
-	t.Helper()
+func Machine(tb testing.TB, s *store.Store, site sprout.SiteID, name, mac string) sprout.Machine {
+	tb.Helper()
 	var m sprout.Machine
-	err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
+	err := s.Tx(tb.Context(), func(ctx context.Context, tx pgx.Tx) (err error) {
 		m, err = s.CreateMachine(ctx, tx, sprout.Machine{
 			Site: site, Name: name, State: sprout.Registered,
 			Interfaces: []sprout.Interface{{Name: "eno1", MAC: mac, Boot: true}},
@@ -221,7 +221,7 @@ func Machine(t testing.TB, s *store.Store, site sprout.SiteID, name, mac string)
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
