@@ -216,10 +216,11 @@ func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
 	return p.factPower(c, id, sprout.PowerOff)
 }
 
-// undoPowerOn stops the machine, unless its BMC has just refused our password:
-// it would refuse it again, and the operator would wait to be told.
+// undoPowerOn stops the machine, unless its BMC has just refused our password or
+// not answered at all: it would do so again, and the operator would wait to be
+// told.
 func (p site[T]) undoPowerOn(ctx context.Context, c *workflow.Call[T]) error {
-	if f := c.Run.Failure; f != nil && f.Code == sprout.BMCDenied {
+	if f := c.Run.Failure; f != nil && (f.Code == sprout.BMCDenied || f.Code == sprout.BMCUnreachable) {
 		c.Detail("power is left as it is: %s", f.Reason)
 		return p.clearIntent(ctx, c)
 	}

@@ -13,6 +13,7 @@ type progress struct {
 	mu      sync.Mutex
 	now     sprout.Progress
 	changed bool
+	said    time.Time // when news was last returned
 	samples []sample
 }
 
@@ -22,6 +23,10 @@ type sample struct {
 }
 
 const rateOver = 2 * time.Second
+
+// aliveEvery is how often progress is said although there is none: work that
+// stalls on a slow disk is not a ramdisk that died.
+const aliveEvery = 10 * time.Second
 
 func (p *progress) set(done, total int64, unit string) {
 	p.mu.Lock()
@@ -33,14 +38,15 @@ func (p *progress) set(done, total int64, unit string) {
 	p.changed = true
 }
 
-// news returns the progress if it changed since the last call.
+// news returns the progress if it changed since the last call, or if that was
+// aliveEvery ago.
 func (p *progress) news(now time.Time) (sprout.Progress, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.changed {
+	if !p.changed && now.Sub(p.said) < aliveEvery {
 		return sprout.Progress{}, false
 	}
-	p.changed = false
+	p.changed, p.said = false, now
 	p.samples = append(p.samples, sample{now, p.now.Done})
 	for len(p.samples) > 2 && now.Sub(p.samples[1].at) >= rateOver {
 		p.samples = p.samples[1:]
