@@ -48,7 +48,7 @@ func (s *Server) takeFact(ctx context.Context, site sprout.SiteID, f sprout.Fact
 	}
 	var refused error
 	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		fresh, err := s.store.TakeFact(ctx, tx, site, f.Seq)
+		fresh, err := s.store.TakeFact(ctx, tx, site, f)
 		if err != nil || !fresh {
 			return err
 		}
@@ -59,8 +59,9 @@ func (s *Server) takeFact(ctx context.Context, site sprout.SiteID, f sprout.Fact
 	case sprout.NotFound, sprout.Invalid, sprout.Conflict:
 		s.log.Warn("fact passed over", "site", site, "seq", f.Seq, "kind", f.Kind, "machine", f.Machine, "error", refused)
 		return s.takeOnly(ctx, site, f)
+	default:
+		return err
 	}
-	return err
 }
 
 // body decodes a fact's body; what cannot be read is Invalid.
@@ -91,7 +92,7 @@ func (s *Server) workEnded(ctx context.Context, site sprout.SiteID, f sprout.Fac
 		return s.takeOnly(ctx, site, f)
 	}
 	take := func(ctx context.Context, tx pgx.Tx) error {
-		fresh, err := s.store.TakeFact(ctx, tx, site, f.Seq)
+		fresh, err := s.store.TakeFact(ctx, tx, site, f)
 		if err == nil && !fresh {
 			return errTaken
 		}
@@ -112,13 +113,14 @@ func (s *Server) workEnded(ctx context.Context, site sprout.SiteID, f sprout.Fac
 		// The workflow has ended or is gone: nobody waits. A gap before this
 		// fact is a Conflict too, and takeOnly reports it again.
 		return s.takeOnly(ctx, site, f)
+	default:
+		return err
 	}
-	return err
 }
 
 func (s *Server) takeOnly(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
 	return s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := s.store.TakeFact(ctx, tx, site, f.Seq)
+		_, err := s.store.TakeFact(ctx, tx, site, f)
 		return err
 	})
 }

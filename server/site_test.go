@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -27,7 +26,6 @@ type far struct {
 	t       *testing.T
 	enrol   api.Enrolment
 	bus     *bus.Site
-	beat    chan struct{}
 	mu      sync.Mutex
 	applied int64
 	facts   int64
@@ -69,6 +67,18 @@ func (f *far) apply(_ context.Context, c sprout.Change) error {
 	close(f.came)
 	f.came = make(chan struct{})
 	return nil
+}
+
+// times is how often the change of the number came.
+func (f *far) times(seq int64) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.changes {
+		if c.Seq == seq {
+			n++
+		}
+	}
+	return n
 }
 
 // await returns the first change that fits.
@@ -125,16 +135,18 @@ func (f *far) report(kind sprout.FactKind, machine sprout.MachineID, work string
 // eventually asks until ok, for as long as news may take.
 func eventually[T any](t *testing.T, ask func() (T, error), ok func(T) bool) T {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline, tick := time.After(20*time.Second), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
 	for {
 		v, err := ask()
 		if err == nil && ok(v) {
 			return v
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatalf("it never came: %+v, %v", v, err)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -148,6 +160,7 @@ func inventory(mac string) sprout.Inventory {
 }
 
 func show(t *testing.T, p plane, name string) func() (sprout.Machine, error) {
+	t.Helper()
 	return func() (sprout.Machine, error) {
 		return client.Call(t.Context(), p.admin, api.MachineShow, api.MachineRef{Machine: name})
 	}
@@ -283,30 +296,19 @@ func TestHeartbeatRepairsWhatTheBusLost(t *testing.T) {
 	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
 	f := enrol(t, p, "lon1")
 	f.await(func(c sprout.Change) bool { return c.Kind == sprout.ChangeSite })
-	first := 0
-	for i := range 12 {
+	beat := time.NewTicker(time.Second) // an agent's come by the clock
+	defer beat.Stop()
+	deadline := time.After(20 * time.Second)
+	for again := f.times(1) + 1; f.times(1) < again; {
 		// It claims to have applied nothing, for longer than a site may lag.
 		if err := f.bus.PublishBeat(sprout.Heartbeat{Agent: f.enrol.Agent.ID, Version: "test", Address: "10.20.0.1", At: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
-		f.mu.Lock()
-		n := 0
-		for _, c := range f.changes {
-			if c.Seq == 1 {
-				n++
-			}
+		select {
+		case <-beat.C:
+		case <-deadline:
+			t.Fatal("change 1 was not sent again")
 		}
-		f.mu.Unlock()
-		if first == 0 {
-			first = n
-		}
-		if n > first && first > 0 {
-			break
-		}
-		if i == 11 {
-			t.Fatal(fmt.Sprintf("change 1 was not sent again: %d", n))
-		}
-		time.Sleep(time.Second) // heartbeats come by the clock
 	}
 	agents := must(client.Call(t.Context(), p.admin, api.AgentList, api.OfSite{Site: "lon"}))(t)
 	if len(agents) != 1 || !agents[0].Online || agents[0].LastSeen == nil {
