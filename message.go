@@ -98,8 +98,10 @@ const (
 )
 
 // A Fact is something that happened at a site. Seq rises by one with each fact
-// of the site; the centre takes each once, in order.
+// of its agent; the centre takes each once, in order, while it is the site's
+// agent.
 type Fact struct {
+	Agent   AgentID         `json:"agent,omitempty"` // who says so: the bus fills it in, whatever the message says
 	Seq     int64           `json:"seq"`
 	At      time.Time       `json:"at"`
 	Kind    FactKind        `json:"kind"`

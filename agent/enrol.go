@@ -88,6 +88,7 @@ type enrolment struct {
 		URL string `json:"url"`
 		JWT string `json:"jwt"`
 	} `json:"bus"`
+	After int64  `json:"after"` // the last change that this agent does not need
 	Token string `json:"token"` // bearer for fetching images
 }
 
@@ -115,13 +116,11 @@ func enrol(ctx context.Context, c Config, k keys, store *sitestore.Store, log *s
 			return e, err
 		}
 		log.Warn("cannot enrol yet; trying again", "pause", pause, "error", err)
-		select {
-		case <-ctx.Done():
-			return e, ctx.Err()
-		case <-time.After(pause):
+		if err := sprout.Pause(ctx, pause); err != nil {
+			return e, err
 		}
 	}
-	if err := store.WriteMeta(ctx, enrolmentKey, e); err != nil {
+	if err := store.Begin(ctx, enrolmentKey, e, e.After); err != nil {
 		return e, err
 	}
 	log.Info("enrolled", "agent", e.Agent.ID, "site", e.Site.Name)

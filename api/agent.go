@@ -44,6 +44,7 @@ type Enrolment struct {
 	Agent sprout.Agent `json:"agent"`
 	Site  sprout.Site  `json:"site"`
 	Bus   BusAccess    `json:"bus"`
+	After int64        `json:"after" doc:"Number of the last change that the agent does not need: its store counts from there"`
 	Token string       `json:"token" doc:"Bearer for fetching images"`
 }
 
@@ -69,7 +70,7 @@ var (
 		Name: "agent token create", Method: "POST", Path: "/v1/agents/tokens", Role: sprout.Admin, Status: 201, Help: "Create a single-use token by which an agent enrols.",
 	}
 	AgentEnrol = Op[EnrolAgent, Enrolment]{
-		Name: "agent enrol", Method: "POST", Path: "/v1/agents/enrol", Role: Public, Status: 201, Help: "Enrol an agent with its single-use token.",
+		Name: "agent enrol", Method: "POST", Path: "/v1/agents/enrol", Role: Public, Status: 201, Help: "Enrol an agent with its single-use token; the same request again is answered the same.",
 	}
 )
 

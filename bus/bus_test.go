@@ -85,7 +85,7 @@ func (h *hub) credential(site sprout.SiteID) (token string, seed []byte, public 
 	if seed, err = user.Seed(); err != nil {
 		h.t.Fatal(err)
 	}
-	if token, err = h.config.Keys.UserJWT(site, public); err != nil {
+	if token, err = h.config.Keys.UserJWT(site, agentAt(site), public); err != nil {
 		h.t.Fatal(err)
 	}
 	return token, seed, public
@@ -94,7 +94,7 @@ func (h *hub) credential(site sprout.SiteID) (token string, seed []byte, public 
 func (h *hub) site(id sprout.SiteID) *Site {
 	h.t.Helper()
 	token, seed, _ := h.credential(id)
-	s, err := ConnectSite(SiteConfig{URL: h.server.URL(), Site: id, Agent: "agt_" + sprout.AgentID(id), JWT: token, Seed: seed, Log: slog.New(slog.DiscardHandler)})
+	s, err := ConnectSite(SiteConfig{URL: h.server.URL(), Site: id, Agent: agentAt(id), JWT: token, Seed: seed, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -132,6 +132,9 @@ func next[T any](t *testing.T, from <-chan T, what string) T {
 		panic("unreachable")
 	}
 }
+
+// agentAt is the agent of a site in these tests.
+func agentAt(site sprout.SiteID) sprout.AgentID { return "agt_" + sprout.AgentID(site) }
 
 func change(seq int64) sprout.Change {
 	return sprout.Change{Seq: seq, Kind: sprout.ChangeRecord, Key: "k", Body: json.RawMessage(`{}`)}

@@ -93,7 +93,7 @@ func (c *Centre) makeStreams(ctx context.Context, cfg CentreConfig) error {
 	down.Name, down.Subjects = downStream, []string{downStream + ".*"}
 	down.Discard, down.MaxAge = jetstream.DiscardOld, 7*24*time.Hour
 	down.MaxMsgSize = 4 << 20
-	up.Name, up.Subjects = upStream, []string{upStream + ".*"}
+	up.Name, up.Subjects = upStream, []string{upStream + ".*.*"}
 	up.Discard, up.Retention, up.MaxMsgSize = jetstream.DiscardNew, jetstream.WorkQueuePolicy, 4<<20
 	for _, s := range []jetstream.StreamConfig{down, up} {
 		if _, err := c.js.CreateOrUpdateStream(ctx, s); err != nil {

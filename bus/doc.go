@@ -22,7 +22,8 @@ import (
 )
 
 // The two streams. A site's subject in each is the stream's name, a dot and the
-// site's id.
+// site's id; facts have another dot and the id of the agent behind it, because
+// they are the agent's: what one left behind that was replaced is told apart.
 const (
 	downStream = "down" // centre → site: sprout.Change
 	upStream   = "up"   // site → centre: sprout.Fact
@@ -40,19 +41,37 @@ const ackWait = 30 * time.Second
 
 func subject(kind string, site sprout.SiteID) string { return kind + "." + string(site) }
 
-// siteOf returns the site of a subject that subject made.
+// siteOf returns the site of a subject that subject or factSubject made.
 func siteOf(subj string) sprout.SiteID {
-	_, site, _ := strings.Cut(subj, ".")
+	_, rest, _ := strings.Cut(subj, ".")
+	site, _, _ := strings.Cut(rest, ".")
 	return sprout.SiteID(site)
+}
+
+// factSubject is where the facts of a site's agent go.
+func factSubject(site sprout.SiteID, agent sprout.AgentID) string {
+	return subject(upStream, site) + "." + string(agent)
+}
+
+// agentOf returns the agent of a subject that factSubject made.
+func agentOf(subj string) sprout.AgentID {
+	_, rest, _ := strings.Cut(subj, ".")
+	_, agent, _ := strings.Cut(rest, ".")
+	return sprout.AgentID(agent)
 }
 
 // inboxPrefix is where a site's agent receives answers.
 func inboxPrefix(site sprout.SiteID) string { return "_INBOX_" + string(site) }
 
 // checkSite refuses an id that would be more, or less, than one subject token.
-func checkSite(site sprout.SiteID) error {
-	if site == "" || strings.ContainsAny(string(site), ".*> \t\r\n") {
-		return sprout.InvalidField("site", "cannot use %q as a site: it must be the id of one site", site)
+func checkSite(site sprout.SiteID) error { return checkToken("site", string(site)) }
+
+// checkAgent does so for an agent's id.
+func checkAgent(agent sprout.AgentID) error { return checkToken("agent", string(agent)) }
+
+func checkToken(noun, id string) error {
+	if id == "" || strings.ContainsAny(id, ".*> \t\r\n") {
+		return sprout.InvalidField(noun, "cannot use %q as a %s: it must be the id of one %s", id, noun, noun)
 	}
 	return nil
 }

@@ -23,14 +23,15 @@ const (
 
 // ConsumeFacts hands the facts of every site to take until ctx ends, and
 // acknowledges each after take returned nil: take's transaction comes first.
-// The facts of one site come one at a time, in the order of their Seq; those of
-// different sites side by side. When take fails, the fact comes again after a
-// pause that grows from 100 ms to 30 s, and the later facts of its site wait
-// behind it. A fact may come twice: take must know (site, Seq) again. An error
-// of kind Invalid means that it never will be taken: it is logged and dropped.
+// The facts of one agent come one at a time, in the order of their Seq; those of
+// different agents side by side. When take fails, the fact comes again after a
+// pause that grows from 100 ms to 30 s, and the later facts of its agent wait
+// behind it. A fact may come twice: take must know (Agent, Seq) again; Agent is
+// who sent it, which NATS has checked. An error of kind Invalid means that the
+// fact never will be taken: it is logged and dropped.
 func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sprout.SiteID, sprout.Fact) error) error {
 	consumer, err := c.js.CreateOrUpdateConsumer(ctx, upStream, jetstream.ConsumerConfig{
-		Durable: factsConsumer, FilterSubject: upStream + ".*",
+		Durable: factsConsumer, FilterSubject: upStream + ".*.*",
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 65536,
 		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{factsGroup}, PinnedTTL: pinnedFor,
 	})
@@ -47,7 +48,7 @@ func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sp
 	c.log.Info("facts consumer started")
 	defer c.log.Info("facts consumer stopped")
 
-	lanes := map[sprout.SiteID]*lane{}
+	lanes := map[string]*lane{} // by subject: one of each agent
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
@@ -57,7 +58,7 @@ func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sp
 			return nil
 		case err != nil:
 			c.log.Warn("facts consumer interrupted", "error", err)
-			if !pause(ctx, time.Second) {
+			if sprout.Pause(ctx, time.Second) != nil {
 				return nil
 			}
 			continue
@@ -68,11 +69,11 @@ func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sp
 			settle(c.log, m.Term())
 			continue
 		}
-		site := siteOf(m.Subject())
-		l, ok := lanes[site]
+		fact.Agent = agentOf(m.Subject())
+		l, ok := lanes[m.Subject()]
 		if !ok {
-			l = newLane(site, c.log)
-			lanes[site] = l
+			l = newLane(siteOf(m.Subject()), c.log)
+			lanes[m.Subject()] = l
 			running.Go(func() { l.run(ctx, take) })
 		}
 		l.push(fact, m)
@@ -112,17 +113,5 @@ func consume[M any](ctx context.Context, c *Centre, kind, queue string, see func
 			}
 			see(siteOf(m.Subject), v)
 		}
-	}
-}
-
-// pause waits for d; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

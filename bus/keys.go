@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,12 +64,12 @@ func openKey(name, seed string) (key, error) {
 	return key{pair, public}, nil
 }
 
-// UserJWT returns the credential of a site's agent: good for its own site, for
-// the bearer of the seed of userPublicKey (an NKey user key, U…), until it is
+// UserJWT returns the credential of a site's agent: good for its own site, to
+// send its own facts, for the bearer of the seed of userPublicKey (an NKey user key, U…), until it is
 // revoked. What it allows is what the functions of Site do, and nothing else;
 // in particular an agent can neither make nor look at consumers and streams.
-func (k Keys) UserJWT(site sprout.SiteID, userPublicKey string) (string, error) {
-	if err := checkSite(site); err != nil {
+func (k Keys) UserJWT(site sprout.SiteID, agent sprout.AgentID, userPublicKey string) (string, error) {
+	if err := errors.Join(checkSite(site), checkAgent(agent)); err != nil {
 		return "", err
 	}
 	if !nkeys.IsValidPublicUserKey(userPublicKey) {
@@ -78,7 +79,7 @@ func (k Keys) UserJWT(site sprout.SiteID, userPublicKey string) (string, error) 
 	claims.Name = string(site)
 	claims.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeStandard}
 	claims.Pub.Allow.Add(
-		subject(upStream, site),
+		factSubject(site, agent),
 		subject(liveSubject, site),
 		subject(beatSubject, site),
 		nextSubject(site),
@@ -145,7 +146,7 @@ var ways = []struct {
 	subject  jwt.Subject
 	response jwt.ResponseType
 }{
-	{upStream + ".*", jwt.ResponseTypeSingleton},
+	{upStream + ".*.*", jwt.ResponseTypeSingleton},
 	{liveSubject + ".*", jwt.ResponseTypeSingleton},
 	{beatSubject + ".*", jwt.ResponseTypeSingleton},
 	{"$JS.API.CONSUMER.MSG.NEXT." + downStream + ".*", jwt.ResponseTypeStream},

@@ -15,7 +15,7 @@ const (
 	lastPause  = 30 * time.Second
 )
 
-// A lane holds the facts of one site that were received and not yet taken, and
+// A lane holds the facts of one agent that were received and not yet taken, and
 // hands them on by their Seq: what is delivered again, or by another replica's
 // end, may come after later ones.
 type lane struct {

@@ -38,7 +38,8 @@ func TestAgentCannotTouchAnotherSite(t *testing.T) {
 	thief.conn.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
 
 	for _, subj := range []string{
-		"up.sit_theirs", "down.sit_theirs", "down.sit_ours", "live.sit_theirs", "beat.sit_theirs",
+		"up.sit_theirs.agt_sit_theirs", "up.sit_theirs.agt_sit_ours", "up.sit_ours.agt_retired", "up.sit_ours",
+		"down.sit_theirs", "down.sit_ours", "live.sit_theirs", "beat.sit_theirs",
 		"$JS.API.CONSUMER.MSG.NEXT.down.sit_theirs", "$JS.API.CONSUMER.MSG.NEXT.up.centre",
 		"$JS.ACK.down.sit_theirs.1.1.1.1.0", "$JS.API.STREAM.INFO.down", "$JS.API.STREAM.DELETE.down",
 		"$JS.API.STREAM.MSG.GET.down", "$JS.API.DIRECT.GET.down", "$JS.API.STREAM.PURGE.up",
@@ -56,7 +57,7 @@ func TestAgentCannotTouchAnotherSite(t *testing.T) {
 		})
 	}
 	for _, subj := range []string{
-		">", "*.*", "down.>", "down.sit_ours", "down.sit_theirs", "up.*", "up.sit_ours", "live.*", "beat.*",
+		">", "*.*", "down.>", "down.sit_ours", "down.sit_theirs", "up.*.*", "up.sit_ours.agt_sit_ours", "live.*", "beat.*",
 		"_INBOX_sit_theirs.>", "_INBOX.>", "_INBOX_*.>", "$JS.>", "$SYS.>", "_R_.>",
 	} {
 		t.Run("subscribe "+subj, func(t *testing.T) {
@@ -101,7 +102,7 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 	held := pullOne(t, h, centre, "sit_third")
 	thief := h.site(ours)
 	for _, reply := range []string{
-		held.Reply, "down.sit_theirs", "up.sit_theirs", "live.sit_theirs", "beat.sit_theirs",
+		held.Reply, "down.sit_theirs", "up.sit_theirs.agt_sit_theirs", "live.sit_theirs", "beat.sit_theirs",
 		"$JS.API.STREAM.PURGE.down", "$JS.API.STREAM.DELETE.down", "$JS.API.STREAM.DELETE.up",
 		"$JS.API.CONSUMER.DELETE.down.sit_theirs", "$JS.API.CONSUMER.DELETE.up.centre",
 		nextSubject(theirs), "$JS.ACK.down.sit_theirs.1.2.2.1.0", "_INBOX_sit_theirs.x",
@@ -114,7 +115,7 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		attack("up.sit_ours", `{"seq":7}`)                         // answered by a PubAck
+		attack("up.sit_ours.agt_sit_ours", `{"seq":7}`)            // answered by a PubAck
 		attack(nextSubject(ours), `{"batch":1,"no_wait":true}`)    // by a message
 		attack(nextSubject(ours), `{"batch":5,"no_wait":true}`)    // by a status without a body
 		attack(nextSubject(ours), `{"batch":1,"expires":1000000}`) // by a time-out
@@ -214,11 +215,16 @@ func TestUserJWTRefusesWhatIsNoSite(t *testing.T) {
 	keys := newKeys(t)
 	_, _, public := (&hub{t: t, config: Config{Keys: keys, Log: slog.New(slog.DiscardHandler)}}).credential(ours)
 	for _, site := range []sprout.SiteID{"", "*", ">", "a.b", "sit_a.>", "a b"} {
-		if _, err := keys.UserJWT(site, public); sprout.KindOf(err) != sprout.Invalid {
+		if _, err := keys.UserJWT(site, "agt_1", public); sprout.KindOf(err) != sprout.Invalid {
 			t.Errorf("site %q: got %v, want an invalid error", site, err)
 		}
 	}
-	if _, err := keys.UserJWT(ours, "nonsense"); sprout.KindOf(err) != sprout.Invalid {
+	for _, agent := range []sprout.AgentID{"", "*", ">", "a.b"} {
+		if _, err := keys.UserJWT(ours, agent, public); sprout.KindOf(err) != sprout.Invalid {
+			t.Errorf("agent %q: got %v, want an invalid error", agent, err)
+		}
+	}
+	if _, err := keys.UserJWT(ours, "agt_1", "nonsense"); sprout.KindOf(err) != sprout.Invalid {
 		t.Errorf("got %v, want an invalid error", err)
 	}
 }

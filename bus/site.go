@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -37,7 +38,7 @@ type Site struct {
 // ConnectSite connects an agent. It returns also while the bus is away, and
 // then goes on trying for ever.
 func ConnectSite(c SiteConfig) (*Site, error) {
-	if err := checkSite(c.Site); err != nil {
+	if err := errors.Join(checkSite(c.Site), checkAgent(c.Agent)); err != nil {
 		return nil, err
 	}
 	opts := connectOptions(c.Log, "sprout-agent "+string(c.Agent), c.TLS)
@@ -86,7 +87,7 @@ func (s *Site) PublishFacts(ctx context.Context, facts ...sprout.Fact) (int, err
 }
 
 func (s *Site) sendFact(fact sprout.Fact, reply string) error {
-	m, err := message(subject(upStream, s.site), fact)
+	m, err := message(factSubject(s.site, s.agent), fact)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,8 @@ func (s *Server) agentTokenCreate(ctx context.Context, in *api.CreateAgentToken)
 
 // agentEnrol lets an agent in by its single-use token: one transaction consumes
 // the token, makes the agent the only one of its site, gives it a token of its
-// own for images, and queues all that its store must hold.
+// own for images, and queues all that its store must hold. An agent that never
+// got the answer asks again with the same token and keys, and is told the same.
 func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolment, error) {
 	var out api.Enrolment
 	if a := in.Body.Address; a != "" {
@@ -96,17 +97,18 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 	}
 	var before *sprout.Agent
 	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		site, err := s.store.TakeEnrolToken(ctx, tx, in.Body.Token)
+		again, err := s.enrolAgain(ctx, tx, in, &out)
+		if err == nil && !again {
+			before, err = s.enrolFresh(ctx, tx, in, &out)
+		}
 		if err != nil {
 			return err
 		}
-		if out.Bus.JWT, err = s.keys.UserJWT(site, in.Body.PublicKey); err != nil {
+		if out.Site, err = s.store.In(tx).FindSite(ctx, string(out.Agent.Site)); err != nil {
 			return err
 		}
-		if before, err = s.retire(ctx, tx, site); err != nil {
-			return err
-		}
-		return s.admit(ctx, tx, site, in, &out)
+		out.Bus.JWT, err = s.keys.UserJWT(out.Site.ID, out.Agent.ID, in.Body.PublicKey)
+		return err
 	})
 	if sprout.KindOf(err) == sprout.Denied {
 		record := s.record(ctx, api.AgentEnrol.Name)
@@ -125,6 +127,34 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 	}
 	out.Bus.URL = s.BusURL()
 	return out, s.bus.AddSite(ctx, out.Site.ID)
+}
+
+// enrolAgain fills in what the agent was answered before; false where it was not.
+func (s *Server) enrolAgain(ctx context.Context, tx pgx.Tx, in *api.EnrolAgent, out *api.Enrolment) (bool, error) {
+	e, again, err := s.store.EnrolAgain(ctx, tx, in.Body.Token, in.Body.PublicKey, in.Body.SealKey)
+	if err != nil || !again {
+		return false, err
+	}
+	out.Agent, out.After, out.Token = e.Agent, e.After, e.Token
+	return true, s.auditEnrol(ctx, tx, e.Agent, "again: the answer was lost")
+}
+
+// enrolFresh consumes the token and returns the agent that was there before.
+func (s *Server) enrolFresh(ctx context.Context, tx pgx.Tx, in *api.EnrolAgent, out *api.Enrolment) (before *sprout.Agent, err error) {
+	site, err := s.store.TakeEnrolToken(ctx, tx, in.Body.Token)
+	if sprout.KindOf(err) == sprout.Denied {
+		// The same request may have gone in between the two looks.
+		if again, err := s.enrolAgain(ctx, tx, in, out); again || err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if before, err = s.retire(ctx, tx, site); err != nil {
+		return nil, err
+	}
+	return before, s.admit(ctx, tx, site, in, out)
 }
 
 // retire ends what the agent before had; nil where the site had none.
@@ -151,19 +181,23 @@ func (s *Server) admit(ctx context.Context, tx pgx.Tx, site sprout.SiteID, in *a
 	if err != nil {
 		return err
 	}
-	if out.Site, err = s.store.In(tx).FindSite(ctx, string(site)); err != nil {
-		return err
-	}
 	_, out.Token, err = s.store.CreateToken(ctx, tx, sprout.Token{Name: agentToken(out.Agent.ID), Role: sprout.AgentRole, Site: site})
 	if err != nil {
 		return err
 	}
-	record := s.record(ctx, api.AgentEnrol.Name)
-	record.Actor = string(out.Agent.ID)
-	about(&record, site, out.Agent.ID, out.Agent.Name)
-	if err := s.store.Audit(ctx, tx, record); err != nil {
+	if err := s.store.KeepEnrolment(ctx, tx, b.Token, out.Agent.ID, out.Token); err != nil {
 		return err
 	}
-	_, err = s.store.Snapshot(ctx, tx, site)
+	if err := s.auditEnrol(ctx, tx, out.Agent, ""); err != nil {
+		return err
+	}
+	out.After, err = s.store.Snapshot(ctx, tx, site)
 	return err
+}
+
+func (s *Server) auditEnrol(ctx context.Context, tx pgx.Tx, a sprout.Agent, detail string) error {
+	record := s.record(ctx, api.AgentEnrol.Name)
+	record.Actor, record.Detail = string(a.ID), detail
+	about(&record, a.Site, a.ID, a.Name)
+	return s.store.Audit(ctx, tx, record)
 }

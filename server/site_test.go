@@ -45,8 +45,15 @@ func enrol(t *testing.T, p plane, site string) *far {
 	in.Body.PublicKey, in.Body.SealKey = must(user.PublicKey())(t), must(curve.PublicKey())(t)
 	f := &far{t: t, came: make(chan struct{})}
 	f.enrol = must(client.Call(t.Context(), p.as(t, ""), api.AgentEnrol, in))(t)
-	if _, err := client.Call(t.Context(), p.as(t, ""), api.AgentEnrol, in); sprout.KindOf(err) != sprout.Denied {
-		t.Errorf("a token was good twice: %v", err)
+	// The same agent that never got the answer is told the same.
+	again := must(client.Call(t.Context(), p.as(t, ""), api.AgentEnrol, in))(t)
+	if again.Agent.ID != f.enrol.Agent.ID || again.Token != f.enrol.Token || again.After != f.enrol.After || again.Bus.JWT == "" {
+		t.Errorf("enrolled as %+v, and then as %+v", f.enrol, again)
+	}
+	other := in
+	other.Body.PublicKey = must(must(nkeys.CreateUser())(t).PublicKey())(t)
+	if _, err := client.Call(t.Context(), p.as(t, ""), api.AgentEnrol, other); sprout.KindOf(err) != sprout.Denied {
+		t.Errorf("a token let two agents in: %v", err)
 	}
 	seed := must(user.Seed())(t)
 	f.bus = must(bus.ConnectSite(bus.SiteConfig{

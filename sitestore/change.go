@@ -121,7 +121,7 @@ func orZero[V any](v *V) (zero V) {
 	return *v
 }
 
-// ReadMeta decodes what WriteMeta kept under key into v; false if nothing was.
+// ReadMeta decodes what Begin kept under key into v; false if nothing was.
 func (s *Store) ReadMeta(key string, v any) (ok bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		raw := tx.Bucket([]byte(metaBucket)).Get([]byte("meta/" + key))
@@ -137,13 +137,20 @@ func (s *Store) ReadMeta(key string, v any) (ok bool, err error) {
 	return ok, nil
 }
 
-// WriteMeta keeps v under key.
-func (s *Store) WriteMeta(ctx context.Context, key string, v any) error {
+// Begin keeps v under key and, in the same transaction, counts the changes up
+// to and with after as applied: the centre begins behind them.
+func (s *Store) Begin(ctx context.Context, key string, v any, after int64) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("cannot write %s of the site store: %w", key, err)
 	}
 	return s.Update(ctx, func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(metaBucket)).Put([]byte("meta/"+key), raw)
+		meta := tx.Bucket([]byte(metaBucket))
+		if after > applied(tx) {
+			if err := meta.Put([]byte(appliedKey), []byte(number(uint64(after)))); err != nil {
+				return err
+			}
+		}
+		return meta.Put([]byte("meta/"+key), raw)
 	})
 }

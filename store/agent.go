@@ -22,13 +22,14 @@ func scanAgent(row pgx.CollectableRow) (a sprout.Agent, err error) {
 }
 
 // EnrolAgent makes a the one live agent of its site. The one before it is
-// retired and the numbering of facts begins anew: a fresh agent counts from 1.
-// Follow it with Snapshot, which fills the agent's store.
+// retired, none of its facts is taken any more, and their numbering begins anew:
+// a fresh agent counts from 1. Follow it with Snapshot, which fills the agent's
+// store.
 func (s *Store) EnrolAgent(ctx context.Context, tx pgx.Tx, a sprout.Agent) (sprout.Agent, error) {
 	if a.ID == "" {
 		a.ID = sprout.NewID[sprout.AgentID](sprout.PrefixAgent)
 	}
-	n, err := exec(ctx, tx, `UPDATE inbox SET last_fact = 0 WHERE site = $1`, a.Site)
+	n, err := exec(ctx, tx, `UPDATE inbox SET last_fact = 0, agent = $2 WHERE site = $1`, a.Site, a.ID)
 	if err := mustTouch(n, err, "site", string(a.Site)); err != nil {
 		return a, err
 	}
@@ -43,8 +44,12 @@ func (s *Store) EnrolAgent(ctx context.Context, tx pgx.Tx, a sprout.Agent) (spro
 	return s.In(tx).Agent(ctx, a.ID)
 }
 
-// RetireAgent ends an agent for ever. NotFound if it is not live.
+// RetireAgent ends an agent for ever: nothing that it says is taken any more.
+// NotFound if it is not live.
 func (s *Store) RetireAgent(ctx context.Context, tx pgx.Tx, id sprout.AgentID) error {
+	if _, err := exec(ctx, tx, `UPDATE inbox SET agent = '' WHERE agent = $1`, id); err != nil {
+		return err
+	}
 	n, err := exec(ctx, tx, `UPDATE agent SET retired_at = now() WHERE id = $1 AND retired_at IS NULL`, id)
 	return mustTouch(n, err, "agent", string(id))
 }
@@ -78,6 +83,13 @@ func (s *Store) Agent(ctx context.Context, id sprout.AgentID) (sprout.Agent, err
 func (s *Store) AgentOf(ctx context.Context, site sprout.SiteID) (sprout.Agent, error) {
 	a, err := one(ctx, s.db, scanAgent, agentSelect+`AND a.site = $2`, sprout.OfflineAfter, site)
 	return a, orNotFound(err, "an agent of site", string(site))
+}
+
+// BeginsAfter returns the number of the last change that was made before the
+// snapshot of a live agent: its store counts from there.
+func (s *Store) BeginsAfter(ctx context.Context, id sprout.AgentID) (int64, error) {
+	after, err := one(ctx, s.db, pgx.RowTo[int64], `SELECT begins_after FROM agent WHERE id = $1 AND retired_at IS NULL`, id)
+	return after, orNotFound(err, "agent", string(id))
 }
 
 // AgentByKey returns the live agent with the NKey user key.

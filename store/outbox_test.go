@@ -225,6 +225,9 @@ func TestSnapshotFillsANewAgent(t *testing.T) {
 		t.Errorf("the new agent's facts go on after %d, %v", last, err)
 	}
 	agents, _, err := s.Agents(t.Context(), "", store.Page{})
+	if begins, err := s.BeginsAfter(t.Context(), agents[0].ID); err != nil || begins != after || agents[0].Applied != after {
+		t.Errorf("the agent's store begins after %d, %v; its snapshot after %d", begins, err, after)
+	}
 	if err != nil || len(agents) != 1 || agents[0].PublicKey != "U2" || agents[0].Wanted != after+int64(len(list)) {
 		t.Errorf("agents %+v, %v", agents, err)
 	}

@@ -47,7 +47,8 @@ CREATE TABLE public.agent (
     last_seen timestamp with time zone,
     applied bigint DEFAULT 0 NOT NULL,
     enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
-    retired_at timestamp with time zone
+    retired_at timestamp with time zone,
+    begins_after bigint DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.audit (
@@ -82,7 +83,9 @@ CREATE TABLE public.enrol_token (
     hash bytea NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    agent text,
+    sealed bytea
 );
 
 CREATE TABLE public.image (
@@ -101,7 +104,8 @@ CREATE TABLE public.image (
 
 CREATE TABLE public.inbox (
     site text NOT NULL,
-    last_fact bigint DEFAULT 0 NOT NULL
+    last_fact bigint DEFAULT 0 NOT NULL,
+    agent text DEFAULT ''::text NOT NULL
 );
 
 CREATE TABLE public.interface (

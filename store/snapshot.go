@@ -60,13 +60,18 @@ func (s *Store) siteMachines(ctx context.Context, tx pgx.Tx, where string, arg a
 // Snapshot queues every record of a site anew, for an agent whose store is
 // empty: the site, subnets, machines (their secrets sealed to the live agent),
 // reservations, records, and the work of workflows that still run. It returns
-// the number after which these changes begin. Call it last in the transaction
-// that enrols the agent.
+// the number after which these changes begin, and keeps it with the site's live
+// agent: earlier changes may be pruned, so that the agent's store must count
+// from there. Call it last in the transaction that enrols the agent.
 func (s *Store) Snapshot(ctx context.Context, tx pgx.Tx, site sprout.SiteID) (after int64, err error) {
 	// The row is held until the commit: no other change comes between.
 	after, err = one(ctx, tx, pgx.RowTo[int64], `SELECT outbox_seq FROM site WHERE id = $1 FOR NO KEY UPDATE`, site)
 	if err != nil {
 		return 0, orNotFound(err, "site", string(site))
+	}
+	if _, err := exec(ctx, tx, `
+		UPDATE agent SET begins_after = $2, applied = $2 WHERE site = $1 AND retired_at IS NULL`, site, after); err != nil {
+		return 0, err
 	}
 	for _, part := range []func(context.Context, pgx.Tx, sprout.SiteID) error{
 		s.snapshotSite, s.snapshotMachines, s.snapshotReservations, s.snapshotRecords, s.snapshotWork,

@@ -18,50 +18,6 @@ func hashOf(secret string) []byte {
 	return sum[:]
 }
 
-// CreateEnrolToken makes the single-use token by which one agent may enrol at
-// the site within ttl. The secret is shown once.
-func (s *Store) CreateEnrolToken(ctx context.Context, tx pgx.Tx, site sprout.SiteID, ttl time.Duration) (secret string, expires time.Time, err error) {
-	secret = sprout.NewSecret()
-	expires, err = one(ctx, tx, pgx.RowTo[time.Time], `
-		INSERT INTO enrol_token (site, hash, expires_at)
-		SELECT id, $2, now() + $3::interval FROM site WHERE id = $1
-		RETURNING expires_at`, site, hashOf(secret), ttl)
-	return secret, expires, orNotFound(err, "site", string(site))
-}
-
-// TakeEnrolToken consumes the token and returns its site. Denied, saying why,
-// if it is unknown, was used, or has expired.
-func (s *Store) TakeEnrolToken(ctx context.Context, tx pgx.Tx, secret string) (sprout.SiteID, error) {
-	hash := hashOf(secret)
-	site, err := one(ctx, tx, pgx.RowTo[sprout.SiteID], `
-		UPDATE enrol_token SET used_at = now()
-		WHERE hash = $1 AND used_at IS NULL AND expires_at > now()
-		RETURNING site`, hash)
-	if !errors.Is(err, pgx.ErrNoRows) {
-		return site, err
-	}
-	type row struct {
-		Expires time.Time
-		Used    *time.Time
-	}
-	why, err := one(ctx, tx, pgx.RowToStructByPos[row], `SELECT expires_at, used_at FROM enrol_token WHERE hash = $1`, hash)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return "", refuseEnrol("it is not known")
-	case err != nil:
-		return "", err
-	case why.Used != nil:
-		return "", refuseEnrol("it was used at " + why.Used.UTC().Format(time.RFC3339))
-	}
-	return "", refuseEnrol("it expired at " + why.Expires.UTC().Format(time.RFC3339))
-}
-
-func refuseEnrol(reason string) error {
-	e := sprout.Errorf(sprout.Denied, "cannot enrol with this token: %s", reason)
-	e.Field = "token"
-	return e.WithRemedy("make a new one with: sprout agent token create SITE")
-}
-
 const tokenColumns = `id, name, role, coalesce(site, ''), expires_at, created_at, revoked_at`
 
 func scanToken(row pgx.CollectableRow) (t sprout.Token, err error) {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,62 @@ func TestEnrolTokenWorksOnce(t *testing.T) {
 		}
 	}
 }
+
+// The answer to an enrolment may be lost: the same agent is told the same again,
+// as long as nothing was heard of it. Nobody else is told anything.
+func TestEnrolAgainTellsTheSameAgentTheSame(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	var secret string
+	var agent sprout.Agent
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if secret, _, err = s.CreateEnrolToken(ctx, tx, site.ID, time.Hour); err != nil {
+			return err
+		}
+		if _, err = s.TakeEnrolToken(ctx, tx, secret); err != nil {
+			return err
+		}
+		if agent, err = s.EnrolAgent(ctx, tx, sprout.Agent{Site: site.ID, Name: "a", PublicKey: "U1", SealKey: "X1"}); err != nil {
+			return err
+		}
+		return s.KeepEnrolment(ctx, tx, secret, agent.ID, "for-images")
+	})
+	again := func(secret, public, seal string) (e store.Enrolled, ok bool) {
+		inTx(t, s, func(ctx context.Context, tx pgx.Tx) (err error) {
+			e, ok, err = s.EnrolAgain(ctx, tx, secret, public, seal)
+			return err
+		})
+		return e, ok
+	}
+	for range 2 {
+		if e, ok := again(secret, "U1", "X1"); !ok || e.Agent.ID != agent.ID || e.Token != "for-images" {
+			t.Errorf("%v %+v", ok, e)
+		}
+	}
+	for _, c := range [][3]string{{secret, "U2", "X1"}, {secret, "U1", "X2"}, {sprout.NewSecret(), "U1", "X1"}} {
+		if e, ok := again(c[0], c[1], c[2]); ok {
+			t.Errorf("%q was told %+v", c, e)
+		}
+	}
+	for _, change := range []string{
+		`UPDATE enrol_token SET expires_at = now() - interval '1 s'`, `UPDATE agent SET last_seen = now()`, `UPDATE inbox SET last_fact = 1`, `UPDATE inbox SET agent = ''`,
+	} {
+		err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, change); err != nil {
+				return err
+			}
+			if e, ok, err := s.EnrolAgain(ctx, tx, secret, "U1", "X1"); ok || err != nil {
+				t.Errorf("%s: told %+v, %v", change, e, err)
+			}
+			return errUndo
+		})
+		if !errors.Is(err, errUndo) {
+			t.Error(err)
+		}
+	}
+}
+
+var errUndo = errors.New("undo")
 
 func TestTokensExpireAndAreRevoked(t *testing.T) {
 	s := storetest.New(t)

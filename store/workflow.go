@@ -112,10 +112,11 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 	type row struct {
 		Version int64
 		State   sprout.WorkflowState
+		Step    string
 		Machine sprout.MachineID
 	}
 	old, err := one(ctx, tx, pgx.RowToStructByPos[row], `
-		SELECT version, state, coalesce(machine, '') FROM workflow WHERE id = $1 FOR UPDATE`, run.ID)
+		SELECT version, state, step_name, coalesce(machine, '') FROM workflow WHERE id = $1 FOR UPDATE`, run.ID)
 	if err != nil {
 		return orNotFound(err, "workflow", run.ID)
 	}
@@ -138,8 +139,10 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 	if n == 0 {
 		return fmt.Errorf("cannot save workflow %s: its row vanished under a lock", run.ID)
 	}
-	if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1`, run.ID); err != nil {
-		return err
+	if old.State != run.State || old.Step != run.StepName { // else the site's work goes on as it was
+		if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1`, run.ID); err != nil {
+			return err
+		}
 	}
 	return notifyWorkflow(ctx, tx, run.ID)
 }

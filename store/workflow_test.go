@@ -160,3 +160,35 @@ func TestWorkflowShowsTheStepsOfItsSite(t *testing.T) {
 		t.Errorf("due %v, %v", due, err)
 	}
 }
+
+// The centre saves a run again and again while it waits for its site: what the
+// site shows live stays until the run's step or state is another.
+func TestSavingWhileWaitingKeepsWhatIsLive(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return start(ctx, s, tx, "wfl_1", site.ID, "") })
+	if err := s.SaveLive(t.Context(), "wfl_1", sprout.Live{Work: "wfl_1/1", Step: "write-image", Progress: &sprout.Progress{Done: 43, Total: 100}}); err != nil {
+		t.Fatal(err)
+	}
+	save := func(change func(*workflow.Run)) *sprout.Progress {
+		inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+			run, err := s.In(tx).GetRun(ctx, "wfl_1")
+			if err != nil {
+				return err
+			}
+			change(&run)
+			return s.SaveRun(ctx, tx, run)
+		})
+		w, err := s.Workflow(t.Context(), "wfl_1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Progress
+	}
+	if p := save(func(r *workflow.Run) { r.NextAt = time.Now().Add(time.Minute) }); p == nil || p.Done != 43 {
+		t.Errorf("a save that moved nothing left %+v", p)
+	}
+	if p := save(func(r *workflow.Run) { r.StepName = "publish-name" }); p != nil {
+		t.Errorf("another step still shows %+v", p)
+	}
+}
