@@ -17,7 +17,8 @@ import (
 func agentCommand(e *env) *cobra.Command {
 	c := group("agent", "The Sprout process of a site: run it, list those that are.",
 		agentListCommand(e), agentShowCommand(e), agentTokenCommand(e),
-		deleteCommand(e, "agent", api.AgentDelete, func(ref string) api.AgentRef { return api.AgentRef{Agent: ref} }))
+		deleteCommand(e, "agent", "lon1", api.AgentDelete, func(ref string) api.AgentRef { return api.AgentRef{Agent: ref} }))
+	c.Annotations = map[string]string{"runs": "yes"} // help shows it as a command and as a group
 	help := c.RunE
 	run := agentRun(e, c)
 	c.Example = "  sprout agent --config /etc/sprout/agent.yaml\n  sprout agent list\n  sprout agent token create lon1"

@@ -48,11 +48,11 @@ func (e *env) each(args []string, do func(arg string) error) error {
 	return failed
 }
 
-// deleteCommand makes the "delete" of a noun.
-func deleteCommand[In any](e *env, noun string, op api.Op[In, api.None], in func(ref string) In) *cobra.Command {
+// deleteCommand makes the "delete" of a noun; example is a name of one.
+func deleteCommand[In any](e *env, noun, example string, op api.Op[In, api.None], in func(ref string) In) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete " + strings.ToUpper(noun) + "…", Short: op.Help, Aliases: []string{"rm"},
-		Args: takes(1, -1, "the names of what to delete"), Example: "  sprout " + noun + " delete NAME",
+		Args: takes(1, -1, "the names of what to delete"), Example: "  sprout " + noun + " delete " + example,
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.each(args, func(ref string) error {
 				if _, err := call(c.Context(), e, op, in(ref)); err != nil {

@@ -31,7 +31,7 @@ func devCommand(e *env) *cobra.Command {
 		Args: takes(0, 0, "no arguments"),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&c.Dir, "dir", devDir(), "directory that holds everything")
+	flags.StringVar(&c.Dir, "dir", "", "directory that holds everything (default /var/lib/sprout-dev for root, else sprout-dev in the user's cache)")
 	flags.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "host:port of the API; port 0 takes a free one")
 	flags.StringVar(&c.BusListen, "bus-listen", "127.0.0.1:4222", "host:port of the bus; port 0 takes a free one")
 	flags.StringVar(&contextFile, "context-file", "", "context file to write (default: the one that commands read)")
@@ -40,6 +40,7 @@ func devCommand(e *env) *cobra.Command {
 	flags.StringVar(&address, "address", "", "the agent's address and prefix length on that device, like 10.20.0.1/24")
 	flags.StringVar(&ramdisk, "ramdisk", "/var/cache/sprout/ramdisk", "directory with the ramdisk's vmlinuz and initrd")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c.Dir = first(c.Dir, devDir())
 		if contextFile == "" {
 			var err error
 			if contextFile, err = e.contextPath(); err != nil {

@@ -34,7 +34,7 @@ func labCommand(e *env) *cobra.Command {
 	c := group("lab", "A virtual site on this host: machines with real firmware and BMCs.",
 		l.upCommand(), l.downCommand(), l.statusCommand(), l.listCommand(), l.plugCommand(), l.powerOnCommand(), l.unplugCommand(),
 		l.removeCommand(), l.linkCommand(), l.consoleCommand(), l.sshCommand(), l.execCommand(), l.wanCommand(), l.agentCommand(),
-		l.killAgentCommand(), l.corruptCommand(), l.serveCommand())
+		l.corruptCommand(), l.serveCommand())
 	c.PersistentFlags().StringVar(&l.name, "name", lab.DefaultName, "name of the lab and its network namespace")
 	c.PersistentFlags().StringVar(&l.dir, "dir", "", "directory of the lab (or SPROUT_LAB)")
 	return c

@@ -123,10 +123,11 @@ func (l *labEnv) linkCommand() *cobra.Command {
 	}
 }
 
-// verb makes a command without arguments that does one thing to the lab.
-func (l *labEnv) verb(use, short, said string, do func(*lab.Client, context.Context) error) *cobra.Command {
+// verb makes a command without arguments that does one thing to the lab; parent
+// is the words before it.
+func (l *labEnv) verb(parent, use, short, said string, do func(*lab.Client, context.Context) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: takes(0, 0, "no arguments"),
+		Use: use, Short: short, Args: takes(0, 0, "no arguments"), Example: "  sprout lab " + parent + use,
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, _ []string) error {
 			if err := do(to, c.Context()); err != nil {
 				return err
@@ -152,19 +153,15 @@ func (l *labEnv) wanCommand() *cobra.Command {
 		}),
 	}
 	return group("wan", "The link between the lab's site and the control plane.",
-		l.verb("cut", "Drop every connection and refuse new ones.", "the WAN is cut", (*lab.Client).CutWAN),
-		l.verb("heal", "End a cut.", "the WAN is up", (*lab.Client).HealWAN), delay)
+		l.verb("wan ", "cut", "Drop every connection and refuse new ones.", "the WAN is cut", (*lab.Client).CutWAN),
+		l.verb("wan ", "heal", "End a cut.", "the WAN is up", (*lab.Client).HealWAN), delay)
 }
 
 func (l *labEnv) agentCommand() *cobra.Command {
 	return group("agent", "The process of the lab's agent.",
-		l.verb("kill", "Kill it; it is started again.", "the agent is killed", (*lab.Client).KillAgent),
-		l.verb("stop", "End it until start.", "the agent is told to stop", (*lab.Client).StopAgent),
-		l.verb("start", "Start it again.", "the agent starts", (*lab.Client).StartAgent))
-}
-
-func (l *labEnv) killAgentCommand() *cobra.Command {
-	return l.verb("kill-agent", "Kill the lab's agent; it is started again.", "the agent is killed", (*lab.Client).KillAgent)
+		l.verb("agent ", "kill", "Kill it; it is started again.", "the agent is killed", (*lab.Client).KillAgent),
+		l.verb("agent ", "stop", "End it until start.", "the agent is told to stop", (*lab.Client).StopAgent),
+		l.verb("agent ", "start", "Start it again.", "the agent starts", (*lab.Client).StartAgent))
 }
 
 func (l *labEnv) corruptCommand() *cobra.Command {

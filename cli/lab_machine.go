@@ -181,7 +181,7 @@ func plugLines(m lab.Machine) []line {
 
 func (l *labEnv) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the racked machines.", Args: takes(0, 0, "no arguments"), Example: "  sprout lab list\n  sprout lab list -o json",
+		Use: "list", Short: "List the racked machines.", Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout lab list\n  sprout lab list -o json",
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, _ []string) error {
 			s, err := to.Status(c.Context())
 			if err != nil {

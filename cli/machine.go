@@ -14,9 +14,9 @@ import (
 func machineCommand(e *env) *cobra.Command {
 	return group("machine", "Servers, from their first boot to retirement.",
 		machineListCommand(e), machineShowCommand(e), machineCreateCommand(e), machineImportCommand(e), machineUpdateCommand(e),
-		deleteCommand(e, "machine", api.MachineDelete, machineRef),
+		deleteCommand(e, "machine", "web-01", api.MachineDelete, machineRef),
 		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
-		machineMarkCommand(e, "mark-broken", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", api.MachineMarkFixed),
+		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
 		machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
 		machineHistoryCommand(e), machineWaitCommand(e))
 }
@@ -26,23 +26,31 @@ func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref}
 func machineListCommand(e *env) *cobra.Command {
 	var in api.ListMachines
 	var state string
+	var watch bool
 	c := &cobra.Command{
 		Use: "list", Short: api.MachineList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"),
-		Example: "  sprout machine list\n  sprout machine list --site lon1 --state ready -o wide",
+		Example: "  sprout machine list\n  sprout machine list --site lon1 --state ready -o wide\n  sprout machine list --watch",
 		RunE: func(c *cobra.Command, _ []string) error {
 			in.State = sprout.State(state)
-			machines, err := call(c.Context(), e, api.MachineList, in)
-			if err != nil {
-				return err
+			show := func(e *env) error {
+				machines, err := call(c.Context(), e, api.MachineList, in)
+				if err != nil {
+					return err
+				}
+				return list(e, machines, "no machines: power one on in a network that discovers, or sprout machine create", machineColumns())
 			}
-			return list(e, machines, "no machines: power one on in a network that discovers, or sprout machine create", machineColumns())
+			if watch {
+				return e.repeat(c.Context(), show)
+			}
+			return show(e)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
-	f.StringVar(&state, "state", "", "only in this state")
+	f.StringVar(&state, "state", "", "only in this state: "+strings.Join(machineStates(), ", "))
 	f.StringVar(&in.Tag, "tag", "", "only with this tag")
 	f.StringVar(&in.Pool, "pool", "", "only of this pool")
+	f.BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until interrupted")
 	return c
 }
 

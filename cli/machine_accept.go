@@ -66,7 +66,7 @@ func machineWaitCommand(e *env) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
-	f.StringVar(&state, "state", "", "the state to wait for")
+	f.StringVar(&state, "state", "", "the state to wait for: "+strings.Join(machineStates(), ", "))
 	f.StringVar(&in.Tag, "tag", "", "only with this tag")
 	f.StringVar(&in.Pool, "pool", "", "only of this pool")
 	f.IntVar(&count, "count", 1, "how many")

@@ -232,10 +232,10 @@ func machineFlagCommand(e *env, verb string, op api.Op[api.MachineRef, sprout.Ma
 	}
 }
 
-func machineMarkCommand(e *env, verb string, op api.Op[api.MarkMachine, sprout.Machine]) *cobra.Command {
+func machineMarkCommand(e *env, verb, example string, op api.Op[api.MarkMachine, sprout.Machine]) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: verb + " MACHINE…", Short: op.Help, Args: takes(1, -1, "the names of machines"), Example: "  sprout machine " + verb + " web-01 --reason 'fan replaced'",
+		Use: verb + " MACHINE…", Short: op.Help, Args: takes(1, -1, "the names of machines"), Example: "  sprout machine " + verb + " web-01 --reason '" + example + "'",
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.each(args, func(ref string) error {
 				in := api.MarkMachine{MachineRef: machineRef(ref)}

@@ -98,7 +98,18 @@ func (e *env) showTests(m sprout.Machine) {
 func figures(t sprout.TestResult) string {
 	var all []string
 	for _, m := range t.Metrics {
-		all = append(all, fmt.Sprintf("%s %.4g %s", m.Name, m.Value, m.Unit))
+		all = append(all, figure(m))
 	}
 	return strings.Join(all, ", ")
+}
+
+// figure writes a metric: a count has no unit to be written.
+func figure(m sprout.Metric) string {
+	switch m.Unit {
+	case "", "1":
+		return fmt.Sprintf("%s %.4g", m.Name, m.Value)
+	case "bool":
+		return m.Name + " " + yesNo(m.Value != 0)
+	}
+	return fmt.Sprintf("%s %.4g %s", m.Name, m.Value, m.Unit)
 }

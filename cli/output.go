@@ -2,12 +2,14 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/itchyny/gojq"
 	"sigs.k8s.io/yaml"
@@ -142,6 +144,54 @@ func writeTable[T any](e *env, items []T, columns []column[T]) {
 		row(func(c column[T]) string { return dash(c.Value(item)) })
 	}
 	_ = w.Flush()
+}
+
+// watchEvery is how often what is watched is asked for.
+const watchEvery = time.Second
+
+// repeat shows something again whenever it changes, until ctx ends: in the same
+// place on a terminal, else below. A control plane that goes away is waited for.
+func (e *env) repeat(ctx context.Context, show func(*env) error) error {
+	if _, err := e.client(); err != nil {
+		return err
+	}
+	var shown string
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		var page bytes.Buffer
+		to := *e
+		to.stdout = &page
+		err := show(&to)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case sprout.KindOf(err) == sprout.Unavailable && err != nil && shown != "":
+			fmt.Fprintf(&page, "%v; trying again\n", err)
+		case err != nil:
+			return err
+		}
+		if page.String() != shown {
+			e.turn(shown == "", page.String())
+			shown = page.String()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// turn prints the next page over the last one, or below it.
+func (e *env) turn(first bool, page string) {
+	switch {
+	case isTerminal(e.stdout):
+		fmt.Fprint(e.stdout, "\x1b[H\x1b[2J")
+	case !first && !e.machineReadable():
+		fmt.Fprintln(e.stdout)
+	}
+	fmt.Fprint(e.stdout, page)
 }
 
 // A line is one "name: value" of a thing that is shown; empty values are left out.

@@ -1,23 +1,35 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sprout"
 )
 
-// groups is every group of commands, in the order that help shows them. A new
-// group is a file of its own and one line here.
-func groups() []func(*env) *cobra.Command {
-	return []func(*env) *cobra.Command{
-		siteCommand, networkCommand, machineCommand, imageCommand, workflowCommand, problemCommand,
-		agentCommand, addressCommand, leaseCommand, auditCommand, tokenCommand, providerCommand,
-		serverCommand, devCommand, labCommand, statusCommand, ramdiskCommand, versionCommand,
+// groups is every group of commands under the heading that help shows it by. A
+// new group is a file of its own and one word here.
+func groups() []heading {
+	return []heading{
+		{"Machines and what they need:", []func(*env) *cobra.Command{
+			siteCommand, networkCommand, machineCommand, imageCommand, workflowCommand, problemCommand, addressCommand, leaseCommand,
+		}},
+		{"The control plane and its sites:", []func(*env) *cobra.Command{
+			statusCommand, agentCommand, tokenCommand, auditCommand, providerCommand, serverCommand,
+		}},
+		{"To try and to build:", []func(*env) *cobra.Command{devCommand, labCommand, ramdiskCommand, versionCommand}},
 	}
+}
+
+// A heading is some groups of commands under one title.
+type heading struct {
+	title string
+	makes []func(*env) *cobra.Command
 }
 
 func rootCommand(e *env) *cobra.Command {
@@ -40,9 +52,17 @@ func rootCommand(e *env) *cobra.Command {
 		}
 		return e.checkOutput()
 	}
-	for _, make := range groups() {
-		root.AddCommand(make(e))
+	for _, h := range groups() {
+		root.AddGroup(&cobra.Group{ID: h.title, Title: h.title})
+		for _, make := range h.makes {
+			c := make(e)
+			c.GroupID = h.title
+			root.AddCommand(c)
+		}
 	}
+	// A group that only holds commands is not run: its usage has one line.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", `{{if or (not .HasAvailableSubCommands) (index .Annotations "runs")}}`, 1))
+	complete(e, root)
 	return root
 }
 
@@ -74,8 +94,12 @@ func unknownCommand(c *cobra.Command, word string) error {
 	return err.WithRemedy("%s --help", c.CommandPath())
 }
 
-// flagError says which flag is wrong, and the nearest that exists.
+// flagError says which flag is wrong and what it takes, or the nearest that exists.
 func flagError(c *cobra.Command, cause error) error {
+	var value *pflag.InvalidValueError
+	if errors.As(cause, &value) {
+		return sprout.InvalidField("--"+value.GetFlag().Name, "%q is not %s", value.GetValue(), kindOfFlag(value.GetFlag()))
+	}
 	err := sprout.Errorf(sprout.Invalid, "%v", cause)
 	word, unknown := strings.CutPrefix(cause.Error(), "unknown flag: --")
 	if !unknown {
@@ -85,6 +109,19 @@ func flagError(c *cobra.Command, cause error) error {
 		return err.WithRemedy("--%s", near)
 	}
 	return err.WithRemedy("%s --help", c.CommandPath())
+}
+
+// kindOfFlag says what a flag takes.
+func kindOfFlag(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "int", "int64", "uint16":
+		return "a whole number"
+	case "duration":
+		return "a duration such as 90s or 10m"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + f.Value.Type()
 }
 
 // takes checks the number of arguments: between least and most (negative: any).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,10 +43,12 @@ func (e *env) wait(ctx context.Context, workflows []sprout.Workflow) error {
 }
 
 func (e *env) leftRunning(workflows []sprout.Workflow) error {
-	fmt.Fprintln(e.stderr)
+	var ids, names []string
 	for _, w := range workflows {
-		fmt.Fprintf(e.stderr, "%s of %s goes on; follow it: sprout workflow wait %s; stop it: sprout workflow cancel %s\n", w.Kind, w.MachineName, w.ID, w.ID)
+		ids, names = append(ids, string(w.ID)), append(names, w.Kind+" of "+w.MachineName)
 	}
+	fmt.Fprintf(e.stderr, "\nWe stopped looking; the work goes on: %s\n", strings.Join(names, ", "))
+	writeLines(e.stderr, []line{{"  follow it", "sprout workflow wait " + strings.Join(ids, " ")}, {"  undo it", "sprout workflow cancel " + strings.Join(ids, " ")}})
 	return errShown
 }
 
@@ -60,11 +63,7 @@ func (e *env) conclude(ctx context.Context, ended []sprout.Workflow) error {
 		failed = errShown
 		fmt.Fprintf(e.stderr, "%s %s of %s %s\n", e.paint(e.stderr, red, "sprout:"), w.Kind, w.MachineName, w.State)
 		if w.Error != nil {
-			var lines []line
-			for _, l := range failureLines(*w.Error) {
-				lines = append(lines, line{"  " + l.Name, l.Value})
-			}
-			writeLines(e.stderr, lines)
+			writeLines(e.stderr, indent(failureLines(*w.Error)))
 		}
 	}
 	if !e.machineReadable() {

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +47,7 @@ func workflowListCommand(e *env) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
 	f.StringVar(&in.Machine, "machine", "", "only of this machine")
-	f.StringVar(&state, "state", "", "only in this state: running, unwinding, succeeded, failed or cancelled")
+	f.StringVar(&state, "state", "", "only in this state: "+strings.Join(workflowStates(), ", "))
 	f.IntVar(&in.Limit, "limit", 0, "at most so many (default 100, the newest)")
 	return c
 }
@@ -59,7 +61,7 @@ func waitsFor(w sprout.Workflow) string {
 
 func workflowShowCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use: "show WORKFLOW", Short: "Show a workflow with every step.", Args: takes(1, 1, "the id of a workflow"), Example: "  sprout workflow show wfl_01",
+		Use: "show WORKFLOW", Short: "Show a workflow with every step.", Args: takes(1, 1, "the id of a workflow"), Example: "  sprout workflow show wfl_06h0\n  sprout workflow show wfl_06h0 --jq .error.code",
 		RunE: func(c *cobra.Command, args []string) error {
 			w, err := call(c.Context(), e, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: workflowRef(args[0])})
 			if err != nil {
@@ -72,23 +74,24 @@ func workflowShowCommand(e *env) *cobra.Command {
 
 func (e *env) showWorkflow(w sprout.Workflow) {
 	writeLines(e.stdout, []line{
-		{"Id", string(w.ID)}, {"Kind", w.Kind}, {"Machine", w.MachineName}, {"Site", w.SiteName}, {"State", string(w.State)},
-		{"Step", w.Step}, {"Waits for", waitLine(w)}, {"Progress", progressLine(w.Progress)}, {"Asked by", w.Actor},
+		{"Id", string(w.ID)}, {"Kind", w.Kind}, {"Machine", w.MachineName}, {"Site", w.SiteName}, {"State", stateLine(w)},
+		{"Step", stepLine(w)}, {"Waits for", waitLine(w)}, {"Progress", progressLine(w.Progress)}, {"Asked by", w.Actor},
 		{"Created", moment(w.CreatedAt)}, {"Took", took(w)},
 	})
 	if len(w.Steps) > 0 {
 		fmt.Fprintln(e.stdout)
 		writeTable(e, w.Steps, []column[sprout.StepRecord]{
-			{Name: "STEP", Value: func(s sprout.StepRecord) string { return s.Name }},
+			{Name: "STEP", Value: indentSite},
 			{Name: "AT", Value: func(s sprout.StepRecord) string { return s.At }},
-			{Name: "OUTCOME", Value: func(s sprout.StepRecord) string { return s.Outcome }},
+			{Name: "OUTCOME", Value: stepOutcome},
+			{Name: "STARTED", Value: func(s sprout.StepRecord) string { return s.StartedAt.Local().Format("15:04:05") }},
 			{Name: "TOOK", Value: stepTook},
 			{Name: "DETAIL", Value: func(s sprout.StepRecord) string { return s.Detail }},
 		})
 	}
 	if w.Error != nil {
-		fmt.Fprintln(e.stdout)
-		writeLines(e.stdout, failureLines(*w.Error))
+		fmt.Fprintf(e.stdout, "\n%s\n", e.paint(e.stdout, red, "What went wrong"))
+		writeLines(e.stdout, indent(failureLines(*w.Error)))
 	}
 }
 
@@ -96,35 +99,109 @@ func failureLines(f sprout.Failure) []line {
 	return []line{{"Failed at", f.Step}, {"Code", string(f.Code)}, {"Reason", f.Reason}, {"Evidence", f.Evidence}, {"Try", f.Remedy}}
 }
 
-func waitLine(w sprout.Workflow) string {
-	if w.Wait == nil || w.State.Ended() {
-		return ""
+func indent(lines []line) []line {
+	for i := range lines {
+		lines[i].Name = "  " + lines[i].Name
 	}
-	return fmt.Sprintf("%s, since %s, until %s", w.Wait.For, moment(w.Wait.Since), moment(w.Wait.Until))
+	return lines
 }
 
+func stateLine(w sprout.Workflow) string {
+	switch w.Retries {
+	case 0:
+		return string(w.State)
+	case 1:
+		return string(w.State) + ", retried once"
+	}
+	return fmt.Sprintf("%s, retried %d times", w.State, w.Retries)
+}
+
+// stepLine names the step that a workflow is at, and where it is taken.
+func stepLine(w sprout.Workflow) string {
+	if w.State.Ended() {
+		return ""
+	}
+	for _, s := range slices.Backward(w.Steps) {
+		if s.Name == w.Step && s.At == "site" {
+			return w.Step + ", at the site " + w.SiteName
+		}
+	}
+	return w.Step
+}
+
+// indentSite names a step; those of the site stand under the centre's that
+// delegated them.
+func indentSite(s sprout.StepRecord) string {
+	if s.At == "site" {
+		return "  " + s.Name
+	}
+	return s.Name
+}
+
+func stepOutcome(s sprout.StepRecord) string {
+	if s.Attempt > 1 {
+		return fmt.Sprintf("%s, attempt %d", s.Outcome, s.Attempt)
+	}
+	return s.Outcome
+}
+
+// waitLine says what a workflow waits for, since when and until when.
+func waitLine(w sprout.Workflow) string {
+	if waitsFor(w) == "" {
+		return ""
+	}
+	text := fmt.Sprintf("%s, since %s (%s)", w.Wait.For, moment(w.Wait.Since), ago(&w.Wait.Since))
+	if !w.Wait.Until.After(w.Wait.Since) {
+		return text
+	}
+	text += ", until " + moment(w.Wait.Until)
+	if left := time.Until(w.Wait.Until); left > 0 {
+		text += " (in " + duration(left) + ")"
+	}
+	return text
+}
+
+// progressLine draws how far long work is.
 func progressLine(p *sprout.Progress) string {
 	if p == nil || p.Total == 0 {
 		return ""
 	}
-	percent := min(p.Done*100/p.Total, 100)
 	if p.Unit != "B" {
 		return fmt.Sprintf("%d of %d %s", p.Done, p.Total, p.Unit)
 	}
-	bar := strings.Repeat("#", int(percent/5)) + strings.Repeat(".", 20-int(percent/5))
-	return fmt.Sprintf("[%s] %d %%, %.1f MB/s", bar, percent, p.PerSec/1e6)
+	return fmt.Sprintf("%s %d %%, %.1f MB/s", progressBar(p), percent(p), p.PerSec/1e6)
+}
+
+// progressWords is progressLine for one line of a terminal, which may be
+// narrow: the figures first, and how long it takes at this speed.
+func progressWords(p *sprout.Progress) string {
+	if p == nil || p.Total == 0 || p.Unit != "B" {
+		return progressLine(p)
+	}
+	left := ""
+	if p.PerSec > 0 {
+		left = duration(time.Duration(float64(p.Total-p.Done)/p.PerSec*float64(time.Second))) + " left"
+	}
+	return fmt.Sprintf("%3d %%  %5.1f MB/s  %-9s %s", percent(p), p.PerSec/1e6, left, progressBar(p))
+}
+
+func percent(p *sprout.Progress) int64 { return min(p.Done*100/p.Total, 100) }
+
+func progressBar(p *sprout.Progress) string {
+	full := int(percent(p) / 5)
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", 20-full) + "]"
 }
 
 func took(w sprout.Workflow) string {
 	if w.EndedAt == nil {
-		return ""
+		return duration(time.Since(w.CreatedAt)) + " so far"
 	}
 	return duration(w.EndedAt.Sub(w.CreatedAt))
 }
 
 func stepTook(s sprout.StepRecord) string {
 	if s.EndedAt == nil {
-		return ""
+		return duration(time.Since(s.StartedAt)) + " so far"
 	}
 	return fmt.Sprintf("%.1fs", s.EndedAt.Sub(s.StartedAt).Seconds())
 }
@@ -132,7 +209,7 @@ func stepTook(s sprout.StepRecord) string {
 func workflowRetryCommand(e *env) *cobra.Command {
 	var wait bool
 	c := &cobra.Command{
-		Use: "retry WORKFLOW…", Short: api.WorkflowRetry.Help, Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow retry wfl_01 --wait",
+		Use: "retry WORKFLOW…", Short: api.WorkflowRetry.Help, Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow retry wfl_06h0 --wait",
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
 				w, err := call(c.Context(), e, api.WorkflowRetry, workflowRef(ref))
@@ -146,7 +223,7 @@ func workflowRetryCommand(e *env) *cobra.Command {
 
 func workflowCancelCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use: "cancel WORKFLOW…", Short: api.WorkflowCancel.Help, Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow cancel wfl_01",
+		Use: "cancel WORKFLOW…", Short: api.WorkflowCancel.Help, Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow cancel wfl_06h0",
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.each(args, func(ref string) error {
 				w, err := call(c.Context(), e, api.WorkflowCancel, workflowRef(ref))
@@ -162,7 +239,7 @@ func workflowCancelCommand(e *env) *cobra.Command {
 func workflowWaitCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "wait WORKFLOW…", Short: "Show each step of workflows until they have ended; fails if one fails.",
-		Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow wait wfl_01",
+		Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow wait wfl_06h0",
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.start(c.Context(), args, true, func(ref string) (*sprout.Workflow, error) {
 				w, err := call(c.Context(), e, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: workflowRef(ref)})

@@ -39,7 +39,7 @@ func testNIC(ctx context.Context, d hwtest.Device) ([]sprout.Metric, error) {
 	if !port.Link {
 		return nil, &hwtest.SkipError{Reason: "no cable, or nothing at its other end"}
 	}
-	metrics := []sprout.Metric{{Name: "link", Value: 1, Unit: "1"}}
+	metrics := []sprout.Metric{{Name: "link", Value: 1, Unit: "bool"}}
 	if port.SpeedMbs > 0 {
 		metrics = append(metrics, sprout.Metric{Name: "speed", Value: float64(port.SpeedMbs), Unit: "Mb/s"})
 	}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sprout"
+	"sprout/api"
+	"sprout/lab"
+)
+
+// completionPatience is how long the shell waits for the control plane.
+const completionPatience = 2 * time.Second
+
+// A completer lists the words that may stand in a place, each optionally with a
+// tab and a description.
+type completer func(ctx context.Context) []cobra.Completion
+
+// complete gives every argument and flag of the tree the words that may stand
+// there. An argument is known by its name in the usage line, a flag by its own.
+func complete(e *env, root *cobra.Command) {
+	nouns, flags := e.nounWords(), e.flagWords()
+	walk(root, func(c *cobra.Command) {
+		_, argument, _ := strings.Cut(c.Use, " ")
+		argument, _, _ = strings.Cut(strings.Trim(argument, "[]…"), " ")
+		if words, ok := nouns[argument]; ok {
+			c.ValidArgsFunction = suggest(words, !strings.Contains(c.Use, "…"))
+		}
+		if c.HasParent() && c.Parent().Name() == "lab" && argument == "MACHINE" && c.Name() != "ssh" {
+			c.ValidArgsFunction = suggest(e.labMachines(c), !strings.Contains(c.Use, "…"))
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			words, ok := flags[f.Name]
+			if f.Name == "state" {
+				words, ok = states(c.Parent().Name())
+			}
+			if ok {
+				_ = c.RegisterFlagCompletionFunc(f.Name, suggest(words, false)) // fails only where one is there already
+			}
+		})
+	})
+}
+
+func walk(c *cobra.Command, visit func(*cobra.Command)) {
+	visit(c)
+	for _, sub := range c.Commands() {
+		walk(sub, visit)
+	}
+}
+
+// suggest makes the function that cobra asks: what begins as the word does and
+// is not there yet.
+func suggest(words completer, once bool) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if once && len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), completionPatience)
+		defer cancel()
+		var fit []cobra.Completion
+		for _, w := range words(ctx) {
+			word, _, _ := strings.Cut(w, "\t")
+			if strings.HasPrefix(word, begun) && !slices.Contains(args, word) {
+				fit = append(fit, w)
+			}
+		}
+		return fit, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// nounWords is what may stand for each argument.
+func (e *env) nounWords() map[string]completer {
+	return map[string]completer{
+		"MACHINE": words(e, api.MachineList, api.ListMachines{}, func(m sprout.Machine) (string, string) { return m.Name, m.SiteName + ", " + string(m.State) }),
+		"SITE":    words(e, api.SiteList, struct{}{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
+		"NETWORK": words(e, api.NetworkList, api.OfSite{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
+		"IMAGE":   words(e, api.ImageList, struct{}{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
+		"WORKFLOW": words(e, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
+			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
+		}),
+		"AGENT":  words(e, api.AgentList, api.OfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
+		"TOKEN":  words(e, api.TokenList, struct{}{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
+		"RECIPE": fixed(imageRecipes...),
+	}
+}
+
+// flagWords is what may stand for each flag.
+func (e *env) flagWords() map[string]completer {
+	nouns := e.nounWords()
+	return map[string]completer{
+		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "image": nouns["IMAGE"],
+		"output": fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
+		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),
+		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "manual"),
+	}
+}
+
+// states is what may stand for --state of a noun's commands.
+func states(noun string) (completer, bool) {
+	switch noun {
+	case "machine":
+		return fixed(machineStates()...), true
+	case "workflow":
+		return fixed(workflowStates()...), true
+	}
+	return nil, false
+}
+
+func machineStates() []string {
+	var all []string
+	for _, s := range sprout.States {
+		all = append(all, string(s))
+	}
+	return all
+}
+
+func workflowStates() []string {
+	var all []string
+	for _, s := range []sprout.WorkflowState{sprout.Running, sprout.Unwinding, sprout.Succeeded, sprout.FailedRun, sprout.Cancelled} {
+		all = append(all, string(s))
+	}
+	return all
+}
+
+func fixed(all ...string) completer {
+	return func(context.Context) []cobra.Completion { return all }
+}
+
+// words makes a completer of what an operation lists. A control plane that does
+// not answer has no words.
+func words[In, T any](e *env, op api.Op[In, []T], in In, of func(T) (word, about string)) completer {
+	return func(ctx context.Context) []cobra.Completion {
+		items, err := call(ctx, e, op, in)
+		if err != nil {
+			return nil
+		}
+		var all []cobra.Completion
+		for _, item := range items {
+			word, about := of(item)
+			all = append(all, cobra.CompletionWithDesc(word, about))
+		}
+		return all
+	}
+}
+
+// labMachines lists the machines of the lab that the flags of c name.
+func (e *env) labMachines(c *cobra.Command) completer {
+	return func(ctx context.Context) []cobra.Completion {
+		l := &labEnv{env: e, name: c.Flag("name").Value.String(), dir: c.Flag("dir").Value.String()}
+		dir, err := l.directory()
+		if err != nil {
+			return nil
+		}
+		s, err := lab.NewClient(dir).Status(ctx)
+		if err != nil {
+			return nil
+		}
+		var all []cobra.Completion
+		for _, m := range s.Machines {
+			all = append(all, cobra.CompletionWithDesc(m.Name, string(m.Firmware)+", "+string(m.Power)))
+		}
+		return all
+	}
+}
