@@ -324,7 +324,7 @@ func TestRunStopsWhatItStarted(t *testing.T) {
 				_ = resp.Body.Close()
 				break
 			}
-			rest(ctx, 10*time.Millisecond)
+			_ = sprout.Pause(ctx, 10*time.Millisecond)
 		}
 		stop()
 		select {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"sprout"
 )
 
 // workers is how many runs are worked on at once. Most of them wait for a BMC
@@ -102,7 +104,7 @@ func (d *driver) take(id string) bool {
 func (d *driver) advance(ctx context.Context, id string) {
 	if _, _, err := d.site.engine.Advance(ctx, id); err != nil && ctx.Err() == nil {
 		d.site.log.Error("run not advanced; again in a second", "run", id, "error", err)
-		rest(ctx, time.Second)
+		_ = sprout.Pause(ctx, time.Second)
 	}
 	d.mu.Lock()
 	delete(d.flight, id)

@@ -99,7 +99,7 @@ func (m *testMachine) boot(ctx context.Context) {
 			m.ramdisk(ctx, string(found[1]))
 			return
 		}
-		rest(ctx, 20*time.Millisecond)
+		_ = sprout.Pause(ctx, 20*time.Millisecond)
 	}
 }
 
@@ -162,7 +162,7 @@ func (m *testMachine) home(ctx context.Context) {
 		if status, _ := m.try(ctx, http.MethodPost, url, "", map[string]string{"hostname": "web-01"}); status == 200 {
 			return
 		}
-		rest(ctx, 50*time.Millisecond)
+		_ = sprout.Pause(ctx, 50*time.Millisecond)
 	}
 }
 
@@ -179,7 +179,7 @@ func (m *testMachine) ask(ctx context.Context, method, path, token string, in, o
 		case status/100 == 2 || status == http.StatusConflict:
 			return
 		}
-		rest(ctx, 20*time.Millisecond)
+		_ = sprout.Pause(ctx, 20*time.Millisecond)
 	}
 }
 

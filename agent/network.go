@@ -35,7 +35,7 @@ func (s *site) serveNetwork(ctx context.Context) error {
 			return err // no second try makes the configuration right
 		}
 		s.log.Error("provisioning network is not served; again in a second", "error", err)
-		rest(ctx, time.Second)
+		_ = sprout.Pause(ctx, time.Second)
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func (s *site) awaitAddress(ctx context.Context) bool {
 			s.log.Warn("provisioning network waits: this host does not have the address yet", "address", s.config.Address.Addr(), "interface", s.config.Interface)
 			said = true
 		}
-		if !rest(ctx, 250*time.Millisecond) {
+		if sprout.Pause(ctx, 250*time.Millisecond) != nil {
 			return false
 		}
 	}

@@ -41,21 +41,9 @@ func (s *site) forwardFacts(ctx context.Context) error {
 			s.log.Warn("facts wait for the hub", "error", err)
 		}
 		failed++
-		if !rest(ctx, min(100*time.Millisecond<<min(failed, 6), 3*time.Second)) {
+		if sprout.Pause(ctx, min(100*time.Millisecond<<min(failed, 6), 3*time.Second)) != nil {
 			return nil
 		}
-	}
-}
-
-// rest waits for d; false when ctx ended first.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

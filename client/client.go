@@ -4,6 +4,7 @@
 package client
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,12 +37,5 @@ func New(c Config) (*Client, error) {
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{}
 	}
-	return &Client{base: strings.TrimRight(c.URL, "/"), token: c.Token, agent: first(c.UserAgent, "sprout/"+sprout.Version), http: c.HTTP}, nil
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	return &Client{base: strings.TrimRight(c.URL, "/"), token: c.Token, agent: cmp.Or(c.UserAgent, "sprout/"+sprout.Version), http: c.HTTP}, nil
 }

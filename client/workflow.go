@@ -21,7 +21,7 @@ func (c *Client) Follow(ctx context.Context, id sprout.WorkflowID, see func(spro
 			if sprout.KindOf(err) != sprout.Unavailable {
 				return last, err
 			}
-			if err := pause(ctx, time.Second); err != nil {
+			if err := sprout.Pause(ctx, time.Second); err != nil {
 				return last, err
 			}
 			continue
@@ -33,16 +33,5 @@ func (c *Client) Follow(ctx context.Context, id sprout.WorkflowID, see func(spro
 		if last.State.Ended() {
 			return last, nil
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

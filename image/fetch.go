@@ -88,7 +88,7 @@ func (d *download) run(ctx context.Context) error {
 			return sprout.Fail(sprout.ImageUnavailable, fmt.Sprintf("cannot fetch image %s: %v", d.img.Name, err),
 				fmt.Sprintf("%s: %d of %d bytes had", d.url, d.have, d.img.Bytes))
 		}
-		if err := pause(ctx, fetchPause<<(failed-1)); err != nil {
+		if err := sprout.Pause(ctx, fetchPause<<(failed-1)); err != nil {
 			return err
 		}
 	}
@@ -183,15 +183,4 @@ func (d *download) finish() error {
 			fmt.Sprintf("%s: expected %s over %d bytes, found %s over %d", d.url, d.img.Digest, d.img.Bytes, found, d.have))
 	}
 	return d.store.publish(d.file, d.img.Digest)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

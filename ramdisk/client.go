@@ -84,7 +84,7 @@ func (c *Client) until(ctx context.Context, what string, do func() error) error 
 			return nil
 		}
 		c.Log.Warn("cannot "+what+"; trying again", "error", err, "in", pause)
-		if err := wait(ctx, pause); err != nil {
+		if err := sprout.Pause(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -149,15 +149,4 @@ func (e *statusError) Error() string {
 
 func (e *statusError) final() bool {
 	return e.status == http.StatusConflict || e.status == http.StatusGone || e.status == http.StatusUnprocessableEntity
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

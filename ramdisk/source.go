@@ -125,7 +125,7 @@ func (s *source) again(err error) error {
 	}
 	pause := min(firstPause<<(s.failed-1), lastPause)
 	s.log.Warn("image download was cut; resuming", "at", s.at, "of", s.total, "error", err, "in", pause)
-	return wait(s.ctx, pause)
+	return sprout.Pause(s.ctx, pause)
 }
 
 // Close ends the open request, if any; reading on opens another.

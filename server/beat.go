@@ -62,7 +62,7 @@ func (s *Server) takeBeats(ctx context.Context) error {
 	silent := make(chan struct{})
 	go func() {
 		defer close(silent)
-		for rest(ctx, sprout.OfflineAfter/2) {
+		for sprout.Pause(ctx, sprout.OfflineAfter/2) == nil {
 			s.watchSilent(ctx)
 		}
 	}()

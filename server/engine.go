@@ -77,7 +77,7 @@ func (d *driver) Run(ctx context.Context) error {
 	}
 	d.catchLost(ctx, time.Now())
 	d.ready()
-	for rest(ctx, netEvery) {
+	for sprout.Pause(ctx, netEvery) == nil {
 		d.catchLost(ctx, time.Now().Add(-lostAfter))
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

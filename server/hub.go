@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"sprout"
 	"sprout/store"
 )
 
@@ -84,20 +85,8 @@ func (s *Server) listen(ctx context.Context) error {
 		}
 		s.ready.set("news", false)
 		s.log.Warn("news of the database broke off; listening again", "error", err)
-		if !rest(ctx, time.Second) {
+		if sprout.Pause(ctx, time.Second) != nil {
 			return nil
 		}
-	}
-}
-
-// rest waits for d; false when ctx ended first.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"sprout"
 )
 
 // errExit is iPXE giving the machine back to its firmware.
@@ -46,7 +48,7 @@ func (m *Machine) bootNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, m.pace.Kernel); err != nil {
+	if err := sprout.Pause(ctx, m.pace.Kernel); err != nil {
 		return err
 	}
 	return m.runRamdisk(ctx, w, kernel.cmdline)

@@ -183,7 +183,7 @@ func (s *script) command(ctx context.Context, name string, args []string) (label
 		if err != nil {
 			return "", err
 		}
-		return "", pause(ctx, min(time.Duration(seconds)*time.Second, s.machine.pace.retry()))
+		return "", sprout.Pause(ctx, min(time.Duration(seconds)*time.Second, s.machine.pace.retry()))
 	case "kernel":
 		s.kernel = kernel{url: s.absolute(args[0]), cmdline: args[1:]}
 		return "", s.fetch(ctx, s.kernel.url)

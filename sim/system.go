@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"sprout"
 )
 
 // homePause is between tries to phone home; cloud-init waits 3 s.
@@ -23,7 +25,7 @@ func (m *Machine) runSystem(ctx context.Context, s *System) error {
 	if err := m.at(ctx, StepDisk, "%s as %s", s.Image, s.Hostname); err != nil {
 		return err
 	}
-	if err := pause(ctx, m.pace.System); err != nil {
+	if err := sprout.Pause(ctx, m.pace.System); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -77,7 +79,7 @@ func (m *Machine) phoneHome(ctx context.Context, s *System) error {
 			return nil
 		}
 		m.note(StepHome, "not yet: %v", err)
-		if err := pause(ctx, homePause); err != nil {
+		if err := sprout.Pause(ctx, homePause); err != nil {
 			return err
 		}
 	}

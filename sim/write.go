@@ -88,7 +88,7 @@ func (r *ram) copyToDisk(ctx context.Context, o sprout.Order, from io.Reader) (h
 		}
 		if rate := m.pace.WriteRate; rate > 0 {
 			due := began.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
-			if err := pause(ctx, time.Until(due)); err != nil {
+			if err := sprout.Pause(ctx, time.Until(due)); err != nil {
 				return raw, n, err
 			}
 		}
@@ -168,7 +168,7 @@ func (d *download) again(err error) error {
 		d.failed = err
 		return err
 	}
-	return pause(d.ctx, min(time.Duration(d.tries)*50*time.Millisecond, time.Second))
+	return sprout.Pause(d.ctx, min(time.Duration(d.tries)*50*time.Millisecond, time.Second))
 }
 
 func (d *download) readOnce(p []byte) (int, error) {

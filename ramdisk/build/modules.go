@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path"
@@ -37,14 +36,17 @@ type tree struct {
 
 func readTree(dir string) (*tree, error) {
 	t := &tree{dir: dir, file: map[string]string{}, deps: map[string][]string{}}
-	err := eachLine(filepath.Join(dir, "modules.dep"), func(line string) {
-		file, deps, ok := strings.Cut(line, ":")
-		if ok {
+	raw, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(raw)) {
+		if file, deps, ok := strings.Cut(line, ":"); ok {
 			t.file[moduleName(file)] = file
 			t.deps[file] = strings.Fields(deps)
 		}
-	})
-	return t, err
+	}
+	return t, nil
 }
 
 // moduleName is a module's name as the kernel spells it.
@@ -74,24 +76,14 @@ func (t *tree) describe(picked []string) (dep, alias string, err error) {
 		has[moduleName(file)] = true
 		fmt.Fprintf(&d, "%s: %s\n", file, strings.Join(t.deps[file], " "))
 	}
-	err = eachLine(filepath.Join(t.dir, "modules.alias"), func(line string) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "alias" && has[f[2]] {
-			a.WriteString(line + "\n")
-		}
-	})
-	return d.String(), a.String(), err
-}
-
-func eachLine(name string, do func(line string)) error {
-	f, err := os.Open(name)
+	raw, err := os.ReadFile(filepath.Join(t.dir, "modules.alias"))
 	if err != nil {
-		return err
+		return "", "", err
 	}
-	defer f.Close() //nolint:errcheck // only read
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		do(lines.Text())
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "alias" && has[f[2]] {
+			a.WriteString(line)
+		}
 	}
-	return lines.Err()
+	return d.String(), a.String(), nil
 }

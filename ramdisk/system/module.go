@@ -1,7 +1,6 @@
 package system
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -51,23 +50,25 @@ func readModules(dir string, log *slog.Logger) (*Modules, error) {
 		dir: dir, log: log, deps: map[string][]string{}, file: map[string]string{},
 		alias: map[string][]alias{}, loaded: map[string]bool{}, stir: make(chan struct{}, 1),
 	}
-	err := eachLine(filepath.Join(dir, "modules.dep"), func(line string) {
-		if file, deps, ok := strings.Cut(line, ":"); ok {
-			m.deps[file] = strings.Fields(deps)
-			m.file[moduleName(file)] = file
-		}
-	})
+	deps, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read modules: %w", err)
 	}
-	err = eachLine(filepath.Join(dir, "modules.alias"), func(line string) {
+	for line := range strings.Lines(string(deps)) {
+		if file, needs, ok := strings.Cut(line, ":"); ok {
+			m.deps[file] = strings.Fields(needs)
+			m.file[moduleName(file)] = file
+		}
+	}
+	aliases, err := os.ReadFile(filepath.Join(dir, "modules.alias"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read modules: %w", err)
+	}
+	for line := range strings.Lines(string(aliases)) {
 		if f := strings.Fields(line); len(f) == 3 {
 			bus, _, _ := strings.Cut(f[1], ":")
 			m.alias[bus] = append(m.alias[bus], alias{f[1], f[2]})
 		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot read modules: %w", err)
 	}
 	return m, nil
 }
@@ -75,19 +76,6 @@ func readModules(dir string, log *slog.Logger) (*Modules, error) {
 func moduleName(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".")
 	return strings.ReplaceAll(name, "-", "_")
-}
-
-func eachLine(name string, do func(string)) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		do(lines.Text())
-	}
-	return lines.Err()
 }
 
 // Match returns the modules whose alias fits the device's.

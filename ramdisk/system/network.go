@@ -13,6 +13,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"github.com/vishvananda/netlink"
+
+	"sprout"
 )
 
 const (
@@ -82,7 +84,7 @@ func findPort(ctx context.Context, mac string, log *slog.Logger) (netlink.Link, 
 				"check", "does the ramdisk have a driver for it?")
 			began = time.Now()
 		}
-		if err := sleep(ctx, poll); err != nil {
+		if err := sprout.Pause(ctx, poll); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +123,7 @@ func WaitLinks(ctx context.Context, until time.Time, log *slog.Logger) error {
 		if !slices.ContainsFunc(ports, func(l netlink.Link) bool { return !hasLink(l) }) || time.Now().After(until) {
 			return nil
 		}
-		if err := sleep(ctx, poll); err != nil {
+		if err := sprout.Pause(ctx, poll); err != nil {
 			return err
 		}
 	}
@@ -138,7 +140,7 @@ func (p *Port) waitLink(ctx context.Context) error {
 			p.log.Error("the boot port has no link; asking for an address all the same", "port", p.Name, "mac", p.MAC, "check", "the cable and the switch port")
 			return nil
 		}
-		if err := sleep(ctx, poll); err != nil {
+		if err := sprout.Pause(ctx, poll); err != nil {
 			return err
 		}
 	}
@@ -191,22 +193,11 @@ func (p *Port) use() error {
 func (p *Port) Keep(ctx context.Context) {
 	for {
 		half := p.lease.ACK.IPAddressLeaseTime(24*time.Hour) / 2
-		if sleep(ctx, max(half, 5*time.Second)) != nil {
+		if sprout.Pause(ctx, max(half, 5*time.Second)) != nil {
 			return
 		}
 		if err := p.ask(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("cannot renew the lease", "port", p.Name, "error", err)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -158,12 +158,7 @@ func (b *BMC) fault(ctx context.Context) bool {
 		b.faults.Unavailable--
 	}
 	b.mu.Unlock()
-	if delay > 0 {
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-		}
-	}
+	_ = sprout.Pause(ctx, delay)
 	return busy
 }
 
