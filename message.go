@@ -94,7 +94,7 @@ const (
 	FactStep       FactKind = "step"       // StepRecord of site work
 	FactWorkEnded  FactKind = "work-ended" // WorkResult
 	FactLease      FactKind = "lease"      // Lease
-	FactBoot       FactKind = "boot"       // BootEvent
+	FactBoot       FactKind = "boot"       // []BootEvent; of agents before 0.2 one BootEvent
 )
 
 // A Fact is something that happened at a site. Seq rises by one with each fact
@@ -122,14 +122,6 @@ type DiscoveredFact struct {
 type WorkResult struct {
 	State   WorkflowState `json:"state"` // succeeded, failed or cancelled
 	Failure *Failure      `json:"failure,omitempty"`
-}
-
-// A BootEvent is one thing that a boot attempt was seen to do.
-type BootEvent struct {
-	MAC    string `json:"mac"`
-	What   string `json:"what" example:"dhcp-offer"`
-	Detail string `json:"detail"`
-	Bytes  int64  `json:"bytes,omitempty"`
 }
 
 // Live is what a running piece of site work looks like now. It is sent while

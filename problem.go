@@ -38,6 +38,20 @@ const (
 	BMCFailed        Code = "bmc-failed"
 	PowerNotChanged  Code = "power-not-changed"
 	NoRamdisk        Code = "no-ramdisk"
+	NoDiscover       Code = "dhcp-no-discover"
+	OfferIgnored     Code = "dhcp-offer-ignored"
+	OtherServer      Code = "dhcp-other-server"
+	NoAddress        Code = "dhcp-no-address"
+	NoLoader         Code = "no-loader"
+	WrongLoader      Code = "wrong-loader"
+	TFTPStalled      Code = "tftp-stalled"
+	LoaderRefused    Code = "loader-refused"
+	LoaderSilent     Code = "loader-silent"
+	BootRefused      Code = "boot-refused"
+	KernelNotFetched Code = "kernel-not-fetched"
+	KernelSilent     Code = "kernel-silent"
+	AgentUnreached   Code = "agent-unreached"
+	DiskNotBooted    Code = "disk-not-booted"
 	RamdiskSilent    Code = "ramdisk-silent"
 	PowerLost        Code = "power-lost"
 	NoDiskMatches    Code = "no-disk-matches"
@@ -71,6 +85,20 @@ var Problems = []struct {
 	{BMCFailed, Critical, "The BMC answered with an error.", "sprout workflow retry {workflow}; if it repeats, reset the BMC"},
 	{PowerNotChanged, Critical, "The BMC accepted a power command but the machine did not follow.", "look at the machine, then: sprout workflow retry {workflow}"},
 	{NoRamdisk, Critical, "The machine was powered on but its ramdisk never reported.", "check boot order, cable and VLAN: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{NoDiscover, Critical, "The machine was powered on but asked for no address: nothing of it reached this network.", "check power, cable, switch port and VLAN, and that network boot is on: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{OfferIgnored, Critical, "The machine was offered an address and never took it.", "check that answers reach it (relay, DHCP snooping, VLAN of the answers): sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{OtherServer, Critical, "Another DHCP server answered the machine, and it took that server's address.", "switch off DHCP on the server that sprout boot show {machine} names, then: sprout workflow retry {workflow}"},
+	{NoAddress, Critical, "The machine asked for an address and there was none for it.", "sprout network show, then free addresses or widen the dynamic range, and: sprout workflow retry {workflow}"},
+	{NoLoader, Critical, "There is no boot loader for the machine's firmware.", "check the architecture that sprout boot show {machine} names against the boot files of the site's agent"},
+	{WrongLoader, Critical, "The machine fetched a boot loader of another architecture than its own.", "check for a DHCP option or relay that names another file: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{TFTPStalled, Critical, "The boot loader's transfer stopped in the middle: packets get lost.", "check MTU and firewalls between the machine and the site's agent: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{LoaderRefused, Critical, "The firmware fetched the boot loader whole and did not run it, as Secure Boot does with an unsigned one.", "switch off Secure Boot in the firmware's setup, then: sprout workflow retry {workflow}"},
+	{LoaderSilent, Critical, "The boot loader was fetched whole and asked for nothing after.", "look at the machine's console: its network card may not work with the loader; then: sprout workflow retry {workflow}"},
+	{BootRefused, Critical, "The machine asked what to boot and was refused, or sent to its disk.", "sprout boot show {machine} says why; then: sprout workflow retry {workflow}"},
+	{KernelNotFetched, Critical, "The machine fetched its boot script but not the whole ramdisk.", "check that HTTP reaches the site's agent from the machine: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{KernelSilent, Critical, "The machine fetched the ramdisk, and its kernel was never heard of.", "look at the machine's console, and at its memory: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{AgentUnreached, Critical, "The ramdisk runs and has an address, but cannot talk to the site's agent.", "check firewalls between the machine and the site's agent, and the machine's clock: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{DiskNotBooted, Critical, "After the install the machine booted from the network again, not from its disk.", "put the disk first in the boot order, then: sprout workflow retry {workflow}"},
 	{RamdiskSilent, Critical, "The ramdisk stopped reporting in the middle of its work.", "sprout workflow retry {workflow}"},
 	{PowerLost, Critical, "The machine lost power in the middle of its work.", "check its supply, then: sprout workflow retry {workflow}"},
 	{NoDiskMatches, Critical, "No disk of the machine matches the rule.", "sprout machine show {machine}, then deploy again with a --disk rule that matches"},

@@ -42,11 +42,18 @@ func (h *handler) fetched(q *http.Request, name string, bytes, size int64, took 
 	if bytes < size {
 		what = fmt.Sprintf("%d of %d bytes", bytes, size)
 	}
-	h.tell(lease.MAC, name, fmt.Sprintf("%s, in %.1f s", what, took.Seconds()), bytes)
+	h.Events(sprout.BootEvent{
+		At: h.Now(), MAC: lease.MAC, What: "http-" + name, Detail: fmt.Sprintf("%s, in %.1f s", what, took.Seconds()),
+		From: remote(q), File: name, Bytes: bytes, Size: size, Seconds: took.Seconds(),
+	})
 }
 
-// tell reports one thing that a boot did. What is http-script, http-vmlinuz,
-// http-initrd or http- and the loader's name.
-func (h *handler) tell(mac, what, detail string, bytes int64) {
-	h.Events(sprout.BootEvent{MAC: mac, What: "http-" + what, Detail: detail, Bytes: bytes})
+// scriptEvents name the boot event of each answer.
+var scriptEvents = map[Action]string{
+	Ramdisk: sprout.SawScript, LocalDisk: sprout.SawScriptDisk, Refuse: sprout.SawRefused,
+}
+
+// scripted tells what a machine that asked was told.
+func (h *handler) scripted(r Request, a Answer) {
+	h.Events(sprout.BootEvent{At: h.Now(), MAC: r.MAC, What: scriptEvents[a.Action], Detail: a.Reason, From: r.From})
 }

@@ -88,7 +88,7 @@ func (h *handler) script(w http.ResponseWriter, q *http.Request) {
 	r := Request{MAC: mac, From: remote(q)}
 	a := h.decide(q, r)
 	if q.Method == http.MethodGet {
-		h.tell(r.MAC, "script", a.Reason, 0)
+		h.scripted(r, a)
 	}
 	if a.Action == Refuse {
 		h.Log.Warn("refused a boot script", "mac", mac, "from", r.From, "reason", a.Reason)

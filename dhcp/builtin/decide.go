@@ -31,6 +31,8 @@ type Answer struct {
 	// What is the name of the boot event that this is; empty: none, as for a
 	// renewal.
 	What string
+	// Other is the server whose offer the client takes instead of ours.
+	Other netip.Addr
 	// Reason says why, in words.
 	Reason string
 }
@@ -115,11 +117,11 @@ func (d *decision) discover() Answer {
 	c := d.choose()
 	if !c.ip.IsValid() {
 		a := d.silence("%s", c.reason)
-		a.What = "dhcp-full"
+		a.What = sprout.SawFull
 		return a
 	}
 	a := d.give(dhcpv4.MessageTypeOffer, c)
-	a.What = "dhcp-offer"
+	a.What = sprout.SawOffer
 	a.Hold, a.Holder = c.ip, d.holder(c)
 	return a
 }
@@ -144,7 +146,7 @@ func (d *decision) decline() Answer {
 		return d.silence("it declines %s, which it was not given", d.requested)
 	}
 	a := d.silence("%s is in use by somebody else: left alone for %s", d.requested, declineHold)
-	a.What, a.Forget = "dhcp-decline", d.requested
+	a.What, a.Forget = sprout.SawDecline, d.requested
 	a.Lease = d.lease(sub, d.requested, stateDeclined, declineHold)
 	return a
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"sprout"
 )
 
 // request answers a DHCPREQUEST by the state that the client shows to be in
@@ -30,6 +32,7 @@ func (d *decision) selecting() Answer {
 	}
 	if d.foreign() {
 		a := d.silence("it takes the offer of %s", d.server)
+		a.What, a.Other = sprout.SawOtherServer, d.server
 		if c := d.choose(); c.ip.IsValid() {
 			a.Forget = c.ip
 		}
@@ -39,7 +42,7 @@ func (d *decision) selecting() Answer {
 	if wrong != "" {
 		return d.refuse(wrong)
 	}
-	return d.acknowledge(c, "dhcp-ack")
+	return d.acknowledge(c, sprout.SawAck)
 }
 
 // rebooting: it comes back and remembers an address.
@@ -57,7 +60,7 @@ func (d *decision) rebooting() Answer {
 	case !d.recorded(c):
 		return d.silence("it remembers %s, of which there is no record", d.requested)
 	}
-	return d.acknowledge(c, "dhcp-ack")
+	return d.acknowledge(c, sprout.SawAck)
 }
 
 // renewing: it wants to keep the address it uses. It may also where another
@@ -121,6 +124,6 @@ func (d *decision) acknowledge(c choice, what string) Answer {
 // refuse makes the client start over.
 func (d *decision) refuse(reason string) Answer {
 	a := d.nak(reason)
-	a.What = "dhcp-nak"
+	a.What = sprout.SawNak
 	return a
 }

@@ -5,8 +5,6 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
-
-	"sprout"
 )
 
 // A datagram is a packet as read.
@@ -87,6 +85,7 @@ const decideAgain = 16
 // answer decides, keeps the address, saves the lease, and only then replies:
 // an address that was acknowledged is never forgotten.
 func (s *Server) answer(ctx context.Context, r Request) {
+	came := s.config.Now()
 	a, ok := s.decide(r)
 	if !ok {
 		s.config.Log.Warn("cannot find an address that nobody else takes first", "client", a.Key)
@@ -108,7 +107,7 @@ func (s *Server) answer(ctx context.Context, r Request) {
 			return
 		}
 	}
-	s.tell(r, a)
+	s.tell(r, a, came)
 }
 
 // decide decides until the address, if any, is kept for the client.
@@ -121,12 +120,4 @@ func (s *Server) decide(r Request) (a Answer, ok bool) {
 		}
 	}
 	return a, false
-}
-
-// tell writes down what was done.
-func (s *Server) tell(r Request, a Answer) {
-	s.config.Log.Debug("dhcp", "client", a.Key, "asks", r.Packet.MessageType(), "answer", a.Reason)
-	if a.What != "" && r.MAC() != "" {
-		s.config.Events(sprout.BootEvent{MAC: r.MAC(), What: a.What, Detail: a.Reason})
-	}
 }

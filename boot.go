@@ -1,0 +1,70 @@
+package sprout
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A BootEvent is one thing that a boot attempt was seen to do, or that was done
+// to it.
+type BootEvent struct {
+	At      time.Time  `json:"at,omitzero"`
+	Attempt AttemptID  `json:"attempt,omitempty"`
+	Machine MachineID  `json:"machine,omitempty" doc:"Empty: not known when it happened"`
+	MAC     string     `json:"mac,omitempty" doc:"Of the port that was seen"`
+	What    string     `json:"what" example:"dhcp-offer"`
+	Detail  string     `json:"detail" doc:"What happened, and why, in words"`
+	From    netip.Addr `json:"from,omitzero" doc:"Who sent it: the machine or its relay"`
+	IP      netip.Addr `json:"ip,omitzero" doc:"The address that was offered, given or refused, or the other DHCP server"`
+	Client  string     `json:"client,omitempty" doc:"Who asks in the machine: pxe-N or http-N (firmware of architecture N, RFC 4578), ipxe or system" example:"pxe-7"`
+	File    string     `json:"file,omitempty" doc:"The file or order that it is about" example:"snponly.efi"`
+	Bytes   int64      `json:"bytes,omitempty" doc:"Sent and, by TFTP, acknowledged"`
+	Size    int64      `json:"size,omitempty" doc:"Bytes of the whole file"`
+	Seconds float64    `json:"seconds,omitempty"`
+	Code    Code       `json:"code,omitempty" doc:"Why it failed"`
+	Count   int        `json:"count,omitempty" doc:"How often the same was seen so far, where that is more than three times"`
+}
+
+// What a BootEvent is. A file that was fetched is tftp- and how that ended, or
+// http- and the file's name.
+const (
+	SawPowerOn     = "power-on"    // the BMC was told to; Code where it refused
+	SawPowerOff    = "power-off"   // the BMC was told to; Code where it refused
+	SawBootDevice  = "boot-device" // the BMC was told what to boot next
+	SawDiscover    = "dhcp-discover"
+	SawOffer       = "dhcp-offer"
+	SawRequest     = "dhcp-request"
+	SawAck         = "dhcp-ack"
+	SawNak         = "dhcp-nak"
+	SawDecline     = "dhcp-decline"
+	SawFull        = "dhcp-full"         // there is no address for it
+	SawOtherServer = "dhcp-other-server" // it takes the offer of IP
+	SawTFTPDone    = "tftp-done"
+	SawTFTPTimeout = "tftp-timeout"
+	SawScript      = "http-script"         // it is told to boot the ramdisk
+	SawScriptDisk  = "http-script-disk"    // it is told to boot its disk
+	SawRefused     = "http-script-refused" // it is told nothing
+	SawKernel      = "http-vmlinuz"
+	SawInitrd      = "http-initrd"
+	SawImage       = "http-image"
+	SawHello       = "ramdisk-hello"
+	SawStranger    = "ramdisk-refused" // its token is not good
+	SawOrder       = "order-given"
+	SawOrderDone   = "order-done"
+	SawOrderFailed = "order-failed"
+	SawHome        = "phone-home"
+)
+
+// A BootAttempt is one power-on of a machine to its end. Where no work asked for
+// it, it is what was seen between one start of the firmware and the next.
+type BootAttempt struct {
+	ID        AttemptID   `json:"id"`
+	Site      SiteID      `json:"site"`
+	Machine   MachineID   `json:"machine,omitempty"`
+	MAC       string      `json:"mac,omitempty" doc:"Of the port that was seen first"`
+	StartedAt time.Time   `json:"startedAt"`
+	LastAt    time.Time   `json:"lastAt"`
+	Seen      int         `json:"seen" doc:"Events seen; only the newest are kept"`
+	Last      string      `json:"last" doc:"What was seen last" example:"http-initrd"`
+	Events    []BootEvent `json:"events,omitempty" doc:"The oldest first"`
+}

@@ -1,0 +1,93 @@
+package builtin
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"sprout"
+)
+
+// tell writes down what came and what was done: two boot events, the packet and
+// the answer. What is no part of a boot, as a renewal, is none.
+func (s *Server) tell(r Request, a Answer, came time.Time) {
+	s.config.Log.Debug("dhcp", "client", a.Key, "asks", r.Packet.MessageType(), "answer", a.Reason)
+	if r.MAC() == "" {
+		return
+	}
+	if e, ok := received(r, a); ok {
+		e.At = came
+		s.config.Events(e)
+	}
+	if a.What != "" {
+		s.config.Events(answered(r, a, s.config.Now()))
+	}
+}
+
+// received is the event of a packet that has something to do with a boot.
+func received(r Request, a Answer) (sprout.BootEvent, bool) {
+	e := sprout.BootEvent{MAC: r.MAC(), From: r.From.Addr().Unmap(), Client: clientOf(r.Packet)}
+	wants := r.address(dhcpv4.OptionRequestedIPAddress)
+	switch r.Packet.MessageType() { //nolint:exhaustive // the others are seen by their answer
+	case dhcpv4.MessageTypeDiscover:
+		e.What, e.Detail = sprout.SawDiscover, speaker(e.Client)+" asks for an address"
+		if a.What == "" {
+			e.Detail += "; " + a.Reason
+		}
+	case dhcpv4.MessageTypeRequest:
+		if a.What == "" {
+			return e, false
+		}
+		e.What, e.IP, e.Detail = sprout.SawRequest, wants, fmt.Sprintf("%s takes %s", speaker(e.Client), show(wants))
+	default:
+		return e, false
+	}
+	if relay := field(r.Packet.GatewayIPAddr); relay.IsValid() {
+		e.Detail += ", by the relay " + relay.String()
+	}
+	return e, true
+}
+
+// answered is the event of what was done.
+func answered(r Request, a Answer, at time.Time) sprout.BootEvent {
+	e := sprout.BootEvent{At: at, MAC: r.MAC(), What: a.What, Detail: a.Reason, Client: clientOf(r.Packet), IP: a.Other}
+	if a.Reply != nil {
+		e.IP, e.File = field(a.Reply.YourIPAddr), bootFileOf(a.Reply)
+	}
+	if !e.IP.IsValid() {
+		e.IP = netip.Addr{}
+	}
+	return e
+}
+
+// clientOf names who speaks in the machine, as sprout.BootEvent says.
+func clientOf(p *dhcpv4.DHCPv4) string {
+	f := firmwareOf(p)
+	switch {
+	case f.ipxe:
+		return "ipxe"
+	case len(f.arches) == 0:
+		return "system"
+	case f.http:
+		return fmt.Sprintf("http-%d", f.arches[0])
+	}
+	return fmt.Sprintf("pxe-%d", f.arches[0])
+}
+
+// speaker says the same for people.
+func speaker(client string) string {
+	for _, l := range DefaultLoaders {
+		if client == fmt.Sprintf("pxe-%d", l.Arch) || client == fmt.Sprintf("http-%d", l.Arch) {
+			return l.Name + " firmware"
+		}
+	}
+	switch client {
+	case "ipxe":
+		return "iPXE"
+	case "system":
+		return "a running system"
+	}
+	return "firmware " + client
+}
