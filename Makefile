@@ -48,8 +48,8 @@ lint: ## Run the linters
 
 generate: ## Rewrite the files that are generated from code
 	go test ./ -run TestLifecycleDocIsGenerated -update
-	go test ./api -run Golden -update
-	go test ./store -run Schema -update
+	go test ./api -run TestOpenAPIIsWhatIsCheckedIn -update
+	go test ./store -run TestSchemaIsTheDump -update
 
 clean: ## Remove what was built, but not the caches
 	rm -rf bin

@@ -13,8 +13,6 @@ import (
 	"sprout"
 )
 
-//go:generate go test -run TestOpenAPI -update .
-
 // An Op is one operation. In is a struct whose fields carry the tags path,
 // query or header, and a field Body for a JSON body; Out is the JSON answer, or
 // None, or Download.

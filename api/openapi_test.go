@@ -28,7 +28,7 @@ func TestOpenAPIIsWhatIsCheckedIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Fatal("the operations and api/openapi.json differ: run `go generate ./api` and review the diff")
+		t.Fatal("the operations and api/openapi.json differ: run `make generate` and review the diff")
 	}
 }
 

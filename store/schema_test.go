@@ -11,7 +11,7 @@ import (
 var update = flag.Bool("update", false, "write schema.sql anew")
 
 // TestSchemaIsTheDump holds schema.sql to what the migrations make. Refresh it
-// with: go test ./store -run TestSchemaIsTheDump -update.
+// with: make generate.
 func TestSchemaIsTheDump(t *testing.T) {
 	got, err := storetest.Dump(t.Context(), storetest.NewURL(t))
 	if err != nil {
@@ -27,6 +27,6 @@ func TestSchemaIsTheDump(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Error("schema.sql is not what the migrations make: go test ./store -run TestSchemaIsTheDump -update")
+		t.Error("schema.sql is not what the migrations make: run `make generate`")
 	}
 }
