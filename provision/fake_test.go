@@ -26,6 +26,7 @@ type siteWorld struct {
 	cached  bool
 	silent  bool
 	dropped int
+	cause   *sprout.Failure // what the site can tell of a boot that stopped
 }
 
 func newSiteWorld() *siteWorld {
@@ -54,6 +55,12 @@ func (w *siteWorld) LastSeen(sprout.AttemptID) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return w.clock.Now(), true
+}
+func (w *siteWorld) Diagnose(_ context.Context, _ sprout.MachineID, attempt sprout.AttemptID, step string) (sprout.Failure, bool) {
+	if w.cause == nil {
+		return sprout.Failure{}, false
+	}
+	return sprout.Failure{Code: w.cause.Code, Reason: w.cause.Reason, Evidence: string(attempt) + " at " + step}, true
 }
 func (w *siteWorld) SetIntent(_ context.Context, t tx, in sprout.Intent) error {
 	t.Put("intent", string(in.Attempt))

@@ -28,13 +28,28 @@ func (p site[T]) awaitRamdisk(ctx context.Context, c *workflow.Call[T]) error {
 			return c.Keep(data)
 		}
 	}
-	if c.Now.After(c.Run.StepDeadline.Add(-4 * lookEvery)) {
-		return sprout.Fail(sprout.NoRamdisk, "the machine was powered on but no ramdisk reported in "+since(c, c.Run.StepStarted), "boot attempt "+string(data.Attempt))
+	if c.Now.After(c.Run.StepDeadline.Add(-4 * p.limits.Look)) {
+		return p.diagnosed(ctx, c, id, data.Attempt, sprout.NoRamdisk, "the machine was powered on but no ramdisk reported in "+since(c, c.Run.StepStarted))
 	}
 	if err := p.powered(ctx, c, id); err != nil {
 		return err
 	}
-	return workflow.WaitFor(SignalHello, 3*lookEvery, "the ramdisk to report")
+	return workflow.WaitFor(SignalHello, 3*p.limits.Look, "the ramdisk to report")
+}
+
+// diagnosed makes the failure of a boot that was not heard of in time: with the
+// cause where the site can tell it, else with the code alone.
+func (p site[T]) diagnosed(ctx context.Context, c *workflow.Call[T], id sprout.MachineID, attempt sprout.AttemptID, code sprout.Code, reason string) error {
+	f := sprout.Fail(code, reason, "boot attempt "+string(attempt))
+	cause, ok := p.Diagnose(ctx, id, attempt, c.Run.StepName)
+	if !ok {
+		return f
+	}
+	f.Code, f.Reason = cause.Code, reason+": "+cause.Reason
+	if cause.Evidence != "" {
+		f.Evidence += ": " + cause.Evidence
+	}
+	return f
 }
 
 // powered fails with PowerLost where the BMC says that the machine is off. A
@@ -74,7 +89,7 @@ func (p site[T]) order(ctx context.Context, c *workflow.Call[T], o sprout.Order)
 	} else if err := p.alive(ctx, c, id, data.Attempt); err != nil {
 		return sprout.Report{}, err
 	}
-	return sprout.Report{}, workflow.WaitFor(SignalOrderDone, lookEvery, "the ramdisk to "+string(o.Kind))
+	return sprout.Report{}, workflow.WaitFor(SignalOrderDone, p.limits.Look, "the ramdisk to "+string(o.Kind))
 }
 
 func (p site[T]) done(c *workflow.Call[T], order string) (sprout.Report, bool) {
@@ -104,12 +119,12 @@ func (p site[T]) alive(ctx context.Context, c *workflow.Call[T], id sprout.Machi
 		last = c.Run.StepStarted
 	}
 	silent := c.Now.Sub(last)
-	if silent > 2*lookEvery {
+	if silent > 2*p.limits.Look {
 		if err := p.powered(ctx, c, id); err != nil {
 			return err
 		}
 	}
-	if silent > goneAfter {
+	if silent > p.limits.Gone {
 		return sprout.Fail(sprout.RamdiskSilent, fmt.Sprintf("the ramdisk has said nothing for %s during %s", since(c, last), c.Run.StepName), "the BMC does not say that the machine is off")
 	}
 	return nil
@@ -254,11 +269,11 @@ func (p site[T]) awaitHome(ctx context.Context, c *workflow.Call[T]) error {
 			return nil
 		}
 	}
-	if c.Now.After(c.Run.StepDeadline.Add(-4 * lookEvery)) {
-		return sprout.Fail(sprout.NoPhoneHome, "the installed system has not reported in "+since(c, c.Run.StepStarted), "boot attempt "+string(data.Attempt))
+	if c.Now.After(c.Run.StepDeadline.Add(-4 * p.limits.Look)) {
+		return p.diagnosed(ctx, c, id, data.Attempt, sprout.NoPhoneHome, "the installed system has not reported in "+since(c, c.Run.StepStarted))
 	}
 	if err := p.powered(ctx, c, id); err != nil {
 		return err
 	}
-	return workflow.WaitFor(SignalPhoneHome, 3*lookEvery, "the installed system to report")
+	return workflow.WaitFor(SignalPhoneHome, 3*p.limits.Look, "the installed system to report")
 }

@@ -128,6 +128,10 @@ type Site[T any] interface {
 	DropImage(ctx context.Context, digest string) error
 	// LastSeen tells when the ramdisk of an attempt last said anything.
 	LastSeen(attempt sprout.AttemptID) (time.Time, bool)
+	// Diagnose names why a boot attempt stopped, for the step that waits for
+	// it, from what the site has seen of it; false if that does not tell. It
+	// needs no centre.
+	Diagnose(ctx context.Context, id sprout.MachineID, attempt sprout.AttemptID, step string) (sprout.Failure, bool)
 
 	// SetIntent makes the machine boot the ramdisk next and makes its tokens
 	// good; it replaces an older intent, whose tokens end.

@@ -12,12 +12,15 @@ import (
 )
 
 // SiteDefinitions lists the workflows of a site's agent.
-func SiteDefinitions[T any](s Site[T]) []workflow.Definition[T] {
-	p := site[T]{s}
+func SiteDefinitions[T any](s Site[T], l Limits) []workflow.Definition[T] {
+	p := site[T]{s, l.withDefaults()}
 	return []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
 }
 
-type site[T any] struct{ Site[T] }
+type site[T any] struct {
+	Site[T]
+	limits Limits
+}
 
 // SiteInput is the input of a site's run: the work, whole.
 type SiteInput struct {
@@ -36,38 +39,38 @@ type siteData struct {
 
 func (p site[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
-		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
+		{Name: "take-machine", Do: p.takeMachine, Timeout: p.limits.TakeMachine},
 		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
-		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: powerStep, Attempts: 3},
-		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
-		{Name: "inspect", Do: p.inspect, Timeout: orderStep},
-		{Name: "test-hardware", Do: p.testHardware, Timeout: orderStep},
+		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
+		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: p.limits.BootRamdisk},
+		{Name: "inspect", Do: p.inspect, Timeout: p.limits.Order},
+		{Name: "test-hardware", Do: p.testHardware, Timeout: p.limits.Order},
 		{Name: "judge-tests", Do: p.judgeTests, Timeout: shortStep},
-		{Name: "power-off", Do: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "power-off", Do: p.powerOff, Timeout: p.limits.Power, Attempts: 3},
 	}}
 }
 
 func (p site[T]) deploy() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Deploy, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
-		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
-		{Name: "fetch-image", Do: p.fetchImage, Timeout: fetchImage, Attempts: 3},
+		{Name: "take-machine", Do: p.takeMachine, Timeout: p.limits.TakeMachine},
+		{Name: "fetch-image", Do: p.fetchImage, Timeout: p.limits.FetchImage, Attempts: 3},
 		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
-		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: powerStep, Attempts: 3},
-		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: bootRamdisk},
-		{Name: "write-image", Do: p.writeImage, Timeout: writeImage},
-		{Name: "boot-disk", Do: p.bootDisk, Timeout: powerStep},
-		{Name: "phone-home", Do: p.awaitHome, Undo: p.endAttempt, Timeout: phoneHome},
+		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
+		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: p.limits.BootRamdisk},
+		{Name: "write-image", Do: p.writeImage, Timeout: p.limits.WriteImage},
+		{Name: "boot-disk", Do: p.bootDisk, Timeout: p.limits.Power},
+		{Name: "phone-home", Do: p.awaitHome, Undo: p.endAttempt, Timeout: p.limits.PhoneHome},
 	}}
 }
 
 func (p site[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
-		{Name: "take-machine", Do: p.takeMachine, Timeout: takeMachine},
+		{Name: "take-machine", Do: p.takeMachine, Timeout: p.limits.TakeMachine},
 		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Undo: p.clearIntent, Timeout: shortStep},
-		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: powerStep, Attempts: 3},
-		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Timeout: bootRamdisk},
-		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: eraseDisks},
-		{Name: "power-off", Do: p.powerOff, Timeout: powerStep, Attempts: 3},
+		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
+		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Timeout: p.limits.BootRamdisk},
+		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: p.limits.EraseDisks},
+		{Name: "power-off", Do: p.powerOff, Timeout: p.limits.Power, Attempts: 3},
 	}}
 }
 

@@ -17,7 +17,7 @@ import (
 func siteCase(w *siteWorld, kind string, input any, check func(t *testing.T, run workflow.Run)) workflowtest.Case[tx] {
 	raw, _ := json.Marshal(input)
 	var def workflow.Definition[tx]
-	for _, d := range SiteDefinitions[tx](w) {
+	for _, d := range SiteDefinitions[tx](w, Limits{}) {
 		if d.Kind == kind {
 			def = d
 		}
@@ -267,5 +267,32 @@ func TestSkippedTestsRunNone(t *testing.T) {
 	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) { w.drive(t, e, run) })
 	if run.State != sprout.Succeeded || slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, "tests ") }) {
 		t.Errorf("run is %s; notes %v", run.State, w.Notes())
+	}
+}
+
+// A boot that was not heard of in time fails with the cause that the site has
+// seen, and no later than the limit says.
+func TestBootFailureCarriesItsCause(t *testing.T) {
+	for step, kind := range map[string]string{"boot-ramdisk": Commission, "phone-home": Deploy} {
+		w := newSiteWorld()
+		w.cause = &sprout.Failure{Code: sprout.OtherServer, Reason: "10.0.0.9 answered"}
+		c := siteCase(w, kind, sprout.DeployWork{Image: testImage, Hostname: "m1.lon1.example"}, nil)
+		for _, d := range SiteDefinitions[tx](w, Limits{BootRamdisk: 40 * time.Second, PhoneHome: 40 * time.Second, Look: time.Second}) {
+			if d.Kind == kind {
+				c.Definition = d
+			}
+		}
+		run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+			if run.StepName != step {
+				w.drive(t, e, run)
+			}
+		})
+		f := run.Failure
+		if f == nil || f.Code != sprout.OtherServer || f.Step != step || !strings.Contains(f.Reason, "10.0.0.9 answered") || !strings.Contains(f.Evidence, " at "+step) {
+			t.Errorf("%s: failure is %+v", step, f)
+		}
+		if took := run.EndedAt.Sub(run.CreatedAt); took > 2*time.Minute {
+			t.Errorf("%s: failed after %s", step, took)
+		}
 	}
 }
