@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
-	"sprout/store"
 )
 
 // A site that lags behind for lagFor is sent what it lacks again; its outbox is
@@ -62,8 +61,11 @@ func (s *Server) takeBeats(ctx context.Context) error {
 	silent := make(chan struct{})
 	go func() {
 		defer close(silent)
-		for sprout.Pause(ctx, sprout.OfflineAfter/2) == nil {
-			s.watchSilent(ctx)
+		// Agents that were silent because this server was away come back first.
+		for wait := sprout.OfflineAfter; sprout.Pause(ctx, wait) == nil; wait = sprout.OfflineAfter / 4 {
+			if err := s.store.RaiseSilent(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("cannot look for silent agents", "error", err)
+			}
 		}
 	}()
 	err := s.bus.ConsumeBeats(ctx, func(site sprout.SiteID, beat sprout.Heartbeat) {
@@ -103,30 +105,6 @@ func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat
 		_, err = s.store.PruneOutbox(ctx, site, beat.Applied)
 	}
 	return err
-}
-
-// watchSilent raises a problem about each agent that was heard of once and is
-// not any more.
-func (s *Server) watchSilent(ctx context.Context) {
-	agents, err := all(func(page store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, "", page) })
-	if err != nil {
-		return // the database is away; /readyz says so
-	}
-	for _, a := range agents {
-		if a.Online || a.LastSeen == nil {
-			continue
-		}
-		severity, remedy := sprout.Explain(sprout.AgentOffline, "", "", a.SiteName)
-		err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			return s.store.RaiseProblem(ctx, tx, sprout.Problem{
-				Code: sprout.AgentOffline, Severity: severity, Site: a.Site, Subject: string(a.ID), Name: a.SiteName,
-				Reason: "no heartbeat since " + a.LastSeen.UTC().Format(time.RFC3339), Remedy: remedy,
-			})
-		})
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("problem not raised", "agent", a.ID, "error", err)
-		}
-	}
 }
 
 // takeLive keeps what running work looks like, for those who watch.

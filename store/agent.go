@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,6 +62,43 @@ func (s *Store) Heartbeat(ctx context.Context, h sprout.Heartbeat) error {
 		UPDATE agent SET last_seen = now(), version = $2, address = $3, applied = greatest(applied, $4)
 		WHERE id = $1 AND retired_at IS NULL`, h.Agent, h.Version, canonicalIP(h.Address), h.Applied)
 	return mustTouch(n, err, "agent", string(h.Agent))
+}
+
+// RaiseSilent opens the problem AgentOffline for each live agent that was not
+// heard of for sprout.OfflineAfter, since it enrolled at the latest, and closes
+// those of agents that were. It looks at agents alone, one a site, and writes
+// only what changes; any number of replicas may call it.
+func (s *Store) RaiseSilent(ctx context.Context) error {
+	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := exec(ctx, tx, `
+			UPDATE problem p SET cleared_at = now() FROM agent a
+			WHERE p.code = $1 AND p.cleared_at IS NULL AND a.id = p.subject AND a.last_seen > now() - $2::interval`,
+			sprout.AgentOffline, sprout.OfflineAfter); err != nil {
+			return err
+		}
+		// The rows are held: a heartbeat comes before this, or closes what is opened here.
+		silent, err := many(ctx, tx, scanAgent, agentSelect+`
+			AND coalesce(a.last_seen, a.enrolled_at) <= now() - $1::interval
+			AND NOT EXISTS (SELECT FROM problem p WHERE p.subject = a.id AND p.code = $2 AND p.cleared_at IS NULL)
+			FOR UPDATE OF a`, sprout.OfflineAfter, sprout.AgentOffline)
+		for _, a := range silent {
+			if err := s.RaiseProblem(ctx, tx, offline(a)); err != nil {
+				return err
+			}
+		}
+		return err
+	})
+}
+
+func offline(a sprout.Agent) sprout.Problem {
+	severity, remedy := sprout.Explain(sprout.AgentOffline, "", "", a.SiteName)
+	reason := "not heard of since it enrolled at " + a.EnrolledAt.UTC().Format(time.RFC3339)
+	if a.LastSeen != nil {
+		reason = "no heartbeat since " + a.LastSeen.UTC().Format(time.RFC3339)
+	}
+	return sprout.Problem{
+		Code: sprout.AgentOffline, Severity: severity, Site: a.Site, Subject: string(a.ID), Name: a.SiteName, Reason: reason, Remedy: remedy,
+	}
 }
 
 // canonicalIP writes an address as PostgreSQL does, and "" for what is none:

@@ -144,3 +144,34 @@ func TestImages(t *testing.T) {
 	_, err := s.FindImage(t.Context(), "debian-13")
 	wantKind(t, err, sprout.NotFound)
 }
+
+// A problem tells of each agent that fell silent, once, and is over when it is
+// heard of again, also where nobody saw it come back.
+func TestSilentAgentsAreAProblem(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	agent := enrolled(t, s, site.ID, "1")
+	look := func(change string, want int) {
+		t.Helper()
+		if _, err := s.Pool().Exec(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := s.RaiseSilent(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list, _, err := s.Problems(t.Context(), store.ProblemFilter{Site: site.ID})
+		if err != nil || len(list) != want {
+			t.Errorf("after %s: %+v, %v", change, list, err)
+		}
+	}
+	look(`SELECT 1`, 0) // it has only just enrolled
+	look(`UPDATE agent SET enrolled_at = now() - interval '11 s'`, 1)
+	look(`UPDATE agent SET last_seen = now()`, 0)
+	look(`UPDATE agent SET last_seen = now() - interval '9 s'`, 0)
+	look(`UPDATE agent SET last_seen = now() - interval '11 s'`, 1)
+	look(`UPDATE agent SET last_seen = now()`, 0)
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return s.RetireAgent(ctx, tx, agent) })
+	look(`UPDATE agent SET last_seen = now() - interval '1 h'`, 0)
+}

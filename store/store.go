@@ -20,6 +20,8 @@ type Config struct {
 	// SealFor seals a secret to the curve key of a site's agent. Nil: machines
 	// are replicated without their BMC's password.
 	SealFor func(sealKey string, secret []byte) ([]byte, error)
+	// Tracer sees every statement of a pool that Open makes; nil: nobody does.
+	Tracer pgx.QueryTracer
 }
 
 // A Store is the control plane's database.
@@ -54,6 +56,7 @@ func Open(ctx context.Context, url string, connections int, config Config) (*Sto
 	if connections > 0 {
 		c.MaxConns = int32(connections)
 	}
+	c.ConnConfig.Tracer = config.Tracer
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the database: %w", err)
