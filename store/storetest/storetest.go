@@ -162,9 +162,6 @@ func (c *Cluster) Database(ctx context.Context) (url string, drop func() error, 
 	return c.server.DatabaseURL(name), drop, nil
 }
 
-// TemplateURL returns the address of the migrated template.
-func (c *Cluster) TemplateURL() string { return c.server.DatabaseURL(template) }
-
 // admin runs one statement. Copies of one template at the same time may find it
 // in use: those are tried again.
 func (c *Cluster) admin(ctx context.Context, sql string) error {
