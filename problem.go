@@ -43,6 +43,7 @@ const (
 	OtherServer      Code = "dhcp-other-server"
 	NoAddress        Code = "dhcp-no-address"
 	NoLoader         Code = "no-loader"
+	LoaderNotFetched Code = "loader-not-fetched"
 	WrongLoader      Code = "wrong-loader"
 	TFTPStalled      Code = "tftp-stalled"
 	LoaderRefused    Code = "loader-refused"
@@ -90,6 +91,7 @@ var Problems = []struct {
 	{OtherServer, Critical, "Another DHCP server answered the machine, and it took that server's address.", "switch off DHCP on the server that sprout boot show {machine} names, then: sprout workflow retry {workflow}"},
 	{NoAddress, Critical, "The machine asked for an address and there was none for it.", "sprout network list, then free addresses or widen the dynamic range, and: sprout workflow retry {workflow}"},
 	{NoLoader, Critical, "There is no boot loader for the machine's firmware.", "check the architecture that sprout boot show {machine} names against the boot files of the site's agent"},
+	{LoaderNotFetched, Critical, "The machine has an address, and never fetched the boot loader that it was told of.", "check that TFTP (UDP port 69) reaches the site's agent from the machine: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{WrongLoader, Critical, "The machine fetched a boot loader of another architecture than its own.", "check for a DHCP option or relay that names another file: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{TFTPStalled, Critical, "The boot loader's transfer stopped in the middle: packets get lost.", "check MTU and firewalls between the machine and the site's agent: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{LoaderRefused, Critical, "The firmware fetched the boot loader whole and did not run it, as Secure Boot does with an unsigned one.", "switch off Secure Boot in the firmware's setup, then: sprout workflow retry {workflow}"},

@@ -87,8 +87,8 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	}
 	s.live = newLive(s)
 	s.boots = newBoots(s)
-	s.power = &bmcs{unseal: s.unseal, log: c.Log, open: map[sprout.MachineID]*bmc{}}
-	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, time.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s)...)
+	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}}
+	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, time.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)
 	if err != nil {
 		return nil, err
 	}

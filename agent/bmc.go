@@ -20,6 +20,7 @@ import (
 type bmcs struct {
 	unseal func([]byte) (string, error)
 	log    *slog.Logger
+	boots  *boots // told of what is done
 	mu     sync.Mutex
 	open   map[sprout.MachineID]*bmc
 }
@@ -27,8 +28,10 @@ type bmcs struct {
 // A bmc does one operation at a time: service processors are small.
 type bmc struct {
 	power.Provider
-	known string        // what it was made from
-	turn  chan struct{} // holds one token
+	machine sprout.MachineID
+	boots   *boots
+	known   string        // what it was made from
+	turn    chan struct{} // holds one token
 }
 
 // of returns the machine's provider. Failures are BMCFailed and say what is
@@ -48,7 +51,7 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := &bmc{Provider: provider, known: string(known), turn: make(chan struct{}, 1)}
+	fresh := &bmc{Provider: provider, machine: m.ID, boots: b.boots, known: string(known), turn: make(chan struct{}, 1)}
 	fresh.turn <- struct{}{}
 	b.open[m.ID] = fresh
 	if ok {
@@ -129,12 +132,18 @@ func (b *bmc) Status(ctx context.Context) (state sprout.PowerState, err error) {
 
 // Set turns power on or off.
 func (b *bmc) Set(ctx context.Context, want sprout.PowerState) error {
-	return b.inTurn(ctx, func() error { return b.Provider.Set(ctx, want) })
+	began := time.Now()
+	err := b.inTurn(ctx, func() error { return b.Provider.Set(ctx, want) })
+	b.boots.powered(b.machine, want, time.Since(began), err)
+	return err
 }
 
 // BootOnce chooses the device of the next start only.
 func (b *bmc) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
-	return b.inTurn(ctx, func() error { return b.Provider.BootOnce(ctx, device, mode) })
+	began := time.Now()
+	err := b.inTurn(ctx, func() error { return b.Provider.BootOnce(ctx, device, mode) })
+	b.boots.chosen(b.machine, device, time.Since(began), err)
+	return err
 }
 
 // Close does nothing: the provider is shared and lives as long as the agent.

@@ -23,7 +23,8 @@ func writeJSON(w http.ResponseWriter, v any) error {
 // is not silence.
 type seenWriter struct {
 	http.ResponseWriter
-	saw func()
+	saw   func()
+	bytes int64 // taken so far
 }
 
 // Unwrap is for http.ResponseController.
@@ -31,6 +32,7 @@ func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *seenWriter) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
 	w.saw()
 	return n, err
 }
@@ -58,6 +60,7 @@ func (w *seenWriter) ReadFrom(r io.Reader) (total int64, err error) {
 		}
 		n, err := from.ReadFrom(io.LimitReader(src, limit))
 		total += n
+		w.bytes += n
 		if limited {
 			rest.N -= n
 		}

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"sprout"
+	"sprout/provision"
 )
 
 // A Config says how to run a site's agent.
@@ -48,6 +49,8 @@ type Config struct {
 	// Status is where /healthz is answered: host:port, which must be of the
 	// loopback; empty: the unix socket agent.sock in DataDir.
 	Status string `json:"status,omitempty" yaml:"status,omitempty"`
+	// Limits are how long steps may take; zero fields: the usual.
+	Limits provision.Limits `json:"-" yaml:"-"`
 	// Log takes what is worth reading later.
 	Log *slog.Logger `json:"-" yaml:"-"`
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -127,18 +126,6 @@ func (s *site) servers() ([]loop, error) {
 		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, c.Interface, s.log) }})
 	}
 	return all, nil
-}
-
-// transferred tells of a TFTP transfer under the MAC that has the address.
-func (s *site) transferred(t tftp.Transfer) {
-	lease, ok := s.store.LeaseByIP(t.Client.Addr().Unmap())
-	if !ok {
-		return
-	}
-	s.boots.tell(sprout.BootEvent{
-		MAC: lease.MAC, What: "tftp-" + string(t.Outcome), Bytes: t.Bytes,
-		Detail: fmt.Sprintf("%s, %d of %d B in %s %s", t.File, t.Bytes, t.Size, t.Elapsed.Round(time.Millisecond), t.Detail),
-	})
 }
 
 // serveWeb serves HTTP until ctx ends. A transfer may take hours, so only

@@ -33,6 +33,7 @@ func (s *site) hello(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 		return err
 	}
 	s.log.Info("ramdisk runs", "attempt", a.ID, "machine", a.Machine, "mac", hello.BootMAC, "mode", hello.BootMode, "version", hello.Version)
+	s.boots.greeted(a, r, hello)
 	var err error
 	if a.Machine == "" {
 		err = s.orderInspect(r.Context(), a.ID)
@@ -95,6 +96,7 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 			if err != nil {
 				return err
 			}
+			s.boots.ordered(a, r, given.Order)
 			return writeJSON(w, given.Order)
 		}
 		select {
@@ -142,6 +144,9 @@ func (s *site) report(w http.ResponseWriter, r *http.Request, a sitestore.Attemp
 	}
 	if err != nil {
 		return err
+	}
+	if report.Outcome != "progress" && given.Report == nil {
+		s.boots.reported(a, r, given.Order, report)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -204,7 +209,9 @@ func (s *site) image(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 	if !ok || given.Order.Write == nil || given.Order.Write.Image.Digest != r.PathValue("digest") {
 		return sprout.Errorf(sprout.Denied, "cannot serve image %s: it is not what this boot attempt was ordered to write", r.PathValue("digest"))
 	}
-	s.images.Handler().ServeHTTP(&seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}, r)
+	began, body := time.Now(), &seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}
+	s.images.Handler().ServeHTTP(body, r)
+	s.boots.imaged(a, r, given.Order.Write.Image, body.bytes, time.Since(began))
 	return nil
 }
 
@@ -221,6 +228,7 @@ func (s *site) phoneHome(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		s.saw(a.ID)
+		s.boots.cameHome(a, r)
 		s.log.Info("installed system runs", "attempt", a.ID, "machine", a.Machine)
 		err = s.signal(r.Context(), a.Machine, provision.SignalPhoneHome, provision.HomeSeen{Attempt: a.ID})
 	}

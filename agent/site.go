@@ -88,6 +88,7 @@ func (s *site) ClearIntent(_ context.Context, tx *bbolt.Tx, id sprout.MachineID)
 
 // EndAttempt ends every token of the machine's attempts.
 func (s *site) EndAttempt(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) error {
+	tx.OnCommit(func() { s.boots.over(id) })
 	return s.store.EndAttempt(tx, id)
 }
 

@@ -48,6 +48,8 @@ func (s *site) ofRamdisk(serve func(http.ResponseWriter, *http.Request, sitestor
 		if err == nil {
 			s.saw(attempt.ID)
 			err = serve(w, r, attempt)
+		} else if sprout.KindOf(err) == sprout.Denied {
+			s.turnedAway(r, err)
 		}
 		s.answer(w, r, err)
 	}

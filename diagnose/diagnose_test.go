@@ -41,6 +41,7 @@ func failed(code sprout.Code) events {
 }
 
 func TestEachRule(t *testing.T) {
+	provoked := map[sprout.Code]bool{}
 	ramdisk := []events{on, lease, loader, ipxe, script, kernel, initrd, system, hello}
 	for name, test := range map[string]struct {
 		step   string
@@ -59,6 +60,7 @@ func TestEachRule(t *testing.T) {
 		"other server once, then ours": {StepRamdisk, "", upTo(on, events{{What: sprout.SawOtherServer}}, lease, loader, ipxe, script, kernel, initrd), sprout.KernelSilent, "vmlinuz"},
 		"no address":                   {StepRamdisk, "", upTo(on, lease[:1], events{{What: sprout.SawFull, Detail: "the range is full"}}), sprout.NoAddress, "range is full"},
 		"no file for the firmware":     {StepRamdisk, "", upTo(on, events{{What: sprout.SawOffer, Client: "pxe-11", Detail: "no loader for architecture [11]"}}), sprout.NoLoader, "[11]"},
+		"loader not fetched":           {StepRamdisk, "", upTo(on, lease), sprout.LoaderNotFetched, "never fetched snponly.efi"},
 		"stalled": {StepRamdisk, "", upTo(on, lease, events{{What: sprout.SawTFTPTimeout, File: "snponly.efi", Bytes: 512, Size: 9999, Detail: "no answer to block 1 after 8 tries"}}),
 			sprout.TFTPStalled, "512 of 9999 bytes: no answer to block 1"},
 		"another architecture's loader": {StepRamdisk, "", upTo(on, lease, events{{What: sprout.SawTFTPDone, File: "undionly.kpxe", Bytes: 1, Size: 1}}), sprout.WrongLoader, "undionly.kpxe"},
@@ -89,6 +91,7 @@ func TestEachRule(t *testing.T) {
 		"home":                   {StepHome, "", upTo(append(ramdisk, reboot, home)...), "", ""},
 		"an older power-on":      {StepRamdisk, "", upTo(on, lease, loader, on), sprout.NoDiscover, "power-on"},
 	} {
+		provoked[test.want] = true
 		t.Run(name, func(t *testing.T) {
 			got, ok := Diagnose(Evidence{Step: test.step, Power: test.power, Events: test.events})
 			if got.Code != test.want || ok != (test.want != "") {
@@ -99,9 +102,14 @@ func TestEachRule(t *testing.T) {
 			}
 		})
 	}
+	for _, code := range Codes() {
+		if !provoked[code] {
+			t.Errorf("no case provokes %s", code)
+		}
+	}
 }
 
-// Every rule is provoked by a case above, and every code says what helps.
+// Every code says what it means and what helps.
 func TestEveryCodeHasARemedy(t *testing.T) {
 	for _, code := range Codes() {
 		if !slices.ContainsFunc(sprout.Problems, func(p struct {

@@ -35,6 +35,7 @@ var rules = []rule{
 	{sprout.LoaderSilent, loaderSilent},
 	{sprout.OtherServer, otherServer},
 	{sprout.NoLoader, noLoader},
+	{sprout.LoaderNotFetched, loaderNotFetched},
 	{sprout.NoAddress, noAddress},
 	{sprout.OfferIgnored, offerIgnored},
 	{sprout.NoDiscover, noDiscover},
@@ -215,6 +216,15 @@ func noLoader(t *trace) (string, []sprout.BootEvent, bool) {
 		return "", nil, false
 	}
 	return "the machine's firmware was given an address but no file to boot: " + e.Detail, t.at(last), true
+}
+
+// loaderNotFetched: the firmware has an address and a file's name, and no more.
+func loaderNotFetched(t *trace) (string, []sprout.BootEvent, bool) {
+	if t.ack < 0 || t.ack < max(t.loader, t.stalled, t.script, t.hello, t.full) {
+		return "", nil, false
+	}
+	e := t.Events[t.ack]
+	return "the machine's firmware has its address, and never fetched " + e.File, t.at(t.ack), e.File != "" && strings.Contains(e.Client, "-")
 }
 
 func noAddress(t *trace) (string, []sprout.BootEvent, bool) {

@@ -211,6 +211,23 @@ func (s *Store) Admit(token string, use Use) (a Attempt, err error) {
 	return a, err
 }
 
+// OpenAttempt returns the machine's newest attempt that is not over: that of its
+// intent, or after the intent was cleared the one that may still phone home.
+func (s *Store) OpenAttempt(machine sprout.MachineID) (id sprout.AttemptID, ok bool) {
+	prefix := string(machine) + "\x00"
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket([]byte(ownAttemptBucket)).Cursor()
+		for k, _ := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, _ = c.Next() {
+			id, ok = sprout.AttemptID(k[len(prefix):]), true // ids sort by time
+		}
+		return nil
+	})
+	if err != nil {
+		s.log.Error("boot attempts cannot be read", "machine", machine, "error", err)
+	}
+	return id, ok
+}
+
 // Give puts an order before the ramdisk of an attempt, in place of an older
 // one. The same order given twice keeps its report.
 func (s *Store) Give(tx *bbolt.Tx, attempt sprout.AttemptID, o sprout.Order) error {

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"path"
+	"time"
+
+	"sprout"
+	"sprout/boot/tftp"
+	"sprout/power"
+	"sprout/sitestore"
+)
+
+// This file turns what the agent's parts do into boot events.
+
+// powered tells that the BMC was told to turn the machine on or off.
+func (b *boots) powered(machine sprout.MachineID, want sprout.PowerState, took time.Duration, err error) {
+	what := sprout.SawPowerOff
+	if want == sprout.PowerOn {
+		what = sprout.SawPowerOn
+	}
+	b.acted(machine, what, "power "+string(want), took, err)
+}
+
+// chosen tells that the BMC was told what to boot next.
+func (b *boots) chosen(machine sprout.MachineID, device power.BootDevice, took time.Duration, err error) {
+	b.acted(machine, sprout.SawBootDevice, fmt.Sprintf("boot once from %s", device), took, err)
+}
+
+func (b *boots) acted(machine sprout.MachineID, what, order string, took time.Duration, err error) {
+	e := sprout.BootEvent{Machine: machine, What: what, Seconds: took.Seconds(), Detail: "the BMC did: " + order}
+	if err != nil {
+		e.Code, e.Detail = sprout.BMCFailed, fmt.Sprintf("the BMC did not: %s: %v", order, err)
+		var f *sprout.Failure
+		if errors.As(err, &f) {
+			e.Code = f.Code
+		}
+	}
+	b.tell(e)
+}
+
+// transferred tells of a TFTP transfer under the MAC that has the address.
+func (s *site) transferred(t tftp.Transfer) {
+	from := t.Client.Addr().Unmap()
+	lease, ok := s.store.LeaseByIP(from)
+	if !ok {
+		return
+	}
+	detail := fmt.Sprintf("%s, %d of %d B in %s", t.File, t.Bytes, t.Size, t.Elapsed.Round(time.Millisecond))
+	if t.Detail != "" {
+		detail += ": " + t.Detail
+	}
+	s.boots.tell(sprout.BootEvent{
+		MAC: lease.MAC, What: "tftp-" + string(t.Outcome), Detail: detail, From: from,
+		File: t.File, Bytes: t.Bytes, Size: t.Size, Seconds: t.Elapsed.Seconds(),
+	})
+}
+
+// ofAttempt begins an event about the ramdisk or the host of an attempt.
+func ofAttempt(a sitestore.Attempt, r *http.Request, what string) sprout.BootEvent {
+	e := sprout.BootEvent{Machine: a.Machine, MAC: a.MAC, What: what, From: remoteOf(r)}
+	if a.Machine != "" { // an unknown machine's attempt may outlive a boot
+		e.Attempt = a.ID
+	}
+	return e
+}
+
+func remoteOf(r *http.Request) netip.Addr {
+	at, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return at.Addr().Unmap().WithZone("")
+}
+
+func (b *boots) greeted(a sitestore.Attempt, r *http.Request, h sprout.Hello) {
+	e := ofAttempt(a, r, sprout.SawHello)
+	e.MAC, e.Detail = h.BootMAC, fmt.Sprintf("the ramdisk runs: %s, %s, version %s", h.BootMode, h.Architecture, h.Version)
+	b.tell(e)
+}
+
+// turnedAway tells of a ramdisk whose token is not good, under the MAC that has
+// its address.
+func (s *site) turnedAway(r *http.Request, why error) {
+	lease, ok := s.store.LeaseByIP(remoteOf(r))
+	if !ok || lease.MAC == "" {
+		return
+	}
+	s.boots.tell(sprout.BootEvent{
+		MAC: lease.MAC, What: sprout.SawStranger, From: remoteOf(r), File: r.URL.Path, Code: sprout.Code(sprout.Denied), Detail: why.Error(),
+	})
+}
+
+func (b *boots) ordered(a sitestore.Attempt, r *http.Request, o sprout.Order) {
+	e := ofAttempt(a, r, sprout.SawOrder)
+	e.File, e.Detail = string(o.Kind), "the ramdisk is told to "+string(o.Kind)
+	b.tell(e)
+}
+
+func (b *boots) reported(a sitestore.Attempt, r *http.Request, o sprout.Order, report sprout.Report) {
+	e := ofAttempt(a, r, sprout.SawOrderDone)
+	e.File, e.Detail = string(o.Kind), "the ramdisk did: "+string(o.Kind)
+	if w := report.Written; w != nil {
+		e.Bytes, e.Seconds = w.RawBytes, w.Seconds
+		e.Detail += " on " + path.Join("/dev", w.Disk.Name)
+	}
+	if report.Outcome == "failed" {
+		e.What, e.Code, e.Detail = sprout.SawOrderFailed, sprout.InternalFailure, "the ramdisk failed to "+string(o.Kind)
+		if f := report.Failure; f != nil {
+			e.Code, e.Detail = f.Code, e.Detail+": "+f.Reason
+		}
+	}
+	b.tell(e)
+}
+
+func (b *boots) imaged(a sitestore.Attempt, r *http.Request, img sprout.Image, bytes int64, took time.Duration) {
+	e := ofAttempt(a, r, sprout.SawImage)
+	e.File, e.Bytes, e.Size, e.Seconds = img.Name, bytes, img.Bytes, took.Seconds()
+	e.Detail = fmt.Sprintf("%d of %d B in %s", bytes, img.Bytes, took.Round(time.Millisecond))
+	b.tell(e)
+}
+
+func (b *boots) cameHome(a sitestore.Attempt, r *http.Request) {
+	e := ofAttempt(a, r, sprout.SawHome)
+	e.Detail = "the installed system runs"
+	b.tell(e)
+}

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sprout"
+)
+
+const (
+	trailKeeps   = 64              // events remembered of one attempt, the newest
+	trailReports = 400             // events reported of one attempt
+	quietEnds    = 5 * time.Minute // after such a silence a firmware that asks has been started anew
+)
+
+// A trail is what was seen of one boot attempt.
+type trail struct {
+	attempt sprout.AttemptID
+	over    bool // by the site's own word: its tokens have ended
+	events  []sprout.BootEvent
+	told    map[sight]int // how often each was seen
+	reports int
+	far     bool // the boot went beyond its firmware
+}
+
+// A sight is what makes two events the same to whoever reads them.
+type sight struct {
+	what, mac, client, file string
+	ip                      netip.Addr
+	code                    sprout.Code
+}
+
+func sightOf(e sprout.BootEvent) sight { return sight{e.What, e.MAC, e.Client, e.File, e.IP, e.Code} }
+
+// ends tells whether the event, for which no attempt is open, begins another
+// one: no work of the site told of its power-on, so its firmware must.
+func (t *trail) ends(e sprout.BootEvent) bool {
+	if e.What == sprout.SawPowerOff {
+		return false // the end of what was seen before
+	}
+	if t.over {
+		return true
+	}
+	last := t.events[len(t.events)-1]
+	if last.What == sprout.SawPowerOff {
+		return true
+	}
+	firmware := e.What == sprout.SawDiscover && strings.Contains(e.Client, "-")
+	return firmware && (t.far || e.At.Sub(last.At) > quietEnds)
+}
+
+// add remembers the event and tells whether it is to be reported: the first
+// three of a kind are, and then the 4th, 8th, 16th and so on, with the count.
+func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
+	kind := sightOf(e)
+	n := t.told[kind] + 1
+	if n == 1 && len(t.told) >= trailReports {
+		return e, false
+	}
+	t.told[kind] = n
+	t.far = t.far || strings.HasPrefix(e.What, "http-script") || e.Client == "system"
+	if n > 3 {
+		e.Count = n
+		if i := t.last(kind); i >= 0 {
+			t.events = slices.Delete(t.events, i, i+1)
+		}
+	}
+	if len(t.events) >= trailKeeps {
+		t.events = slices.Delete(t.events, 0, len(t.events)-trailKeeps+1)
+	}
+	t.events = append(t.events, e)
+	if n > 3 && bits.OnesCount(uint(n)) != 1 || t.reports >= trailReports {
+		return e, false
+	}
+	t.reports++
+	return e, true
+}
+
+// last is the index of the newest event of the kind, -1 if it is forgotten.
+func (t *trail) last(kind sight) int {
+	for i, e := range slices.Backward(t.events) {
+		if sightOf(e) == kind {
+			return i
+		}
+	}
+	return -1
+}
