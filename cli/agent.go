@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -44,13 +45,13 @@ func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
 	f.StringVar(&tokenFile, "enrol-token-file", "", "file with the single-use token (or SPROUT_AGENT_TOKEN)")
 	return func(c *cobra.Command) error {
 		config := agent.Config{DataDir: "/var/lib/sprout/agent", RamdiskDir: "/usr/share/sprout/ramdisk", Token: e.getenv("SPROUT_AGENT_TOKEN"), Log: e.log}
-		if err := e.configure("SPROUT_AGENT", first(file, e.getenv("SPROUT_AGENT_CONFIG")), &config); err != nil {
+		if err := e.configure("SPROUT_AGENT", cmp.Or(file, e.getenv("SPROUT_AGENT_CONFIG")), &config); err != nil {
 			return err
 		}
 		config.Log = e.log
-		config.Server = first(e.url, config.Server)
-		config.DataDir, config.Interface = first(dir, config.DataDir), first(iface, config.Interface)
-		config.RamdiskDir, config.TokenFile = first(ramdisk, config.RamdiskDir), first(tokenFile, config.TokenFile)
+		config.Server = cmp.Or(e.url, config.Server)
+		config.DataDir, config.Interface = cmp.Or(dir, config.DataDir), cmp.Or(iface, config.Interface)
+		config.RamdiskDir, config.TokenFile = cmp.Or(ramdisk, config.RamdiskDir), cmp.Or(tokenFile, config.TokenFile)
 		if address != "" {
 			prefix, err := netip.ParsePrefix(address)
 			if err != nil {
@@ -124,7 +125,7 @@ func agentTokenCommand(e *env) *cobra.Command {
 			if in.Body.Expiry, err = parseExpiry("--expires", expires); err != nil {
 				return err
 			}
-			if in.Body.Site = first(append(args, site)...); in.Body.Site == "" {
+			if in.Body.Site = cmp.Or(append(args, site)...); in.Body.Site == "" {
 				return usage(c, "%s needs the name of the site", c.CommandPath())
 			}
 			made, err := call(c.Context(), e, api.AgentTokenCreate, in)

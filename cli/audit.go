@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ func auditListCommand(e *env) *cobra.Command {
 				{Name: "AT", Value: func(r sprout.AuditRecord) string { return moment(r.At) }},
 				{Name: "ACTOR", Value: func(r sprout.AuditRecord) string { return r.Actor }},
 				{Name: "ACTION", Value: func(r sprout.AuditRecord) string { return r.Action }},
-				{Name: "SUBJECT", Value: func(r sprout.AuditRecord) string { return first(r.Name, r.Subject) }},
+				{Name: "SUBJECT", Value: func(r sprout.AuditRecord) string { return cmp.Or(r.Name, r.Subject) }},
 				{Name: "OUTCOME", Value: func(r sprout.AuditRecord) string { return r.Outcome }},
 				{Name: "DETAIL", Value: func(r sprout.AuditRecord) string { return r.Detail }},
 				{Name: "REQUEST", Value: func(r sprout.AuditRecord) string { return r.Request }, Wide: true},

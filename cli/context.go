@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,7 +31,7 @@ type contextFile struct {
 // connection finds the server: flags first, then SPROUT_SERVER and
 // SPROUT_TOKEN, then the current context of the context file.
 func (e *env) connection() (connection, error) {
-	conn := connection{Server: first(e.url, e.getenv("SPROUT_SERVER")), Token: first(e.token, e.getenv("SPROUT_TOKEN"))}
+	conn := connection{Server: cmp.Or(e.url, e.getenv("SPROUT_SERVER")), Token: cmp.Or(e.token, e.getenv("SPROUT_TOKEN"))}
 	if conn.Server != "" && conn.Token != "" {
 		return conn, nil
 	}
@@ -46,7 +47,7 @@ func (e *env) connection() (connection, error) {
 	if !ok && file.Current != "" {
 		return conn, sprout.InvalidField("current", "%s names the context %q, which is not one of %v", path, file.Current, slices.Sorted(maps.Keys(file.Contexts)))
 	}
-	conn = connection{Server: first(conn.Server, saved.Server), Token: first(conn.Token, saved.Token)}
+	conn = connection{Server: cmp.Or(conn.Server, saved.Server), Token: cmp.Or(conn.Token, saved.Token)}
 	if conn.Server == "" {
 		return conn, sprout.InvalidField("--server", "no control plane is named by --server, SPROUT_SERVER or %s", path).WithRemedy("sprout dev, which starts one and writes that file")
 	}
@@ -102,13 +103,4 @@ func writeContext(path, name string, conn connection) error {
 		return fmt.Errorf("cannot write the context file: %w", err)
 	}
 	return os.Rename(temporary, path)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -40,7 +41,7 @@ func devCommand(e *env) *cobra.Command {
 	flags.StringVar(&address, "address", "", "the agent's address and prefix length on that device, like 10.20.0.1/24")
 	flags.StringVar(&ramdisk, "ramdisk", "/var/cache/sprout/ramdisk", "directory with the ramdisk's vmlinuz and initrd")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c.Dir = first(c.Dir, devDir())
+		c.Dir = cmp.Or(c.Dir, devDir())
 		if contextFile == "" {
 			var err error
 			if contextFile, err = e.contextPath(); err != nil {

@@ -42,7 +42,7 @@ func labCommand(e *env) *cobra.Command {
 
 // directory is --dir, SPROUT_LAB, or the usual place for the lab's name.
 func (l *labEnv) directory() (string, error) {
-	if dir := first(l.dir, l.getenv("SPROUT_LAB")); dir != "" {
+	if dir := cmp.Or(l.dir, l.getenv("SPROUT_LAB")); dir != "" {
 		return filepath.Abs(dir)
 	}
 	return lab.DefaultDir(l.name)

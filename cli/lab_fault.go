@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -29,7 +30,7 @@ func (l *labEnv) unplugCommand() *cobra.Command {
 			if step != "" {
 				ctx, cancel := context.WithTimeout(c.Context(), timeout)
 				defer cancel()
-				if err := l.awaitStep(ctx, first(machine, args[0]), step, percent); err != nil {
+				if err := l.awaitStep(ctx, cmp.Or(machine, args[0]), step, percent); err != nil {
 					return err
 				}
 			}

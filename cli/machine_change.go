@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -143,7 +144,7 @@ func (e *env) readMachines(file, site string) (api.ImportMachines, error) {
 		err = decodeStrict(raw, file, &in.Body)
 	}
 	for i := range in.Body.Machines {
-		in.Body.Machines[i].Site = first(in.Body.Machines[i].Site, site)
+		in.Body.Machines[i].Site = cmp.Or(in.Body.Machines[i].Site, site)
 	}
 	return in, err
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"github.com/spf13/cobra"
 
 	"sprout/server"
@@ -16,11 +17,11 @@ func serverCommand(e *env) *cobra.Command {
 		Example: "  sprout server --config /etc/sprout/server.yaml\n  sprout server --database postgres:///sprout --dir /var/lib/sprout/server",
 		RunE: func(c *cobra.Command, _ []string) error {
 			config := server.Defaults()
-			if err := e.configure("SPROUT_SERVER", first(file, e.getenv("SPROUT_SERVER_CONFIG")), &config); err != nil {
+			if err := e.configure("SPROUT_SERVER", cmp.Or(file, e.getenv("SPROUT_SERVER_CONFIG")), &config); err != nil {
 				return err
 			}
-			config.Listen, config.Dir = first(listen, config.Listen), first(dir, config.Dir)
-			config.Database.URL = first(database, config.Database.URL)
+			config.Listen, config.Dir = cmp.Or(listen, config.Listen), cmp.Or(dir, config.Dir)
+			config.Database.URL = cmp.Or(database, config.Database.URL)
 			config.Log = e.log
 			s, err := server.New(c.Context(), config)
 			if err != nil {

@@ -178,13 +178,19 @@ func (p site[T]) fetchImage(ctx context.Context, c *workflow.Call[T]) error {
 	return p.FetchImage(ctx, in.Image, nil)
 }
 
-// powerOn starts the machine from the network, once; a running one is stopped first.
-func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
+// bmc is the machine that the run is about, and its BMC.
+func (p site[T]) bmc(ctx context.Context, c *workflow.Call[T]) (sprout.MachineID, power.Provider, error) {
 	id, _, err := p.state(c)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	bmc, err := p.Power(ctx, id)
+	return id, bmc, err
+}
+
+// powerOn starts the machine from the network, once; a running one is stopped first.
+func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
+	id, bmc, err := p.bmc(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -202,11 +208,7 @@ func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
 
 // powerOff stops the machine and ends its boot intent and tokens.
 func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
-	id, _, err := p.state(c)
-	if err != nil {
-		return err
-	}
-	bmc, err := p.Power(ctx, id)
+	id, bmc, err := p.bmc(ctx, c)
 	if err != nil {
 		return err
 	}

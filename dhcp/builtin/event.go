@@ -30,7 +30,7 @@ func (s *Server) tell(r Request, a Answer, came time.Time) {
 func received(r Request, a Answer) (sprout.BootEvent, bool) {
 	e := sprout.BootEvent{MAC: r.MAC(), From: r.From.Addr().Unmap(), Client: clientOf(r.Packet)}
 	wants := r.address(dhcpv4.OptionRequestedIPAddress)
-	switch r.Packet.MessageType() { //nolint:exhaustive // the others are seen by their answer
+	switch r.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		e.What, e.Detail = sprout.SawDiscover, speaker(e.Client)+" asks for an address"
 		if a.What == "" {

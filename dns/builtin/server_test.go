@@ -31,6 +31,7 @@ func serve(t *testing.T) netip.AddrPort {
 	select {
 	case <-s.Ready():
 	case err := <-ended:
+		ended <- nil
 		t.Fatal(err)
 	case <-time.After(10 * time.Second):
 		t.Fatal("not ready after 10 s")
