@@ -17,11 +17,11 @@ var imports = map[string][]string{
 	".":                  {},
 	"cmd/sprout":         {"cli"},
 	"cmd/sprout-ramdisk": {".", "ramdisk", "ramdisk/…", "hwtest/…"},
-	"cli":                {".", "server", "agent", "client", "api", "lab", "sim", "dev", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit"},
+	"cli":                {".", "server", "agent", "client", "api", "lab", "sim/…", "dev", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit"},
 	"dev":                {".", "server", "agent", "postgres"},
 
-	"server": {".", "api", "provision", "workflow", "store", "bus", "provider", "audit", "image", "alloc", "dns", "ipam", "network"},
-	"agent":  {".", "bus", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image"},
+	"server": {".", "api", "diagnose", "provision", "workflow", "store", "bus", "provider", "audit", "image", "alloc", "dns", "ipam", "network"},
+	"agent":  {".", "bus", "diagnose", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image"},
 	"client": {".", "api"},
 	"api":    {".", "alloc"},
 
@@ -32,6 +32,7 @@ var imports = map[string][]string{
 	"store/…":   {".", "store", "postgres"},
 	"sitestore": {".", "workflow"},
 	"audit":     {"."},
+	"diagnose":  {"."},
 	"bus":       {"."},
 	"postgres":  {"."},
 
@@ -49,9 +50,10 @@ var imports = map[string][]string{
 
 	"image": {"."}, "image/…": {".", "image"},
 	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "ramdisk"},
-	"lab":      {".", "power", "power/…"},
-	"sim":      {".", "power", "power/…", "ramdisk"},
-	"scenario": {}, "bench/…": {".", "…"},
+	"lab":       {".", "power", "power/…"},
+	"sim":       {".", "power", "power/…", "ramdisk"},
+	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim"},
+	"scenario":  {}, "bench/…": {".", "…"},
 }
 
 // why is printed with a forbidden import.

@@ -22,7 +22,7 @@ func groups() []heading {
 		{"The control plane and its sites:", []func(*env) *cobra.Command{
 			statusCommand, agentCommand, tokenCommand, auditCommand, providerCommand, serverCommand,
 		}},
-		{"To try and to build:", []func(*env) *cobra.Command{devCommand, labCommand, ramdiskCommand, versionCommand}},
+		{"To try and to build:", []func(*env) *cobra.Command{devCommand, labCommand, simCommand, ramdiskCommand, versionCommand}},
 	}
 }
 

@@ -30,7 +30,9 @@ type Config struct {
 	Token func(ctx context.Context, api Access) (string, error)
 	// Ready is called once the API answers.
 	Ready func(api Access) error
-	Log   *slog.Logger
+	// Change alters the server's configuration before it starts; nil: as it is.
+	Change func(*server.Config)
+	Log    *slog.Logger
 }
 
 // Access is where the API is and what opens it.
@@ -55,6 +57,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	config.Dir, config.Listen, config.Log = filepath.Join(c.Dir, "server"), c.Listen, c.Log
 	config.Bus.Listen = c.BusListen
 	config.Database.URL = db.URL()
+	if c.Change != nil {
+		c.Change(&config)
+	}
 	s, err := server.New(ctx, config)
 	if err != nil {
 		return err

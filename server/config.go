@@ -5,6 +5,8 @@ import (
 	"net"
 	"path/filepath"
 
+	"github.com/jackc/pgx/v5"
+
 	"sprout"
 	"sprout/provider"
 )
@@ -19,6 +21,9 @@ type Config struct {
 	Bus       BusConfig          `json:"bus"`
 	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
 	Providers provider.Selection `json:"providers"`
+
+	// Tracer sees every statement that goes to the database; nil: nobody does.
+	Tracer pgx.QueryTracer `json:"-"`
 
 	Log *slog.Logger `json:"-"`
 }
@@ -60,7 +65,7 @@ func (c Config) Check() error {
 		return sprout.InvalidField("dir", "a directory is needed")
 	}
 	if c.Database.URL == "" {
-		return sprout.InvalidField("database.url", "the URL of a PostgreSQL database is needed").WithRemedy("--database postgres://…, or SPROUT_DATABASE_URL")
+		return sprout.InvalidField("database.url", "the URL of a PostgreSQL database is needed").WithRemedy("--database postgres://…, or SPROUT_SERVER_DATABASE_URL")
 	}
 	if c.Database.Connections < 0 || (c.Database.Connections > 0 && c.Database.Connections < 6) {
 		return sprout.InvalidField("database.connections", "%d must be 0 or at least 6", c.Database.Connections)

@@ -79,7 +79,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.store, err = store.Open(ctx, s.config.Database.URL, s.config.Database.Connections, store.Config{Key: key, SealFor: bus.Seal})
+	s.store, err = store.Open(ctx, s.config.Database.URL, s.config.Database.Connections, store.Config{Key: key, SealFor: bus.Seal, Tracer: s.config.Tracer})
 	if err != nil {
 		return err
 	}

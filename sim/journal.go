@@ -46,7 +46,8 @@ func (e Entry) String() string {
 	return fmt.Sprintf("%s %s: %s", e.At.Format("15:04:05.000"), e.Step, e.Detail)
 }
 
-// journalKeeps is how many entries a machine remembers at least, the newest.
+// journalKeeps is how many entries a machine remembers at least, the newest,
+// unless its Config says otherwise.
 const journalKeeps = 2000
 
 // Journal returns what the machine has done lately.
@@ -81,13 +82,16 @@ func (m *Machine) Await(ctx context.Context, skip int, ok func(Entry) bool) (Ent
 func (m *Machine) note(step Step, format string, args ...any) {
 	e := Entry{At: time.Now(), Step: step, Detail: fmt.Sprintf(format, args...)}
 	m.mu.Lock()
-	if len(m.journal) >= 2*journalKeeps {
-		m.forgotten += journalKeeps
-		m.journal = slices.Clone(m.journal[journalKeeps:])
+	if len(m.journal) >= 2*m.memory {
+		m.forgotten += m.memory
+		m.journal = slices.Clone(m.journal[m.memory:])
 	}
 	m.journal = append(m.journal, e)
 	close(m.news)
 	m.news = make(chan struct{})
 	m.mu.Unlock()
+	if m.watch != nil {
+		m.watch(e)
+	}
 	m.log.Debug("simulated machine", "machine", m.spec.Name, "step", step, "detail", e.Detail)
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"time"
 
 	"sprout"
 	"sprout/power"
@@ -26,6 +25,9 @@ type Machine struct {
 	pace Pace
 	mac  net.HardwareAddr // of the first interface
 	log  *slog.Logger
+
+	memory int
+	watch  func(Entry)
 
 	switching sync.Mutex // held by whoever turns power on or off
 
@@ -64,6 +66,7 @@ func New(c Config) (*Machine, error) {
 	m := &Machine{
 		spec: spec, wire: c.Wire, pace: c.Pace, mac: mac, log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 		faults: slices.Clone(c.Faults), gate: make(chan struct{}), news: make(chan struct{}),
+		memory: cmp.Or(c.Memory, journalKeeps), watch: c.Watch,
 	}
 	for _, d := range spec.Disks {
 		m.disks = append(m.disks, disk{Disk: d})
@@ -160,7 +163,7 @@ func (m *Machine) live(ctx context.Context, device power.BootDevice) (why string
 			device = m.restart()
 		default:
 			m.note(StepDHCP, "cannot boot, trying again: %v", err)
-			if pause(ctx, m.pace.retry()) != nil {
+			if sprout.Pause(ctx, m.pace.retry()) != nil {
 				return "power was cut"
 			}
 		}
@@ -182,7 +185,7 @@ func (m *Machine) restart() power.BootDevice {
 // boot runs the machine once from the device: it returns when the machine
 // reboots, goes off, or finds nothing that boots.
 func (m *Machine) boot(ctx context.Context, device power.BootDevice) error {
-	if err := pause(ctx, m.pace.Firmware); err != nil {
+	if err := sprout.Pause(ctx, m.pace.Firmware); err != nil {
 		return err
 	}
 	system, installed := m.installed()
@@ -228,19 +231,4 @@ func (m *Machine) trouble(ctx context.Context, step Step, percent int) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// pause waits for d, or less if ctx ends: then it returns why.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

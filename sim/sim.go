@@ -57,6 +57,8 @@ type Config struct {
 	Wire   Wire
 	Pace   Pace
 	Faults []Fault
+	Memory int          // entries of its journal that are kept at least; 0: 2000
+	Watch  func(Entry)  // called with every entry, in order; it must not wait; may be nil
 	Log    *slog.Logger // nil: nothing is logged
 }
 

@@ -1,0 +1,194 @@
+package trial
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sprout"
+	"sprout/power/redfish/emulator"
+	"sprout/sim"
+)
+
+// A Fault is one entry of a faults file: something that goes wrong with each
+// machine with a probability, or with the WAN at a time.
+type Fault struct {
+	Fault       string   `json:"fault"`
+	Probability float64  `json:"probability,omitempty"` // of each machine, 0 to 1
+	Step        sim.Step `json:"step,omitempty"`        // at which it happens; each kind has a usual one
+	Percent     int      `json:"percent,omitempty"`     // of the write
+	Times       int      `json:"times,omitempty"`       // how often to one machine; 0: once, and a dead disk for ever
+	Device      string   `json:"device,omitempty"`      // serial of the dead disk; empty: the first
+	At          string   `json:"at,omitempty"`          // of the trial, as 30s; for faults of the WAN
+	For         string   `json:"for,omitempty"`         // how long, as 10s; 0: 10s
+}
+
+// A kind is what a faults file may name.
+type kind struct {
+	name  string
+	about string
+	wan   bool          // it happens to the WAN, at a time
+	sim   sim.FaultKind // it is one of the machine's own
+	step  sim.Step      // the usual one
+	bmc   func(f Fault, b *emulator.Faults)
+}
+
+// kinds lists every fault.
+var kinds = []kind{
+	{name: "power-loss", about: "the machine's supply trips", sim: sim.PowerLoss, step: sim.StepWrite},
+	{name: "silent", about: "kernel or ramdisk hangs: power stays on, nothing more is said", sim: sim.Silent, step: sim.StepHello},
+	{name: "corrupt", about: "a bit of the image flips on its way", sim: sim.Corrupt, step: sim.StepWrite},
+	{name: "truncate", about: "the image's download ends early", sim: sim.Truncate, step: sim.StepWrite},
+	{name: "dead-disk", about: "the disk does not read or write any more", sim: sim.DeadDisk, step: sim.StepWrite},
+	{name: "never-home", about: "the installed system does not phone home", sim: sim.NeverHome, step: sim.StepHome},
+	{name: "bmc-503", about: "the BMC answers 503 so many times", bmc: func(f Fault, b *emulator.Faults) { b.Unavailable = f.Times }},
+	{name: "bmc-dropped-session", about: "the BMC forgets its sessions when the machine comes to the step", step: sim.StepHello},
+	{name: "boot-order-ignored", about: "the BMC accepts boot overrides and drops them", bmc: func(_ Fault, b *emulator.Faults) { b.IgnoreOverride = true }},
+	{name: "wan-cut", about: "no agent reaches the control plane", wan: true},
+	{name: "link-flap", about: "every connection between agents and control plane is torn", wan: true},
+}
+
+// FaultNames lists the faults that a file may name, with a word on each.
+func FaultNames() []string {
+	var all []string
+	for _, k := range kinds {
+		all = append(all, fmt.Sprintf("%-20s %s", k.name, k.about))
+	}
+	return all
+}
+
+func (f Fault) kind() (kind, error) {
+	var names []string
+	for _, k := range kinds {
+		if k.name == f.Fault {
+			return k, nil
+		}
+		names = append(names, k.name)
+	}
+	return kind{}, sprout.InvalidField("fault", "the simulator does not know the fault %q; it knows %s", f.Fault, strings.Join(names, ", "))
+}
+
+// check refuses what cannot happen: Invalid, with the key as field.
+func (f Fault) check() error {
+	k, err := f.kind()
+	if err != nil {
+		return err
+	}
+	if k.wan {
+		return f.checkSchedule()
+	}
+	switch {
+	case f.At != "" || f.For != "":
+		return sprout.InvalidField("at", "%s happens to machines with a probability, not at a time", f.Fault)
+	case !(f.Probability > 0 && f.Probability <= 1):
+		return sprout.InvalidField("probability", "%g is not above 0 and up to 1", f.Probability)
+	case f.Times < 0:
+		return sprout.InvalidField("times", "%d is negative", f.Times)
+	case f.Step != "" && k.step == "":
+		return sprout.InvalidField("step", "%s does not happen at a step", f.Fault)
+	case f.Step != "" && !slices.Contains(sim.Steps, f.Step):
+		return sprout.InvalidField("step", "%q is not one of %v", f.Step, sim.Steps)
+	}
+	if k.sim == "" {
+		return nil
+	}
+	_, err = sim.ParseFault(f.onMachine(k).String())
+	return err
+}
+
+func (f Fault) checkSchedule() error {
+	if f.Probability != 0 || f.Step != "" || f.Times != 0 || f.Percent != 0 || f.Device != "" {
+		return sprout.InvalidField("fault", "%s happens at a time: it has at and for, nothing else", f.Fault)
+	}
+	if d, err := time.ParseDuration(f.At); err != nil || d < 0 {
+		return sprout.InvalidField("at", "%q must be a time after the start, like 30s", f.At)
+	}
+	if d, err := time.ParseDuration(f.For); f.For != "" && (err != nil || d <= 0) {
+		return sprout.InvalidField("for", "%q must be a duration, like 10s", f.For)
+	}
+	return nil
+}
+
+// onMachine is the fault as package sim knows it.
+func (f Fault) onMachine(k kind) sim.Fault {
+	out := sim.Fault{Kind: k.sim, Step: k.step, Percent: f.Percent, Device: f.Device, Times: f.Times}
+	if f.Step != "" {
+		out.Step = f.Step
+	}
+	if f.Times == 0 && k.sim != sim.DeadDisk {
+		out.Times = 1
+	}
+	return out
+}
+
+// scheduled tells whether it happens at a time, not to a machine.
+func (f Fault) scheduled() bool {
+	k, err := f.kind()
+	return err == nil && k.wan
+}
+
+// give hands a fault to one machine, or to its BMC.
+func (f Fault) give(config *sim.Config, bmc *emulator.Faults, s *subject) {
+	k, err := f.kind()
+	if err != nil {
+		return // Check has refused it
+	}
+	f.Times = max(f.Times, map[bool]int{true: 1}[k.bmc != nil])
+	switch {
+	case k.bmc != nil:
+		k.bmc(f, bmc)
+	case k.sim != "":
+		config.Faults = append(config.Faults, f.onMachine(k))
+	default:
+		s.dropAt = k.step
+		if f.Step != "" {
+			s.dropAt = f.Step
+		}
+	}
+}
+
+// schedule lets the faults of the WAN happen, until ctx ends.
+func (g *ground) schedule(ctx context.Context, faults []Fault, s *score) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, f := range faults {
+		if f.scheduled() {
+			all.Go(func() { g.wanFault(ctx, f, s) })
+		}
+	}
+}
+
+func (g *ground) wanFault(ctx context.Context, f Fault, s *score) {
+	at, _ := time.ParseDuration(f.At) // Check has read both
+	lasts, _ := time.ParseDuration(f.For)
+	if lasts == 0 {
+		lasts = 10 * time.Second
+	}
+	if f.Fault == "link-flap" {
+		lasts = 0
+	}
+	if !wait(ctx, at) {
+		return
+	}
+	s.fault(f.Fault)
+	g.api.setCut(true)
+	g.bus.setCut(true)
+	wait(ctx, lasts)
+	g.api.setCut(false)
+	g.bus.setCut(false)
+}
+
+// wait tells whether d has passed, not ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

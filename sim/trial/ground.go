@@ -1,0 +1,320 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"sprout"
+	"sprout/agent"
+	"sprout/api"
+	"sprout/client"
+	"sprout/dev"
+	"sprout/server"
+	"sprout/sim"
+)
+
+// A ground is what the machines stand on: a control plane with its database and
+// bus, the WAN, and the agent of every site.
+type ground struct {
+	config Config
+	dir    string
+	made   bool // dir is ours to remove
+	access dev.Access
+	plane  *process
+	api    *link
+	bus    *link
+	sites  []*site
+}
+
+// A site is one agent with its provisioning network on loopback.
+type site struct {
+	name    string
+	octet   byte // its network is 127.octet.0.0/16
+	ports   agent.Ports
+	process *process
+}
+
+func (s *site) address(host uint16) netip.Addr {
+	return netip.AddrFrom4([4]byte{127, s.octet, byte(host >> 8), byte(host)})
+}
+
+// wire is how a machine of the site is plugged in.
+func (s *site) wire() sim.Wire {
+	return sim.Wire{DHCP: netip.AddrPortFrom(s.address(1), s.ports.DHCP), Relay: s.address(2), TFTPPort: s.ports.TFTP}
+}
+
+// firstOctet keeps clear of the small networks that tests use.
+const firstOctet = 60
+
+// lay brings everything up that is not a machine. On an error all is down again.
+func lay(ctx context.Context, c Config, s *score) (_ *ground, err error) {
+	g := &ground{config: c, dir: c.Dir}
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+	if g.dir == "" {
+		if g.dir, err = os.MkdirTemp("", "sprout-sim-"); err != nil {
+			return nil, fmt.Errorf("cannot make a directory for the trial: %w", err)
+		}
+		g.made = true
+	}
+	if err := os.Chmod(g.dir, 0o755); err != nil { // PostgreSQL runs as another user
+		return nil, fmt.Errorf("cannot open the trial's directory to PostgreSQL: %w", err)
+	}
+	if err := g.startPlane(ctx, s); err != nil {
+		return nil, err
+	}
+	return g, g.startSites(ctx)
+}
+
+func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
+	random := rand.New(rand.NewPCG(g.config.Seed, 1)) //nolint:gosec // it is no secret
+	if g.api, err = newLink(g.config.Link, random.Uint64()); err != nil {
+		return err
+	}
+	if g.bus, err = newLink(g.config.Link, random.Uint64()); err != nil {
+		return err
+	}
+	busAt, err := freePort(netip.MustParseAddr("127.0.0.1"))
+	if err != nil {
+		return err
+	}
+	listen := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), busAt).String()
+	g.bus.lead(listen)
+	ready := make(chan struct{})
+	g.plane = start("server", func(ctx context.Context) error {
+		return dev.Run(ctx, dev.Config{
+			Dir: filepath.Join(g.dir, "plane"), Listen: "127.0.0.1:0", BusListen: listen, Log: g.config.Log.With("process", "server"),
+			Change: func(c *server.Config) { c.Bus.Announce, c.Tracer = "nats://"+g.bus.address(), s.sql },
+			Ready: func(a dev.Access) error {
+				g.access = a
+				close(ready)
+				return nil
+			},
+		})
+	})
+	if err := g.plane.await(ctx, ready); err != nil {
+		return fmt.Errorf("cannot start the control plane: %w", err)
+	}
+	g.api.lead(strings.TrimPrefix(g.access.URL, "http://"))
+	return nil
+}
+
+// startSites makes every site and starts its agent, and waits until the control
+// plane has heard all of them.
+func (g *ground) startSites(ctx context.Context) error {
+	c, err := client.New(client.Config{URL: g.access.URL, Token: g.access.Token})
+	if err != nil {
+		return err
+	}
+	if err := g.writeBootFiles(); err != nil {
+		return err
+	}
+	for i := range g.config.Sites {
+		s := &site{name: fmt.Sprintf("sim-%d", i+1), octet: byte(firstOctet + i)}
+		if err := g.startSite(ctx, c, s); err != nil {
+			return fmt.Errorf("cannot set up site %s: %w", s.name, err)
+		}
+		g.sites = append(g.sites, s)
+	}
+	return g.awaitAgents(ctx, c)
+}
+
+func (g *ground) startSite(ctx context.Context, c *client.Client, s *site) error {
+	var in api.CreateSite
+	in.Body.Name = s.name
+	if _, err := client.Call(ctx, c, api.SiteCreate, in); err != nil {
+		return err
+	}
+	var network api.CreateNetwork
+	b := &network.Body
+	b.Site, b.Name, b.Discover = s.name, "provisioning-"+s.name, true
+	b.CIDR, b.Gateway = netip.PrefixFrom(s.address(0), 16).String(), s.address(3).String()
+	b.Reserved = []string{s.address(1).String() + "-" + s.address(255).String()}
+	b.Dynamic = []string{s.address(0x8000).String() + "-" + s.address(0xfff0).String()}
+	if _, err := client.Call(ctx, c, api.NetworkCreate, network); err != nil {
+		return err
+	}
+	var token api.CreateAgentToken
+	token.Body.Site = s.name
+	made, err := client.Call(ctx, c, api.AgentTokenCreate, token)
+	if err != nil {
+		return err
+	}
+	config := agent.Config{
+		DataDir: filepath.Join(g.dir, s.name), Server: "http://" + g.api.address(), Token: made.Secret, Name: s.name,
+		Address: netip.PrefixFrom(s.address(1), 16), BootFiles: filepath.Join(g.dir, "boot"), RamdiskDir: filepath.Join(g.dir, "boot"),
+		Log: g.config.Log.With("process", "agent", "site", s.name),
+	}
+	for _, port := range []*uint16{&s.ports.DHCP, &s.ports.TFTP, &s.ports.HTTP, &s.ports.DNS} {
+		if *port, err = freePort(s.address(1)); err != nil {
+			return err
+		}
+	}
+	config.Ports = s.ports
+	s.process = start("agents", func(ctx context.Context) error { return agent.Run(ctx, config) })
+	return nil
+}
+
+// writeBootFiles writes loaders and a ramdisk that no processor will ever run.
+func (g *ground) writeBootFiles() error {
+	dir := filepath.Join(g.dir, "boot")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make the boot files: %w", err)
+	}
+	for _, name := range []string{"undionly.kpxe", "snponly.efi", "vmlinuz", "initrd"} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte(name+"\n"), 1000), 0o644); err != nil {
+			return fmt.Errorf("cannot make the boot files: %w", err)
+		}
+	}
+	return nil
+}
+
+// agentsWithin is how long agents may take to enrol and catch up.
+const agentsWithin = 2 * time.Minute
+
+func (g *ground) awaitAgents(ctx context.Context, c *client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, agentsWithin)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		agents, err := client.Call(ctx, c, api.AgentList, api.OfSite{})
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		online := 0
+		for _, a := range agents {
+			if a.Online && a.Applied == a.Wanted {
+				online++
+			}
+		}
+		if online == len(g.sites) {
+			return nil
+		}
+		for _, s := range g.sites {
+			select {
+			case <-s.process.ended:
+				return fmt.Errorf("the agent of site %s has ended: %w", s.name, s.process.err)
+			default:
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("only %d of %d agents are online: %w", online, len(g.sites), ctx.Err())
+		}
+	}
+}
+
+func (g *ground) siteNames() []string {
+	var names []string
+	for _, s := range g.sites {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// close stops everything, those who ask before those who answer.
+func (g *ground) close() {
+	var agents sync.WaitGroup
+	for _, s := range g.sites {
+		agents.Go(s.process.stop)
+	}
+	agents.Wait()
+	for _, l := range []*link{g.api, g.bus} {
+		if l != nil {
+			l.close()
+		}
+	}
+	if g.plane != nil {
+		g.plane.stop()
+	}
+	if g.made {
+		_ = os.RemoveAll(g.dir) // what is left is in the directory of temporary files
+	}
+}
+
+// A process is something that runs in a goroutine until it is stopped.
+type process struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // read only after ended
+}
+
+// start runs it; profiles tell its processor time by the part's name.
+func start(part string, run func(context.Context) error) *process {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		pprof.Do(ctx, pprof.Labels("part", part), func(ctx context.Context) { p.err = run(ctx) })
+	}()
+	return p
+}
+
+func (p *process) await(ctx context.Context, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+		return nil
+	case <-p.ended:
+		return errors.Join(errors.New("it ended"), p.err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *process) stop() {
+	p.cancel()
+	<-p.ended
+}
+
+// freePort finds a port of the address that is free for UDP and TCP.
+func freePort(at netip.Addr) (uint16, error) {
+	for range 100 {
+		tcp, err := net.Listen("tcp4", netip.AddrPortFrom(at, 0).String())
+		if err != nil {
+			return 0, fmt.Errorf("cannot find a free port of %s: %w", at, err)
+		}
+		port := tcp.Addr().(*net.TCPAddr).AddrPort().Port()
+		udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, port)))
+		_ = tcp.Close()
+		if err == nil {
+			_ = udp.Close()
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("cannot find a free port of %s", at)
+}
+
+// allowFiles raises the limit of open files to what the trial needs: a listener
+// and a connection (both ends) for each machine's BMC, more for those under way.
+func allowFiles(machines, concurrency int) error {
+	need := uint64(4*machines + 32*concurrency + 2000)
+	var now syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now); err != nil {
+		return fmt.Errorf("cannot read the limit of open files: %w", err)
+	}
+	if now.Cur >= need {
+		return nil
+	}
+	want := syscall.Rlimit{Cur: need, Max: max(now.Max, need)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want); err != nil {
+		return sprout.InvalidField("--machines", "%d machines need %d open files, and the limit is %d", machines, need, now.Max).WithRemedy("ulimit -n %d", need)
+	}
+	return nil
+}

@@ -1,0 +1,330 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"sprout"
+	"sprout/api"
+	"sprout/client"
+	"sprout/power/redfish/emulator"
+	"sprout/sim"
+)
+
+// imageBytes is the size of the image that machines get.
+const imageBytes = 1 << 20
+
+// journalOfEach is how many entries of its journal each machine keeps.
+const journalOfEach = 64
+
+// retries is how often the operator runs a failed workflow on.
+const retries = 3
+
+// prepare imports the image: bytes that do not compress, made on the fly.
+func (t *trial) prepare(ctx context.Context) (sprout.Image, error) {
+	raw := make([]byte, imageBytes)
+	var seed [32]byte
+	copy(seed[:], fmt.Sprint("image ", t.Seed))
+	_, _ = rand.NewChaCha8(seed).Read(raw) // never fails
+	image, err := t.client.ImportImage(ctx, api.ImportImage{Name: "simulated", Content: bytes.NewReader(raw)}, imageBytes)
+	if err != nil {
+		return image, fmt.Errorf("cannot import the image: %w", err)
+	}
+	return image, nil
+}
+
+// A subject is one machine on its way, as its operator knows it.
+type subject struct {
+	name  string
+	mac   string
+	site  *site
+	slot  *sim.Slot
+	known sprout.MachineID
+
+	mu     sync.Mutex // the machine tells from its own goroutine
+	step   sim.Step
+	since  time.Time
+	dropAt sim.Step // at which its BMC forgets its sessions; empty: never
+
+	result Result
+}
+
+// A stage takes a machine one state further.
+type stage struct {
+	goal Goal
+	do   func(*trial, context.Context, *subject) error
+}
+
+// stages lists what is done with a machine, in order.
+var stages = []stage{
+	{Discover, (*trial).discover},
+	{Commission, (*trial).commission},
+	{Deploy, (*trial).deploy},
+	{All, (*trial).release},
+}
+
+// stages returns those up to the goal; nil where there is no such goal.
+func (c Config) stages() []stage {
+	for i, s := range stages {
+		if s.goal == c.Goal {
+			return stages[:i+1]
+		}
+	}
+	return nil
+}
+
+// manage plugs machine i in and takes it through the stages.
+func (t *trial) manage(ctx context.Context, i int) {
+	s := &subject{
+		name: fmt.Sprintf("sim%05d", i+1), mac: fmt.Sprintf("52:54:%02x:%02x:%02x:%02x", i>>24&0xff, i>>16&0xff, i>>8&0xff, i&0xff),
+		site: t.ground.sites[i%len(t.ground.sites)],
+	}
+	s.result = Result{Machine: s.name, Site: s.site.name, Outcome: Finished}
+	defer func() { t.score.end(s.result) }()
+	if err := t.plug(s, i); err != nil {
+		s.result.lose("plug", err)
+		return
+	}
+	for _, stage := range t.Config.stages() {
+		stageCtx, cancel := context.WithTimeout(ctx, t.Patience)
+		err := stage.do(t, stageCtx, s)
+		cancel()
+		switch {
+		case err == nil:
+			t.score.reached(stage.goal)
+			continue
+		case ctx.Err() != nil:
+			s.result.Outcome = Interrupted
+		case stageCtx.Err() != nil:
+			s.result.lose(string(stage.goal), fmt.Errorf("no end after %s; the machine was at %s", t.Patience, s.at()))
+		default:
+			s.result.fail(string(stage.goal), err)
+		}
+		return
+	}
+	if s.result.Retries > 0 {
+		s.result.Outcome = Retried
+	}
+}
+
+// plug racks the machine with the faults that its dice give it.
+func (t *trial) plug(s *subject, i int) (err error) {
+	dice := rand.New(rand.NewPCG(t.Seed, uint64(i)+2)) //nolint:gosec // it is no secret
+	config := sim.Config{
+		Spec: sim.Spec{Name: s.name, MACs: []string{s.mac}, BootMode: []sprout.BootMode{sprout.BIOS, sprout.UEFI}[i%2]},
+		Wire: s.site.wire(), Memory: journalOfEach, Watch: func(e sim.Entry) { t.saw(s, e) },
+		Log: t.Log.With("process", "machine"),
+	}
+	var bmc emulator.Faults
+	for _, f := range t.Faults {
+		if !f.scheduled() && dice.Float64() < f.Probability {
+			f.give(&config, &bmc, s)
+			t.score.fault(f.Fault)
+		}
+	}
+	if s.slot, err = t.rack.Plug(config); err == nil {
+		s.slot.BMC.SetFaults(bmc)
+	}
+	return err
+}
+
+// saw times the machine's own steps. It is called from the machine's goroutine.
+func (t *trial) saw(s *subject, e sim.Entry) {
+	s.mu.Lock()
+	last, since, drop := s.step, s.since, s.dropAt == e.Step
+	if last != e.Step {
+		s.step, s.since = e.Step, e.At
+	}
+	if drop {
+		s.dropAt = ""
+	}
+	s.mu.Unlock()
+	if drop {
+		s.slot.BMC.DropSessions()
+	}
+	if last != e.Step && last != "" && timed[last] {
+		t.score.took("machine", string(last), e.At.Sub(since))
+	}
+	if e.Step == sim.StepDHCP && strings.HasPrefix(e.Detail, "cannot boot") {
+		t.score.bootFailed()
+	}
+	if ip, ok := strings.CutPrefix(e.Detail, "from "); ok && e.Step == sim.StepHome {
+		if addr, err := netip.ParseAddr(ip); err == nil {
+			t.score.address(addr, s.name)
+		}
+	}
+}
+
+// timed are the machine's steps that are work, not waiting.
+var timed = map[sim.Step]bool{
+	sim.StepDHCP: true, sim.StepLoader: true, sim.StepScript: true, sim.StepKernel: true, sim.StepHello: true,
+	sim.StepInspect: true, sim.StepTest: true, sim.StepWrite: true, sim.StepErase: true, sim.StepHome: true,
+}
+
+func (s *subject) at() sim.Step {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.step
+}
+
+// discover presses the power button of a machine that nobody knows, and waits
+// until the control plane has found it; then takes it in, with its BMC.
+func (t *trial) discover(ctx context.Context, s *subject) error {
+	began := time.Now()
+	found := t.watch.discovered(s.mac)
+	defer t.watch.forget(s.mac)
+	press := time.NewTicker(time.Second)
+	defer press.Stop()
+	for on := false; ; {
+		if !on || s.slot.Machine.Power() == sprout.PowerOff {
+			if on { // its supply tripped; somebody walks there
+				s.result.Retries++
+			}
+			on = true
+			if err := s.slot.Machine.PowerOn(ctx, s.slot.BMC.TakeBoot()); err != nil {
+				return err
+			}
+		}
+		select {
+		case s.known = <-found:
+			t.score.took("whole", string(Discover), time.Since(began))
+			return nil
+		case <-press.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// accept names the machine and says how to switch it.
+func (t *trial) accept(ctx context.Context, s *subject) error {
+	ref := api.MachineRef{Machine: string(s.known)}
+	update := api.UpdateMachine{MachineRef: ref}
+	update.Body.Name = &s.name
+	update.Body.BMC = &sprout.BMC{Driver: "redfish", URL: s.slot.URL, Username: bmcUser, Password: bmcPassword}
+	if _, err := client.Call(ctx, t.client, api.MachineUpdate, update); err != nil {
+		return err
+	}
+	_, err := client.Call(ctx, t.client, api.MachineAccept, ref)
+	return err
+}
+
+func (t *trial) commission(ctx context.Context, s *subject) error {
+	if err := t.accept(ctx, s); err != nil {
+		return err
+	}
+	in := api.CommissionMachine{MachineRef: api.MachineRef{Machine: string(s.known)}}
+	w, err := client.Call(ctx, t.client, api.MachineCommission, in)
+	if err != nil {
+		return err
+	}
+	if err := t.follow(ctx, s, w); err != nil {
+		return err
+	}
+	return t.mustBe(ctx, s, sprout.Ready)
+}
+
+func (t *trial) deploy(ctx context.Context, s *subject) error {
+	var want api.AllocateMachine
+	want.Body.Site, want.Body.Name, want.Body.Owner = s.site.name, s.name, "sim"
+	if _, err := client.Call(ctx, t.client, api.MachineAllocate, want); err != nil {
+		return err
+	}
+	in := api.DeployMachine{MachineRef: api.MachineRef{Machine: string(s.known)}}
+	in.Body.Image = t.image.Name
+	plan, err := client.Call(ctx, t.client, api.MachineDeploy, in)
+	if err != nil {
+		return err
+	}
+	if err := t.follow(ctx, s, *plan.Workflow); err != nil {
+		return err
+	}
+	system, ok := s.slot.Machine.Installed()
+	if !ok || system.RawDigest != t.image.RawDigest || !system.Homed {
+		t.score.violated("%s is called deployed, and its disk does not hold the image (%+v)", s.name, system.Image)
+		return sprout.Fail(sprout.VerifyFailed, "the control plane calls it deployed, and its disk does not hold the image", "")
+	}
+	return nil
+}
+
+func (t *trial) release(ctx context.Context, s *subject) error {
+	in := api.ReleaseMachine{MachineRef: api.MachineRef{Machine: string(s.known)}}
+	in.Body.Erase = true
+	plan, err := client.Call(ctx, t.client, api.MachineRelease, in)
+	if err != nil {
+		return err
+	}
+	if err := t.follow(ctx, s, *plan.Workflow); err != nil {
+		return err
+	}
+	if dirty := s.slot.Machine.Dirty(); len(dirty) > 0 {
+		t.score.violated("%s is called erased, and its disk holds data", s.name)
+		return sprout.Fail(sprout.EraseFailed, "the control plane calls it erased, and its disk holds data", dirty[0].Name)
+	}
+	return t.mustBe(ctx, s, sprout.Ready)
+}
+
+// mustBe checks a machine's state after its workflow.
+func (t *trial) mustBe(ctx context.Context, s *subject, state sprout.State) error {
+	m, err := client.Call(ctx, t.client, api.MachineShow, api.MachineRef{Machine: string(s.known)})
+	if err != nil || m.State == state {
+		return err
+	}
+	if len(m.Problems) > 0 {
+		p := m.Problems[0]
+		return sprout.Fail(p.Code, p.Reason, p.Evidence)
+	}
+	return fmt.Errorf("the machine is %s, not %s", m.State, state)
+}
+
+// follow waits for a workflow, and runs one that failed on, a few times.
+func (t *trial) follow(ctx context.Context, s *subject, w sprout.Workflow) error {
+	for tries := 0; ; tries++ {
+		ended, err := t.watch.workflow(ctx, s.site.name, w.ID)
+		if err != nil {
+			return err
+		}
+		if ended.State == sprout.Succeeded {
+			t.timeSteps(ended)
+			return nil
+		}
+		if ended.Error == nil {
+			return fmt.Errorf("%s %s, and does not say why", w.Kind, ended.State)
+		}
+		if named := t.score.failed(*ended.Error); !named || tries == retries {
+			return ended.Error
+		}
+		s.result.Retries++
+		if _, err := client.Call(ctx, t.client, api.WorkflowRetry, api.WorkflowRef{Workflow: string(w.ID)}); err != nil {
+			return err
+		}
+	}
+}
+
+// timeSteps takes the durations that the control plane itself has recorded.
+func (t *trial) timeSteps(w sprout.Workflow) {
+	for _, step := range w.Steps {
+		if step.EndedAt != nil && step.Outcome == "done" {
+			t.score.took(step.At, w.Kind+" "+step.Name, step.EndedAt.Sub(step.StartedAt))
+		}
+	}
+	if w.EndedAt != nil {
+		t.score.took("whole", w.Kind, w.EndedAt.Sub(w.CreatedAt))
+	}
+}
+
+// causeOf returns the code of why, empty where the product has not named one.
+func causeOf(err error) sprout.Code {
+	var f *sprout.Failure
+	if errors.As(err, &f) && f.Code != sprout.InternalFailure {
+		return f.Code
+	}
+	return ""
+}

@@ -1,0 +1,197 @@
+// Package trial measures a whole installation under load: it brings up a private
+// control plane and the agents of so many sites, takes simulated machines
+// (package sim) from unknown to deployed as an operator would, by the API, lets
+// faults happen, and reports how long every step took and what it cost. It knows
+// the API and where processes are started; it must not know how they work inside.
+package trial
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/pprof"
+	"sync"
+	"time"
+
+	"sprout"
+	"sprout/client"
+	"sprout/sim"
+)
+
+// A Goal is how far every machine is to come.
+type Goal string
+
+// The goals, each of which includes those before it.
+const (
+	Discover   Goal = "discover"   // the control plane has its inventory
+	Commission Goal = "commission" // it is ready
+	Deploy     Goal = "deploy"     // its installed system has phoned home
+	All        Goal = "all"        // and it is released again, its disks erased
+)
+
+// Goals lists every goal in their order.
+var Goals = []Goal{Discover, Commission, Deploy, All}
+
+// A Config says what is to be tried. Zero values work, but for Machines.
+type Config struct {
+	Sites       int           // 0: 1
+	Machines    int           // in all, spread over the sites
+	Goal        Goal          // empty: deploy
+	Link        Link          // between the agents and the control plane
+	Faults      []Fault       // that happen meanwhile
+	Seed        uint64        // of the faults and of what the link does
+	Concurrency int           // machines under way at once; 0: 200
+	Patience    time.Duration // for each stage of one machine; 0: 40 minutes, longer than each timeout of the product
+	Dir         string        // holds everything while it runs; empty: a new one, removed at the end
+	// Progress is called every second until the end; nil: nobody is told.
+	Progress func(Progress)
+	Log      *slog.Logger // nil: nothing is logged
+}
+
+const (
+	mostSites       = 180  // each has a /16 of 127.0.0.0/8
+	mostConcurrency = 1000 // a list of workflows has at most so many
+)
+
+// Check refuses what cannot be tried: Invalid, with the flag's name as field.
+func (c Config) Check() error {
+	switch {
+	case c.Machines < 1:
+		return sprout.InvalidField("--machines", "%d must be at least 1", c.Machines)
+	case c.Sites < 1 || c.Sites > mostSites:
+		return sprout.InvalidField("--sites", "%d must be from 1 to %d: each has a /16 of 127.0.0.0/8", c.Sites, mostSites)
+	case c.Concurrency < 1 || c.Concurrency > mostConcurrency:
+		return sprout.InvalidField("--concurrency", "%d must be from 1 to %d", c.Concurrency, mostConcurrency)
+	case c.Machines/c.Sites > 25_000:
+		return sprout.InvalidField("--machines", "%d machines a site are more than its /16 has room for", c.Machines/c.Sites).WithRemedy("--sites %d", c.Machines/25_000+1)
+	}
+	if c.stages() == nil {
+		return sprout.InvalidField("--workflow", "%q is not one of %v", c.Goal, Goals)
+	}
+	for i, f := range c.Faults {
+		if err := f.check(); err != nil {
+			return fmt.Errorf("fault %d: %w", i+1, err)
+		}
+	}
+	return c.Link.check()
+}
+
+func (c Config) withDefaults() Config {
+	if c.Sites == 0 {
+		c.Sites = 1
+	}
+	if c.Goal == "" {
+		c.Goal = Deploy
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 200
+	}
+	c.Concurrency = min(c.Concurrency, max(c.Machines, 1))
+	if c.Patience == 0 {
+		c.Patience = 40 * time.Minute
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A trial is one that runs.
+type trial struct {
+	Config
+	ground *ground
+	client *client.Client
+	watch  *watch
+	score  *score
+	image  sprout.Image
+	rack   *sim.Rack
+}
+
+// The user of every simulated BMC.
+const bmcUser, bmcPassword = "admin", "simulated"
+
+// Run tries it and reports. When ctx ends the report is of what was done until
+// then, and says so. The error is what kept the trial from being made at all.
+func Run(ctx context.Context, c Config) (_ Report, err error) {
+	c = c.withDefaults()
+	if err := c.Check(); err != nil {
+		return Report{}, err
+	}
+	if err := allowFiles(c.Machines, c.Concurrency); err != nil {
+		return Report{}, err
+	}
+	t := &trial{Config: c, score: newScore(c)}
+	if t.ground, err = lay(ctx, c, t.score); err != nil {
+		return Report{}, err
+	}
+	defer t.ground.close()
+	if t.client, err = client.New(client.Config{URL: t.ground.access.URL, Token: t.ground.access.Token, UserAgent: "sprout-sim/" + sprout.Version}); err != nil {
+		return Report{}, err
+	}
+	if t.image, err = t.prepare(ctx); err != nil {
+		return Report{}, err
+	}
+	t.rack = sim.NewRack(bmcUser, bmcPassword, c.Log.With("process", "rack"))
+	defer t.rack.Close()
+	return t.run(ctx)
+}
+
+// run takes every machine to the goal, beside those who watch and measure.
+func (t *trial) run(ctx context.Context) (Report, error) {
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	t.watch = newWatch(t.client, t.ground.siteNames())
+	gauge, err := newGauge()
+	if err != nil {
+		return Report{}, err
+	}
+	t.score.begin(time.Now())
+	t.score.sample(gauge.read(time.Now()))
+	var helpers sync.WaitGroup
+	helpers.Go(func() { t.watch.run(beside) })
+	helpers.Go(func() { t.ground.schedule(beside, t.Faults, t.score) })
+	helpers.Go(func() { t.measure(beside, gauge) })
+	pprof.Do(ctx, pprof.Labels("part", "machines"), t.manageAll)
+	stop()
+	helpers.Wait()
+	t.score.finish(time.Now(), ctx.Err() != nil)
+	t.score.sample(gauge.read(time.Now()))
+	return t.report(), nil
+}
+
+// manageAll takes every machine to the goal, so many at once.
+func (t *trial) manageAll(ctx context.Context) {
+	slots := make(chan struct{}, t.Concurrency)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for i := range t.Machines {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		all.Go(func() {
+			defer func() { <-slots }()
+			t.manage(ctx, i)
+		})
+	}
+}
+
+// measureEvery is the distance of the samples in the report's plots.
+const measureEvery = time.Second
+
+func (t *trial) measure(ctx context.Context, g *gauge) {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			t.score.sample(g.read(now))
+			if t.Progress != nil {
+				t.Progress(t.score.progress(now))
+			}
+		}
+	}
+}
