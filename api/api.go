@@ -23,6 +23,7 @@ type Op[In, Out any] struct {
 	Role   sprout.Role // the least role; Public: no token is needed
 	Status int         // of success; 0: 200, or 204 without an answer
 	Upload bool        // the body is a stream of bytes that In takes by itself
+	Wide   bool        // it reaches beyond one site: a token of one site may not call it
 	Help   string
 }
 
@@ -42,7 +43,7 @@ type Spec struct {
 	Name, Method, Path, Help string
 	Role                     sprout.Role
 	Status                   int
-	Upload                   bool
+	Upload, Wide             bool
 }
 
 // An Operation is any Op.
@@ -53,7 +54,7 @@ type Operation interface {
 
 // Spec returns the operation without its types.
 func (o Op[In, Out]) Spec() Spec {
-	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload}
+	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide}
 	if s.Status == 0 {
 		s.Status = http.StatusOK
 		if _, none := any(*new(Out)).(None); none {

@@ -23,7 +23,7 @@ var (
 		Name: "audit list", Method: "GET", Path: "/v1/audit", Role: sprout.Viewer, Help: "List who asked for what, and what came of it.",
 	}
 	AuditVerify = Op[struct{}, AuditCheck]{
-		Name: "audit verify", Method: "GET", Path: "/v1/audit/verify", Role: sprout.Admin, Help: "Follow the audit's chain of hashes.",
+		Name: "audit verify", Method: "GET", Path: "/v1/audit/verify", Role: sprout.Admin, Wide: true, Help: "Follow the audit's chain of hashes.",
 	}
 )
 

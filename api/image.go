@@ -31,7 +31,7 @@ func (in *ImportImage) Resolve(ctx huma.Context) []error {
 // The operations on images.
 var (
 	ImageImport = Op[ImportImage, sprout.Image]{
-		Name: "image import", Method: "POST", Path: "/v1/images", Role: sprout.Operator, Status: 201, Upload: true, Help: "Import an OS disk image: raw, gzip, xz or zstd, or qcow2.",
+		Name: "image import", Method: "POST", Path: "/v1/images", Role: sprout.Operator, Status: 201, Upload: true, Wide: true, Help: "Import an OS disk image: raw, gzip, xz or zstd, or qcow2.",
 	}
 	ImageList = Op[struct{}, []sprout.Image]{
 		Name: "image list", Method: "GET", Path: "/v1/images", Role: sprout.Viewer, Help: "List the images.",
@@ -40,7 +40,7 @@ var (
 		Name: "image show", Method: "GET", Path: "/v1/images/{image}", Role: sprout.Viewer, Help: "Show an image.",
 	}
 	ImageDelete = Op[ImageRef, None]{
-		Name: "image delete", Method: "DELETE", Path: "/v1/images/{image}", Role: sprout.Operator, Help: "Delete an image that no machine runs or waits for.",
+		Name: "image delete", Method: "DELETE", Path: "/v1/images/{image}", Role: sprout.Operator, Wide: true, Help: "Delete an image that no machine runs or waits for.",
 	}
 	ImageContent = Op[ImageRef, Download]{
 		Name: "image content", Method: "GET", Path: "/v1/images/{image}/content", Role: sprout.AgentRole, Help: "The bytes of an image as stored, with ranges.",

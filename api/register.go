@@ -84,6 +84,9 @@ func operation(s Spec) huma.Operation {
 	} else {
 		op.Security = []map[string][]string{{"bearer": {}}}
 		op.Extensions = map[string]any{"x-role": string(s.Role)}
+		if s.Wide {
+			op.Extensions["x-every-site"] = true
+		}
 	}
 	if s.Upload {
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{

@@ -23,7 +23,7 @@ type CreateSite struct {
 // The operations on sites.
 var (
 	SiteCreate = Op[CreateSite, sprout.Site]{
-		Name: "site create", Method: "POST", Path: "/v1/sites", Role: sprout.Admin, Status: 201, Help: "Create a site.",
+		Name: "site create", Method: "POST", Path: "/v1/sites", Role: sprout.Admin, Status: 201, Wide: true, Help: "Create a site.",
 	}
 	SiteList = Op[struct{}, []sprout.Site]{
 		Name: "site list", Method: "GET", Path: "/v1/sites", Role: sprout.Viewer, Help: "List the sites.",

@@ -12,6 +12,7 @@ type CreateToken struct {
 	Body struct {
 		Name   string      `json:"name" minLength:"1" maxLength:"63" doc:"Who will bear it; the audit shows it" example:"ci"`
 		Role   sprout.Role `json:"role" enum:"viewer,operator,admin"`
+		Site   string      `json:"site,omitempty" doc:"The only site that it is good for: id, name or unique prefix; empty: every site that its maker's token is good for"`
 		Expiry int         `json:"expirySeconds,omitempty" minimum:"0" doc:"Seconds until it expires; 0: never"`
 	}
 }

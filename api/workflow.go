@@ -36,7 +36,7 @@ var (
 		Name: "workflow show", Method: "GET", Path: "/v1/workflows/{workflow}", Role: sprout.Viewer, Help: "Show a workflow, or wait until it changes.",
 	}
 	WorkflowRetry = Op[WorkflowRef, sprout.Workflow]{
-		Name: "workflow retry", Method: "POST", Path: "/v1/workflows/{workflow}/retry", Role: sprout.Operator, Status: 202, Help: "Run a failed workflow on from the step that failed.",
+		Name: "workflow retry", Method: "POST", Path: "/v1/workflows/{workflow}/retry", Role: sprout.Operator, Status: 202, Help: "Run a failed or cancelled workflow again, from a clean first step.",
 	}
 	WorkflowCancel = Op[WorkflowRef, sprout.Workflow]{
 		Name: "workflow cancel", Method: "POST", Path: "/v1/workflows/{workflow}/cancel", Role: sprout.Operator, Status: 202, Help: "Stop a workflow and undo what it did.",

@@ -36,6 +36,7 @@ func tokenCreateCommand(e *env) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&role, "role", string(sprout.Viewer), "viewer, operator or admin")
+	c.Flags().StringVar(&in.Body.Site, "site", "", "the only site that it is good for (default every site)")
 	c.Flags().StringVar(&expires, "expires", "", "time until it expires, as 90d or 12h (default never)")
 	return c
 }
@@ -51,6 +52,7 @@ func tokenListCommand(e *env) *cobra.Command {
 			return list(e, tokens, "no tokens", []column[sprout.Token]{
 				{Name: "NAME", Value: func(t sprout.Token) string { return t.Name }},
 				{Name: "ROLE", Value: func(t sprout.Token) string { return string(t.Role) }},
+				{Name: "SITE", Value: func(t sprout.Token) string { return string(t.Site) }, Wide: true},
 				{Name: "CREATED", Value: func(t sprout.Token) string { return moment(t.CreatedAt) }},
 				{Name: "EXPIRES", Value: func(t sprout.Token) string {
 					if t.ExpiresAt == nil {

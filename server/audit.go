@@ -15,7 +15,7 @@ func (s *Server) auditList(ctx context.Context, in *api.ListAudit) ([]sprout.Aud
 	if limit == 0 {
 		limit = 100
 	}
-	filter := store.AuditFilter{Subject: in.Subject, After: in.After, Limit: 1000}
+	filter := store.AuditFilter{Site: scope(ctx), Subject: in.Subject, After: in.After, Limit: 1000}
 	var list []sprout.AuditRecord
 	for {
 		part, next, err := s.store.AuditRecords(ctx, filter)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -31,9 +32,21 @@ func actor(ctx context.Context) string {
 	return systemActor
 }
 
-// guard lets a request pass whose bearer has the operation's role. No token, or
-// one that is not good, is 401; a role that is too small is 403 and a record in
-// the audit.
+// scope returns the only site that who asks may see and change, "" for every
+// site. The finders and lists of find.go hold to it, so that what is elsewhere
+// is not there; guard refuses operations that reach beyond one site.
+func scope(ctx context.Context) sprout.SiteID { return bearer(ctx).Site }
+
+// outside tells whether something of the site is hidden from who asks.
+func outside(ctx context.Context, site sprout.SiteID) bool {
+	only := scope(ctx)
+	return only != "" && only != site
+}
+
+// guard lets a request pass whose bearer has the operation's role, and is good
+// for as many sites as it reaches. No token, or one that is not good, is 401;
+// a role that is too small, or a token of one site, is 403 and a record in the
+// audit.
 func (s *Server) guard(spec api.Spec) func(huma.Context, func(huma.Context)) {
 	return func(c huma.Context, next func(huma.Context)) {
 		if spec.Role == api.Public {
@@ -41,8 +54,8 @@ func (s *Server) guard(spec api.Spec) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		token, fault := s.authenticate(c.Context(), c.Header("Authorization"))
-		if fault == nil && !api.May(token.Role, spec.Role) {
-			fault = s.refuse(c.Context(), spec, token)
+		if why := mayNot(spec, token); fault == nil && why != "" {
+			fault = s.refuse(c.Context(), spec, token, why)
 		}
 		if fault != nil {
 			_, w := humago.Unwrap(c)
@@ -76,17 +89,27 @@ func (s *Server) authenticate(ctx context.Context, header string) (sprout.Token,
 	return token, api.FaultOf(ctx, err)
 }
 
-// refuse records that a bearer asked for what its role does not allow.
-func (s *Server) refuse(ctx context.Context, spec api.Spec, token sprout.Token) *api.Fault {
+// mayNot says why the bearer may not call an operation at all; "" if it may.
+func mayNot(spec api.Spec, token sprout.Token) string {
+	switch {
+	case !api.May(token.Role, spec.Role):
+		return fmt.Sprintf("needs the role %s; the token %s has %s", spec.Role, token.Name, token.Role)
+	case spec.Wide && token.Site != "":
+		return fmt.Sprintf("reaches beyond one site; the token %s is good for one only", token.Name)
+	}
+	return ""
+}
+
+// refuse records that a bearer asked for what it may not do.
+func (s *Server) refuse(ctx context.Context, spec api.Spec, token sprout.Token, why string) *api.Fault {
 	err := s.store.AuditAlone(ctx, sprout.AuditRecord{
-		Actor: token.Name, Action: spec.Name, Outcome: "refused", Request: api.RequestID(ctx),
-		Site: token.Site, Detail: "needs role " + string(spec.Role) + ", has " + string(token.Role),
+		Actor: token.Name, Action: spec.Name, Outcome: "refused", Request: api.RequestID(ctx), Site: token.Site, Detail: why,
 	})
 	if err != nil {
 		s.logInternal(ctx, spec.Name, err)
 		return api.FaultOf(ctx, err)
 	}
-	return api.FaultOf(ctx, sprout.Errorf(sprout.Denied, "%q needs the role %s; the token %s has %s", spec.Name, spec.Role, token.Name, token.Role))
+	return api.FaultOf(ctx, sprout.Errorf(sprout.Denied, "%q %s", spec.Name, why))
 }
 
 // logInternal logs what the edge masks.

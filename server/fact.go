@@ -293,14 +293,3 @@ func (s *Server) factLease(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 	lease.Site = site
 	return s.store.SetLease(ctx, tx, lease)
 }
-
-// factBoot takes what a boot attempt did. It moves nothing: the agent keeps the
-// trail, the log has the word.
-func (s *Server) factBoot(_ context.Context, _ pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
-	event, err := body[sprout.BootEvent](f)
-	if err != nil {
-		return err
-	}
-	s.log.Debug("boot", "site", site, "attempt", f.Attempt, "machine", f.Machine, "mac", event.MAC, "what", event.What, "detail", event.Detail)
-	return nil
-}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"sprout"
@@ -40,18 +41,27 @@ func match[T any](noun, ref string, items []T, names func(T) []string) (T, error
 
 func (s *Server) findSite(ctx context.Context, ref string) (sprout.Site, error) {
 	site, err := s.store.FindSite(ctx, ref)
-	if sprout.KindOf(err) != sprout.NotFound || err == nil {
+	if err == nil && !outside(ctx, site.ID) {
+		return site, nil
+	}
+	if err != nil && sprout.KindOf(err) != sprout.NotFound {
 		return site, err
 	}
-	sites, err := all(func(p store.Page) ([]sprout.Site, string, error) { return s.store.Sites(ctx, p) })
+	sites, err := s.allSites(ctx)
 	if err != nil {
 		return site, err
 	}
 	return match("site", ref, sites, func(s sprout.Site) []string { return []string{string(s.ID), s.Name} })
 }
 
+// allSites lists the sites that who asks may see.
+func (s *Server) allSites(ctx context.Context) ([]sprout.Site, error) {
+	sites, err := all(func(p store.Page) ([]sprout.Site, string, error) { return s.store.Sites(ctx, p) })
+	return slices.DeleteFunc(sites, func(site sprout.Site) bool { return outside(ctx, site.ID) }), err
+}
+
 func (s *Server) findAgent(ctx context.Context, ref string) (sprout.Agent, error) {
-	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, "", p) })
+	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, scope(ctx), p) })
 	if err != nil {
 		return sprout.Agent{}, err
 	}
@@ -61,7 +71,7 @@ func (s *Server) findAgent(ctx context.Context, ref string) (sprout.Agent, error
 func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, error) {
 	site, name, qualified := strings.Cut(ref, "/")
 	if !qualified {
-		n, err := s.store.FindNetwork(ctx, "", ref)
+		n, err := s.store.FindNetwork(ctx, scope(ctx), ref)
 		if sprout.KindOf(err) != sprout.NotFound || err == nil {
 			return n, err
 		}
@@ -79,12 +89,12 @@ func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, e
 }
 
 func (s *Server) findMachine(ctx context.Context, ref string) (sprout.Machine, error) {
-	m, err := s.store.FindMachine(ctx, "", ref)
+	m, err := s.store.FindMachine(ctx, scope(ctx), ref)
 	if err == nil || sprout.KindOf(err) != sprout.NotFound {
 		return m, err
 	}
 	machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
-		return s.store.Machines(ctx, store.MachineFilter{Page: p})
+		return s.store.Machines(ctx, store.MachineFilter{Site: scope(ctx), Page: p})
 	})
 	if err != nil {
 		return m, err
@@ -106,10 +116,13 @@ func (s *Server) findImage(ctx context.Context, ref string) (sprout.Image, error
 
 func (s *Server) findWorkflow(ctx context.Context, ref string) (sprout.WorkflowID, error) {
 	w, err := s.store.Workflow(ctx, sprout.WorkflowID(ref))
-	if err == nil || sprout.KindOf(err) != sprout.NotFound {
-		return w.ID, err
+	if err == nil && !outside(ctx, w.Site) {
+		return w.ID, nil
 	}
-	recent, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Page: store.Page{Limit: 1000}})
+	if err != nil && sprout.KindOf(err) != sprout.NotFound {
+		return "", err
+	}
+	recent, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Site: scope(ctx), Page: store.Page{Limit: 1000}})
 	if err != nil {
 		return "", err
 	}

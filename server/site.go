@@ -8,7 +8,6 @@ import (
 
 	"sprout"
 	"sprout/api"
-	"sprout/store"
 )
 
 func (s *Server) siteCreate(ctx context.Context, in *api.CreateSite) (site sprout.Site, err error) {
@@ -44,7 +43,7 @@ func checkDomain(domain string) error {
 }
 
 func (s *Server) siteList(ctx context.Context, _ *struct{}) ([]sprout.Site, error) {
-	return all(func(p store.Page) ([]sprout.Site, string, error) { return s.store.Sites(ctx, p) })
+	return s.allSites(ctx)
 }
 
 func (s *Server) siteShow(ctx context.Context, in *api.SiteRef) (sprout.Site, error) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,13 +13,17 @@ import (
 )
 
 func (s *Server) tokenCreate(ctx context.Context, in *api.CreateToken) (out api.NewToken, err error) {
-	t := sprout.Token{Name: in.Body.Name, Role: in.Body.Role}
+	site, err := s.siteOf(ctx, in.Body.Site)
+	if err != nil {
+		return out, err
+	}
+	t := sprout.Token{Name: in.Body.Name, Role: in.Body.Role, Site: site}
 	if in.Body.Expiry > 0 {
 		t.ExpiresAt = new(time.Now().Add(time.Duration(in.Body.Expiry) * time.Second))
 	}
 	err = s.change(ctx, api.TokenCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		out.Token, out.Secret, err = s.store.CreateToken(ctx, tx, t)
-		about(r, "", out.ID, out.Name)
+		about(r, site, out.ID, out.Name)
 		r.Detail = "role " + string(t.Role)
 		return err
 	})
@@ -26,13 +31,17 @@ func (s *Server) tokenCreate(ctx context.Context, in *api.CreateToken) (out api.
 }
 
 func (s *Server) tokenList(ctx context.Context, _ *struct{}) ([]sprout.Token, error) {
-	return all(func(p store.Page) ([]sprout.Token, string, error) { return s.store.Tokens(ctx, p) })
+	tokens, err := all(func(p store.Page) ([]sprout.Token, string, error) { return s.store.Tokens(ctx, p) })
+	return slices.DeleteFunc(tokens, func(t sprout.Token) bool { return outside(ctx, t.Site) }), err
 }
 
 func (s *Server) tokenRevoke(ctx context.Context, in *api.TokenRef) (api.None, error) {
 	return api.None{}, s.change(ctx, api.TokenRevoke.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		t, err := s.store.RevokeToken(ctx, tx, in.Token)
-		about(r, "", t.ID, t.Name)
+		if err == nil && outside(ctx, t.Site) { // the transaction ends with it
+			return sprout.Errorf(sprout.NotFound, "cannot find a valid token %q", in.Token)
+		}
+		about(r, t.Site, t.ID, t.Name)
 		return err
 	})
 }

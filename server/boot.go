@@ -1,0 +1,82 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/api"
+)
+
+// factBoot keeps what boots were seen to do in their timelines. It moves nothing.
+func (s *Server) factBoot(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	events, err := bootEvents(f)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		if events[i].At.IsZero() {
+			events[i].At = f.At
+		}
+	}
+	return s.store.RecordBoots(ctx, tx, site, events)
+}
+
+// bootEvents reads the fact's events. Agents before 0.2 send one a fact, and
+// name its attempt beside it.
+func bootEvents(f sprout.Fact) ([]sprout.BootEvent, error) {
+	if bytes.HasPrefix(bytes.TrimSpace(f.Body), []byte("[")) {
+		return body[[]sprout.BootEvent](f)
+	}
+	e, err := body[sprout.BootEvent](f)
+	e.Attempt, e.Machine = f.Attempt, f.Machine
+	return []sprout.BootEvent{e}, err
+}
+
+func (s *Server) bootList(ctx context.Context, in *api.MachineRef) ([]sprout.BootAttempt, error) {
+	m, err := s.findMachine(ctx, in.Machine)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.store.BootAttempts(ctx, m)
+	return filled(list), err
+}
+
+func (s *Server) bootShow(ctx context.Context, in *api.BootRef) (sprout.BootAttempt, error) {
+	m, err := s.findMachine(ctx, in.Machine)
+	if err != nil {
+		return sprout.BootAttempt{}, err
+	}
+	return s.bootAttempt(ctx, m, in.Attempt)
+}
+
+// bootAttempt returns one attempt of the machine with its events; ref is an id,
+// its unique beginning, or latest.
+func (s *Server) bootAttempt(ctx context.Context, m sprout.Machine, ref string) (sprout.BootAttempt, error) {
+	list, err := s.store.BootAttempts(ctx, m)
+	if err != nil {
+		return sprout.BootAttempt{}, err
+	}
+	if ref == api.LatestBoot {
+		if len(list) == 0 {
+			return sprout.BootAttempt{}, sprout.Errorf(sprout.NotFound, "cannot show a boot of %s: none was seen yet", m.Name)
+		}
+		ref = string(list[0].ID)
+	}
+	a, err := match("boot", ref, list, func(a sprout.BootAttempt) []string { return []string{string(a.ID)} })
+	if sprout.KindOf(err) == sprout.NotFound && err != nil {
+		return a, sprout.Errorf(sprout.NotFound, "cannot find boot attempt %q of %s", ref, m.Name).WithRemedy("sprout boot list %s", m.Name)
+	}
+	if err != nil {
+		return a, err
+	}
+	a.Events, err = s.store.BootEvents(ctx, a.Site, a.ID)
+	a.Events = slices.Clone(filled(a.Events))
+	for i := range a.Events {
+		a.Events[i].Attempt, a.Events[i].Machine = a.ID, a.Machine
+	}
+	return a, err
+}

@@ -1,0 +1,120 @@
+package server_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sprout"
+	"sprout/api"
+	"sprout/client"
+)
+
+// There are two sites; the bearer is an administrator of one. Whatever operation
+// it calls on the other one finds nothing there, lists hold nothing of it, and
+// what reaches beyond one site is denied and audited. Every operation that there
+// is must be listed here.
+func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
+	p := run(t)
+	for _, name := range []string{"lon1", "par1"} {
+		must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed(name)))(t)
+		p.machine(t, name, "m-"+name, "52:54:00:00:00:21")
+		var in api.CreateNetwork
+		in.Body.Site, in.Body.Name, in.Body.CIDR = name, "n-"+name, "10.0.0.0/24"
+		must(client.Call(t.Context(), p.admin, api.NetworkCreate, in))(t)
+	}
+	enrol(t, p, "par1")
+	theirs := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m-par1"}}))(t)
+	var in api.CreateToken
+	in.Body.Name, in.Body.Role, in.Body.Site = "theirs", sprout.Viewer, "par1"
+	must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
+	in.Body.Name, in.Body.Role, in.Body.Site = "ours", sprout.Admin, "lon1"
+	made := must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
+	if made.Site == "" {
+		t.Fatal("the token is good for every site")
+	}
+
+	const missing, denied, unseen, anyone = 404, 403, 200, 0
+	machine := `{"site":"par1","name":"x","macs":["52:54:00:00:00:31"]}`
+	want := map[string]struct {
+		status int
+		body   string
+	}{
+		"site create": {denied, `{"name":"x"}`}, "site list": {unseen, ""}, "site show": {missing, ""}, "site delete": {missing, ""},
+		"agent list": {unseen, ""}, "agent show": {missing, ""}, "agent delete": {missing, ""},
+		"agent token create": {missing, `{"site":"par1"}`}, "agent enrol": {anyone, ""},
+		"network create": {missing, `{"site":"par1","name":"x","cidr":"10.9.0.0/24"}`}, "network list": {unseen, ""}, "network show": {missing, ""},
+		"network delete": {missing, ""}, "address list": {unseen, ""}, "lease list": {unseen, ""},
+		"machine create": {missing, machine}, "machine import": {missing, `{"machines":[` + machine + `]}`}, "machine list": {unseen, ""},
+		"machine show": {missing, ""}, "machine update": {missing, `{"pool":"x"}`}, "machine delete": {missing, ""}, "machine accept": {missing, ""},
+		"machine commission": {missing, `{}`}, "machine allocate": {missing, `{"site":"par1"}`}, "machine deploy": {missing, `{"image":"x"}`},
+		"machine release": {missing, `{}`}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`},
+		"machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
+		"image import": {denied, ""}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
+		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
+		"problem list": {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
+		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token list": {unseen, ""}, "token revoke": {missing, ""},
+		"provider list": {unseen, ""},
+	}
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs")
+	refused := 0
+	for _, op := range api.Operations() {
+		s := op.Spec()
+		w, known := want[s.Name]
+		switch {
+		case !known:
+			t.Errorf("nobody has said what %q does for a token of one site", s.Name)
+		case w.status == anyone:
+		case w.status == unseen:
+			if got := p.text(t, made.Secret, s.Path); strings.Contains(got, "par1") || strings.Contains(got, string(theirs.Site)) {
+				t.Errorf("%s shows what is at the other site: %s", s.Name, got)
+			}
+		default:
+			if w.status == denied {
+				refused++
+			}
+			if answer, fault := p.ask(t, s.Method, named.Replace(s.Path), made.Secret, w.body); answer.status != w.status {
+				t.Errorf("%s answers %d %+v", s.Name, answer.status, fault)
+			}
+		}
+	}
+	for _, r := range must(client.Call(t.Context(), p.as(t, made.Secret), api.AuditList, api.ListAudit{Limit: 1000}))(t) {
+		if r.Outcome == "refused" && r.Site == made.Site && r.Request != "" {
+			refused--
+		}
+	}
+	if refused != 0 {
+		t.Errorf("%d refusals are not in the audit", refused)
+	}
+	for path, want := range map[string]string{"/v1/machines": "m-lon1", "/v1/networks": "n-lon1", "/v1/sites": "lon1", "/v1/tokens": "ours"} {
+		if got := p.text(t, made.Secret, path); !strings.Contains(got, want) {
+			t.Errorf("%s does not show its own site: %s", path, got)
+		}
+	}
+	in.Body.Name, in.Body.Site = "child", ""
+	if child := must(client.Call(t.Context(), p.as(t, made.Secret), api.TokenCreate, in))(t); child.Site != made.Site {
+		t.Errorf("a token of one site made one of %q", child.Site)
+	}
+}
+
+// text returns the answer of a list.
+func (p plane) text(t *testing.T, token, path string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.URL()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // read to its end
+	raw, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != 200 || !json.Valid(raw) {
+		t.Fatalf("%s: %d %s, %v", path, answer.StatusCode, raw, err)
+	}
+	return string(raw)
+}
