@@ -47,8 +47,9 @@ lint: ## Run the linters
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 
 generate: ## Rewrite the files that are generated from code
-	go test ./ -run TestLifecycleDocIsGenerated -update
+	go test ./ -run 'TestLifecycleDocIsGenerated|TestProblemsDocIsGenerated' -update
 	go test ./api -run TestOpenAPIIsWhatIsCheckedIn -update
+	go test ./cli -run TestReferenceIsGenerated -update
 	go test ./store -run TestSchemaIsTheDump -update
 
 clean: ## Remove what was built, but not the caches

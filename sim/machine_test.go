@@ -99,22 +99,24 @@ func TestInstallBootEraseAgain(t *testing.T) {
 	}
 }
 
-func TestFaults(t *testing.T) {
-	failed := func(order sprout.OrderKind, code sprout.Code) func(*testing.T, *site, *sim.Machine) {
-		return func(t *testing.T, s *site, m *sim.Machine) {
-			t.Helper()
-			o := sprout.Order{Kind: order}
-			if order == sprout.OrderWrite {
-				o = s.writeOrder(m.Spec(), 1<<20)
-			}
-			if r := s.order(o); r.Outcome != "failed" || r.Failure.Code != code {
-				t.Fatalf("report %+v, failure %+v, want %s", r, r.Failure, code)
-			}
-			if _, ok := m.Installed(); ok {
-				t.Fatal("the disk boots after a write that failed")
-			}
+// failed checks that the order fails with the code, and that its disk does not boot.
+func failed(order sprout.OrderKind, code sprout.Code) func(*testing.T, *site, *sim.Machine) {
+	return func(t *testing.T, s *site, m *sim.Machine) {
+		t.Helper()
+		o := sprout.Order{Kind: order}
+		if order == sprout.OrderWrite {
+			o = s.writeOrder(m.Spec(), 1<<20)
+		}
+		if r := s.order(o); r.Outcome != "failed" || r.Failure.Code != code {
+			t.Fatalf("report %+v, failure %+v, want %s", r, r.Failure, code)
+		}
+		if _, ok := m.Installed(); ok {
+			t.Fatal("the disk boots after a write that failed")
 		}
 	}
+}
+
+func TestFaults(t *testing.T) {
 	for text, check := range map[string]func(*testing.T, *site, *sim.Machine){
 		"corrupt@write:50":  failed(sprout.OrderWrite, sprout.DigestMismatch),
 		"truncate@write:50": failed(sprout.OrderWrite, sprout.DigestMismatch),
