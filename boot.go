@@ -1,7 +1,9 @@
 package sprout
 
 import (
+	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -67,4 +69,37 @@ type BootAttempt struct {
 	Seen      int         `json:"seen" doc:"Events seen; only the newest are kept"`
 	Last      string      `json:"last" doc:"What was seen last" example:"http-initrd"`
 	Events    []BootEvent `json:"events,omitempty" doc:"The oldest first"`
+}
+
+// The longest words of an event, in bytes. Much of them is said by machines that
+// nobody vouches for.
+const (
+	longestDetail = 400
+	longestWord   = 128
+)
+
+// Clean returns the event without what could not be kept or shown: control
+// characters, words without end, a MAC that is none.
+func (e BootEvent) Clean() BootEvent {
+	if mac, err := net.ParseMAC(e.MAC); err != nil || len(mac) != 6 {
+		e.MAC = ""
+	}
+	e.Detail = clean(e.Detail, longestDetail)
+	for _, word := range []*string{&e.What, &e.Client, &e.File, (*string)(&e.Code), (*string)(&e.Attempt), (*string)(&e.Machine)} {
+		*word = clean(*word, longestWord)
+	}
+	return e
+}
+
+func clean(s string, longest int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "…"
+	}
+	return s
 }

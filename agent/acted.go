@@ -75,7 +75,11 @@ func remoteOf(r *http.Request) netip.Addr {
 
 func (b *boots) greeted(a sitestore.Attempt, r *http.Request, h sprout.Hello) {
 	e := ofAttempt(a, r, sprout.SawHello)
-	e.MAC, e.Detail = h.BootMAC, fmt.Sprintf("the ramdisk runs: %s, %s, version %s", h.BootMode, h.Architecture, h.Version)
+	e.MAC = h.BootMAC
+	if a.MAC != "" {
+		e.MAC = a.MAC
+	}
+	e.Detail = fmt.Sprintf("the ramdisk runs: %s, %s, version %s", h.BootMode, h.Architecture, h.Version)
 	b.tell(e)
 }
 

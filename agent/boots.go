@@ -48,6 +48,7 @@ func (b *boots) tell(e sprout.BootEvent) {
 		e.At = time.Now()
 	}
 	e.At, e.MAC = e.At.UTC(), strings.ToLower(e.MAC)
+	e = e.Clean()
 	if e.Machine == "" {
 		if m, ok := b.site.store.MachineByMAC(e.MAC); ok {
 			e.Machine = m.ID

@@ -81,7 +81,7 @@ func (l *live) word(run workflow.Run) (sprout.Live, bool) {
 		delete(l.progress, run.ID)
 		return sprout.Live{}, false
 	}
-	word := sprout.Live{Work: run.ID, Step: run.StepName, Wait: run.Wait}
+	word := sprout.Live{Work: run.ID, Step: run.StepName, Wait: run.Waits()}
 	if p := l.progress[run.ID]; p.step == run.StepName {
 		word.Progress = p.Progress
 	}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// How much the flight recorder keeps: events of an attempt, attempts of a
+// machine, and attempts of a site's unknown machines together.
+const (
+	keepEvents    = 400
+	keepAttempts  = 20
+	keepStrangers = 2000
+)
+
+// bootBatch is what is new of one attempt.
+type bootBatch struct {
+	sprout.BootAttempt
+	events []sprout.BootEvent
+}
+
+// RecordBoots adds events, which name their attempts, to the timelines of the
+// site's boot attempts, and prunes what is beyond the limits. An event without
+// an attempt is dropped; one whose machine is gone is kept under its MAC.
+func (s *Store) RecordBoots(ctx context.Context, tx pgx.Tx, site sprout.SiteID, events []sprout.BootEvent) error {
+	for _, b := range batched(events) {
+		if err := s.recordAttempt(ctx, tx, site, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batched sorts events by attempt, in the order in which attempts first come.
+func batched(events []sprout.BootEvent) []*bootBatch {
+	var all []*bootBatch
+	at := map[sprout.AttemptID]*bootBatch{}
+	for _, e := range events {
+		if e.Attempt == "" {
+			continue
+		}
+		e = e.Clean()
+		b := at[e.Attempt]
+		if b == nil {
+			b = &bootBatch{BootAttempt: sprout.BootAttempt{ID: e.Attempt, StartedAt: e.At}}
+			at[e.Attempt], all = b, append(all, b)
+		}
+		if b.Machine == "" {
+			b.Machine = e.Machine
+		}
+		if b.MAC == "" {
+			b.MAC = e.MAC
+		}
+		b.LastAt, b.Last = e.At, e.What
+		b.events = append(b.events, e)
+	}
+	return all
+}
+
+func (s *Store) recordAttempt(ctx context.Context, tx pgx.Tx, site sprout.SiteID, b *bootBatch) error {
+	type row struct {
+		Seen  int
+		Owner string
+		Known bool
+	}
+	r, err := one(ctx, tx, pgx.RowToStructByPos[row], `
+		INSERT INTO boot_attempt AS a (site, id, owner, machine, mac, started_at, last_at, seen, last)
+		SELECT $1, $2, coalesce(m.id, $4), m.id, nullif($4, '')::macaddr, $5, $6, $7, $8
+		FROM (SELECT 1) x LEFT JOIN machine m ON m.site = $1 AND m.id = $3
+		ON CONFLICT (site, id) DO UPDATE SET last_at = excluded.last_at, seen = a.seen + excluded.seen, last = excluded.last,
+		       mac = coalesce(a.mac, excluded.mac)
+		RETURNING seen, owner, machine IS NOT NULL`,
+		site, b.ID, b.Machine, b.MAC, b.StartedAt, b.LastAt, len(b.events), b.Last)
+	if err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `
+		INSERT INTO boot_event (site, attempt, at, event)
+		SELECT $1, $2, (e.event ->> 'at')::timestamptz, e.event
+		FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY e (event, n) ORDER BY e.n`, site, b.ID, bare(b.events)); err != nil {
+		return err
+	}
+	if r.Seen > keepEvents {
+		if err := pruneEvents(ctx, tx, site, b.ID); err != nil {
+			return err
+		}
+	}
+	if r.Seen > len(b.events) {
+		return nil // it was there before
+	}
+	return pruneAttempts(ctx, tx, site, r.Owner, r.Known)
+}
+
+// bare leaves out what the attempt's row says.
+func bare(events []sprout.BootEvent) []sprout.BootEvent {
+	events = slices.Clone(events)
+	for i := range events {
+		events[i].Attempt, events[i].Machine = "", ""
+	}
+	return events
+}
+
+// pruneEvents drops an attempt's oldest events.
+func pruneEvents(ctx context.Context, tx pgx.Tx, site sprout.SiteID, id sprout.AttemptID) error {
+	_, err := exec(ctx, tx, `
+		DELETE FROM boot_event WHERE site = $1 AND attempt = $2 AND seq <=
+		  (SELECT seq FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY seq DESC OFFSET $3 LIMIT 1)`, site, id, keepEvents)
+	return err
+}
+
+// pruneAttempts drops the owner's oldest attempts, and those of strangers.
+func pruneAttempts(ctx context.Context, tx pgx.Tx, site sprout.SiteID, owner string, known bool) error {
+	if _, err := exec(ctx, tx, `
+		DELETE FROM boot_attempt WHERE site = $1 AND owner = $2 AND id <=
+		  (SELECT id FROM boot_attempt WHERE site = $1 AND owner = $2 ORDER BY id DESC OFFSET $3 LIMIT 1)`, site, owner, keepAttempts); err != nil || known {
+		return err
+	}
+	_, err := exec(ctx, tx, `
+		DELETE FROM boot_attempt WHERE site = $1 AND machine IS NULL AND id <=
+		  (SELECT id FROM boot_attempt WHERE site = $1 AND machine IS NULL ORDER BY id DESC OFFSET $2 LIMIT 1)`, site, keepStrangers)
+	return err
+}
+
+// BootAttempts lists the machine's boot attempts, the newest first, without
+// their events: also those from before it was known, by its MACs.
+func (s *Store) BootAttempts(ctx context.Context, m sprout.Machine) ([]sprout.BootAttempt, error) {
+	owners := []string{string(m.ID)}
+	for _, i := range m.Interfaces {
+		owners = append(owners, i.MAC)
+	}
+	return many(ctx, s.db, scanBootAttempt, `
+		SELECT id, site, coalesce(machine, ''), coalesce(mac::text, ''), started_at, last_at, seen, last
+		FROM boot_attempt WHERE site = $1 AND owner = ANY ($2) ORDER BY id DESC`, m.Site, owners)
+}
+
+func scanBootAttempt(row pgx.CollectableRow) (a sprout.BootAttempt, err error) {
+	err = row.Scan(&a.ID, &a.Site, &a.Machine, &a.MAC, &a.StartedAt, &a.LastAt, &a.Seen, &a.Last)
+	return a, err
+}
+
+// BootEvents returns the events that are kept of an attempt, the oldest first.
+func (s *Store) BootEvents(ctx context.Context, site sprout.SiteID, id sprout.AttemptID) ([]sprout.BootEvent, error) {
+	return many(ctx, s.db, pgx.RowTo[sprout.BootEvent], `
+		SELECT event FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY seq`, site, id)
+}
+
+// A Usual is how long a step took in past runs on one model.
+type Usual struct {
+	Runs     int
+	P50, P95 time.Duration
+}
+
+// usualRuns is how many runs a Usual is of at most: the latest.
+const usualRuns = 500
+
+// UsualStep tells how long a step of a kind of workflow took where it was done,
+// on machines of the vendor and model. at is where the step runs: centre or site.
+func (s *Store) UsualStep(ctx context.Context, kind, step, at, vendor, model string) (Usual, error) {
+	from := `SELECT t.started_at, t.ended_at FROM machine m
+		JOIN workflow w ON w.machine = m.id JOIN site_step t ON t.workflow = w.id
+		WHERE m.inventory ->> 'vendor' = $1 AND m.inventory ->> 'model' = $2 AND w.kind = $3
+		  AND t.name = $4 AND t.outcome = 'done' AND t.ended_at IS NOT NULL ORDER BY t.seq DESC`
+	if at == "centre" {
+		from = `SELECT (t ->> 'startedAt')::timestamptz AS started_at, (t ->> 'endedAt')::timestamptz AS ended_at FROM machine m
+			JOIN workflow w ON w.machine = m.id CROSS JOIN LATERAL jsonb_array_elements(w.run -> 'steps') t
+			WHERE m.inventory ->> 'vendor' = $1 AND m.inventory ->> 'model' = $2 AND w.kind = $3
+			  AND t ->> 'name' = $4 AND t ->> 'outcome' = 'done' AND t ->> 'endedAt' IS NOT NULL ORDER BY w.id DESC`
+	}
+	return one(ctx, s.db, func(row pgx.CollectableRow) (u Usual, err error) {
+		var p50, p95 float64
+		err = row.Scan(&u.Runs, &p50, &p95)
+		u.P50, u.P95 = time.Duration(p50*float64(time.Second)), time.Duration(p95*float64(time.Second))
+		return u, err
+	}, `
+		SELECT count(*), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY took), 0)
+		FROM (SELECT extract(epoch FROM ended_at - started_at)::float8 AS took FROM (`+from+` LIMIT $5) latest) took`,
+		vendor, model, kind, step, usualRuns)
+}

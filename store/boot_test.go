@@ -1,0 +1,142 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/store"
+	"sprout/store/storetest"
+)
+
+var bootNoon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// bootEvents makes n events of an attempt, a second apart.
+func bootEvents(attempt sprout.AttemptID, machine sprout.MachineID, mac string, n int) []sprout.BootEvent {
+	var all []sprout.BootEvent
+	for i := range n {
+		all = append(all, sprout.BootEvent{
+			At: bootNoon.Add(time.Duration(i) * time.Second), Attempt: attempt, Machine: machine, MAC: mac, What: "dhcp-offer", Count: i,
+		})
+	}
+	return all
+}
+
+func record(t *testing.T, s *store.Store, site sprout.SiteID, events []sprout.BootEvent) {
+	t.Helper()
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return s.RecordBoots(ctx, tx, site, events) })
+}
+
+func attemptID(n int) sprout.AttemptID { return sprout.AttemptID(fmt.Sprintf("att_%026d", n)) }
+
+func TestBootTimelineIsBoundedByEvents(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	m := storetest.Machine(t, s, site.ID, "m1", "52:54:00:00:00:01")
+	first, second := bootEvents(attemptID(1), m.ID, "52:54:00:00:00:01", 390), bootEvents(attemptID(1), m.ID, "52:54:00:00:00:01", 30)
+	record(t, s, site.ID, append(first, sprout.BootEvent{What: "of no attempt"}))
+	record(t, s, site.ID, second)
+	got, err := s.BootEvents(t.Context(), site.ID, attemptID(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 400 || got[0].Count != 20 || got[399].Count != 29 || got[0].MAC != "52:54:00:00:00:01" {
+		t.Errorf("%d events are kept, from %+v to %+v", len(got), got[0], got[len(got)-1])
+	}
+	list, err := s.BootAttempts(t.Context(), m)
+	if err != nil || len(list) != 1 || list[0].Seen != 420 || list[0].Machine != m.ID || !list[0].StartedAt.Equal(bootNoon) {
+		t.Errorf("attempts are %+v, %v", list, err)
+	}
+}
+
+func TestBootAttemptsAreBoundedByMachine(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	m := storetest.Machine(t, s, site.ID, "m1", "52:54:00:00:00:01")
+	other := storetest.Machine(t, s, site.ID, "m2", "52:54:00:00:00:02")
+	record(t, s, site.ID, bootEvents(attemptID(0), other.ID, "", 1))
+	for n := range 25 {
+		record(t, s, site.ID, bootEvents(attemptID(n+1), m.ID, "", 2))
+	}
+	list, err := s.BootAttempts(t.Context(), m)
+	if err != nil || len(list) != 20 || list[0].ID != attemptID(25) || list[19].ID != attemptID(6) {
+		t.Errorf("%d attempts are kept: %v", len(list), err)
+	}
+	if events, err := s.BootEvents(t.Context(), site.ID, attemptID(1)); err != nil || len(events) != 0 {
+		t.Errorf("a pruned attempt has %d events, %v", len(events), err)
+	}
+	if list, err := s.BootAttempts(t.Context(), other); err != nil || len(list) != 1 {
+		t.Errorf("the other machine's attempts: %v, %v", list, err)
+	}
+}
+
+// What a machine did before it was known is found by its MAC; a machine that is
+// gone takes its timelines with it.
+func TestBootsOfStrangers(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	record(t, s, site.ID, bootEvents(attemptID(1), "", "52:54:00:00:00:01", 1))
+	record(t, s, site.ID, bootEvents(attemptID(2), "mch_gone", "52:54:00:00:00:01", 1))
+	m := storetest.Machine(t, s, site.ID, "m1", "52:54:00:00:00:01")
+	m, err := s.Machine(t.Context(), m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record(t, s, site.ID, bootEvents(attemptID(3), m.ID, "52:54:00:00:00:01", 1))
+	if list, err := s.BootAttempts(t.Context(), m); err != nil || len(list) != 3 || list[2].Machine != "" || list[0].Machine != m.ID {
+		t.Errorf("attempts are %+v, %v", list, err)
+	}
+	if _, err := s.Pool().Exec(t.Context(), `DELETE FROM machine WHERE id = $1`, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.BootAttempts(t.Context(), m); err != nil || len(list) != 2 {
+		t.Errorf("after its deletion attempts are %+v, %v", list, err)
+	}
+}
+
+func TestUsualStep(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	for n, model := range []string{"R740", "R740", "R740", "R740", "R740", "tiny"} {
+		m := storetest.Machine(t, s, site.ID, fmt.Sprintf("m%d", n), fmt.Sprintf("52:54:00:00:01:%02x", n))
+		id := fmt.Sprintf("wfl_%d", n)
+		took := time.Duration(n+1) * 10 * time.Second
+		outcome := "done"
+		if n == 4 {
+			outcome = "failed"
+		}
+		for _, q := range []struct {
+			sql  string
+			args []any
+		}{
+			{`UPDATE machine SET inventory = jsonb_build_object('vendor', 'Dell', 'model', $2::text) WHERE id = $1`, []any{m.ID, model}},
+			{`INSERT INTO workflow (site, id, kind, machine, actor, state, version, run, created_at) VALUES ($1, $2, 'deploy', $3, 'ann', 'succeeded', 1,
+				jsonb_build_object('steps', jsonb_build_array(jsonb_build_object('name', 'finish', 'outcome', 'done', 'startedAt', $4::timestamptz, 'endedAt', $5::timestamptz))), now())`,
+				[]any{site.ID, id, m.ID, bootNoon, bootNoon.Add(took)}},
+			{`INSERT INTO site_step (site, workflow, work, name, attempt, outcome, started_at, ended_at) VALUES ($1, $2, $2 || '/1', 'boot-ramdisk', 1, $3, $4, $5)`,
+				[]any{site.ID, id, outcome, bootNoon, bootNoon.Add(took)}},
+		} {
+			if _, err := s.Pool().Exec(t.Context(), q.sql, q.args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, test := range []struct {
+		kind, step, at, model string
+		want                  store.Usual
+	}{
+		{"deploy", "boot-ramdisk", "site", "R740", store.Usual{Runs: 4, P50: 25 * time.Second, P95: 38500 * time.Millisecond}},
+		{"deploy", "finish", "centre", "R740", store.Usual{Runs: 5, P50: 30 * time.Second, P95: 48 * time.Second}},
+		{"deploy", "boot-ramdisk", "site", "tiny", store.Usual{Runs: 1, P50: time.Minute, P95: time.Minute}},
+		{"release", "boot-ramdisk", "site", "R740", store.Usual{}},
+	} {
+		got, err := s.UsualStep(t.Context(), test.kind, test.step, test.at, "Dell", test.model)
+		if err != nil || got.Runs != test.want.Runs || (got.P50-test.want.P50).Abs() > time.Millisecond || (got.P95-test.want.P95).Abs() > time.Millisecond {
+			t.Errorf("%+v: got %+v, %v", test, got, err)
+		}
+	}
+}
