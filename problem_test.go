@@ -12,7 +12,7 @@ func TestProblemsDocIsGenerated(t *testing.T) {
 	const path = "docs/problems.md"
 	want := problemsDoc()
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document that everyone may read
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { // a document that everyone may read
 			t.Fatal(err)
 		}
 	}

@@ -179,7 +179,7 @@ func (w *wan) carry(to, from net.Conn) {
 	})
 	if !deliver(to, line) {
 		reset(from)
-		for range line { //nolint:revive // lets the reader end
+		for range line { // lets the reader end
 		}
 	}
 	reader.Wait()

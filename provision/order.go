@@ -57,7 +57,7 @@ func (p site[T]) diagnosed(ctx context.Context, c *workflow.Call[T], id sprout.M
 func (p site[T]) powered(ctx context.Context, c *workflow.Call[T], id sprout.MachineID) error {
 	bmc, err := p.Power(ctx, id)
 	if err != nil {
-		return nil //nolint:nilerr // proves nothing: the wait goes on
+		return nil // proves nothing: the wait goes on
 	}
 	state, err := bmc.Status(ctx)
 	if err == nil && state == sprout.PowerOff {

@@ -198,7 +198,7 @@ func (r *relay) receive(msg *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline ti
 		n, _, err := r.conn.ReadFromUDPAddrPort(buf)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
-			return nil, nil //nolint:nilnil // nothing came: said in the doc
+			return nil, nil // nothing came: said in the doc
 		}
 		if err != nil {
 			return nil, err

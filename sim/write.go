@@ -130,7 +130,7 @@ func decompress(compression string, from io.Reader) (io.ReadCloser, error) {
 // A download reads the image from the agent and goes on where it was when the
 // connection breaks.
 type download struct {
-	ctx       context.Context //nolint:containedctx // a reader has no other place for it
+	ctx       context.Context // a reader has no other place for it
 	ram       *ram
 	url       string
 	size      int64

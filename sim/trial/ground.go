@@ -82,7 +82,7 @@ func lay(ctx context.Context, c Config, s *score) (_ *ground, err error) {
 }
 
 func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
-	random := rand.New(rand.NewPCG(g.config.Seed, 1)) //nolint:gosec // it is no secret
+	random := rand.New(rand.NewPCG(g.config.Seed, 1)) // it is no secret
 	if g.api, err = newLink(g.config.Link, random.Uint64()); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func newLink(is Link, seed uint64) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{is: is, listener: listener, conns: map[net.Conn]bool{}, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is no secret
+	l := &link{is: is, listener: listener, conns: map[net.Conn]bool{}, random: rand.New(rand.NewPCG(seed, 0))} // it is no secret
 	l.carries.Go(l.accept)
 	return l, nil
 }

@@ -116,7 +116,7 @@ func (t *trial) manage(ctx context.Context, i int) {
 
 // plug racks the machine with the faults that its dice give it.
 func (t *trial) plug(s *subject, i int) (err error) {
-	dice := rand.New(rand.NewPCG(t.Seed, uint64(i)+2)) //nolint:gosec // it is no secret
+	dice := rand.New(rand.NewPCG(t.Seed, uint64(i)+2)) // it is no secret
 	config := sim.Config{
 		Spec: sim.Spec{Name: s.name, MACs: []string{s.mac}, BootMode: []sprout.BootMode{sprout.BIOS, sprout.UEFI}[i%2]},
 		Wire: s.site.wire(), Memory: journalOfEach, Watch: func(e sim.Entry) { t.saw(s, e) },
