@@ -290,7 +290,7 @@ func FuzzDecide(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		r, err := builtin.Parse(wire, netip.MustParseAddrPort("10.0.0.9:68"), ip("255.255.255.255"))
 		if err != nil {
-			t.Skip()
+			t.Skip("not a DHCP packet")
 		}
 		a := builtin.Decide(r, s)
 		if a.Reason == "" {
