@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,13 +49,13 @@ func imageBuildCommand(e *env) *cobra.Command {
 	var opts debian.Options
 	var out string
 	c := &cobra.Command{
-		Use: "build RECIPE", Short: "Build an OS image: " + fmt.Sprint(imageRecipes) + ".", Args: takes(1, 1, "the name of a recipe"),
+		Use: "build RECIPE", Short: "Build an OS image by a recipe: " + strings.Join(imageRecipes, ", ") + ".", Args: takes(1, 1, "the name of a recipe"),
 		Long: "Build a disk image that boots by BIOS and by UEFI, with cloud-init and OpenSSH. What is built from the same recipe is\n" +
 			"used again; import it with: sprout image import",
 		Example: "  sprout image build debian-12 --file debian-12.raw.zst",
 		RunE: func(c *cobra.Command, args []string) error {
 			if args[0] != imageRecipes[0] {
-				err := sprout.InvalidField("RECIPE", "there is no recipe %q: it must be one of %v", args[0], imageRecipes)
+				err := sprout.InvalidField("RECIPE", "there is no recipe %q: it must be one of %s", args[0], strings.Join(imageRecipes, ", "))
 				return err
 			}
 			if out == "" {

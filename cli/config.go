@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding"
 	"os"
 	"reflect"
 	"slices"
@@ -31,6 +32,9 @@ func (e *env) configure(prefix, file string, config any) error {
 			continue
 		}
 		if err := setText(field, value); err != nil {
+			if text, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok && example(text) != "" {
+				return sprout.InvalidField(name, "cannot use %q%s", value, example(text))
+			}
 			return sprout.InvalidField(name, "cannot use %q: %v", value, err)
 		}
 	}

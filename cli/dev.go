@@ -3,11 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,6 +45,9 @@ func devCommand(e *env) *cobra.Command {
 	flags.StringVar(&ramdisk, "ramdisk", "/var/cache/sprout/ramdisk", "directory with the ramdisk's vmlinuz and initrd")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c.Dir = cmp.Or(c.Dir, devDir())
+		if err := errors.Join(checkListen("--listen", c.Listen), checkListen("--bus-listen", c.BusListen)); err != nil {
+			return err
+		}
 		if contextFile == "" {
 			var err error
 			if contextFile, err = e.contextPath(); err != nil {
@@ -68,6 +74,18 @@ func devCommand(e *env) *cobra.Command {
 		return dev.Run(ctx, c)
 	}
 	return cmd
+}
+
+// checkListen refuses what nothing can listen on, before anything is made.
+func checkListen(flag, text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return sprout.InvalidField(flag, "%q is not host:port, such as 127.0.0.1:8080", text)
+	}
+	return nil
 }
 
 // devDir is where sprout dev keeps its data: PostgreSQL runs as another user

@@ -12,11 +12,15 @@ import (
 func problemCommand(e *env) *cobra.Command {
 	var in api.ListProblems
 	c := &cobra.Command{
-		Use: "list", Short: api.ProblemList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout problem list\n  sprout problem list --all",
+		Use: "list", Short: api.ProblemList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout problem list\n  sprout problem list --all -o wide   # one line each, also what is over",
 		RunE: func(c *cobra.Command, _ []string) error {
 			problems, err := call(c.Context(), e, api.ProblemList, in)
 			if err != nil {
 				return err
+			}
+			if e.format == "table" && e.jq == "" && len(problems) > 0 {
+				e.listProblems(problems)
+				return nil
 			}
 			return list(e, problems, "nothing is wrong", []column[sprout.Problem]{
 				{Name: "SINCE", Value: func(p sprout.Problem) string { return moment(p.Since) }},
@@ -32,6 +36,21 @@ func problemCommand(e *env) *cobra.Command {
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
 	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
 	return group("problem", "What is wrong, and what helps.", c)
+}
+
+// listProblems shows each problem on a few lines: reason and remedy are sentences.
+func (e *env) listProblems(problems []sprout.Problem) {
+	for i, p := range problems {
+		if i > 0 {
+			fmt.Fprintln(e.stdout)
+		}
+		over := ""
+		if p.ClearedAt != nil {
+			over = ", over since " + moment(*p.ClearedAt)
+		}
+		fmt.Fprintf(e.stdout, "%s  %s, %s, since %s (%s)%s\n", p.Name, e.paint(e.stdout, red, string(p.Code)), p.Severity, moment(p.Since), ago(&p.Since), over)
+		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}})
+	}
 }
 
 func (e *env) showProblems(problems []sprout.Problem) {

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -41,10 +43,14 @@ func wrongType(file string, err error) error {
 	return sprout.Errorf(sprout.Invalid, "%s: %v", file, err)
 }
 
-// unknownKey walks a decoded document beside the type it is meant for.
+// unknownKey walks a decoded document beside the type it is meant for, and
+// refuses the first key that the type does not have, or value that it cannot read.
 func unknownKey(tree any, t reflect.Type, path string) *sprout.Error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if text, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
+		return wrongText(tree, text, path)
 	}
 	switch node := tree.(type) {
 	case []any:
@@ -60,6 +66,29 @@ func unknownKey(tree any, t reflect.Type, path string) *sprout.Error {
 		return unknownInMap(node, t, path)
 	}
 	return nil
+}
+
+// wrongText refuses a value that its own type cannot read.
+func wrongText(tree any, into encoding.TextUnmarshaler, path string) *sprout.Error {
+	word, ok := tree.(string)
+	if !ok {
+		return nil // the decoder says what is wrong
+	}
+	if err := into.UnmarshalText([]byte(word)); err != nil {
+		return sprout.InvalidField(path, "cannot use %q%s", word, example(into))
+	}
+	return nil
+}
+
+// example shows what a type that reads itself wants.
+func example(v encoding.TextUnmarshaler) string {
+	switch v.(type) {
+	case *netip.Prefix:
+		return ": it must be an address with its prefix length, like 10.20.0.1/24"
+	case *netip.Addr:
+		return ": it must be an address, like 10.20.0.1"
+	}
+	return ""
 }
 
 func unknownInMap(node map[string]any, t reflect.Type, path string) *sprout.Error {

@@ -14,7 +14,7 @@ import (
 
 func workflowCommand(e *env) *cobra.Command {
 	return group("workflow", "Durable runs of named steps.",
-		workflowListCommand(e), workflowShowCommand(e), workflowRetryCommand(e), workflowCancelCommand(e), workflowWaitCommand(e))
+		workflowListCommand(e), workflowShowCommand(e), workflowExplainCommand(e), workflowRetryCommand(e), workflowCancelCommand(e), workflowWaitCommand(e))
 }
 
 func workflowRef(ref string) api.WorkflowRef { return api.WorkflowRef{Workflow: ref} }
@@ -80,7 +80,7 @@ func (e *env) showWorkflow(w sprout.Workflow) {
 	})
 	if len(w.Steps) > 0 {
 		fmt.Fprintln(e.stdout)
-		writeTable(e, w.Steps, []column[sprout.StepRecord]{
+		writeTable(e, e.worthShowing(w.Steps), []column[sprout.StepRecord]{
 			{Name: "STEP", Value: indentSite},
 			{Name: "AT", Value: func(s sprout.StepRecord) string { return s.At }},
 			{Name: "OUTCOME", Value: stepOutcome},
@@ -93,6 +93,20 @@ func (e *env) showWorkflow(w sprout.Workflow) {
 		fmt.Fprintf(e.stdout, "\n%s\n", e.paint(e.stdout, red, "What went wrong"))
 		writeLines(e.stdout, indent(failureLines(*w.Error)))
 	}
+}
+
+// worthShowing leaves out the steps that had nothing to undo; -o wide shows them.
+func (e *env) worthShowing(steps []sprout.StepRecord) []sprout.StepRecord {
+	if e.format == "wide" {
+		return steps
+	}
+	var kept []sprout.StepRecord
+	for _, s := range steps {
+		if s.Outcome != "skipped" {
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 func failureLines(f sprout.Failure) []line {

@@ -24,7 +24,7 @@ func scanWorkflow(row pgx.CollectableRow) (w sprout.Workflow, err error) {
 		return w, err
 	}
 	w.ID, w.Kind, w.State, w.Step = sprout.WorkflowID(run.ID), run.Kind, run.State, run.StepName
-	w.Wait, w.Error, w.Retries, w.CreatedAt = run.Wait, run.Failure, run.Retries, run.CreatedAt
+	w.Wait, w.Error, w.Retries, w.CreatedAt = run.Waits(), run.Failure, run.Retries, run.CreatedAt
 	w.Steps = slices.Clone(orEmpty(run.Steps))
 	for i := range w.Steps {
 		if w.Steps[i].At == "" {

@@ -39,6 +39,17 @@ type Run struct {
 	EndedAt      time.Time                  `json:"endedAt"`
 }
 
+// Waits is what the run waits for, as people are told: until the deadline of the
+// step, however often the step looks in between.
+func (r Run) Waits() *sprout.Wait {
+	if r.Wait == nil || r.WaitSignal == "" || !r.StepDeadline.After(r.Wait.Until) {
+		return r.Wait
+	}
+	told := *r.Wait
+	told.Until = r.StepDeadline
+	return &told
+}
+
 // A Claim says that a process is in the middle of a step's Do or Undo. It is
 // renewed while the call runs, and ends by itself when that process died.
 type Claim struct {
