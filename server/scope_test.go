@@ -111,7 +111,7 @@ func (p plane) text(t *testing.T, token, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end
+	defer answer.Body.Close() // read to its end
 	raw, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != 200 || !json.Valid(raw) {
 		t.Fatalf("%s: %d %s, %v", path, answer.StatusCode, raw, err)

@@ -92,7 +92,7 @@ func (t *trial) manage(ctx context.Context, i int) {
 		s.result.lose("plug", err)
 		return
 	}
-	for _, stage := range t.Config.stages() {
+	for _, stage := range t.stages() {
 		stageCtx, cancel := context.WithTimeout(ctx, t.Patience)
 		err := stage.do(t, stageCtx, s)
 		cancel()
