@@ -77,7 +77,7 @@ func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
 		siteOperations(), agentOperations(), networkOperations(), machineOperations(), imageOperations(),
-		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(), bootOperations(), explainOperations(),
 	} {
 		all = append(all, noun...)
 	}

@@ -18,7 +18,7 @@ func machineCommand(e *env) *cobra.Command {
 		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
 		machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
-		machineHistoryCommand(e), machineWaitCommand(e))
+		machineHistoryCommand(e), machineExplainCommand(e), machineWaitCommand(e))
 }
 
 func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref} }

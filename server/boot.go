@@ -3,7 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
-	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -60,23 +60,37 @@ func (s *Server) bootAttempt(ctx context.Context, m sprout.Machine, ref string) 
 	if err != nil {
 		return sprout.BootAttempt{}, err
 	}
-	if ref == api.LatestBoot {
-		if len(list) == 0 {
-			return sprout.BootAttempt{}, sprout.Errorf(sprout.NotFound, "cannot show a boot of %s: none was seen yet", m.Name)
-		}
-		ref = string(list[0].ID)
-	}
-	a, err := match("boot", ref, list, func(a sprout.BootAttempt) []string { return []string{string(a.ID)} })
-	if sprout.KindOf(err) == sprout.NotFound && err != nil {
-		return a, sprout.Errorf(sprout.NotFound, "cannot find boot attempt %q of %s", ref, m.Name).WithRemedy("sprout boot list %s", m.Name)
-	}
+	a, err := chooseBoot(m, ref, list)
 	if err != nil {
 		return a, err
 	}
 	a.Events, err = s.store.BootEvents(ctx, a.Site, a.ID)
-	a.Events = slices.Clone(filled(a.Events))
+	a.Events = filled(a.Events)
 	for i := range a.Events {
 		a.Events[i].Attempt, a.Events[i].Machine = a.ID, a.Machine
 	}
 	return a, err
+}
+
+// chooseBoot finds an attempt in the list, whose first is the newest.
+func chooseBoot(m sprout.Machine, ref string, list []sprout.BootAttempt) (sprout.BootAttempt, error) {
+	if len(list) == 0 {
+		return sprout.BootAttempt{}, sprout.Errorf(sprout.NotFound, "cannot show a boot of %s: none was seen yet", m.Name)
+	}
+	if ref == api.LatestBoot {
+		return list[0], nil
+	}
+	var found []sprout.BootAttempt
+	for _, a := range list {
+		if strings.HasPrefix(string(a.ID), ref) {
+			found = append(found, a)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return sprout.BootAttempt{}, sprout.Errorf(sprout.NotFound, "cannot find boot attempt %q of %s", ref, m.Name).WithRemedy("sprout boot list %s", m.Name)
+	case 1:
+		return found[0], nil
+	}
+	return sprout.BootAttempt{}, sprout.InvalidField("attempt", "%q may be any of %d boot attempts: say which", ref, len(found)).WithRemedy("sprout boot list %s", m.Name)
 }

@@ -48,6 +48,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.MachineUnlock, s.machineUnlock)
 	route(s, a, api.MachineHistory, s.machineHistory)
 
+	route(s, a, api.MachineExplain, s.machineExplain)
+	route(s, a, api.BootList, s.bootList)
+	route(s, a, api.BootShow, s.bootShow)
+
 	route(s, a, api.ImageImport, s.imageImport)
 	route(s, a, api.ImageList, s.imageList)
 	route(s, a, api.ImageShow, s.imageShow)
@@ -58,6 +62,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.WorkflowShow, s.workflowShow)
 	route(s, a, api.WorkflowRetry, s.workflowRetry)
 	route(s, a, api.WorkflowCancel, s.workflowCancel)
+	route(s, a, api.WorkflowExplain, s.workflowExplain)
 
 	route(s, a, api.ProblemList, s.problemList)
 	route(s, a, api.AuditList, s.auditList)

@@ -78,6 +78,35 @@ CREATE TABLE public.bmc (
     CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'manual'::text])))
 );
 
+CREATE TABLE public.boot_attempt (
+    site text NOT NULL,
+    id text NOT NULL,
+    owner text NOT NULL,
+    machine text,
+    mac macaddr,
+    started_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    seen integer DEFAULT 0 NOT NULL,
+    last text DEFAULT ''::text NOT NULL
+);
+
+CREATE TABLE public.boot_event (
+    site text NOT NULL,
+    attempt text NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    event jsonb NOT NULL
+);
+
+ALTER TABLE public.boot_event ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.boot_event_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.enrol_token (
     site text NOT NULL,
     hash bytea NOT NULL,
@@ -368,6 +397,12 @@ ALTER TABLE ONLY public.bmc
 ALTER TABLE ONLY public.bmc
     ADD CONSTRAINT bmc_pkey PRIMARY KEY (site, machine);
 
+ALTER TABLE ONLY public.boot_attempt
+    ADD CONSTRAINT boot_attempt_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.boot_event
+    ADD CONSTRAINT boot_event_pkey PRIMARY KEY (site, attempt, seq);
+
 ALTER TABLE ONLY public.enrol_token
     ADD CONSTRAINT enrol_token_hash_key UNIQUE (hash);
 
@@ -476,9 +511,17 @@ CREATE UNIQUE INDEX agent_public_key_key ON public.agent USING btree (public_key
 
 CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
 
+CREATE INDEX boot_attempt_machine_index ON public.boot_attempt USING btree (machine) WHERE (machine IS NOT NULL);
+
+CREATE INDEX boot_attempt_owner_index ON public.boot_attempt USING btree (site, owner, id);
+
+CREATE INDEX boot_attempt_stranger_index ON public.boot_attempt USING btree (site, id) WHERE (machine IS NULL);
+
 CREATE INDEX image_digest_index ON public.image USING btree (digest);
 
 CREATE INDEX interface_machine_index ON public.interface USING btree (machine);
+
+CREATE INDEX machine_model_index ON public.machine USING btree (((inventory ->> 'vendor'::text)), ((inventory ->> 'model'::text)));
 
 CREATE INDEX machine_state_index ON public.machine USING btree (site, state, id);
 
@@ -518,6 +561,15 @@ ALTER TABLE ONLY public.agent
 
 ALTER TABLE ONLY public.bmc
     ADD CONSTRAINT bmc_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.boot_attempt
+    ADD CONSTRAINT boot_attempt_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.boot_attempt
+    ADD CONSTRAINT boot_attempt_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.boot_event
+    ADD CONSTRAINT boot_event_site_attempt_fkey FOREIGN KEY (site, attempt) REFERENCES public.boot_attempt(site, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.enrol_token
     ADD CONSTRAINT enrol_token_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
