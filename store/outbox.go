@@ -80,7 +80,7 @@ func (s *Store) writeChanges(ctx context.Context, t *txn) error {
 		for n < len(all) && all[n].site == all[0].site {
 			n++
 		}
-		if err := writeSite(ctx, t.Tx, all[0].site, all[:n]); err != nil {
+		if err := writeSite(ctx, t, all[0].site, all[:n]); err != nil {
 			return err
 		}
 		all = all[n:]
@@ -102,8 +102,10 @@ func writeSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, list []change
 		b.Queue(`INSERT INTO outbox (site, seq, kind, key, deleted, body) VALUES ($1, $2, $3, $4, $5, $6)`,
 			site, last-int64(len(list)-1-i), c.Kind, c.Key, c.Deleted, c.Body)
 	}
-	b.Queue(`SELECT pg_notify('`+OutboxChannel+`', $1)`, site)
-	return explain(tx.SendBatch(ctx, b).Close())
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return explain(err)
+	}
+	return notify(ctx, tx, OutboxChannel, string(site))
 }
 
 // An OutboxRow is a change and the site that it is for.

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,13 +16,58 @@ import (
 // Do must not keep tx, and must not use s itself inside where it wants to see
 // its own writes: that is s.In(tx).
 func (s *Store) Tx(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
-	return explain(pgx.BeginFunc(ctx, s.pool, func(inner pgx.Tx) error {
+	var news []notice
+	err := pgx.BeginFunc(ctx, s.pool, func(inner pgx.Tx) error {
 		tx := &txn{Tx: inner}
 		if err := do(ctx, tx); err != nil {
 			return err
 		}
-		return s.flush(ctx, tx)
-	}))
+		err := s.flush(ctx, tx)
+		news = tx.news
+		return err
+	})
+	if err != nil {
+		return explain(err)
+	}
+	s.tell(ctx, news)
+	return nil
+}
+
+// A notice is a notification that is to be sent.
+type notice struct{ channel, payload string }
+
+// tellWithin bounds how long telling news may hold up who committed.
+const tellWithin = 5 * time.Second
+
+// tell sends notifications in a transaction of their own. PostgreSQL lets only
+// one transaction commit at a time that notifies (the lock of its queue is held
+// until the commit is on disk), and one that does nothing else writes nothing to
+// disk. News that is lost only costs time: whoever waits for it also looks.
+func (s *Store) tell(ctx context.Context, news []notice) {
+	if len(news) == 0 {
+		return
+	}
+	var channels, payloads []string
+	for _, n := range news {
+		channels, payloads = append(channels, n.channel), append(payloads, n.payload)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellWithin)
+	defer cancel()
+	_, _ = s.pool.Exec(ctx, `SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS news (channel, payload)`, channels, payloads)
+}
+
+// notify queues a notification to be sent once tx has committed; within a plain
+// transaction or none it is sent with it.
+func notify(ctx context.Context, q querier, channel, payload string) error {
+	t, ok := q.(*txn)
+	if !ok {
+		_, err := exec(ctx, q, `SELECT pg_notify($1, $2)`, channel, payload)
+		return err
+	}
+	if n := (notice{channel, payload}); !slices.Contains(t.news, n) {
+		t.news = append(t.news, n)
+	}
+	return nil
 }
 
 // A txn is a transaction with what is to be written last in it.
@@ -29,6 +76,7 @@ type txn struct {
 	changes  []change
 	machines []sprout.MachineID // to be replicated as they are at the end
 	records  []sprout.AuditRecord
+	news     []notice // to be sent after the commit
 }
 
 // queued returns tx with its queue. A plain transaction has none: what is

@@ -187,8 +187,7 @@ func (s *Store) SaveLive(ctx context.Context, id sprout.WorkflowID, live sprout.
 }
 
 func notifyWorkflow(ctx context.Context, q querier, id string) error {
-	_, err := exec(ctx, q, `SELECT pg_notify('`+WorkflowChannel+`', $1)`, id)
-	return err
+	return notify(ctx, q, WorkflowChannel, id)
 }
 
 // orNull keeps a zero time from becoming the year 1.
