@@ -221,14 +221,6 @@ func (g *ground) awaitAgents(ctx context.Context, c *client.Client) error {
 	}
 }
 
-func (g *ground) siteNames() []string {
-	var names []string
-	for _, s := range g.sites {
-		names = append(names, s.name)
-	}
-	return names
-}
-
 // close stops everything, those who ask before those who answer.
 func (g *ground) close() {
 	var agents sync.WaitGroup
@@ -304,7 +296,7 @@ func freePort(at netip.Addr) (uint16, error) {
 // allowFiles raises the limit of open files to what the trial needs: a listener
 // and a connection (both ends) for each machine's BMC, more for those under way.
 func allowFiles(machines, concurrency int) error {
-	need := uint64(4*machines + 32*concurrency + 2000)
+	need := uint64(3*machines + 12*concurrency + 1000)
 	var now syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now); err != nil {
 		return fmt.Errorf("cannot read the limit of open files: %w", err)

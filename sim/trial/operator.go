@@ -287,7 +287,7 @@ func (t *trial) mustBe(ctx context.Context, s *subject, state sprout.State) erro
 // follow waits for a workflow, and runs one that failed on, a few times.
 func (t *trial) follow(ctx context.Context, s *subject, w sprout.Workflow) error {
 	for tries := 0; ; tries++ {
-		ended, err := t.watch.workflow(ctx, s.site.name, w.ID)
+		ended, err := t.watch.workflow(ctx, w.ID)
 		if err != nil {
 			return err
 		}

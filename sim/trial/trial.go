@@ -140,7 +140,7 @@ func Run(ctx context.Context, c Config) (_ Report, err error) {
 func (t *trial) run(ctx context.Context) (Report, error) {
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	t.watch = newWatch(t.client, t.ground.siteNames())
+	t.watch = newWatch(t.client)
 	gauge, err := newGauge()
 	if err != nil {
 		return Report{}, err

@@ -2,10 +2,9 @@ package trial
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"sprout"
 	"sprout/api"
@@ -16,21 +15,14 @@ import (
 // and which workflows still run: few questions for many machines.
 type watch struct {
 	client *client.Client
-	sites  []string
 
 	mu       sync.Mutex
-	machines map[string]chan sprout.MachineID // who waits for a MAC to be discovered
-	runs     map[sprout.WorkflowID]*waiting   // who waits for a workflow to end
+	machines map[string]chan sprout.MachineID    // who waits for a MAC to be discovered
+	runs     map[sprout.WorkflowID]chan struct{} // closed once a workflow has ended
 }
 
-// A waiting is who waits for a workflow.
-type waiting struct {
-	site  string
-	ended chan struct{}
-}
-
-func newWatch(c *client.Client, sites []string) *watch {
-	return &watch{client: c, sites: sites, machines: map[string]chan sprout.MachineID{}, runs: map[sprout.WorkflowID]*waiting{}}
+func newWatch(c *client.Client) *watch {
+	return &watch{client: c, machines: map[string]chan sprout.MachineID{}, runs: map[sprout.WorkflowID]chan struct{}{}}
 }
 
 // discovered yields the machine once it is known.
@@ -49,14 +41,14 @@ func (w *watch) forget(mac string) {
 }
 
 // workflow waits until the workflow has ended and returns it.
-func (w *watch) workflow(ctx context.Context, site string, id sprout.WorkflowID) (sprout.Workflow, error) {
+func (w *watch) workflow(ctx context.Context, id sprout.WorkflowID) (sprout.Workflow, error) {
 	for {
-		wait := &waiting{site: site, ended: make(chan struct{})}
+		ended := make(chan struct{})
 		w.mu.Lock()
-		w.runs[id] = wait
+		w.runs[id] = ended
 		w.mu.Unlock()
 		select {
-		case <-wait.ended:
+		case <-ended:
 		case <-ctx.Done():
 			return sprout.Workflow{}, ctx.Err()
 		}
@@ -69,7 +61,7 @@ func (w *watch) workflow(ctx context.Context, site string, id sprout.WorkflowID)
 
 const (
 	watchEvery = 500 * time.Millisecond // at least
-	watchShare = 20                     // of the time that a round took, what passes until the next starts
+	watchShare = 4                      // of the time that a round took, what passes until the next starts
 )
 
 // run asks until ctx ends. Rounds that take long come less often: who measures
@@ -86,7 +78,7 @@ func (w *watch) run(ctx context.Context) {
 		began := time.Now()
 		w.lookDiscovered(ctx)
 		w.lookRuns(ctx)
-		timer.Reset(max(watchEvery, min(watchShare*time.Since(began), 10*time.Second)))
+		timer.Reset(max(watchEvery, min(watchShare*time.Since(began), 5*time.Second)))
 	}
 }
 
@@ -113,42 +105,30 @@ func (w *watch) lookDiscovered(ctx context.Context) {
 	}
 }
 
-// lookRuns wakes those whose workflow is not among those that still move.
+// lookRuns wakes those whose workflow is not among those that still move. One
+// list has them all: no more machines are under way than a list has room for.
 func (w *watch) lookRuns(ctx context.Context) {
-	asked := map[string]map[sprout.WorkflowID]*waiting{}
 	w.mu.Lock()
-	for id, wait := range w.runs {
-		if asked[wait.site] == nil {
-			asked[wait.site] = map[sprout.WorkflowID]*waiting{}
-		}
-		asked[wait.site][id] = wait
-	}
+	asked := maps.Clone(w.runs)
 	w.mu.Unlock()
-	var sites errgroup.Group
-	sites.SetLimit(4)
-	for site, runs := range asked {
-		sites.Go(func() error { return w.lookSite(ctx, site, runs) })
+	if len(asked) == 0 {
+		return
 	}
-	_ = sites.Wait() // asked again soon
-}
-
-func (w *watch) lookSite(ctx context.Context, site string, runs map[sprout.WorkflowID]*waiting) error {
 	for _, state := range []sprout.WorkflowState{sprout.Running, sprout.Unwinding} {
-		moving, err := client.Call(ctx, w.client, api.WorkflowList, api.ListWorkflows{OfSite: api.OfSite{Site: site}, State: state, Limit: 1000})
+		moving, err := client.Call(ctx, w.client, api.WorkflowList, api.ListWorkflows{State: state, Limit: mostConcurrency})
 		if err != nil {
-			return err
+			return // asked again soon
 		}
 		for _, m := range moving {
-			delete(runs, m.ID)
+			delete(asked, m.ID)
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, wait := range runs {
-		if w.runs[id] == wait {
+	for id, ended := range asked {
+		if w.runs[id] == ended {
 			delete(w.runs, id)
 		}
-		close(wait.ended)
+		close(ended)
 	}
-	return nil
 }

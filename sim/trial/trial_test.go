@@ -1,0 +1,182 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"sprout"
+)
+
+// A small trial with a fault that must show: every number of the report is held
+// against what is known of the run.
+func TestTrial(t *testing.T) {
+	const machines, sites = 20, 2
+	r, err := Run(t.Context(), Config{
+		Sites: sites, Machines: machines, Goal: Deploy, Seed: 1,
+		Faults: []Fault{{Fault: "corrupt", Probability: 0.25}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.OK() || r.Interrupted {
+		t.Fatalf("%s\nviolations %v\nearly %+v", r.Summary(), r.Violations, r.Early)
+	}
+	corrupted := r.Faults["corrupt"]
+	if corrupted == 0 || corrupted == machines {
+		t.Fatalf("%d of %d machines got the fault: the dice are loaded", corrupted, machines)
+	}
+	if r.Outcomes[Retried] != corrupted || r.Outcomes[Finished] != machines-corrupted {
+		t.Errorf("outcomes %v with %d faults", r.Outcomes, corrupted)
+	}
+	if len(r.Causes) != 1 || r.Causes[0].Code != sprout.DigestMismatch || r.Causes[0].Count != corrupted {
+		t.Errorf("causes %+v, want %d of %s", r.Causes, corrupted, sprout.DigestMismatch)
+	}
+	if r.Reached.Discovered != machines || r.Reached.Ready != machines || r.Reached.Deployed != machines {
+		t.Errorf("reached %+v", r.Reached)
+	}
+	steps := map[string]Step{}
+	for _, s := range r.Steps {
+		steps[s.At+" "+s.Name] = s
+		if !(0 <= s.P50 && s.P50 <= s.P95 && s.P95 <= s.P99 && s.P99 <= s.Max && s.Max <= r.Seconds) {
+			t.Errorf("step %+v in %.1f s", s, r.Seconds)
+		}
+	}
+	for name, count := range map[string]int{
+		"whole discover": machines, "whole commission": machines, "whole deploy": machines, "machine write": machines + corrupted,
+		"machine home": machines, "site deploy write-image": machines, "site commission inspect": machines, "centre deploy reserve-address": machines,
+	} {
+		if steps[name].Count != count {
+			t.Errorf("step %s was timed %d times, want %d", name, steps[name].Count, count)
+		}
+	}
+	// Each site fetched the image once; each machine needs some statements.
+	if all := r.Cost.APIPerMachine * machines; all < sites*imageBytes || all > sites*imageBytes*1.2 {
+		t.Errorf("%.0f bytes between agents and API for %d images of %d", all, sites, imageBytes)
+	}
+	if c := r.Cost; c.SQLPerMachine < 50 || c.TxPerMachine < 5 || c.BusPerMachine < 1000 || c.CPUPerMachine <= 0 || c.PeakMemoryMB <= 0 || c.PeakPostgresMB <= 0 {
+		t.Errorf("cost %+v", c)
+	}
+	if last := r.Timeline[len(r.Timeline)-1]; last.Deployed != machines || last.Ended != machines {
+		t.Errorf("the timeline ends with %+v", last)
+	}
+	checkPages(t, r)
+}
+
+// checkPages holds the report's three forms against each other.
+func checkPages(t *testing.T, r Report) {
+	t.Helper()
+	var text, page bytes.Buffer
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{r.Summary(), "reserve-address", string(sprout.DigestMismatch)} {
+		if !strings.Contains(text.String(), want) || !strings.Contains(page.String(), want) {
+			t.Errorf("a report lacks %q", want)
+		}
+	}
+	if n := strings.Count(page.String(), "<svg"); n != 4 {
+		t.Errorf("the page has %d plots, want 4", n)
+	}
+	for _, asks := range []string{"src=", "href=", "url(", "<script", "<link", "@import", "NaN"} {
+		if strings.Contains(page.String(), asks) {
+			t.Errorf("the page contains %q", asks)
+		}
+	}
+	raw, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Report
+	if err := json.Unmarshal(raw, &again); err != nil || again.Summary() != r.Summary() || len(again.Timeline) != len(r.Timeline) {
+		t.Errorf("report.json does not say the same: %v", err)
+	}
+}
+
+// Stopped in the middle, a trial reports what was, and leaves nothing running.
+func TestInterrupted(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r, err := Run(ctx, Config{Sites: 1, Machines: 10, Goal: All, Seed: 1, Concurrency: 2, Progress: func(p Progress) {
+		if p.Discovered > 0 {
+			stop()
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Interrupted || r.OK() || r.Reached.Discovered == 0 || r.Outcomes[Lost] != 0 || r.Outcomes[Interrupted] == 0 {
+		t.Errorf("interrupted %t, reached %+v, outcomes %v", r.Interrupted, r.Reached, r.Outcomes)
+	}
+	var text bytes.Buffer
+	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "Stopped before the end") {
+		t.Errorf("the report does not say that it was stopped: %v", err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		field  string
+		words  string
+		config Config
+	}{
+		{"--machines", "at least 1", Config{}},
+		{"--sites", "from 1 to", Config{Machines: 1, Sites: 1000}},
+		{"--workflow", "is not one of", Config{Machines: 1, Goal: "dance"}},
+		{"--concurrency", "from 1 to", Config{Machines: 5000, Concurrency: 5000}},
+		{"fault", "it knows power-loss, silent,", Config{Machines: 1, Faults: []Fault{{Fault: "wrong-clock", Probability: 1}}}},
+		{"probability", "above 0", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt"}}}},
+		{"fault", "happens at one of the steps", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt", Probability: 1, Step: "dhcp"}}}},
+		{"step", "does not happen at a step", Config{Machines: 1, Faults: []Fault{{Fault: "bmc-503", Probability: 1, Step: "dhcp"}}}},
+		{"at", "with a probability", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt", Probability: 1, At: "3s"}}}},
+		{"at", "like 30s", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut"}}}},
+		{"fault", "at and for", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut", At: "1s", Probability: 0.5}}}},
+		{"--link", "from 0 to 50", Config{Machines: 1, Link: Link{Loss: 0.9}}},
+	} {
+		_, err := Run(t.Context(), c.config)
+		if err == nil || sprout.KindOf(err) != sprout.Invalid || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%+v: %v, want Invalid with %q", c.config, err, c.words)
+		}
+		if field := fieldOf(err); field != c.field {
+			t.Errorf("%+v: field %q, want %q", c.config, field, c.field)
+		}
+	}
+}
+
+func TestParseLink(t *testing.T) {
+	if l, err := ParseLink("250ms,1%"); err != nil || l.Delay != 250*time.Millisecond || l.Loss != 0.01 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if l, err := ParseLink("1s"); err != nil || l.Delay != time.Second || l.Loss != 0 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for _, bad := range []string{"", "fast", "-1s", "1s,1", "1s,80%", "1s,x%"} {
+		if l, err := ParseLink(bad); err == nil {
+			t.Errorf("%q is %+v", bad, l)
+		}
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var values []float32
+	for i := range 100 {
+		values = append(values, float32(i+1))
+	}
+	for p, want := range map[int]float64{50: 50, 95: 95, 99: 99, 100: 100} {
+		if got := percentile(values, p); got != want {
+			t.Errorf("p%d of 1 to 100 is %g", p, got)
+		}
+	}
+	if got := percentile([]float32{7}, 50); got != 7 {
+		t.Errorf("p50 of one value is %g", got)
+	}
+	if got := percentile(nil, 50); got != 0 {
+		t.Errorf("p50 of nothing is %g", got)
+	}
+}
