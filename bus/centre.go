@@ -28,9 +28,10 @@ type CentreConfig struct {
 
 // A Centre is the control plane's side of the bus.
 type Centre struct {
-	conn *nats.Conn
-	js   jetstream.JetStream
-	log  *slog.Logger
+	conn  *nats.Conn
+	js    jetstream.JetStream
+	log   *slog.Logger
+	alone bool // it embeds the hub: no other replica has taken anything
 }
 
 // ConnectCentre connects the control plane and makes the streams, or brings
@@ -54,7 +55,7 @@ func ConnectCentre(ctx context.Context, c CentreConfig) (*Centre, error) {
 		conn.Close()
 		return nil, fmt.Errorf("cannot use the bus: %w", err)
 	}
-	centre := &Centre{conn: conn, js: js, log: c.Log}
+	centre := &Centre{conn: conn, js: js, log: c.Log, alone: c.Server != nil}
 	if err := centre.makeStreams(ctx, c); err != nil {
 		conn.Close()
 		return nil, err

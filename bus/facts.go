@@ -30,6 +30,13 @@ const (
 // who sent it, which NATS has checked. An error of kind Invalid means that the
 // fact never will be taken: it is logged and dropped.
 func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sprout.SiteID, sprout.Fact) error) error {
+	if c.alone {
+		// What a process before this one had taken and not answered for would
+		// come again only after ackWait: nobody else can have it, so it comes now.
+		if err := c.js.DeleteConsumer(ctx, upStream, factsConsumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return sprout.Errorf(sprout.Unavailable, "cannot make the consumer of facts anew: %w", err)
+		}
+	}
 	consumer, err := c.js.CreateOrUpdateConsumer(ctx, upStream, jetstream.ConsumerConfig{
 		Durable: factsConsumer, FilterSubject: upStream + ".*.*",
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 65536,

@@ -51,6 +51,19 @@ func allowed(verb string, m sprout.Machine, event sprout.Event, also ...sprout.S
 	return e.WithRemedy("%s", wayFrom(m))
 }
 
+// drivable refuses what must start the machine where nobody but a person can.
+func drivable(verb string, m sprout.Machine) error {
+	switch {
+	case m.BMC == nil:
+		return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it has no BMC by which Sprout could start it", verb, m.Name).
+			WithRemedy("sprout machine update %s --bmc-driver redfish --bmc-url … --bmc-user … --bmc-password …", m.Name)
+	case m.BMC.Driver == "manual":
+		return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: its power is manual, so Sprout cannot start it", verb, m.Name).
+			WithRemedy("sprout machine update %s --bmc-driver redfish --bmc-url … --bmc-user … --bmc-password …", m.Name)
+	}
+	return nil
+}
+
 // wayFrom is the command that leads on from a state.
 func wayFrom(m sprout.Machine) string {
 	switch m.State {
@@ -85,7 +98,10 @@ func (s *Server) machineCommission(ctx context.Context, in *api.CommissionMachin
 		return sprout.Workflow{}, err
 	}
 	check := func(m sprout.Machine) error {
-		return allowed("commission", m, sprout.Commissioned, sprout.Discovered)
+		if err := allowed("commission", m, sprout.Commissioned, sprout.Discovered); err != nil {
+			return err
+		}
+		return drivable("commission", m)
 	}
 	if err := check(m); err != nil {
 		return sprout.Workflow{}, err
@@ -180,7 +196,10 @@ func (s *Server) machineDeploy(ctx context.Context, in *api.DeployMachine) (plan
 		if m.Protected && m.State == sprout.Deployed {
 			return protected("deploy", m)
 		}
-		return allowed("deploy", m, sprout.Installed)
+		if err := allowed("deploy", m, sprout.Installed); err != nil {
+			return err
+		}
+		return drivable("deploy", m)
 	}
 	if err := check(m); err != nil {
 		return plan, err

@@ -188,6 +188,9 @@ func TestDiscoverAndCommission(t *testing.T) {
 	// It boots again before anybody accepts it: still one machine.
 	f.report(sprout.FactDiscovered, "", "", sprout.DiscoveredFact{BootMAC: mac, Inventory: inventory(mac)})
 
+	var bmc api.UpdateMachine
+	bmc.Machine, bmc.Body.BMC = "new-sn01", &sprout.BMC{Driver: "redfish", URL: "http://127.0.0.1:1"}
+	must(client.Call(t.Context(), p.admin, api.MachineUpdate, bmc))(t)
 	var in api.CommissionMachine
 	in.Machine = "new-sn01"
 	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, in))(t)
@@ -331,9 +334,7 @@ func TestRestartWithoutJobsLosesNothing(t *testing.T) {
 	p := run(t, same)
 	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
 	f := enrol(t, p, "lon1")
-	var create api.CreateMachine
-	create.Body = api.NewMachine{Site: "lon1", Name: "m1", MACs: []string{"52:54:00:00:00:03"}}
-	m := must(client.Call(t.Context(), p.admin, api.MachineCreate, create))(t)
+	m := p.machine(t, "lon1", "m1", "52:54:00:00:00:03")
 	var in api.CommissionMachine
 	in.Machine = "m1"
 	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, in))(t)
