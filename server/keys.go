@@ -15,10 +15,10 @@ import (
 	"sprout/store"
 )
 
-// openBus starts the embedded bus, or joins the cluster, with the keys of the
-// installation: they are made once and kept sealed in the database.
-func (s *Server) openBus(ctx context.Context) error {
-	raw, err := s.store.Setting(ctx, "bus-keys", func() ([]byte, error) {
+// BusKeys returns the keys of the installation's bus, which a cluster must trust
+// too: they are made once and kept sealed in the database.
+func BusKeys(ctx context.Context, s *store.Store) (keys bus.Keys, err error) {
+	raw, err := s.Setting(ctx, "bus-keys", func() ([]byte, error) {
 		keys, err := bus.NewKeys()
 		if err != nil {
 			return nil, err
@@ -26,10 +26,18 @@ func (s *Server) openBus(ctx context.Context) error {
 		return json.Marshal(keys)
 	})
 	if err != nil {
-		return err
+		return keys, err
 	}
-	if err := json.Unmarshal(raw, &s.keys); err != nil {
-		return fmt.Errorf("cannot read the bus keys: %w", err)
+	if err := json.Unmarshal(raw, &keys); err != nil {
+		return keys, fmt.Errorf("cannot read the bus keys: %w", err)
+	}
+	return keys, nil
+}
+
+// openBus starts the embedded bus, or joins the cluster.
+func (s *Server) openBus(ctx context.Context) (err error) {
+	if s.keys, err = BusKeys(ctx, s.store); err != nil {
+		return err
 	}
 	c := bus.CentreConfig{URL: s.config.Bus.URL, Keys: s.keys, Replicas: s.config.Bus.Replicas, Log: s.log}
 	if s.config.Bus.URL == "" {

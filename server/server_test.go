@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -61,7 +62,7 @@ func run(t *testing.T, change ...func(*server.Config)) plane {
 		done <- err
 		t.Fatal("the server ended before it was ready")
 	}
-	secret, err := os.ReadFile(filepath.Join(c.Dir, "admin-token"))
+	secret, err := os.ReadFile(cmp.Or(c.Admin, filepath.Join(c.Dir, "admin-token")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,6 +111,21 @@ func NewURL(tb testing.TB) string {
 	return url
 }
 
+// Dir makes a directory for one test that PostgreSQL can reach, whoever runs it.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sprout-pg-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // Start starts a server in a temporary folder and migrates its template.
 func Start(ctx context.Context) (*Cluster, error) {
 	dir, err := os.MkdirTemp("", "sprout-pg-")
