@@ -17,21 +17,23 @@ import (
 // This file turns what the agent's parts do into boot events.
 
 // powered tells that the BMC was told to turn the machine on or off.
-func (b *boots) powered(machine sprout.MachineID, want sprout.PowerState, took time.Duration, err error) {
+func (b *boots) powered(machine sprout.MachineID, want sprout.PowerState, began time.Time, err error) {
 	what := sprout.SawPowerOff
 	if want == sprout.PowerOn {
 		what = sprout.SawPowerOn
 	}
-	b.acted(machine, what, "power "+string(want), took, err)
+	b.acted(machine, what, "power "+string(want), began, err)
 }
 
 // chosen tells that the BMC was told what to boot next.
-func (b *boots) chosen(machine sprout.MachineID, device power.BootDevice, took time.Duration, err error) {
-	b.acted(machine, sprout.SawBootDevice, fmt.Sprintf("boot once from %s", device), took, err)
+func (b *boots) chosen(machine sprout.MachineID, device power.BootDevice, began time.Time, err error) {
+	b.acted(machine, sprout.SawBootDevice, fmt.Sprintf("boot once from %s", device), began, err)
 }
 
-func (b *boots) acted(machine sprout.MachineID, what, order string, took time.Duration, err error) {
-	e := sprout.BootEvent{Machine: machine, What: what, Seconds: took.Seconds(), Detail: "the BMC did: " + order}
+// acted files the event under the time when the BMC was told: a machine may ask
+// for an address before its BMC says that it is on.
+func (b *boots) acted(machine sprout.MachineID, what, order string, began time.Time, err error) {
+	e := sprout.BootEvent{At: began, Machine: machine, What: what, Seconds: time.Since(began).Seconds(), Detail: "the BMC did: " + order}
 	if err != nil {
 		e.Code, e.Detail = sprout.BMCFailed, fmt.Sprintf("the BMC did not: %s: %v", order, err)
 		var f *sprout.Failure

@@ -134,7 +134,7 @@ func (b *bmc) Status(ctx context.Context) (state sprout.PowerState, err error) {
 func (b *bmc) Set(ctx context.Context, want sprout.PowerState) error {
 	began := time.Now()
 	err := b.inTurn(ctx, func() error { return b.Provider.Set(ctx, want) })
-	b.boots.powered(b.machine, want, time.Since(began), err)
+	b.boots.powered(b.machine, want, began, err)
 	return err
 }
 
@@ -142,7 +142,7 @@ func (b *bmc) Set(ctx context.Context, want sprout.PowerState) error {
 func (b *bmc) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
 	began := time.Now()
 	err := b.inTurn(ctx, func() error { return b.Provider.BootOnce(ctx, device, mode) })
-	b.boots.chosen(b.machine, device, time.Since(began), err)
+	b.boots.chosen(b.machine, device, began, err)
 	return err
 }
 

@@ -19,9 +19,9 @@ const (
 // A trail is what was seen of one boot attempt.
 type trail struct {
 	attempt sprout.AttemptID
-	over    bool // by the site's own word: its tokens have ended
-	events  []sprout.BootEvent
-	told    map[sight]int // how often each was seen
+	over    bool               // by the site's own word: its tokens have ended
+	events  []sprout.BootEvent // by time
+	told    map[sight]int      // how often each was seen
 	reports int
 	far     bool // the boot went beyond its firmware
 }
@@ -71,7 +71,11 @@ func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
 	if len(t.events) >= trailKeeps {
 		t.events = slices.Delete(t.events, 0, len(t.events)-trailKeeps+1)
 	}
-	t.events = append(t.events, e)
+	at := len(t.events)
+	for at > 0 && t.events[at-1].At.After(e.At) {
+		at--
+	}
+	t.events = slices.Insert(t.events, at, e)
 	if n > 3 && bits.OnesCount(uint(n)) != 1 || t.reports >= trailReports {
 		return e, false
 	}

@@ -56,7 +56,12 @@ func batched(events []sprout.BootEvent) []*bootBatch {
 		if b.MAC == "" {
 			b.MAC = e.MAC
 		}
-		b.LastAt, b.Last = e.At, e.What
+		if e.At.Before(b.StartedAt) {
+			b.StartedAt = e.At
+		}
+		if !e.At.Before(b.LastAt) {
+			b.LastAt, b.Last = e.At, e.What
+		}
 		b.events = append(b.events, e)
 	}
 	return all
@@ -72,7 +77,7 @@ func (s *Store) recordAttempt(ctx context.Context, tx pgx.Tx, site sprout.SiteID
 		INSERT INTO boot_attempt AS a (site, id, owner, machine, mac, started_at, last_at, seen, last)
 		SELECT $1, $2, coalesce(m.id, $4), m.id, nullif($4, '')::macaddr, $5, $6, $7, $8
 		FROM (SELECT 1) x LEFT JOIN machine m ON m.site = $1 AND m.id = $3
-		ON CONFLICT (site, id) DO UPDATE SET last_at = excluded.last_at, seen = a.seen + excluded.seen, last = excluded.last,
+		ON CONFLICT (site, id) DO UPDATE SET last_at = greatest(a.last_at, excluded.last_at), started_at = least(a.started_at, excluded.started_at), seen = a.seen + excluded.seen, last = excluded.last,
 		       mac = coalesce(a.mac, excluded.mac)
 		RETURNING seen, owner, machine IS NOT NULL`,
 		site, b.ID, b.Machine, b.MAC, b.StartedAt, b.LastAt, len(b.events), b.Last)
@@ -146,7 +151,7 @@ func scanBootAttempt(row pgx.CollectableRow) (a sprout.BootAttempt, err error) {
 // BootEvents returns the events that are kept of an attempt, the oldest first.
 func (s *Store) BootEvents(ctx context.Context, site sprout.SiteID, id sprout.AttemptID) ([]sprout.BootEvent, error) {
 	return many(ctx, s.db, pgx.RowTo[sprout.BootEvent], `
-		SELECT event FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY seq`, site, id)
+		SELECT event FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY at, seq`, site, id)
 }
 
 // A Usual is how long a step took in past runs on one model.

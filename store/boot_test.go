@@ -38,6 +38,9 @@ func TestBootTimelineIsBoundedByEvents(t *testing.T) {
 	site := storetest.Site(t, s, "lon1")
 	m := storetest.Machine(t, s, site.ID, "m1", "52:54:00:00:00:01")
 	first, second := bootEvents(attemptID(1), m.ID, "52:54:00:00:00:01", 390), bootEvents(attemptID(1), m.ID, "52:54:00:00:00:01", 30)
+	for i := range second {
+		second[i].At = second[i].At.Add(time.Hour)
+	}
 	record(t, s, site.ID, append(first, sprout.BootEvent{What: "of no attempt"}))
 	record(t, s, site.ID, second)
 	got, err := s.BootEvents(t.Context(), site.ID, attemptID(1))

@@ -1,0 +1,283 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"sprout"
+	"sprout/bus"
+	"sprout/power/redfish/emulator"
+	"sprout/provision"
+	"sprout/sim"
+)
+
+// shortLimits end the waits for a boot within seconds.
+var shortLimits = provision.Limits{BootRamdisk: 6 * time.Second, PhoneHome: 4 * time.Second, Look: 200 * time.Millisecond}
+
+var simRelay = netip.MustParseAddr("127.31.0.2")
+
+// A stoppedSite is an agent in this process, whose machines do not get far.
+type stoppedSite struct {
+	*testCentre
+	config Config
+}
+
+func newStoppedSite(t *testing.T) *stoppedSite {
+	t.Helper()
+	c := newCentre(t)
+	s := &stoppedSite{testCentre: c, config: c.agentConfig()}
+	s.config.Limits = shortLimits
+	s.config.Address = netip.MustParsePrefix("127.31.0.1/24") // where no other test takes a port
+	for _, name := range []string{"undionly.kpxe", "snponly.efi", "vmlinuz", "initrd"} {
+		if err := os.WriteFile(filepath.Join(s.config.BootFiles, name), []byte("not really "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, s.config) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	c.change(true, sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"})
+	c.change(true, sprout.ChangeSubnet, "sub_1", sprout.Subnet{ID: "sub_1", CIDR: netip.MustParsePrefix("127.31.0.0/24"), Discover: true})
+	c.await("replication", func(_ []sprout.Fact, applied int64) bool { return applied == 2 })
+	return s
+}
+
+func (s *stoppedSite) wire() sim.Wire {
+	return sim.Wire{DHCP: s.config.listen(s.config.Ports.DHCP, 67), Relay: simRelay, TFTPPort: s.config.Ports.TFTP}
+}
+
+// plug introduces a machine behind a BMC, with an address of its own.
+func (s *stoppedSite) plug(name, mac string, ip netip.Addr, m emulator.Machine) sprout.MachineID {
+	s.t.Helper()
+	web := httptest.NewServer(emulator.New(emulator.Facts{Name: name, MACs: []string{mac}}, m, "admin", "hunter2", slog.New(slog.DiscardHandler)))
+	s.t.Cleanup(func() {
+		_ = m.PowerOff(context.Background())
+		web.Close()
+	})
+	secret, err := bus.Seal(s.sealKey, []byte("hunter2"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id := sprout.MachineID("mch_" + name)
+	s.change(true, sprout.ChangeReservation, mac, sprout.Reservation{MAC: mac, IP: ip, Machine: id})
+	s.change(true, sprout.ChangeMachine, string(id), sprout.SiteMachine{
+		ID: id, Name: name, Generation: 1, MACs: []string{mac}, Secret: secret, BMC: &sprout.BMC{Driver: "redfish", URL: web.URL, Username: "admin"},
+	})
+	return id
+}
+
+// A firmware is a machine that does what a function says while it is on.
+type firmware struct {
+	boot func(ctx context.Context, f *firmware)
+	mac  net.HardwareAddr
+	ip   netip.Addr
+	wire sim.Wire
+	url  string // the agent's
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func (f *firmware) Power() sprout.PowerState {
+	if f.stop == nil {
+		return sprout.PowerOff
+	}
+	return sprout.PowerOn
+}
+
+func (f *firmware) PowerOn(context.Context, emulator.Boot) error {
+	if f.stop != nil {
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	f.stop, f.done = stop, done
+	go func() { defer close(done); f.boot(ctx, f) }()
+	return nil
+}
+
+func (f *firmware) PowerOff(context.Context) error {
+	if f.stop != nil {
+		f.stop()
+		<-f.done
+		f.stop = nil
+	}
+	return nil
+}
+
+func (f *firmware) Shutdown(ctx context.Context) error { return f.PowerOff(ctx) }
+
+// say sends one DHCP message by the relay and reads one answer, if any comes.
+func (f *firmware) say(arch byte, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {
+	p, err := dhcpv4.New(append([]dhcpv4.Modifier{
+		dhcpv4.WithHwAddr(f.mac), dhcpv4.WithBroadcast(true),
+		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{0, arch})),
+	}, more...)...)
+	if err != nil {
+		return nil, err
+	}
+	if arch == 16 {
+		p.UpdateOption(dhcpv4.OptClassIdentifier("HTTPClient:Arch:00016"))
+	}
+	p.GatewayIPAddr = f.wire.Relay.AsSlice()
+	p.UpdateOption(dhcpv4.OptRelayAgentInfo(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(19), nil)))
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(f.wire.Relay, 0)))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() //nolint:errcheck // a socket that is done with
+	if _, err := conn.WriteToUDPAddrPort(p.ToBytes(), f.wire.DHCP); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, 1500)
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return nil, err
+	}
+	n, _, err := conn.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		return nil, err
+	}
+	return dhcpv4.FromBytes(buf[:n])
+}
+
+func (f *firmware) discover(arch byte) error {
+	_, err := f.say(arch, dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover))
+	return err
+}
+
+func (f *firmware) request(arch byte, server netip.Addr) error {
+	_, err := f.say(arch, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(f.ip.AsSlice())), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice())))
+	return err
+}
+
+// fetch gets a file from the machine's own address.
+func (f *firmware) fetch(ctx context.Context, path string) error {
+	dial := net.Dialer{LocalAddr: &net.TCPAddr{IP: f.ip.AsSlice()}}
+	web := &http.Client{Transport: &http.Transport{DialContext: dial.DialContext, DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := web.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Machines stop at every place of a boot, by themselves or for want of an
+// answer. The work fails with the code of the cause, and the trail of the boot
+// is in the facts.
+func TestStoppedBootsAreDiagnosed(t *testing.T) {
+	s := newStoppedSite(t)
+	agent := s.config.Address.Addr()
+	elsewhere := netip.MustParseAddr("127.31.0.9")
+	silentAt := func(step sim.Step) []sim.Fault { return []sim.Fault{{Kind: sim.Silent, Step: step}} }
+	for i, test := range []struct {
+		name   string
+		faults []sim.Fault                            // of a simulated machine,
+		boot   func(context.Context, *firmware) error // or what another one does
+		disk   sprout.DiskRule
+		want   sprout.Code
+		proof  string // in reason or evidence
+		seen   string // the last boot event of the attempt
+	}{
+		{name: "never asks", faults: silentAt(sim.StepDHCP), want: sprout.NoDiscover, proof: "not one DHCP packet", seen: sprout.SawPowerOn},
+		{name: "stops after the offer", boot: func(_ context.Context, f *firmware) error { return f.discover(0) }, want: sprout.OfferIgnored, proof: "127.31.0.", seen: sprout.SawOffer},
+		{name: "takes another server's offer", boot: func(_ context.Context, f *firmware) error {
+			if err := f.discover(0); err != nil {
+				return err
+			}
+			if err := f.request(0, elsewhere); err == nil {
+				return errors.New("the agent answered for another server")
+			}
+			return nil
+		}, want: sprout.OtherServer, proof: "127.31.0.9", seen: sprout.SawOtherServer},
+		{name: "has no loader", boot: func(_ context.Context, f *firmware) error { return f.discover(11) }, want: sprout.NoLoader, proof: "architecture [11]", seen: sprout.SawOffer},
+		{name: "never fetches its loader", faults: silentAt(sim.StepLoader), want: sprout.LoaderNotFetched, proof: "undionly.kpxe", seen: sprout.SawAck},
+		{name: "refuses its loader", boot: func(ctx context.Context, f *firmware) error {
+			return errors.Join(f.discover(16), f.request(16, agent), f.fetch(ctx, "/boot/snponly.efi"), f.discover(16))
+		}, want: sprout.LoaderRefused, proof: "snponly.efi", seen: sprout.SawOffer},
+		{name: "never fetches its script", faults: silentAt(sim.StepScript), want: sprout.LoaderSilent, proof: "iPXE runs", seen: sprout.SawAck},
+		{name: "never fetches its kernel", faults: silentAt(sim.StepKernel), want: sprout.KernelNotFetched, proof: "boot script", seen: sprout.SawScript},
+		{name: "has a silent kernel", faults: silentAt(sim.StepHello), want: sprout.KernelSilent, proof: "http-initrd", seen: sprout.SawInitrd},
+		{name: "has no such disk", disk: sprout.DiskRule{Serial: "none"}, want: sprout.NoDiskMatches, seen: sprout.SawOrderFailed},
+		{name: "never comes home", faults: []sim.Fault{{Kind: sim.NeverHome, Step: sim.StepHome}}, want: sprout.NoPhoneHome, proof: "order-done", seen: sprout.SawOrderDone},
+	} {
+		name, ip := "m"+string(rune('a'+i)), netip.AddrFrom4([4]byte{127, 31, 0, byte(20 + i)})
+		mac := net.HardwareAddr{0x52, 0x54, 0, 0x31, 0, byte(i + 1)}
+		t.Run(test.name, func(t *testing.T) {
+			var id sprout.MachineID
+			if test.boot != nil {
+				id = s.plug(name, mac.String(), ip, &firmware{mac: mac, ip: ip, wire: s.wire(), url: s.config.url(), boot: func(ctx context.Context, f *firmware) {
+					if err := test.boot(ctx, f); err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+				}})
+			} else {
+				m, err := sim.New(sim.Config{Spec: sim.Spec{Name: name, MACs: []string{mac.String()}}, Wire: s.wire(), Pace: sim.Pace{LoadersWhole: true}, Faults: test.faults})
+				if err != nil {
+					t.Fatal(err)
+				}
+				id = s.plug(name, mac.String(), ip, m)
+			}
+			work := deployWork(s.testCentre, "wfl_"+name+"/1", 1)
+			work.Machine = id
+			work.Input, _ = json.Marshal(sprout.DeployWork{Image: s.imageNoun(), Hostname: name + ".lon1.example", Disk: test.disk})
+			s.change(true, sprout.ChangeWork, work.ID, work)
+			t.Parallel() // the machines boot together
+			got := s.awaitEnd(work.ID)
+			if got.Failure == nil || got.Failure.Code != test.want || !strings.Contains(got.Failure.Reason+" "+got.Failure.Evidence, test.proof) {
+				t.Errorf("the work ended as %s: %+v", got.State, got.Failure)
+			}
+			s.await("the event "+test.seen, func(facts []sprout.Fact, _ int64) bool {
+				return slices.Contains(trailOf(t, facts, id), test.seen)
+			})
+		})
+	}
+}
+
+// trailOf names the events of the machine that facts tell of, and fails unless
+// they are of one attempt.
+func trailOf(t *testing.T, facts []sprout.Fact, id sprout.MachineID) (what []string) {
+	t.Helper()
+	attempts := map[sprout.AttemptID]bool{}
+	for _, f := range facts {
+		if f.Kind != sprout.FactBoot {
+			continue
+		}
+		var events []sprout.BootEvent
+		if err := json.Unmarshal(f.Body, &events); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Machine == id {
+				what, attempts[e.Attempt] = append(what, e.What), true
+			}
+		}
+	}
+	if len(attempts) != 1 {
+		t.Errorf("the events are of %d attempts: %v", len(attempts), what)
+	}
+	return what
+}
