@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"sprout"
+	"sprout/sitestore"
+)
+
+var trailNoon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func newTrail() *trail { return &trail{attempt: "att_1", told: map[sight]int{}} }
+
+// A machine that asks for ever is told of a few times, with how often.
+func TestTrailOfRepeatsIsShort(t *testing.T) {
+	tr := newTrail()
+	var counts []int
+	for i := range 1000 {
+		e, ok := tr.add(sprout.BootEvent{At: trailNoon.Add(time.Duration(i) * time.Second), What: sprout.SawDiscover, MAC: testMAC})
+		if ok {
+			counts = append(counts, e.Count)
+		}
+	}
+	if fmt.Sprint(counts) != "[0 0 0 4 8 16 32 64 128 256 512]" {
+		t.Errorf("reported with counts %v", counts)
+	}
+	if n := len(tr.events); n > 3 || tr.events[n-1].Count != 1000 {
+		t.Errorf("remembered are %d events, the last %+v", n, tr.events[n-1])
+	}
+}
+
+func TestTrailIsBounded(t *testing.T) {
+	tr := newTrail()
+	reported := 0
+	for i := range 5000 {
+		if _, ok := tr.add(sprout.BootEvent{At: trailNoon, What: "tftp-not-found", File: fmt.Sprint(i)}); ok {
+			reported++
+		}
+	}
+	if reported != trailReports || len(tr.events) > trailKeeps || len(tr.told) > trailReports {
+		t.Errorf("%d reported, %d remembered, %d counted", reported, len(tr.events), len(tr.told))
+	}
+}
+
+func TestTrailIsInTheOrderOfTime(t *testing.T) {
+	tr := newTrail()
+	tr.add(sprout.BootEvent{At: trailNoon.Add(time.Second), What: sprout.SawDiscover})
+	tr.add(sprout.BootEvent{At: trailNoon, What: sprout.SawPowerOn}) // its BMC took its time to say so
+	if tr.events[0].What != sprout.SawPowerOn {
+		t.Errorf("the trail is %v", tr.events)
+	}
+}
+
+// What is seen of a machine that no work asked to boot is an attempt of its own,
+// from one start of its firmware to the next.
+func TestOwnAttempts(t *testing.T) {
+	store, err := sitestore.Open(filepath.Join(t.TempDir(), "site.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // of a test
+	s := &site{store: store}
+	b := newBoots(s)
+	ip := netip.MustParseAddr("10.0.0.1")
+	var attempts []sprout.AttemptID
+	see := func(after time.Duration, what, client string) {
+		b.tell(sprout.BootEvent{At: trailNoon.Add(after), MAC: testMAC, What: what, Client: client, IP: ip})
+		if len(b.seen) == 0 {
+			attempts = append(attempts, "")
+			return
+		}
+		attempts = append(attempts, (<-b.seen).Attempt)
+	}
+	see(0, sprout.SawDiscover, "system")               // not a boot of anything we know
+	see(1*time.Second, sprout.SawDiscover, "pxe-0")    // 1: begins
+	see(2*time.Second, sprout.SawOffer, "pxe-0")       // 2
+	see(9*time.Second, sprout.SawDiscover, "pxe-0")    // 3: asks again
+	see(12*time.Second, sprout.SawDiscover, "ipxe")    // 4
+	see(13*time.Second, sprout.SawScript, "")          // 5
+	see(60*time.Second, sprout.SawDiscover, "pxe-0")   // 6: was started anew
+	see(10*time.Minute, sprout.SawDiscover, "pxe-0")   // 7: after long silence, anew
+	see(10*time.Minute, sprout.SawPowerOff, "")        // 8: ends it
+	see(11*time.Minute, sprout.SawDiscover, "http-16") // 9: anew
+	want := []int{0, 1, 1, 1, 1, 1, 2, 3, 3, 4}
+	number := map[sprout.AttemptID]int{"": 0}
+	for i, a := range attempts {
+		if _, ok := number[a]; !ok {
+			number[a] = len(number)
+		}
+		if number[a] != want[i] {
+			t.Errorf("event %d is of attempt %d, want %d", i, number[a], want[i])
+		}
+	}
+}
+
+func TestStrangersAreBounded(t *testing.T) {
+	b := newBoots(nil)
+	for i := range mostStrangers + 100 {
+		b.begin(sprout.BootEvent{MAC: fmt.Sprint(i)}, "")
+	}
+	if len(b.trails) != mostStrangers || len(b.strangers) != mostStrangers {
+		t.Errorf("%d trails, %d strangers", len(b.trails), len(b.strangers))
+	}
+}
+
+// A site that boots as a whole is told of in few facts, of which each is small
+// enough for the bus.
+func TestEventsAreGathered(t *testing.T) {
+	b := newBoots(nil)
+	for range 1000 {
+		b.seen <- sprout.BootEvent{What: sprout.SawOffer}
+	}
+	if n := len(b.gather(t.Context(), <-b.seen)); n != gatherMost {
+		t.Errorf("a fact has %d events", n)
+	}
+	for len(b.seen) > 0 {
+		<-b.seen
+	}
+	if n := len(b.gather(t.Context(), sprout.BootEvent{})); n != 1 {
+		t.Errorf("a fact has %d events", n)
+	}
+}
