@@ -44,7 +44,7 @@ func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
 	f.StringVar(&ramdisk, "ramdisk", "", "directory with vmlinuz and initrd")
 	f.StringVar(&tokenFile, "enrol-token-file", "", "file with the single-use token (or SPROUT_AGENT_TOKEN)")
 	return func(c *cobra.Command) error {
-		config := agent.Config{DataDir: "/var/lib/sprout/agent", RamdiskDir: "/usr/share/sprout/ramdisk", Token: e.getenv("SPROUT_AGENT_TOKEN"), Log: e.log}
+		config := agent.Config{DataDir: "/var/lib/sprout-agent", RamdiskDir: "/usr/share/sprout/ramdisk", Token: e.getenv("SPROUT_AGENT_TOKEN"), Log: e.log}
 		if err := e.configure("SPROUT_AGENT", cmp.Or(file, e.getenv("SPROUT_AGENT_CONFIG")), &config); err != nil {
 			return err
 		}

@@ -77,7 +77,7 @@ func (l *labEnv) upCommand() *cobra.Command {
 	f.StringVar(&up.site, "site", "", "site that the lab's agent enrols at")
 	f.StringVar(&up.cidr, "cidr", "", "the lab's network (default that of --address, 10.20.0.0/24)")
 	f.StringVar(&up.address, "address", "", "address of the agent and the BMCs (default the first of --cidr)")
-	f.StringVar(&up.bus, "bus", "127.0.0.1:4222", "host:port of the control plane's bus, on the host's loopback")
+	f.StringVar(&up.bus, "bus", "", "host:port of the control plane's bus, on the host's loopback (default where the control plane says)")
 	f.StringVar(&up.ramdisk, "ramdisk", "", "directory with vmlinuz and initrd, for the agent")
 	f.StringVar(&up.cmdline, "cmdline", "console=ttyS0", "added to the ramdisk's kernel command line")
 	f.BoolVar(&up.wait, "wait", false, "until the agent is online")
@@ -153,6 +153,15 @@ func (l *labEnv) addAgent(ctx context.Context, config *lab.Config, up labUp) err
 	server, hostPort, err := onLoopback(conn.Server)
 	if err != nil {
 		return err
+	}
+	if up.bus == "" {
+		ready, err := l.readiness(ctx)
+		if err != nil {
+			return err
+		}
+		if _, up.bus, err = onLoopback(ready.Bus); err != nil {
+			return err
+		}
 	}
 	in := api.CreateAgentToken{}
 	in.Body.Site = up.site

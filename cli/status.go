@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -41,29 +41,47 @@ func statusCommand(e *env) *cobra.Command {
 	return c
 }
 
-// status asks /readyz once. The context file is read anew each time: sprout dev
-// writes it when the API answers.
 func (e *env) status(ctx context.Context) error {
-	conn, err := e.connection()
+	said, err := e.readiness(ctx)
 	if err != nil {
 		return err
+	}
+	return e.say(said, "the control plane %s is ready; its bus is at %s", said.Version, said.Bus)
+}
+
+// A readiness is what /readyz says of a control plane that is ready.
+type readiness struct {
+	Status  string `json:"status"`
+	Version string `json:"version"`
+	Bus     string `json:"bus"` // where agents find it
+}
+
+// readiness asks /readyz once. The context file is read anew each time: sprout
+// dev writes it when the API answers.
+func (e *env) readiness(ctx context.Context) (r readiness, err error) {
+	conn, err := e.connection()
+	if err != nil {
+		return r, err
 	}
 	url := strings.TrimRight(conn.Server, "/")
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
 	if err != nil {
-		return sprout.InvalidField("--server", "%v", err)
+		return r, sprout.InvalidField("--server", "%v", err)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return sprout.Errorf(sprout.Unavailable, "cannot reach the control plane at %s: %w", url, err).WithRemedy("sprout dev")
+		return r, sprout.Errorf(sprout.Unavailable, "cannot reach the control plane at %s: %w", url, err).WithRemedy("sprout dev")
 	}
 	defer res.Body.Close()
-	var said any
-	if err := json.NewDecoder(res.Body).Decode(&said); err != nil {
-		return sprout.Errorf(sprout.Unavailable, "%s is no control plane: %w", url, err)
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err == nil {
+		err = json.Unmarshal(raw, &r)
+	}
+	if err != nil {
+		return r, sprout.Errorf(sprout.Unavailable, "%s is no control plane: %w", url, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return sprout.Errorf(sprout.Unavailable, "the control plane at %s is not ready: %s", url, fmt.Sprint(said))
+		return r, sprout.Errorf(sprout.Unavailable, "the control plane at %s is not ready: %s", url, raw)
 	}
-	return e.say(said, "the control plane at %s is ready", url)
+	return r, nil
 }

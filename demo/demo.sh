@@ -61,7 +61,7 @@ trap 'interrupted=1; exit 130' INT
 trap 'interrupted=1; exit 143' TERM
 
 step "2. A control plane, and a site's network"
-setsid sprout dev --dir "$DIR/dev" --context-file "$SPROUT_CONFIG" >"$DIR/dev.log" 2>&1 &
+setsid sprout dev --dir "$DIR/dev" --listen 127.0.0.1:0 --bus-listen 127.0.0.1:0 --context-file "$SPROUT_CONFIG" >"$DIR/dev.log" 2>&1 &
 dev=$!
 run sprout status --wait 60s
 run sprout site create $SITE --domain $DOMAIN

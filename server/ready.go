@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"sprout"
 )
 
 // readyParts must work before the server is ready; each says so by itself.
@@ -71,8 +73,8 @@ func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"alive"}` + "\n"))
 }
 
-// serveReady says whether requests can be carried out, and names what is not
-// ready: 503 then.
+// serveReady says whether requests can be carried out, and where agents find
+// the bus. It names what is not ready: 503 then.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -87,7 +89,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if err := s.bus.Ready(); err != nil {
 		notReady["bus"] = err.Error()
 	}
-	answer := map[string]any{"status": "ready"}
+	answer := map[string]any{"status": "ready", "version": sprout.Version, "bus": s.BusURL()}
 	w.Header().Set("Content-Type", "application/json")
 	if len(notReady) > 0 {
 		answer = map[string]any{"status": "not ready", "notReady": notReady, "parts": slices.Sorted(maps.Keys(notReady))}
