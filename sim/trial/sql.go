@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A Statement is one text that was sent to the database.
@@ -27,8 +28,9 @@ type statements struct {
 }
 
 var (
-	_ pgx.QueryTracer = (*statements)(nil)
-	_ pgx.BatchTracer = (*statements)(nil)
+	_ pgx.QueryTracer       = (*statements)(nil)
+	_ pgx.BatchTracer       = (*statements)(nil)
+	_ pgxpool.AcquireTracer = (*statements)(nil)
 )
 
 type startedKey struct{}
@@ -64,10 +66,27 @@ func (s *statements) TraceBatchQuery(_ context.Context, _ *pgx.Conn, q pgx.Trace
 // TraceBatchEnd implements pgx.BatchTracer.
 func (s *statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
+// waitForConnection stands in the list of statements for what none is.
+const waitForConnection = "(a free connection of the pool)"
+
+// TraceAcquireStart implements pgxpool.AcquireTracer.
+func (s *statements) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	return context.WithValue(ctx, startedKey{}, started{waitForConnection, time.Now()})
+}
+
+// TraceAcquireEnd implements pgxpool.AcquireTracer.
+func (s *statements) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
+	if q, ok := ctx.Value(startedKey{}).(started); ok {
+		s.add(q.sql, time.Since(q.at))
+	}
+}
+
 func (s *statements) add(sql string, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.total++
+	if sql != waitForConnection {
+		s.total++
+	}
 	if strings.HasPrefix(sql, "begin") {
 		s.transactions++
 	}

@@ -14,10 +14,11 @@ import (
 // A small trial with a fault that must show: every number of the report is held
 // against what is known of the run.
 func TestTrial(t *testing.T) {
+	t.Parallel()
 	const machines, sites = 20, 2
 	r, err := Run(t.Context(), Config{
 		Sites: sites, Machines: machines, Goal: Deploy, Seed: 1,
-		Faults: []Fault{{Fault: "corrupt", Probability: 0.25}},
+		Faults: []Fault{{Fault: "dead-disk", Probability: 0.2}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -25,17 +26,18 @@ func TestTrial(t *testing.T) {
 	if !r.OK() || r.Interrupted {
 		t.Fatalf("%s\nviolations %v\nearly %+v", r.Summary(), r.Violations, r.Early)
 	}
-	corrupted := r.Faults["corrupt"]
-	if corrupted == 0 || corrupted == machines {
-		t.Fatalf("%d of %d machines got the fault: the dice are loaded", corrupted, machines)
+	dead := r.Faults["dead-disk"]
+	if dead == 0 || dead == machines {
+		t.Fatalf("%d of %d machines got the fault: the dice are loaded", dead, machines)
 	}
-	if r.Outcomes[Retried] != corrupted || r.Outcomes[Finished] != machines-corrupted {
-		t.Errorf("outcomes %v with %d faults", r.Outcomes, corrupted)
+	well := machines - dead
+	if r.Outcomes[Finished] != well || r.Outcomes[Failed] != dead || r.Outcomes[Retried] != 0 {
+		t.Errorf("outcomes %v with %d faults", r.Outcomes, dead)
 	}
-	if len(r.Causes) != 1 || r.Causes[0].Code != sprout.DigestMismatch || r.Causes[0].Count != corrupted {
-		t.Errorf("causes %+v, want %d of %s", r.Causes, corrupted, sprout.DigestMismatch)
+	if len(r.Causes) != 1 || r.Causes[0].Code != sprout.DiskFailed || r.Causes[0].Count != dead*(1+retries) {
+		t.Errorf("causes %+v, want %d times %d of %s", r.Causes, dead, 1+retries, sprout.DiskFailed)
 	}
-	if r.Reached.Discovered != machines || r.Reached.Ready != machines || r.Reached.Deployed != machines {
+	if r.Reached != (Reached{Discovered: machines, Ready: machines, Deployed: well}) {
 		t.Errorf("reached %+v", r.Reached)
 	}
 	steps := map[string]Step{}
@@ -46,8 +48,8 @@ func TestTrial(t *testing.T) {
 		}
 	}
 	for name, count := range map[string]int{
-		"whole discover": machines, "whole commission": machines, "whole deploy": machines, "machine write": machines + corrupted,
-		"machine home": machines, "site deploy write-image": machines, "site commission inspect": machines, "centre deploy reserve-address": machines,
+		"whole discover": machines, "whole commission": machines, "whole deploy": well, "machine write": well + dead*(1+retries),
+		"machine home": well, "site deploy write-image": well, "site commission inspect": machines, "centre deploy reserve-address": well,
 	} {
 		if steps[name].Count != count {
 			t.Errorf("step %s was timed %d times, want %d", name, steps[name].Count, count)
@@ -60,7 +62,7 @@ func TestTrial(t *testing.T) {
 	if c := r.Cost; c.SQLPerMachine < 50 || c.TxPerMachine < 5 || c.BusPerMachine < 1000 || c.CPUPerMachine <= 0 || c.PeakMemoryMB <= 0 || c.PeakPostgresMB <= 0 {
 		t.Errorf("cost %+v", c)
 	}
-	if last := r.Timeline[len(r.Timeline)-1]; last.Deployed != machines || last.Ended != machines {
+	if last := r.Timeline[len(r.Timeline)-1]; last.Deployed != well || last.Ended != machines {
 		t.Errorf("the timeline ends with %+v", last)
 	}
 	checkPages(t, r)
@@ -76,7 +78,7 @@ func checkPages(t *testing.T, r Report) {
 	if err := r.WriteHTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{r.Summary(), "reserve-address", string(sprout.DigestMismatch)} {
+	for _, want := range []string{r.Summary(), "reserve-address", string(sprout.DiskFailed)} {
 		if !strings.Contains(text.String(), want) || !strings.Contains(page.String(), want) {
 			t.Errorf("a report lacks %q", want)
 		}
@@ -101,6 +103,7 @@ func checkPages(t *testing.T, r Report) {
 
 // Stopped in the middle, a trial reports what was, and leaves nothing running.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	r, err := Run(ctx, Config{Sites: 1, Machines: 10, Goal: All, Seed: 1, Concurrency: 2, Progress: func(p Progress) {
