@@ -51,6 +51,8 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, args[0], args[1]) }))
 	case kind == "problem" && len(args) == 1:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.problemIs(ctx, sprout.Code(name), args[0]) }))
+	case kind == "cause" && len(args) == 1:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.causeIs(ctx, sprout.Code(name), args[0]) }))
 	case kind == "idle" && len(args) == 0:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
 	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):
@@ -81,6 +83,15 @@ func (s *story) problemIs(ctx context.Context, code sprout.Code, name string) (b
 		}
 	}
 	return false, fmt.Sprintf("problems %+v", all)
+}
+
+// causeIs tells whether a machine's explanation names the cause.
+func (s *story) causeIs(ctx context.Context, code sprout.Code, name string) (bool, string) {
+	x, err := call(ctx, s, api.MachineExplain, api.MachineRef{Machine: name})
+	if err != nil {
+		return false, err.Error()
+	}
+	return x.Cause != nil && x.Cause.Code == code, fmt.Sprintf("cause %+v of %+v", x.Cause, x.Workflow)
 }
 
 func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {
