@@ -95,6 +95,7 @@ func (t *trial) manage(ctx context.Context, i int) {
 	for _, stage := range t.stages() {
 		stageCtx, cancel := context.WithTimeout(ctx, t.Patience)
 		err := stage.do(t, stageCtx, s)
+		late := stageCtx.Err() != nil
 		cancel()
 		switch {
 		case err == nil:
@@ -102,7 +103,7 @@ func (t *trial) manage(ctx context.Context, i int) {
 			continue
 		case ctx.Err() != nil:
 			s.result.Outcome = Interrupted
-		case stageCtx.Err() != nil:
+		case late:
 			s.result.lose(string(stage.goal), fmt.Errorf("no end after %s; the machine was at %s", t.Patience, s.at()))
 		default:
 			s.result.fail(string(stage.goal), err)
