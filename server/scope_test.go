@@ -52,13 +52,15 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine commission": {missing, `{}`}, "machine allocate": {missing, `{"site":"par1"}`}, "machine deploy": {missing, `{"image":"x"}`},
 		"machine release": {missing, `{}`}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`},
 		"machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
+		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""},
 		"image import": {denied, ""}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
+		"workflow explain": {missing, ""},
 		"problem list": {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
 		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs")
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x")
 	refused := 0
 	for _, op := range api.Operations() {
 		s := op.Spec()
