@@ -56,7 +56,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"image import": {denied, ""}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
-		"problem list": {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
+		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
 		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 	}
