@@ -120,13 +120,25 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 	if err != nil {
 		return out, err
 	}
-	if before != nil && before.PublicKey != in.Body.PublicKey {
-		if err := s.cutOff(*before); err != nil {
-			s.log.Error("the agent before could not be cut off the bus", "agent", before.ID, "error", err)
-		}
+	if before != nil {
+		s.replace(ctx, *before, in.Body.PublicKey, out)
 	}
 	out.Bus.URL = s.BusURL()
 	return out, s.bus.AddSite(ctx, out.Site.ID)
+}
+
+// replace cuts off the agent before, and sends what it may have taken from the
+// bus, between the commit and now, to the one in its place. What goes wrong is
+// logged: heartbeats repair it later.
+func (s *Server) replace(ctx context.Context, before sprout.Agent, publicKey string, now api.Enrolment) {
+	if before.PublicKey != publicKey {
+		if err := s.cutOff(before); err != nil {
+			s.log.Error("the agent before could not be cut off the bus", "agent", before.ID, "error", err)
+		}
+	}
+	if err := s.repair(ctx, now.Site.ID, now.After); err != nil {
+		s.log.Warn("changes for a new agent not sent again yet", "agent", now.Agent.ID, "error", err)
+	}
 }
 
 // enrolAgain fills in what the agent was answered before; false where it was not.
