@@ -107,7 +107,7 @@ var Problems = []struct {
 	{DiskAmbiguous, Critical, "Several disks match the rule and none was named.", "sprout machine show {machine}, then deploy again with --disk serial=…"},
 	{DiskTooSmall, Critical, "The disk is smaller than the image.", "deploy another image, or name a larger disk with --disk"},
 	{DiskFailed, Critical, "Reading or writing the disk failed.", "replace the disk, then: sprout machine commission {machine}"},
-	{DigestMismatch, Critical, "The image's bytes do not match its digest.", "the site's copy was dropped and is fetched anew by: sprout workflow retry {workflow}"},
+	{DigestMismatch, Critical, "The image's bytes do not match its digest.", "sprout workflow retry {workflow}; a bad copy at the site was dropped and is fetched anew"},
 	{ImageUnavailable, Critical, "The site could not fetch the image.", "check the link to the control plane, then: sprout workflow retry {workflow}"},
 	{VerifyFailed, Critical, "What is on the disk is not what was written.", "replace the disk, then: sprout machine commission {machine}"},
 	{EraseFailed, Critical, "A disk could not be erased, or was not empty when read back.", "replace the disk, or: sprout workflow retry {workflow}"},

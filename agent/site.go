@@ -63,8 +63,10 @@ func (s *site) FetchImage(ctx context.Context, img sprout.Image, progress func(d
 	return s.images.Fetch(ctx, http.DefaultClient, from, header, img, progress)
 }
 
-// DropImage removes an image from the site's cache.
-func (s *site) DropImage(_ context.Context, digest string) error { return s.images.Drop(digest) }
+// DropCorruptImage checks the site's copy of an image, and removes it if it is bad.
+func (s *site) DropCorruptImage(ctx context.Context, digest string) (bool, error) {
+	return s.images.DropCorrupt(ctx, digest)
+}
 
 // LastSeen tells when the ramdisk of an attempt last said anything. While the
 // agent was away nobody listened: silence is counted from its start at most.

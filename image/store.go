@@ -4,9 +4,12 @@
 package image
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path"
@@ -86,6 +89,27 @@ func (s *Store) Drop(digest string) error {
 		}
 	}
 	return nil
+}
+
+// DropCorrupt reads the image as it is stored and drops it if its bytes are not
+// what the digest says; it tells whether it did. A missing image is no error.
+func (s *Store) DropCorrupt(ctx context.Context, digest string) (dropped bool, err error) {
+	f, err := s.Open(digest)
+	if sprout.KindOf(err) == sprout.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, &contextReader{ctx, f}); err != nil {
+		return false, fmt.Errorf("cannot read image %s: %w", digest, err)
+	}
+	if digestOf(hash) == digest {
+		return false, nil
+	}
+	return true, s.Drop(digest)
 }
 
 // Handler serves GET and HEAD of …/DIGEST: the image's stored bytes, with

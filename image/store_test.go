@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -280,5 +281,29 @@ func TestHandler(t *testing.T) {
 		if c.body != nil && w.Header().Get("ETag") != `"`+img.Digest+`"` {
 			t.Errorf("%s: ETag %s", c.path, w.Header().Get("ETag"))
 		}
+	}
+}
+
+func TestDropCorruptDropsOnlyWhatIsBad(t *testing.T) {
+	s := newStore(t)
+	img, err := s.Import(t.Context(), bytes.NewReader(make([]byte, 4096)), image.ImportOptions{Name: "zero"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dropped, err := s.DropCorrupt(t.Context(), img.Digest); dropped || err != nil || !s.Has(img.Digest) {
+		t.Fatalf("a sound image: dropped %v, %v", dropped, err)
+	}
+	file, err := s.Path(img.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("other bytes"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if dropped, err := s.DropCorrupt(t.Context(), img.Digest); !dropped || err != nil || s.Has(img.Digest) {
+		t.Fatalf("a bad image: dropped %v, %v, still there %v", dropped, err, s.Has(img.Digest))
+	}
+	if dropped, err := s.DropCorrupt(t.Context(), img.Digest); dropped || err != nil {
+		t.Fatalf("a missing image: dropped %v, %v", dropped, err)
 	}
 }

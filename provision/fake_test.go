@@ -45,10 +45,10 @@ func (w *siteWorld) FetchImage(context.Context, sprout.Image, func(done, total i
 	w.cached = true
 	return nil
 }
-func (w *siteWorld) DropImage(context.Context, string) error {
+func (w *siteWorld) DropCorruptImage(context.Context, string) (bool, error) {
 	w.cached = false
 	w.dropped++
-	return nil
+	return true, nil
 }
 func (w *siteWorld) LastSeen(sprout.AttemptID) (time.Time, bool) {
 	if w.silent {

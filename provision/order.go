@@ -188,6 +188,20 @@ func (p site[T]) judgeTests(_ context.Context, c *workflow.Call[T]) error {
 	return nil
 }
 
+// blame tells whether bytes that do not match came from a bad copy at the site,
+// which is removed so that a retry fetches it anew, or went bad on their way.
+func (p site[T]) blame(ctx context.Context, f *sprout.Failure, digest string) {
+	dropped, err := p.DropCorruptImage(ctx, digest)
+	switch {
+	case err != nil:
+		f.Evidence += "; " + err.Error()
+	case dropped:
+		f.Evidence += "; the site's copy was bad and is dropped"
+	default:
+		f.Evidence += "; the site's copy is sound: the bytes went bad on their way to the machine"
+	}
+}
+
 func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
 	var in sprout.DeployWork
 	if err := workOf(c, &in); err != nil {
@@ -205,10 +219,7 @@ func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
 		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, Hostname: in.Hostname,
 	}})
 	if f := failureOf(err); f != nil && f.Code == sprout.DigestMismatch {
-		// The site's copy is not what the operator imported: the retry fetches it anew.
-		if dropErr := p.DropImage(ctx, in.Image.Digest); dropErr != nil {
-			f.Evidence += "; " + dropErr.Error()
-		}
+		p.blame(ctx, f, in.Image.Digest)
 	}
 	if err != nil {
 		return err

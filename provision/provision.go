@@ -124,8 +124,9 @@ type Site[T any] interface {
 	// FetchImage brings an image to the site's cache, verified by digest; at
 	// once if it is there. progress may be nil.
 	FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error
-	// DropImage removes an image from the site's cache; none is no error.
-	DropImage(ctx context.Context, digest string) error
+	// DropCorruptImage reads the site's copy of an image and removes it if its
+	// bytes are not what the digest says; it tells whether it did.
+	DropCorruptImage(ctx context.Context, digest string) (dropped bool, err error)
 	// LastSeen tells when the ramdisk of an attempt last said anything.
 	LastSeen(attempt sprout.AttemptID) (time.Time, bool)
 	// Diagnose names why a boot attempt stopped, for the step that waits for
