@@ -119,7 +119,7 @@ type program struct {
 
 func startProgram(t *testing.T) *program {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sprout-kill-") // PostgreSQL's user must reach it
+	dir, err := os.MkdirTemp("", "sprout-kill-") //nolint:usetesting // PostgreSQL's user must reach it, and t.TempDir is ours alone
 	if err != nil {
 		t.Fatal(err)
 	}

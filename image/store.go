@@ -101,7 +101,7 @@ func (s *Store) DropCorrupt(ctx context.Context, digest string) (dropped bool, e
 	if err != nil {
 		return false, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	hash := sha256.New()
 	if _, err := io.Copy(hash, &contextReader{ctx, f}); err != nil {
 		return false, fmt.Errorf("cannot read image %s: %w", digest, err)

@@ -23,7 +23,7 @@ func (p plane) notReady(t *testing.T) func() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer answer.Body.Close() //nolint:errcheck // read to its end
+		defer answer.Body.Close()
 		raw, err := io.ReadAll(answer.Body)
 		if err != nil {
 			return nil, err

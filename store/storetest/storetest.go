@@ -112,15 +112,15 @@ func NewURL(tb testing.TB) string {
 }
 
 // Dir makes a directory for one test that PostgreSQL can reach, whoever runs it.
-func Dir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "sprout-pg-")
+func Dir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "sprout-pg-") //nolint:usetesting // t.TempDir is reachable by its owner only
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return dir
