@@ -85,13 +85,15 @@ func (s *story) problemIs(ctx context.Context, code sprout.Code, name string) (b
 	return false, fmt.Sprintf("problems %+v", all)
 }
 
-// causeIs tells whether a machine's explanation names the cause.
+// causeIs tells whether a machine's explanation names the cause, and has heard
+// from the site what its step waits for.
 func (s *story) causeIs(ctx context.Context, code sprout.Code, name string) (bool, string) {
 	x, err := call(ctx, s, api.MachineExplain, api.MachineRef{Machine: name})
 	if err != nil {
 		return false, err.Error()
 	}
-	return x.Cause != nil && x.Cause.Code == code, fmt.Sprintf("cause %+v of %+v", x.Cause, x.Workflow)
+	heard := x.Workflow != nil && x.Workflow.Wait != "" && !strings.HasPrefix(x.Workflow.Wait, "site ")
+	return heard && x.Cause != nil && x.Cause.Code == code, fmt.Sprintf("cause %+v of %+v", x.Cause, x.Workflow)
 }
 
 func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {
