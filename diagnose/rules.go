@@ -168,7 +168,7 @@ func wrongLoader(t *trace) (string, []sprout.BootEvent, bool) {
 
 // secureBoot: an EFI loader was fetched whole and nothing runs; the same
 // machine may ask over another protocol by then, which proves that its firmware
-// gave up on the file (BOOT.md item 5).
+// gave up on the file.
 func secureBoot(t *trace) (string, []sprout.BootEvent, bool) {
 	if t.loader < 0 || t.loader < max(t.ipxe, t.script, t.hello) {
 		return "", nil, false
