@@ -94,7 +94,7 @@ type DeployMachine struct {
 		Image    string          `json:"image" doc:"Name, id or digest of an image" example:"debian-12"`
 		Disk     sprout.DiskRule `json:"disk,omitzero" doc:"The disk to write; empty: the only one that fits"`
 		SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
-		UserData string          `json:"userData,omitempty" doc:"cloud-init user data"`
+		UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`
 		Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
 		Plan     bool            `json:"plan,omitempty" doc:"Check everything and answer with what would happen; do nothing"`
 	}
