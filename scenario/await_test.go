@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,8 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(eventually(ctx, func() (bool, string) { return s.problemIs(ctx, sprout.Code(name), args[0]) }))
 	case kind == "cause" && len(args) == 1:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.causeIs(ctx, sprout.Code(name), args[0]) }))
+	case kind == "boot" && len(args) == 1:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.bootHas(ctx, name, args[0]) }))
 	case kind == "idle" && len(args) == 0:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
 	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):
@@ -60,7 +63,7 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 	case kind == "sim" && len(args) >= 1:
 		s.awaitSim(ctx, ts, name, sim.Step(args[0]), strings.Join(args[1:], " "))
 	default:
-		usage(ts, false, "await machine NAME state|power WORD, await idle NAME, await agent SITE online|offline, await sim NAME STEP [WORDS]")
+		usage(ts, false, "await machine NAME state|power WORD, await boot NAME WHAT, await idle NAME, await agent SITE online|offline, await sim NAME STEP [WORDS]")
 	}
 }
 
@@ -94,6 +97,17 @@ func (s *story) causeIs(ctx context.Context, code sprout.Code, name string) (boo
 	}
 	heard := x.Workflow != nil && x.Workflow.Wait != "" && !strings.HasPrefix(x.Workflow.Wait, "site ")
 	return heard && x.Cause != nil && x.Cause.Code == code, fmt.Sprintf("cause %+v of %+v", x.Cause, x.Workflow)
+}
+
+// bootHas tells whether the machine's newest boot shows an event: the site
+// gathers events before it reports them, so they follow the work's own news.
+func (s *story) bootHas(ctx context.Context, name, what string) (bool, string) {
+	boot, err := call(ctx, s, api.BootShow, api.BootRef{MachineRef: api.MachineRef{Machine: name}, Attempt: api.LatestBoot})
+	if err != nil {
+		return false, err.Error()
+	}
+	has := slices.ContainsFunc(boot.Events, func(e sprout.BootEvent) bool { return e.What == what })
+	return has, fmt.Sprintf("%+v", boot.Events)
 }
 
 func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {
