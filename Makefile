@@ -33,9 +33,9 @@ dev: deps build ## Run a control plane for development in the foreground
 
 test: ramdisk image test-go test-real ## Run every test, the real boots included
 
-test-go: ## Run the Go tests with the race detector
+test-go: ## Run the Go tests with the race detector: a test that fails is run once more, and named
 	go vet ./...
-	go test -race -timeout 15m ./...
+	go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=5 --packages=./... -- -race -timeout 15m
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
