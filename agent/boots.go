@@ -68,6 +68,9 @@ func (b *boots) file(e sprout.BootEvent) (sprout.BootEvent, bool) {
 	open := b.open(e)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if e.What == sprout.SawStranger {
+		return b.refused(e)
+	}
 	t := b.trails[ownerOf(e)]
 	if t == nil && e.Machine == "" && e.Client == "system" {
 		return e, false
@@ -78,6 +81,24 @@ func (b *boots) file(e sprout.BootEvent) (sprout.BootEvent, bool) {
 		return e, true
 	case t == nil, open != "" && open != t.attempt, open == "" && t.ends(e):
 		t = b.begin(e, open)
+	}
+	e.Attempt = t.attempt
+	return t.add(e)
+}
+
+// refused files the word of a ramdisk whose token is not good. It belongs to the
+// boot that brought the ramdisk and never begins one: until the boot that is
+// open has fetched a ramdisk of its own, that is the boot before it.
+func (b *boots) refused(e sprout.BootEvent) (sprout.BootEvent, bool) {
+	t := b.trails[ownerOf(e)]
+	if t == nil {
+		t = b.trails[e.MAC] // nobody knew the machine when it booted
+	}
+	if t != nil && !t.loaded && t.before != nil {
+		t = t.before
+	}
+	if t == nil {
+		return e, false // it booted before this agent started
 	}
 	e.Attempt = t.attempt
 	return t.add(e)
@@ -109,7 +130,10 @@ func (b *boots) begin(e sprout.BootEvent, attempt sprout.AttemptID) *trail {
 			b.strangers = b.strangers[1:]
 		}
 	}
-	t := &trail{attempt: attempt, told: map[sight]int{}}
+	t := &trail{attempt: attempt, told: map[sight]int{}, before: b.trails[owner]}
+	if t.before != nil {
+		t.before.before = nil
+	}
 	b.trails[owner] = t
 	return t
 }

@@ -23,7 +23,9 @@ type trail struct {
 	events  []sprout.BootEvent // by time
 	told    map[sight]int      // how often each was seen
 	reports int
-	far     bool // the boot went beyond its firmware
+	far     bool   // the boot went beyond its firmware
+	loaded  bool   // it fetched its ramdisk
+	before  *trail // the boot before: its ramdisk may speak until the power goes
 }
 
 // A sight is what makes two events the same to whoever reads them.
@@ -62,6 +64,7 @@ func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
 	}
 	t.told[kind] = n
 	t.far = t.far || strings.HasPrefix(e.What, "http-script") || e.Client == "system"
+	t.loaded = t.loaded || e.What == sprout.SawInitrd
 	if n > 3 {
 		e.Count = n
 		if i := t.last(kind); i >= 0 {

@@ -98,6 +98,51 @@ func TestOwnAttempts(t *testing.T) {
 	}
 }
 
+// A ramdisk whose attempt is over goes on speaking until the power goes. That is
+// told of its own boot: it begins none, and is not of the boot that comes next.
+func TestARefusedRamdiskIsOfItsOwnBoot(t *testing.T) {
+	b := newBoots(nil)
+	see := func(what string, attempt sprout.AttemptID) sprout.AttemptID {
+		e := sprout.BootEvent{At: trailNoon, Machine: "mch_1", MAC: testMAC, What: what, Attempt: attempt}
+		if what == sprout.SawStranger {
+			e.Attempt = ""
+			e, _ = b.refused(e)
+			return e.Attempt
+		}
+		e, _ = b.file(e)
+		return e.Attempt
+	}
+	refused := func(step string, want sprout.AttemptID) {
+		t.Helper()
+		if got := see(sprout.SawStranger, ""); got != want {
+			t.Errorf("%s: the refusal is of %q, want %q", step, got, want)
+		}
+	}
+	refused("before any boot was seen", "")
+	see(sprout.SawInitrd, "att_1")
+	see(sprout.SawHello, "att_1")
+	b.over("mch_1")
+	refused("after its attempt", "att_1")
+	see(sprout.SawPowerOn, "att_2")
+	refused("while the next boot begins", "att_1")
+	see(sprout.SawInitrd, "att_2")
+	refused("once the next has its ramdisk", "att_2")
+	see(sprout.SawPowerOn, "att_3")
+	if t3 := b.trails["mch_1"]; t3.attempt != "att_3" || t3.before == nil || t3.before.before != nil {
+		t.Errorf("the trails are %+v", t3)
+	}
+}
+
+// A machine that nobody knew when it booted is known when its ramdisk is refused.
+func TestARefusedStrangerIsOfItsBoot(t *testing.T) {
+	b := newBoots(nil)
+	booted, _ := b.file(sprout.BootEvent{At: trailNoon, MAC: testMAC, What: sprout.SawDiscover, Client: "pxe-0"})
+	e, _ := b.refused(sprout.BootEvent{At: trailNoon, Machine: "mch_1", MAC: testMAC, What: sprout.SawStranger})
+	if e.Attempt == "" || e.Attempt != booted.Attempt {
+		t.Errorf("booted as %q, refused as %q", booted.Attempt, e.Attempt)
+	}
+}
+
 func TestStrangersAreBounded(t *testing.T) {
 	b := newBoots(nil)
 	for i := range mostStrangers + 100 {

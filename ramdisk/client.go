@@ -20,6 +20,9 @@ import (
 const (
 	firstPause = 200 * time.Millisecond
 	lastPause  = 10 * time.Second
+	// refusedPause is the last one where the agent refuses the token: the boot
+	// attempt is over, and nothing but a new boot brings another token.
+	refusedPause = 5 * time.Minute
 	// orderTimeout is longer than the agent holds a request for an order.
 	orderTimeout  = 40 * time.Second
 	reportTimeout = 15 * time.Second
@@ -75,7 +78,7 @@ func (c *Client) TryReport(ctx context.Context, r sprout.Report) {
 
 // until repeats do with growing pauses; it fails only when the context ends.
 func (c *Client) until(ctx context.Context, what string, do func() error) error {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for pause := firstPause; ; pause *= 2 {
 		err := do()
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -83,11 +86,21 @@ func (c *Client) until(ctx context.Context, what string, do func() error) error 
 		if err == nil {
 			return nil
 		}
+		pause = min(pause, longest(err))
 		c.Log.Warn("cannot "+what+"; trying again", "error", err, "in", pause)
 		if err := sprout.Pause(ctx, pause); err != nil {
 			return err
 		}
 	}
+}
+
+// longest is the longest pause after such an error.
+func longest(err error) time.Duration {
+	var refusal *statusError
+	if errors.As(err, &refusal) && (refusal.status == http.StatusUnauthorized || refusal.status == http.StatusForbidden) {
+		return refusedPause
+	}
+	return lastPause
 }
 
 func (c *Client) post(ctx context.Context, path string, body any) error {
