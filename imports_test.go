@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	".":                  {},
 	"cmd/sprout":         {"cli"},
 	"cmd/sprout-ramdisk": {".", "ramdisk", "ramdisk/…", "hwtest/…"},
-	"cli":                {".", "server", "agent", "client", "api", "lab", "sim/…", "dev", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit"},
+	"cli":                {".", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit"},
 	"dev":                {".", "server", "agent", "postgres"},
 
 	"server": {".", "api", "diagnose", "provision", "workflow", "store", "bus", "provider", "audit", "image", "alloc", "dns", "ipam", "network"},
@@ -50,9 +50,10 @@ var imports = map[string][]string{
 
 	"image": {"."}, "image/…": {".", "image"},
 	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "ramdisk"},
-	"lab":       {".", "power", "power/…"},
+	"wan":       {"."},
+	"lab":       {".", "wan", "power", "power/…"},
 	"sim":       {".", "power", "power/…", "ramdisk"},
-	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim"},
+	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim", "wan"},
 	"scenario":  {}, "bench/…": {".", "…"},
 }
 

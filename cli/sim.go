@@ -18,6 +18,7 @@ import (
 
 	"sprout"
 	"sprout/sim/trial"
+	"sprout/wan"
 )
 
 // simCommand tries a whole installation with simulated machines.
@@ -50,7 +51,7 @@ func simCommand(e *env) *cobra.Command {
 			return err
 		}
 		if link != "" {
-			if c.Link, err = trial.ParseLink(link); err != nil {
+			if c.Link, err = wan.Parse("--link", link); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sprout"
+	"sprout/wan"
 )
 
 // A Status is how a lab is.
@@ -94,15 +95,18 @@ func (s *supervisor) setWAN(w wanRequest) error {
 	case w.Delay != nil && *w.Delay < 0:
 		return sprout.InvalidField("delay", "cannot make the WAN faster than it is")
 	case w.Delay != nil:
-		s.wan.slow(*w.Delay)
+		s.wan.Turn(wan.Weather{Delay: *w.Delay})
+		s.log.Info("WAN delay", "each way", *w.Delay)
 	}
 	switch {
 	case w.Up == nil:
 		return nil
 	case *w.Up:
-		return s.wan.heal()
+		s.wan.Heal()
+	default:
+		s.wan.Cut()
 	}
-	s.wan.cut()
+	s.log.Info("WAN", "up", *w.Up)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"sprout"
+	"sprout/wan"
 )
 
 // envDir is set in the environment of every child, so that a later lab knows
@@ -23,7 +24,7 @@ type supervisor struct {
 	log     *slog.Logger
 	starter *starter
 	rack    *rack
-	wan     *wan
+	wan     wan.Relays
 	agent   *agentChild // nil: none
 	stop    context.CancelFunc
 }
@@ -76,10 +77,6 @@ func serve(ctx context.Context, dir string, host *os.File, ready io.WriteCloser,
 // build makes network, link and rack.
 func (s *supervisor) build(host *os.File) error {
 	environ := append(os.Environ(), envDir+"="+s.config.Dir)
-	s.wan = &wan{
-		to: s.config.WAN, log: s.log, conns: map[net.Conn]struct{}{},
-		dial: func(ctx context.Context, address string) (net.Conn, error) { return dialHost(ctx, host, address) },
-	}
 	bridge, err := buildNetwork(s.config)
 	if err != nil {
 		return err
@@ -98,10 +95,26 @@ func (s *supervisor) build(host *os.File) error {
 			starter: s.starter, log: s.log, wake: make(chan struct{}, 1),
 		}
 	}
-	if err := s.wan.heal(); err != nil {
+	if err := s.leadWAN(host); err != nil {
 		return err
 	}
 	return s.rack.load()
+}
+
+// leadWAN relays each address of the control plane from inside the lab to the
+// host's own network, at the same address.
+func (s *supervisor) leadWAN(host *os.File) error {
+	dial := func(ctx context.Context, address string) (net.Conn, error) { return dialHost(ctx, host, address) }
+	for _, address := range s.config.WAN {
+		r, err := wan.Listen(address, wan.Weather{}, 0, dial)
+		if err != nil {
+			return fmt.Errorf("cannot lead the WAN to %s: %w", address, err)
+		}
+		r.Lead(address)
+		s.wan = append(s.wan, r)
+	}
+	s.log.Info("WAN is up", "to", s.config.WAN)
+	return nil
 }
 
 // run keeps the lab up until ctx ends.
@@ -134,7 +147,7 @@ func (s *supervisor) teardown() error {
 	if s.rack != nil {
 		err = s.rack.close()
 	}
-	s.wan.close()
+	s.wan.Close()
 	return err
 }
 
@@ -153,10 +166,10 @@ func listen(path string) (net.Listener, error) {
 
 // status is how the lab is.
 func (s *supervisor) status() Status {
-	up, delay := s.wan.state()
+	weather, up := s.wan.State()
 	status := Status{
 		Name: s.config.Name, Dir: s.config.Dir, Address: s.config.Address, PID: os.Getpid(),
-		WAN: WAN{To: s.config.WAN, Up: up, Delay: delay}, Machines: s.rack.list(),
+		WAN: WAN{To: s.config.WAN, Up: up, Delay: weather.Delay}, Machines: s.rack.list(),
 	}
 	if s.agent != nil {
 		status.Agent = &AgentStatus{Log: AgentLogPath(s.config.Dir)}

@@ -114,6 +114,15 @@ func tellHeal(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	s.slot(ts, args[0]).Machine.Heal()
 }
 
+func tellWAN(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1 && (args[0] == "cut" || args[0] == "heal"), "wan cut|heal")
+	if args[0] == "cut" {
+		s.wan.Cut()
+	} else {
+		s.wan.Heal()
+	}
+}
+
 func tellBMC(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) == 3 && args[1] == "busy", "bmc NAME busy N")
 	n, err := strconv.Atoi(args[2])

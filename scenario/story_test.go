@@ -16,6 +16,7 @@ import (
 	"sprout/server"
 	"sprout/sim"
 	"sprout/store/storetest"
+	"sprout/wan"
 )
 
 // storyKey is where testscript keeps the story.
@@ -33,8 +34,9 @@ type story struct {
 	url    string // of the control plane
 	token  string // of its administrator
 
-	busAt    string // where the control plane's embedded bus listens
-	api, bus *link  // what lies between agents and control plane
+	busAt    string     // where the control plane's embedded bus listens
+	api, bus *wan.Relay // what lies between agents and control plane
+	wan      wan.Relays // both
 	sites    map[string]*site
 	rack     *sim.Rack
 	seen     map[string]int // entries of each machine's journal that were awaited
@@ -67,18 +69,18 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 			env.T().Log(s.epilogue())
 		}
 	})
-	if s.api, err = newLink(); err != nil {
-		return err
-	}
-	if s.bus, err = newLink(); err != nil {
-		return err
+	for _, r := range []**wan.Relay{&s.api, &s.bus} {
+		if *r, err = wan.Listen("127.0.0.1:0", wan.Weather{}, 0, nil); err != nil {
+			return err
+		}
+		s.wan = append(s.wan, *r)
 	}
 	busPorts, err := ports.take(busAddress, 1)
 	if err != nil {
 		return err
 	}
 	s.busAt = netip.AddrPortFrom(busAddress, busPorts[0]).String()
-	s.bus.lead(s.busAt)
+	s.bus.Lead(s.busAt)
 	return s.startServer()
 }
 
@@ -91,11 +93,7 @@ func (s *story) end() {
 	if s.server != nil {
 		s.server.stop()
 	}
-	for _, l := range []*link{s.api, s.bus} {
-		if l != nil {
-			l.close()
-		}
-	}
+	s.wan.Close()
 }
 
 // epilogue is what was logged, for a story that went wrong.
@@ -117,7 +115,7 @@ func (s *story) startServer() error {
 	config := server.Defaults()
 	config.Listen, config.Dir = "127.0.0.1:0", filepath.Join(s.dir, "server")
 	config.Database = server.DatabaseConfig{URL: s.database, Connections: 8}
-	config.Bus = server.BusConfig{Listen: s.busAt, Announce: "nats://" + s.bus.address()}
+	config.Bus = server.BusConfig{Listen: s.busAt, Announce: "nats://" + s.bus.Address()}
 	config.Log = s.log.With("process", "server")
 	control, err := server.New(context.Background(), config)
 	if err != nil {
@@ -128,7 +126,7 @@ func (s *story) startServer() error {
 		return fmt.Errorf("cannot start the control plane: %w", err)
 	}
 	s.url = control.URL()
-	s.api.lead(strings.TrimPrefix(s.url, "http://"))
+	s.api.Lead(strings.TrimPrefix(s.url, "http://"))
 	token, err := os.ReadFile(filepath.Join(config.Dir, "admin-token"))
 	if err != nil {
 		return err

@@ -174,11 +174,9 @@ func (g *ground) wanFault(ctx context.Context, f Fault, s *score) {
 		return
 	}
 	s.fault(f.Fault)
-	g.api.setCut(true)
-	g.bus.setCut(true)
+	g.wan.Cut()
 	wait(ctx, lasts)
-	g.api.setCut(false)
-	g.bus.setCut(false)
+	g.wan.Heal()
 }
 
 // wait tells whether d has passed, not ctx ended.

@@ -23,6 +23,7 @@ import (
 	"sprout/dev"
 	"sprout/server"
 	"sprout/sim"
+	"sprout/wan"
 )
 
 // A ground is what the machines stand on: a control plane with its database and
@@ -33,8 +34,9 @@ type ground struct {
 	made   bool // dir is ours to remove
 	access dev.Access
 	plane  *process
-	api    *link
-	bus    *link
+	api    *wan.Relay
+	bus    *wan.Relay
+	wan    wan.Relays // both
 	sites  []*site
 }
 
@@ -83,23 +85,23 @@ func lay(ctx context.Context, c Config, s *score) (_ *ground, err error) {
 
 func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
 	random := rand.New(rand.NewPCG(g.config.Seed, 1)) // it is no secret
-	if g.api, err = newLink(g.config.Link, random.Uint64()); err != nil {
-		return err
-	}
-	if g.bus, err = newLink(g.config.Link, random.Uint64()); err != nil {
-		return err
+	for _, r := range []**wan.Relay{&g.api, &g.bus} {
+		if *r, err = wan.Listen("127.0.0.1:0", g.config.Link, random.Uint64(), nil); err != nil {
+			return err
+		}
+		g.wan = append(g.wan, *r)
 	}
 	busAt, err := freePort(netip.MustParseAddr("127.0.0.1"))
 	if err != nil {
 		return err
 	}
 	listen := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), busAt).String()
-	g.bus.lead(listen)
+	g.bus.Lead(listen)
 	ready := make(chan struct{})
 	g.plane = start("server", func(ctx context.Context) error {
 		return dev.Run(ctx, dev.Config{
 			Dir: filepath.Join(g.dir, "plane"), Listen: "127.0.0.1:0", BusListen: listen, Log: g.config.Log.With("process", "server"),
-			Change: func(c *server.Config) { c.Bus.Announce, c.Tracer = "nats://"+g.bus.address(), s.sql },
+			Change: func(c *server.Config) { c.Bus.Announce, c.Tracer = "nats://"+g.bus.Address(), s.sql },
 			Ready: func(a dev.Access) error {
 				g.access = a
 				close(ready)
@@ -110,7 +112,7 @@ func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
 	if err := g.plane.await(ctx, ready); err != nil {
 		return fmt.Errorf("cannot start the control plane: %w", err)
 	}
-	g.api.lead(strings.TrimPrefix(g.access.URL, "http://"))
+	g.api.Lead(strings.TrimPrefix(g.access.URL, "http://"))
 	return nil
 }
 
@@ -156,7 +158,7 @@ func (g *ground) startSite(ctx context.Context, c *client.Client, s *site) error
 		return err
 	}
 	config := agent.Config{
-		DataDir: filepath.Join(g.dir, s.name), Server: "http://" + g.api.address(), Token: made.Secret, Name: s.name,
+		DataDir: filepath.Join(g.dir, s.name), Server: "http://" + g.api.Address(), Token: made.Secret, Name: s.name,
 		Address: netip.PrefixFrom(s.address(1), 16), BootFiles: filepath.Join(g.dir, "boot"), RamdiskDir: filepath.Join(g.dir, "boot"),
 		Log: g.config.Log.With("process", "agent", "site", s.name),
 	}
@@ -228,11 +230,7 @@ func (g *ground) close() {
 		agents.Go(s.process.stop)
 	}
 	agents.Wait()
-	for _, l := range []*link{g.api, g.bus} {
-		if l != nil {
-			l.close()
-		}
-	}
+	g.wan.Close()
 	if g.plane != nil {
 		g.plane.stop()
 	}

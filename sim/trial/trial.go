@@ -16,6 +16,7 @@ import (
 	"sprout"
 	"sprout/client"
 	"sprout/sim"
+	"sprout/wan"
 )
 
 // A Goal is how far every machine is to come.
@@ -37,7 +38,7 @@ type Config struct {
 	Sites       int           // 0: 1
 	Machines    int           // in all, spread over the sites
 	Goal        Goal          // empty: deploy
-	Link        Link          // between the agents and the control plane
+	Link        wan.Weather   // between the agents and the control plane
 	Faults      []Fault       // that happen meanwhile
 	Seed        uint64        // of the faults and of what the link does
 	Concurrency int           // machines under way at once; 0: 200
@@ -73,7 +74,7 @@ func (c Config) Check() error {
 			return fmt.Errorf("fault %d: %w", i+1, err)
 		}
 	}
-	return c.Link.check()
+	return c.Link.Check("--link")
 }
 
 func (c Config) withDefaults() Config {

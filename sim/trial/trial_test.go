@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"sprout"
+	"sprout/wan"
 )
 
 // A small trial with a fault that must show: every number of the report is held
@@ -140,7 +141,7 @@ func TestRefused(t *testing.T) {
 		{"at", "with a probability", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt", Probability: 1, At: "3s"}}}},
 		{"at", "like 30s", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut"}}}},
 		{"fault", "at and for", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut", At: "1s", Probability: 0.5}}}},
-		{"--link", "from 0 to 50", Config{Machines: 1, Link: Link{Loss: 0.9}}},
+		{"--link", "from 0 to 50", Config{Machines: 1, Link: wan.Weather{Loss: 0.9}}},
 	} {
 		_, err := Run(t.Context(), c.config)
 		if err == nil || sprout.KindOf(err) != sprout.Invalid || !strings.Contains(err.Error(), c.words) {
@@ -148,20 +149,6 @@ func TestRefused(t *testing.T) {
 		}
 		if field := fieldOf(err); field != c.field {
 			t.Errorf("%+v: field %q, want %q", c.config, field, c.field)
-		}
-	}
-}
-
-func TestParseLink(t *testing.T) {
-	if l, err := ParseLink("250ms,1%"); err != nil || l.Delay != 250*time.Millisecond || l.Loss != 0.01 {
-		t.Errorf("%+v, %v", l, err)
-	}
-	if l, err := ParseLink("1s"); err != nil || l.Delay != time.Second || l.Loss != 0 {
-		t.Errorf("%+v, %v", l, err)
-	}
-	for _, bad := range []string{"", "fast", "-1s", "1s,1", "1s,80%", "1s,x%"} {
-		if l, err := ParseLink(bad); err == nil {
-			t.Errorf("%q is %+v", bad, l)
 		}
 	}
 }
@@ -182,4 +169,12 @@ func TestPercentile(t *testing.T) {
 	if got := percentile(nil, 50); got != 0 {
 		t.Errorf("p50 of nothing is %g", got)
 	}
+}
+
+func fieldOf(err error) string {
+	var known *sprout.Error
+	if errors.As(err, &known) {
+		return known.Field
+	}
+	return ""
 }

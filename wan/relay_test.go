@@ -1,22 +1,11 @@
-package trial
+package wan
 
 import (
-	"errors"
 	"io"
 	"net"
 	"testing"
 	"time"
-
-	"sprout"
 )
-
-func fieldOf(err error) string {
-	var known *sprout.Error
-	if errors.As(err, &known) {
-		return known.Field
-	}
-	return ""
-}
 
 // echo answers every connection with what it says.
 func echo(t *testing.T) string {
@@ -41,15 +30,15 @@ func echo(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func through(t *testing.T, is Link) (*link, net.Conn) {
+func through(t *testing.T, is Weather) (*Relay, net.Conn) {
 	t.Helper()
-	l, err := newLink(is, 1)
+	l, err := Listen("127.0.0.1:0", is, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.close)
-	l.lead(echo(t))
-	c, err := net.Dial("tcp4", l.address())
+	t.Cleanup(l.Close)
+	l.Lead(echo(t))
+	c, err := net.Dial("tcp4", l.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +49,9 @@ func through(t *testing.T, is Link) (*link, net.Conn) {
 	return l, c
 }
 
-func TestLinkDelaysEachWay(t *testing.T) {
+func TestRelayDelaysEachWay(t *testing.T) {
 	const delay = 50 * time.Millisecond
-	l, c := through(t, Link{Delay: delay})
+	l, c := through(t, Weather{Delay: delay})
 	began := time.Now()
 	if _, err := c.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
@@ -74,13 +63,13 @@ func TestLinkDelaysEachWay(t *testing.T) {
 	if took := time.Since(began); took < 2*delay*8/10 {
 		t.Errorf("there and back took %s over a link of %s each way", took, delay)
 	}
-	if n := l.bytes.Load(); n != 10 {
+	if n := l.Bytes(); n != 10 {
 		t.Errorf("%d bytes were counted, want 10", n)
 	}
 }
 
-func TestLinkLosesConnections(t *testing.T) {
-	l, c := through(t, Link{Loss: 0.5})
+func TestRelayLosesConnections(t *testing.T) {
+	l, c := through(t, Weather{Loss: 0.5})
 	buf := make([]byte, 1)
 	for range 100 {
 		if _, err := c.Write([]byte("x")); err != nil {
@@ -90,27 +79,26 @@ func TestLinkLosesConnections(t *testing.T) {
 			break
 		}
 	}
-	if l.torn.Load() != 1 {
-		t.Errorf("%d connections were torn in a hundred requests of which half are lost", l.torn.Load())
+	if l.Torn() != 1 {
+		t.Errorf("%d connections were torn in a hundred requests of which half are lost", l.Torn())
 	}
 }
 
-func TestLinkIsCutAndHeals(t *testing.T) {
-	l, c := through(t, Link{})
-	l.setCut(true)
+func TestRelayIsCutAndHeals(t *testing.T) {
+	l, c := through(t, Weather{})
+	l.Cut()
 	if _, err := io.ReadFull(c, make([]byte, 1)); err == nil {
 		t.Error("a cut link carries")
 	}
-	again, err := net.Dial("tcp4", l.address())
-	if err != nil {
-		t.Fatal(err)
+	again, err := net.Dial("tcp4", l.Address())
+	if err == nil { // it may be torn before Dial returns
+		if _, err := io.ReadFull(again, make([]byte, 1)); err == nil {
+			t.Error("a cut link takes connections")
+		}
+		_ = again.Close()
 	}
-	if _, err := io.ReadFull(again, make([]byte, 1)); err == nil {
-		t.Error("a cut link takes connections")
-	}
-	_ = again.Close()
-	l.setCut(false)
-	if again, err = net.Dial("tcp4", l.address()); err != nil {
+	l.Heal()
+	if again, err = net.Dial("tcp4", l.Address()); err != nil {
 		t.Fatal(err)
 	}
 	defer again.Close() //nolint:errcheck // the test is over
@@ -119,5 +107,19 @@ func TestLinkIsCutAndHeals(t *testing.T) {
 	}
 	if _, err := io.ReadFull(again, make([]byte, 1)); err != nil {
 		t.Errorf("a healed link does not carry: %v", err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	if l, err := Parse("link", "250ms,1%"); err != nil || l.Delay != 250*time.Millisecond || l.Loss != 0.01 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if l, err := Parse("link", "1s"); err != nil || l.Delay != time.Second || l.Loss != 0 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for _, bad := range []string{"", "fast", "-1s", "1s,1", "1s,80%", "1s,x%"} {
+		if l, err := Parse("link", bad); err == nil {
+			t.Errorf("%q is %+v", bad, l)
+		}
 	}
 }
