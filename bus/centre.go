@@ -134,7 +134,8 @@ func (c *Centre) RemoveSite(ctx context.Context, site sprout.SiteID) error {
 }
 
 // Publish sends a change to its site and returns once it is stored. The same
-// Seq published twice within ten minutes is stored once.
+// Seq published twice within ten minutes is stored once. An Invalid error means
+// that the bus takes this change at no time, as it is larger than a message may be.
 func (c *Centre) Publish(ctx context.Context, site sprout.SiteID, change sprout.Change) error {
 	return c.publish(ctx, site, change, fmt.Sprintf("%s/%d", site, change.Seq))
 }
@@ -158,7 +159,21 @@ func (c *Centre) publish(ctx context.Context, site sprout.SiteID, change sprout.
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
 	if _, err := c.js.PublishMsg(ctx, m, opts...); err != nil {
+		if tooLarge(err) {
+			return sprout.Errorf(sprout.Invalid, "cannot publish change %d of site %s: its %d bytes are more than a message may have", change.Seq, site, len(m.Data))
+		}
 		return sprout.Errorf(sprout.Unavailable, "cannot publish change %d of site %s: %w", change.Seq, site, err)
 	}
 	return nil
+}
+
+// errTooLarge is JetStream's code for a message above the stream's limit
+// (JSStreamMessageExceedsMaximumErr).
+const errTooLarge jetstream.ErrorCode = 10054
+
+// tooLarge tells that a message was refused for its size: by the client, which
+// knows the server's limit, or by the stream.
+func tooLarge(err error) bool {
+	var said *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &said) && said.ErrorCode == errTooLarge
 }

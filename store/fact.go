@@ -17,7 +17,7 @@ import (
 // fact of the site wait.
 func (s *Store) TakeFact(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) (fresh bool, err error) {
 	n, err := exec(ctx, tx, `
-		UPDATE inbox SET last_fact = $2 WHERE site = $1 AND agent = $3 AND last_fact = $2 - 1`, site, f.Seq, f.Agent)
+		UPDATE inbox SET last_fact = $2, moved_at = now() WHERE site = $1 AND agent = $3 AND last_fact = $2 - 1`, site, f.Seq, f.Agent)
 	if err != nil || n == 1 {
 		return n == 1, err
 	}

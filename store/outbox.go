@@ -130,11 +130,12 @@ func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, 
 	return out, err
 }
 
-// Unpublished lists changes that the relay has not handed on, of all sites, in
-// order within each.
-func (s *Store) Unpublished(ctx context.Context, limit int) ([]OutboxRow, error) {
+// Unpublished lists changes that the relay has not handed on, in order within
+// each site, of all sites but those of except.
+func (s *Store) Unpublished(ctx context.Context, limit int, except ...sprout.SiteID) ([]OutboxRow, error) {
 	return many(ctx, s.db, scanOutbox, `
-		SELECT site, seq, kind, key, deleted, body FROM outbox WHERE published_at IS NULL ORDER BY site, seq LIMIT $1`, limit)
+		SELECT site, seq, kind, key, deleted, body FROM outbox
+		WHERE published_at IS NULL AND site <> ALL ($2) ORDER BY site, seq LIMIT $1`, limit, orEmpty(except))
 }
 
 // MarkPublished notes that the relay handed on the changes of a site up to seq.

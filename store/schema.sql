@@ -134,7 +134,8 @@ CREATE TABLE public.image (
 CREATE TABLE public.inbox (
     site text NOT NULL,
     last_fact bigint DEFAULT 0 NOT NULL,
-    agent text DEFAULT ''::text NOT NULL
+    agent text DEFAULT ''::text NOT NULL,
+    moved_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.interface (

@@ -73,6 +73,11 @@ func (s *Store) Snapshot(ctx context.Context, tx pgx.Tx, site sprout.SiteID) (af
 		UPDATE agent SET begins_after = $2, applied = $2 WHERE site = $1 AND retired_at IS NULL`, site, after); err != nil {
 		return 0, err
 	}
+	// Nobody needs what came before: one that the bus would not take holds up nothing more.
+	if _, err := exec(ctx, tx, `
+		UPDATE outbox SET published_at = now() WHERE site = $1 AND seq <= $2 AND published_at IS NULL`, site, after); err != nil {
+		return 0, err
+	}
 	for _, part := range []func(context.Context, pgx.Tx, sprout.SiteID) error{
 		s.snapshotSite, s.snapshotMachines, s.snapshotReservations, s.snapshotRecords, s.snapshotWork,
 	} {
