@@ -7,15 +7,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sprout"
 	"sprout/power/redfish/emulator"
 )
 
-// A Rack is machines with BMCs. Every BMC has its own port on loopback, and one
-// HTTP server answers for all.
+// A Rack is machines with BMCs. Every BMC has its own address of bmcNet, and one
+// listener on the loopback device, which nothing outside this host reaches,
+// answers for all: a file for each of 10,000 would be too many.
 type Rack struct {
 	username, password string
 	log                *slog.Logger
@@ -24,7 +29,9 @@ type Rack struct {
 	serves sync.WaitGroup
 
 	mu    sync.Mutex
+	port  uint16 // of every BMC; 0: none was plugged yet
 	slots map[string]*Slot
+	at    map[netip.Addr]*emulator.BMC
 }
 
 // A Slot is one machine in a rack with its BMC.
@@ -34,31 +41,55 @@ type Slot struct {
 	URL     string // of the BMC
 }
 
-// bmcKey is where a connection keeps the BMC that it came to.
-type bmcKey struct{}
+// bmcNet is where the BMCs are.
+var bmcNet = netip.MustParsePrefix("127.240.0.0/12")
 
 // NewRack makes an empty rack whose BMCs are open to one user. Close it.
 func NewRack(username, password string, log *slog.Logger) *Rack {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &Rack{username: username, password: password, log: log, slots: map[string]*Slot{}}
+	r := &Rack{username: username, password: password, log: log, slots: map[string]*Slot{}, at: map[netip.Addr]*emulator.BMC{}}
 	r.server = &http.Server{
-		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			req.Context().Value(bmcKey{}).(http.Handler).ServeHTTP(w, req)
-		}),
-		BaseContext: func(l net.Listener) context.Context {
-			return context.WithValue(context.Background(), bmcKey{}, l.(*slotListener).bmc)
-		},
+		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Handler: http.HandlerFunc(r.serve),
 	}
 	return r
 }
 
-// slotListener is the port of one BMC.
-type slotListener struct {
-	net.Listener
-	bmc *emulator.BMC
+// serve lets the BMC answer whose address was asked.
+func (r *Rack) serve(w http.ResponseWriter, req *http.Request) {
+	asked, _ := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	r.mu.Lock()
+	bmc := r.at[asked.AddrPort().Addr().Unmap()]
+	r.mu.Unlock()
+	if bmc == nil {
+		http.NotFound(w, req)
+		return
+	}
+	bmc.ServeHTTP(w, req)
+}
+
+// listen opens the port of every BMC, once. r.mu is held.
+func (r *Rack) listen() error {
+	if r.port != 0 {
+		return nil
+	}
+	onLoopback := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var bound error
+		err := c.Control(func(fd uintptr) { bound = unix.BindToDevice(int(fd), "lo") })
+		return errors.Join(err, bound)
+	}}
+	l, err := onLoopback.Listen(context.Background(), "tcp4", "0.0.0.0:0")
+	if err != nil {
+		return fmt.Errorf("cannot open a port for the BMCs: %w", err)
+	}
+	r.port = uint16(l.Addr().(*net.TCPAddr).Port)
+	r.serves.Go(func() {
+		if err := r.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			r.log.Error("cannot serve the BMCs", "error", err)
+		}
+	})
+	return nil
 }
 
 // Plug makes a machine, off, and wires it to a BMC of its own. Conflict: the
@@ -71,32 +102,27 @@ func (r *Rack) Plug(c Config) (*Slot, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("cannot open a port for the BMC of %s: %w", m.spec.Name, err)
-	}
 	s := m.spec
 	bmc := emulator.New(emulator.Facts{
 		Name: s.Name, UUID: s.UUID, Serial: s.Serial, Manufacturer: s.Vendor, Model: s.Model, CPUs: 1,
 		MemoryMB: int(s.MemoryBytes >> 20), Modes: []sprout.BootMode{s.BootMode}, MACs: s.MACs,
 	}, m, r.username, r.password, c.Log)
 	m.override = bmc.TakeBoot
-	slot := &Slot{Machine: m, BMC: bmc, URL: "http://" + l.Addr().String()}
 	r.mu.Lock()
-	_, taken := r.slots[s.Name]
-	if !taken {
-		r.slots[s.Name] = slot
-	}
-	r.mu.Unlock()
-	if taken {
-		_ = l.Close()
+	defer r.mu.Unlock()
+	if r.slots[s.Name] != nil {
 		return nil, sprout.Errorf(sprout.Conflict, "cannot plug %s: the rack has a machine of that name", s.Name)
 	}
-	r.serves.Go(func() {
-		if err := r.server.Serve(&slotListener{l, bmc}); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			r.log.Error("cannot serve a BMC", "machine", s.Name, "error", err)
-		}
-	})
+	if err := r.listen(); err != nil {
+		return nil, err
+	}
+	n := len(r.slots) + 1
+	at := netip.AddrFrom4([4]byte{127, 240 + byte(n>>16), byte(n >> 8), byte(n)})
+	if !bmcNet.Contains(at) {
+		return nil, sprout.Errorf(sprout.Conflict, "cannot plug %s: the rack is full with %d machines", s.Name, n-1)
+	}
+	slot := &Slot{Machine: m, BMC: bmc, URL: "http://" + netip.AddrPortFrom(at, r.port).String()}
+	r.slots[s.Name], r.at[at] = slot, bmc
 	return slot, nil
 }
 
