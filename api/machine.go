@@ -55,12 +55,15 @@ type UpdateMachine struct {
 	}
 }
 
+// A Commission says how to commission.
+type Commission struct {
+	SkipTests bool `json:"skipTests,omitempty" doc:"Recorded as such"`
+}
+
 // CommissionMachine is the input of MachineCommission.
 type CommissionMachine struct {
 	MachineRef
-	Body struct {
-		SkipTests bool `json:"skipTests,omitempty" doc:"Recorded as such"`
-	}
+	Body Commission
 }
 
 // Constraints are what an allocated machine must meet. Zero fields do not restrict.
@@ -87,40 +90,47 @@ type AllocateMachine struct {
 	}
 }
 
+// A Deployment says what to install.
+type Deployment struct {
+	Image    string          `json:"image" doc:"Name, id or digest of an image" example:"debian-12"`
+	Disk     sprout.DiskRule `json:"disk,omitzero" doc:"The disk to write; empty: the only one that fits"`
+	SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
+	UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`
+	Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
+}
+
 // DeployMachine is the input of MachineDeploy.
 type DeployMachine struct {
 	MachineRef
 	Body struct {
-		Image    string          `json:"image" doc:"Name, id or digest of an image" example:"debian-12"`
-		Disk     sprout.DiskRule `json:"disk,omitzero" doc:"The disk to write; empty: the only one that fits"`
-		SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
-		UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`
-		Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
-		Plan     bool            `json:"plan,omitempty" doc:"Check everything and answer with what would happen; do nothing"`
+		Deployment
+		Plan bool `json:"plan,omitempty" doc:"Check everything and answer with what would happen; do nothing"`
 	}
+}
+
+// A Releasing says how to release.
+type Releasing struct {
+	Erase bool `json:"erase,omitempty" doc:"Erase every disk and prove it"`
 }
 
 // ReleaseMachine is the input of MachineRelease.
 type ReleaseMachine struct {
 	MachineRef
 	Body struct {
-		Erase bool `json:"erase,omitempty" doc:"Erase every disk and prove it"`
-		Plan  bool `json:"plan,omitempty" doc:"Answer with what would happen; do nothing"`
+		Releasing
+		Plan bool `json:"plan,omitempty" doc:"Answer with what would happen; do nothing"`
 	}
+}
+
+// A Marking says why a machine is set aside or taken back.
+type Marking struct {
+	Reason string `json:"reason,omitempty" doc:"For the history"`
 }
 
 // MarkMachine is the input of MachineMarkBroken and MachineMarkFixed.
 type MarkMachine struct {
 	MachineRef
-	Body struct {
-		Reason string `json:"reason,omitempty"`
-	}
-}
-
-// A Plan is what an operation that destroys will do, or the workflow that does it.
-type Plan struct {
-	Destroys []string         `json:"destroys,omitempty" doc:"What is lost, in words"`
-	Workflow *sprout.Workflow `json:"workflow,omitempty" doc:"Absent where only the plan was asked for"`
+	Body Marking
 }
 
 // A HistoryEntry is one move of a machine.
@@ -189,6 +199,6 @@ var (
 func machineOperations() []Operation {
 	return []Operation{
 		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
-		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineLock, MachineUnlock, MachineHistory,
+		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
 	}
 }

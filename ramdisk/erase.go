@@ -65,7 +65,7 @@ func chooseErase(disks []sprout.Disk, rules []sprout.DiskRule) ([]sprout.Disk, e
 	for _, rule := range rules {
 		hit := false
 		for _, d := range disks {
-			if mismatch(d, rule) != "" {
+			if rule.Mismatch(d) != "" {
 				continue
 			}
 			hit = true
@@ -75,7 +75,7 @@ func chooseErase(disks []sprout.Disk, rules []sprout.DiskRule) ([]sprout.Disk, e
 			}
 		}
 		if !hit && rule != (sprout.DiskRule{}) {
-			return nil, sprout.Fail(sprout.NoDiskMatches, "no disk matches the rule "+ruleText(rule), describe(disks))
+			return nil, sprout.Fail(sprout.NoDiskMatches, "no disk matches the rule "+rule.String(), sprout.DescribeDisks(disks))
 		}
 	}
 	return chosen, nil

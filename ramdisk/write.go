@@ -36,7 +36,7 @@ func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
 	if err != nil {
 		return nil, err
 	}
-	disk, why, failure := ChooseDisk(w.disks, w.order.Disk, img.RawBytes+int64(len(volume))+2*tableSlack)
+	disk, why, failure := w.order.Disk.Choose(w.disks, img.RawBytes+int64(len(volume))+2*tableSlack)
 	if failure != nil {
 		return nil, failure
 	}

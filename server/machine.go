@@ -167,14 +167,21 @@ func (s *Server) machineMarkFixed(ctx context.Context, in *api.MarkMachine) (spr
 // moves it at its end, so nobody else may meanwhile.
 func (s *Server) move(ctx context.Context, action, ref string, event sprout.Event, reason string) (sprout.Machine, error) {
 	return s.changeMachine(ctx, action, ref, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
-		if m.Activity != nil {
-			return sprout.Errorf(sprout.Conflict, "cannot %s machine %s while it runs %s %s", event, m.Name, m.Activity.Kind, m.Activity.Workflow).
-				WithRemedy("sprout workflow cancel %s", m.Activity.Workflow)
+		if err := unmoved(m, event); err != nil {
+			return err
 		}
 		r.Detail = reason
 		_, err := s.store.MoveMachine(ctx, tx, m.ID, event, actor(ctx), reason)
 		return err
 	})
+}
+
+func unmoved(m sprout.Machine, event sprout.Event) error {
+	if m.Activity == nil {
+		return nil
+	}
+	return sprout.Errorf(sprout.Conflict, "cannot %s machine %s while it runs %s %s", event, m.Name, m.Activity.Kind, m.Activity.Workflow).
+		WithRemedy("sprout workflow cancel %s", m.Activity.Workflow)
 }
 
 func (s *Server) machineLock(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {

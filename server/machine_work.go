@@ -97,17 +97,22 @@ func (s *Server) machineCommission(ctx context.Context, in *api.CommissionMachin
 	if err != nil {
 		return sprout.Workflow{}, err
 	}
-	check := func(m sprout.Machine) error {
-		if err := allowed("commission", m, sprout.Commissioned, sprout.Discovered); err != nil {
-			return err
-		}
-		return drivable("commission", m)
-	}
-	if err := check(m); err != nil {
+	return s.commission(ctx, m, in.Body)
+}
+
+func (s *Server) commission(ctx context.Context, m sprout.Machine, c api.Commission) (sprout.Workflow, error) {
+	if err := mayCommission(m); err != nil {
 		return sprout.Workflow{}, err
 	}
-	input := provision.CommissionInput{Machine: m.ID, SkipTests: in.Body.SkipTests}
-	return s.start(ctx, api.MachineCommission.Name, provision.Commission, m, input, s.locked(m.ID, check))
+	input := provision.CommissionInput{Machine: m.ID, SkipTests: c.SkipTests}
+	return s.start(ctx, api.MachineCommission.Name, provision.Commission, m, input, s.locked(m.ID, mayCommission))
+}
+
+func mayCommission(m sprout.Machine) error {
+	if err := allowed("commission", m, sprout.Commissioned, sprout.Discovered); err != nil {
+		return err
+	}
+	return drivable("commission", m)
 }
 
 // machineAllocate gives the machine that fits best to an owner. Machines that
@@ -192,107 +197,86 @@ func (s *Server) machineDeploy(ctx context.Context, in *api.DeployMachine) (plan
 	if err != nil {
 		return plan, err
 	}
-	check := func(m sprout.Machine) error {
-		if m.Protected && m.State == sprout.Deployed {
-			return protected("deploy", m)
-		}
-		if err := allowed("deploy", m, sprout.Installed); err != nil {
-			return err
-		}
-		return drivable("deploy", m)
+	return s.deploy(ctx, s.look(), m, in.Body.Deployment, in.Body.Plan)
+}
+
+func mayDeploy(m sprout.Machine) error {
+	if m.Protected && m.State == sprout.Deployed {
+		return protected("deploy", m)
 	}
-	if err := check(m); err != nil {
+	if err := allowed("deploy", m, sprout.Installed); err != nil {
+		return err
+	}
+	return drivable("deploy", m)
+}
+
+// deploy starts an install, or only says what it would do.
+func (s *Server) deploy(ctx context.Context, around *surroundings, m sprout.Machine, d api.Deployment, only bool) (plan api.Plan, err error) {
+	if err := mayDeploy(m); err != nil {
 		return plan, err
 	}
-	input, err := s.deployInput(ctx, m, in)
+	input, subnet, err := s.deployInput(ctx, around, m, d)
 	if err != nil {
 		return plan, err
 	}
-	if m.State == sprout.Deployed {
-		plan.Destroys = append(plan.Destroys, fmt.Sprintf("the system that is installed (%s)", m.Image))
+	if only {
+		if err := idle("deploy", m); err != nil {
+			return plan, err
+		}
+		return around.planDeploy(ctx, m, input, subnet)
 	}
-	plan.Destroys = append(plan.Destroys, "everything on "+diskInWords(m, in.Body.Disk))
-	if in.Body.Plan {
-		return plan, nil
-	}
-	w, err := s.start(ctx, api.MachineDeploy.Name, provision.Deploy, m, input, s.locked(m.ID, check))
+	w, err := s.start(ctx, api.MachineDeploy.Name, provision.Deploy, m, input, s.locked(m.ID, mayDeploy))
 	plan.Workflow = &w
 	return plan, err
 }
 
-// deployInput checks all that can be known before a machine is touched.
-func (s *Server) deployInput(ctx context.Context, m sprout.Machine, in *api.DeployMachine) (provision.DeployInput, error) {
-	out := provision.DeployInput{Machine: m.ID, Disk: in.Body.Disk, SSHKeys: in.Body.SSHKeys, UserData: in.Body.UserData}
-	image, err := s.findImage(ctx, in.Body.Image)
+// deployInput checks all that can be known before a machine is touched. subnet
+// is the one of its address, in words.
+func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout.Machine, d api.Deployment) (out provision.DeployInput, subnet string, err error) {
+	out = provision.DeployInput{Machine: m.ID, Disk: d.Disk, SSHKeys: d.SSHKeys, UserData: d.UserData}
+	image, err := around.image(ctx, d.Image)
 	if err != nil {
-		return out, err
+		return out, "", err
 	}
 	out.Image = image
 	if image.Architecture != m.Architecture {
-		return out, sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture)
+		return out, "", sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture)
 	}
 	if m.BootMode != "" && !slices.Contains(image.BootModes, m.BootMode) {
-		return out, sprout.InvalidField("image", "%s cannot boot by %s, as machine %s does", image.Name, m.BootMode, m.Name)
+		return out, "", sprout.InvalidField("image", "%s cannot boot by %s, as machine %s does", image.Name, m.BootMode, m.Name)
 	}
-	for i, key := range in.Body.SSHKeys {
+	for i, key := range d.SSHKeys {
 		if len(strings.Fields(key)) < 2 || strings.ContainsAny(key, "\r\n") {
-			return out, sprout.InvalidField(fmt.Sprintf("sshKeys[%d]", i), "%.30q is no public key such as ssh-ed25519 AAAA… name", key)
+			return out, "", sprout.InvalidField(fmt.Sprintf("sshKeys[%d]", i), "%.30q is no public key such as ssh-ed25519 AAAA… name", key)
 		}
 	}
-	out.Subnet, err = s.subnetFor(ctx, m, in.Body.Network)
-	return out, err
+	networks, err := around.networksOf(ctx, m.Site)
+	if err != nil {
+		return out, "", err
+	}
+	chosen, of, err := subnetFor(networks, m.SiteName, d.Network)
+	out.Subnet = chosen.ID
+	return out, fmt.Sprintf("%s (%s)", of, chosen.CIDR), err
 }
 
 // subnetFor chooses the subnet of a machine's address: the only one there is,
-// or the first of the network that was named.
-func (s *Server) subnetFor(ctx context.Context, m sprout.Machine, network string) (sprout.SubnetID, error) {
-	networks, err := s.store.Networks(ctx, m.Site)
-	if err != nil {
-		return "", err
-	}
+// or the first of the network that was named. of is the network's name.
+func subnetFor(networks []sprout.Network, site, network string) (subnet sprout.Subnet, of string, err error) {
 	var names []string
-	var subnet sprout.SubnetID
 	for _, n := range networks {
 		if len(n.Subnets) > 0 && (network == "" || network == n.Name || network == string(n.ID)) {
-			names, subnet = append(names, n.Name), n.Subnets[0].ID
+			names, subnet, of = append(names, n.Name), n.Subnets[0], n.Name
 		}
 	}
 	switch {
 	case len(names) == 0 && network == "":
-		return "", sprout.InvalidField("network", "site %s has no network to take an address from", m.SiteName).WithRemedy("sprout network create NAME --site %s --cidr PREFIX", m.SiteName)
+		return subnet, "", sprout.InvalidField("network", "site %s has no network to take an address from", site).WithRemedy("sprout network create NAME --site %s --cidr PREFIX", site)
 	case len(names) == 0:
-		return "", sprout.InvalidField("network", "site %s has no network %q", m.SiteName, network).WithRemedy("sprout network list --site %s", m.SiteName)
+		return subnet, "", sprout.InvalidField("network", "site %s has no network %q", site, network).WithRemedy("sprout network list --site %s", site)
 	case len(names) > 1:
-		return "", sprout.InvalidField("network", "site %s has several: name one of %s", m.SiteName, strings.Join(names, ", ")).WithRemedy("--network %s", names[0])
+		return subnet, "", sprout.InvalidField("network", "site %s has several: name one of %s", site, strings.Join(names, ", ")).WithRemedy("--network %s", names[0])
 	}
-	return subnet, nil
-}
-
-// diskInWords names the disk that a rule is going to choose, as far as the
-// inventory tells.
-func diskInWords(m sprout.Machine, rule sprout.DiskRule) string {
-	if m.Inventory == nil {
-		return "the chosen disk"
-	}
-	var fit []string
-	for _, d := range m.Inventory.Disks {
-		if matches(rule, d) {
-			fit = append(fit, strings.TrimSpace(fmt.Sprintf("%s %s (%d MB)", d.Name, d.Serial, d.Bytes/1e6)))
-		}
-	}
-	switch len(fit) {
-	case 0:
-		return "the disk that matches (none did at the last inventory)"
-	case 1:
-		return "disk " + fit[0]
-	}
-	return "one of the disks " + strings.Join(fit, ", ")
-}
-
-func matches(rule sprout.DiskRule, d sprout.Disk) bool {
-	return !d.ReadOnly && (rule.Serial == "" || rule.Serial == d.Serial) && (rule.WWN == "" || rule.WWN == d.WWN) &&
-		(rule.Model == "" || rule.Model == d.Model) && (rule.Name == "" || rule.Name == d.Name) &&
-		d.Bytes >= rule.MinBytes && (rule.Rotational == nil || *rule.Rotational == d.Rotational)
+	return subnet, of, nil
 }
 
 func (s *Server) machineRelease(ctx context.Context, in *api.ReleaseMachine) (plan api.Plan, err error) {
@@ -300,33 +284,28 @@ func (s *Server) machineRelease(ctx context.Context, in *api.ReleaseMachine) (pl
 	if err != nil {
 		return plan, err
 	}
-	check := func(m sprout.Machine) error {
-		if m.Protected {
-			return protected("release", m)
-		}
-		return allowed("release", m, sprout.Released)
-	}
-	if err := check(m); err != nil {
-		return plan, err
-	}
-	plan.Destroys = released(m, in.Body.Erase)
-	if in.Body.Plan {
-		return plan, nil
-	}
-	w, err := s.start(ctx, api.MachineRelease.Name, provision.Release, m, provision.ReleaseInput{Machine: m.ID, Erase: in.Body.Erase}, s.locked(m.ID, check))
-	plan.Workflow = &w
-	return plan, err
+	return s.release(ctx, s.look(), m, in.Body.Releasing, in.Body.Plan)
 }
 
-func released(m sprout.Machine, erase bool) (lost []string) {
-	for _, a := range m.Addresses {
-		lost = append(lost, strings.TrimSpace(fmt.Sprintf("the address %s %s", a.IP, a.Name)))
+func mayRelease(m sprout.Machine) error {
+	if m.Protected {
+		return protected("release", m)
 	}
-	if m.State == sprout.Deployed {
-		lost = append(lost, fmt.Sprintf("the running system (%s), which is switched off", m.Image))
+	return allowed("release", m, sprout.Released)
+}
+
+// release starts a release, or only says what it would do.
+func (s *Server) release(ctx context.Context, around *surroundings, m sprout.Machine, r api.Releasing, only bool) (plan api.Plan, err error) {
+	if err := mayRelease(m); err != nil {
+		return plan, err
 	}
-	if erase {
-		lost = append(lost, "everything on every disk")
+	if only {
+		if err := idle("release", m); err != nil {
+			return plan, err
+		}
+		return around.planRelease(ctx, m, r.Erase)
 	}
-	return lost
+	w, err := s.start(ctx, api.MachineRelease.Name, provision.Release, m, provision.ReleaseInput{Machine: m.ID, Erase: r.Erase}, s.locked(m.ID, mayRelease))
+	plan.Workflow = &w
+	return plan, err
 }

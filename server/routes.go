@@ -47,6 +47,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.MachineLock, s.machineLock)
 	route(s, a, api.MachineUnlock, s.machineUnlock)
 	route(s, a, api.MachineHistory, s.machineHistory)
+	route(s, a, api.MachineBulk, s.machineBulk)
 
 	route(s, a, api.MachineExplain, s.machineExplain)
 	route(s, a, api.BootList, s.bootList)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"sprout"
-	"sprout/ramdisk"
 )
 
 // A System is what an installation left on a disk.
@@ -62,7 +61,7 @@ func (m *Machine) installed() (*System, bool) {
 
 // choose returns the disk that a write's rule means.
 func (m *Machine) choose(rule sprout.DiskRule, need int64) (sprout.Disk, error) {
-	d, _, failure := ramdisk.ChooseDisk(m.spec.Disks, rule, need)
+	d, _, failure := rule.Choose(m.spec.Disks, need)
 	if failure != nil {
 		return d, failure
 	}
@@ -98,7 +97,7 @@ func (m *Machine) erase(rules []sprout.DiskRule) ([]sprout.Erased, error) {
 	if len(rules) > 0 {
 		chosen = nil
 		for _, rule := range rules {
-			d, _, failure := ramdisk.ChooseDisk(m.spec.Disks, rule, 0)
+			d, _, failure := rule.Choose(m.spec.Disks, 0)
 			if failure != nil {
 				return nil, failure
 			}

@@ -1,13 +1,12 @@
-package ramdisk_test
+package sprout_test
 
 import (
 	"testing"
 
 	"sprout"
-	"sprout/ramdisk"
 )
 
-func TestChooseDisk(t *testing.T) {
+func TestARuleChoosesOneDisk(t *testing.T) {
 	const gb = 1_000_000_000
 	spinning := true
 	disks := []sprout.Disk{
@@ -39,7 +38,7 @@ func TestChooseDisk(t *testing.T) {
 		{"read-only", sprout.DiskRule{Serial: "E"}, gb, "", sprout.NoDiskMatches},
 		{"named but too small", sprout.DiskRule{Serial: "D"}, 10 * gb, "", sprout.DiskTooSmall},
 	} {
-		got, why, failure := ramdisk.ChooseDisk(disks, c.rule, c.need)
+		got, why, failure := c.rule.Choose(disks, c.need)
 		switch {
 		case c.code == "" && (failure != nil || got.Name != c.want || why == ""):
 			t.Errorf("%s: %s (%s), failure %v, want %s", c.name, got.Name, why, failure, c.want)
@@ -47,7 +46,7 @@ func TestChooseDisk(t *testing.T) {
 			t.Errorf("%s: %s, failure %+v, want %s", c.name, got.Name, failure, c.code)
 		}
 	}
-	if _, _, failure := ramdisk.ChooseDisk(nil, sprout.DiskRule{}, 1); failure == nil || failure.Code != sprout.NoDiskMatches {
+	if _, _, failure := (sprout.DiskRule{}).Choose(nil, 1); failure == nil || failure.Code != sprout.NoDiskMatches {
 		t.Errorf("no disks: %v", failure)
 	}
 }

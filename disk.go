@@ -1,22 +1,21 @@
-package ramdisk
+package sprout
 
 import (
 	"fmt"
 	"strings"
-
-	"sprout"
 )
 
-// ChooseDisk returns the one disk that the rule means and that holds need
-// bytes, and why. The failure is NoDiskMatches, DiskTooSmall or DiskAmbiguous,
-// with every disk of the machine as its evidence.
-func ChooseDisk(disks []sprout.Disk, rule sprout.DiskRule, need int64) (sprout.Disk, string, *sprout.Failure) {
-	fail := func(code sprout.Code, format string, args ...any) (sprout.Disk, string, *sprout.Failure) {
-		return sprout.Disk{}, "", sprout.Fail(code, fmt.Sprintf(format, args...), describe(disks))
+// Choose returns the one disk that the rule means and that holds need bytes, and
+// why. The failure is NoDiskMatches, DiskTooSmall or DiskAmbiguous, with every
+// disk of the machine as its evidence. The ramdisk chooses by it, and a plan
+// says by it what the ramdisk is going to choose.
+func (r DiskRule) Choose(disks []Disk, need int64) (Disk, string, *Failure) {
+	fail := func(code Code, format string, args ...any) (Disk, string, *Failure) {
+		return Disk{}, "", Fail(code, fmt.Sprintf(format, args...), DescribeDisks(disks))
 	}
-	var matching, fitting []sprout.Disk
+	var matching, fitting []Disk
 	for _, d := range disks {
-		if mismatch(d, rule) == "" {
+		if r.Mismatch(d) == "" {
 			matching = append(matching, d)
 			if d.Bytes >= need {
 				fitting = append(fitting, d)
@@ -24,22 +23,22 @@ func ChooseDisk(disks []sprout.Disk, rule sprout.DiskRule, need int64) (sprout.D
 		}
 	}
 	switch {
-	case len(matching) == 0 && rule == (sprout.DiskRule{}):
-		return fail(sprout.NoDiskMatches, "the machine has no disk that can be written")
+	case len(matching) == 0 && r == (DiskRule{}):
+		return fail(NoDiskMatches, "the machine has no disk that can be written")
 	case len(matching) == 0:
-		return fail(sprout.NoDiskMatches, "no disk matches the rule %s", ruleText(rule))
+		return fail(NoDiskMatches, "no disk matches the rule %s", r)
 	case len(fitting) == 0:
-		return fail(sprout.DiskTooSmall, "the image needs %d bytes and the largest disk that matches has %d", need, largest(matching))
-	case rule != (sprout.DiskRule{}):
+		return fail(DiskTooSmall, "the image needs %d bytes and the largest disk that matches has %d", need, largest(matching))
+	case r != (DiskRule{}):
 		if len(fitting) > 1 {
-			return fail(sprout.DiskAmbiguous, "%d disks match the rule %s", len(fitting), ruleText(rule))
+			return fail(DiskAmbiguous, "%d disks match the rule %s", len(fitting), r)
 		}
-		return fitting[0], "the only disk that matches the rule " + ruleText(rule), nil
+		return fitting[0], "the only disk that matches the rule " + r.String(), nil
 	}
 	return smallest(fitting, fail)
 }
 
-func smallest(disks []sprout.Disk, fail func(sprout.Code, string, ...any) (sprout.Disk, string, *sprout.Failure)) (sprout.Disk, string, *sprout.Failure) {
+func smallest(disks []Disk, fail func(Code, string, ...any) (Disk, string, *Failure)) (Disk, string, *Failure) {
 	best, same := disks[0], 0
 	for _, d := range disks {
 		if d.Bytes < best.Bytes {
@@ -52,13 +51,13 @@ func smallest(disks []sprout.Disk, fail func(sprout.Code, string, ...any) (sprou
 		}
 	}
 	if same > 1 {
-		return fail(sprout.DiskAmbiguous, "no rule is given and the %d smallest disks that are large enough all have %d bytes", same, best.Bytes)
+		return fail(DiskAmbiguous, "no rule is given and the %d smallest disks that are large enough all have %d bytes", same, best.Bytes)
 	}
 	return best, "the smallest disk that is large enough", nil
 }
 
-// mismatch says why the disk does not match; empty: it does.
-func mismatch(d sprout.Disk, r sprout.DiskRule) string {
+// Mismatch says why the disk does not match; empty: it does.
+func (r DiskRule) Mismatch(d Disk) string {
 	switch {
 	case d.ReadOnly:
 		return "is read-only"
@@ -78,14 +77,14 @@ func mismatch(d sprout.Disk, r sprout.DiskRule) string {
 	return ""
 }
 
-func largest(disks []sprout.Disk) (n int64) {
+func largest(disks []Disk) (n int64) {
 	for _, d := range disks {
 		n = max(n, d.Bytes)
 	}
 	return n
 }
 
-func ruleText(r sprout.DiskRule) string {
+func (r DiskRule) String() string {
 	var parts []string
 	for _, f := range []struct{ name, value string }{{"serial", r.Serial}, {"wwn", r.WWN}, {"model", r.Model}, {"name", r.Name}} {
 		if f.value != "" {
@@ -101,7 +100,8 @@ func ruleText(r sprout.DiskRule) string {
 	return strings.Join(parts, ",")
 }
 
-func describe(disks []sprout.Disk) string {
+// DescribeDisks lists disks as the evidence of a failure, one a line.
+func DescribeDisks(disks []Disk) string {
 	if len(disks) == 0 {
 		return "no disks"
 	}

@@ -1,0 +1,63 @@
+package api
+
+import "sprout"
+
+// A Plan is what an operation will do to a machine, or the workflow that does it.
+type Plan struct {
+	Destroys  []string         `json:"destroys,omitempty" doc:"What is lost, in words; nothing: it can be taken back"`
+	Disks     []PlannedDisk    `json:"disks,omitempty" doc:"Every disk of the last inventory, and what happens to it"`
+	Addresses []string         `json:"addresses,omitempty" doc:"What happens to addresses, in words" example:"takes one of prov (10.20.0.0/24)"`
+	Traffic   int64            `json:"traffic,omitempty" doc:"Bytes that the site's agent sends to the machine over its provisioning network"`
+	Usual     *UsualRun        `json:"usual,omitempty" doc:"How long that usually takes on this model"`
+	Becomes   sprout.State     `json:"becomes,omitempty" doc:"The machine's state once it is done; absent: as it is"`
+	Warnings  []string         `json:"warnings,omitempty" doc:"Why it may fail after all, as far as the last inventory tells"`
+	Workflow  *sprout.Workflow `json:"workflow,omitempty" doc:"Absent where only the plan was asked for"`
+}
+
+// What happens to a disk.
+const (
+	DiskKept        = "kept"
+	DiskOverwritten = "overwritten"
+	DiskErased      = "erased"
+	DiskUnsure      = "unsure" // which one is chosen cannot be told
+)
+
+// A PlannedDisk is a disk and what happens to it.
+type PlannedDisk struct {
+	Name   string `json:"name" example:"vda"`
+	Model  string `json:"model,omitempty"`
+	Serial string `json:"serial,omitempty"`
+	Bytes  int64  `json:"bytes"`
+	Fate   string `json:"fate" enum:"kept,overwritten,erased,unsure" doc:"unsure: it may be the one that is written"`
+	Empty  bool   `json:"empty,omitempty" doc:"It was erased and read back after all that wrote to it: nothing can be lost"`
+}
+
+// A UsualRun is how long a kind of workflow took in past runs, on machines of
+// one vendor and model.
+type UsualRun struct {
+	Kind   string  `json:"kind" example:"deploy"`
+	Vendor string  `json:"vendor"`
+	Model  string  `json:"model"`
+	Runs   int     `json:"runs" doc:"Past runs that succeeded; with fewer than 3 there are no figures"`
+	P50    float64 `json:"p50,omitempty" doc:"Seconds that half of the runs took at most"`
+	P95    float64 `json:"p95,omitempty" doc:"Seconds that 95 of 100 runs took at most"`
+}
+
+// A Cost is what the planned items of a bulk cost together.
+type Cost struct {
+	Machines    int        `json:"machines"`
+	Destructive int        `json:"destructive" doc:"How many of the machines lose something"`
+	Disks       int        `json:"disks" doc:"How many disks lose what is on them"`
+	Bytes       int64      `json:"bytes" doc:"Size of those disks together"`
+	Seconds     float64    `json:"seconds,omitempty" doc:"The longest p50 of past runs: what it takes when all run side by side"`
+	Sites       []SiteCost `json:"sites"`
+}
+
+// A SiteCost is what a bulk costs at one site.
+type SiteCost struct {
+	Site      string `json:"site" doc:"Name"`
+	Machines  int    `json:"machines"`
+	Uplink    int64  `json:"uplink,omitempty" doc:"Bytes of the image from the control plane to the site: once, and none where the site has it already"`
+	Traffic   int64  `json:"traffic,omitempty" doc:"Bytes over the site's provisioning network"`
+	Addresses int    `json:"addresses,omitempty" doc:"Addresses taken; negative: given back"`
+}

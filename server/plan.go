@@ -1,0 +1,218 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"sprout"
+	"sprout/api"
+	"sprout/provision"
+)
+
+// surroundings are what plans and checks of several machines look at alike,
+// read once a request.
+type surroundings struct {
+	*Server
+	mu       sync.Mutex
+	images   map[string]sprout.Image
+	networks map[sprout.SiteID][]sprout.Network
+	usual    map[[3]string]*api.UsualRun
+	erased   map[sprout.MachineID]bool // nil: not looked up yet
+}
+
+func (s *Server) look() *surroundings {
+	return &surroundings{
+		Server: s, images: map[string]sprout.Image{}, networks: map[sprout.SiteID][]sprout.Network{}, usual: map[[3]string]*api.UsualRun{},
+	}
+}
+
+// once returns what is kept under a key, or reads and keeps it.
+func once[K comparable, V any](around *surroundings, kept map[K]V, key K, read func() (V, error)) (V, error) {
+	around.mu.Lock()
+	defer around.mu.Unlock()
+	if v, ok := kept[key]; ok {
+		return v, nil
+	}
+	v, err := read()
+	if err == nil {
+		kept[key] = v
+	}
+	return v, err
+}
+
+func (a *surroundings) image(ctx context.Context, ref string) (sprout.Image, error) {
+	return once(a, a.images, ref, func() (sprout.Image, error) { return a.findImage(ctx, ref) })
+}
+
+func (a *surroundings) networksOf(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
+	return once(a, a.networks, site, func() ([]sprout.Network, error) { return a.store.Networks(ctx, site) })
+}
+
+// usualRun tells how long a kind of workflow takes on such machines; nil where
+// their model is not known.
+func (a *surroundings) usualRun(ctx context.Context, kind string, m sprout.Machine) (*api.UsualRun, error) {
+	if m.Inventory == nil || m.Inventory.Model == "" {
+		return nil, nil
+	}
+	vendor, model := m.Inventory.Vendor, m.Inventory.Model
+	return once(a, a.usual, [3]string{kind, vendor, model}, func() (*api.UsualRun, error) {
+		usual, err := a.store.UsualRun(ctx, kind, vendor, model)
+		run := &api.UsualRun{Kind: kind, Vendor: vendor, Model: model, Runs: usual.Runs}
+		if usual.Runs >= leastRuns {
+			run.P50, run.P95 = usual.P50.Seconds(), usual.P95.Seconds()
+		}
+		return run, err
+	})
+}
+
+// emptied tells whether all disks of the machine are known to be empty.
+func (a *surroundings) emptied(ctx context.Context, id sprout.MachineID) (bool, error) {
+	if a.erased != nil {
+		return a.erased[id], nil
+	}
+	erased, err := a.store.ErasedMachines(ctx, []sprout.MachineID{id})
+	return erased[id], err
+}
+
+// disksOf lists the disks of a machine as they are before it.
+func (a *surroundings) disksOf(ctx context.Context, m sprout.Machine) ([]api.PlannedDisk, error) {
+	if m.Inventory == nil {
+		return nil, nil
+	}
+	empty, err := a.emptied(ctx, m.ID)
+	var all []api.PlannedDisk
+	for _, d := range m.Inventory.Disks {
+		all = append(all, api.PlannedDisk{Name: d.Name, Model: d.Model, Serial: d.Serial, Bytes: d.Bytes, Fate: api.DiskKept, Empty: empty && !d.ReadOnly})
+	}
+	return all, err
+}
+
+// planDeploy says what an install does to a machine that it is allowed on.
+func (a *surroundings) planDeploy(ctx context.Context, m sprout.Machine, in provision.DeployInput, subnet string) (p api.Plan, err error) {
+	p.Becomes, p.Traffic = sprout.Deployed, in.Image.Bytes
+	if m.State == sprout.Deployed {
+		p.Destroys = append(p.Destroys, fmt.Sprintf("the system that is installed (%s)", m.Image))
+	}
+	if len(m.Addresses) == 0 {
+		p.Addresses = append(p.Addresses, "takes one of "+subnet)
+	}
+	if p.Disks, err = a.disksOf(ctx, m); err != nil {
+		return p, err
+	}
+	destroys, warning := overwritten(&p, m, in)
+	p.Destroys = append(p.Destroys, destroys...)
+	if warning != "" {
+		p.Warnings = append(p.Warnings, warning)
+	}
+	p.Usual, err = a.usualRun(ctx, provision.Deploy, m)
+	return p, err
+}
+
+// overwritten marks the disk that is going to be written, and says what is lost
+// on it. It chooses as the ramdisk does, by the last inventory.
+func overwritten(p *api.Plan, m sprout.Machine, in provision.DeployInput) (destroys []string, warning string) {
+	if m.Inventory == nil {
+		return []string{"everything on the chosen disk (there is no inventory to choose by)"}, ""
+	}
+	chosen, _, failure := in.Disk.Choose(m.Inventory.Disks, in.Image.RawBytes)
+	if failure != nil {
+		for i, d := range m.Inventory.Disks {
+			if in.Disk.Mismatch(d) == "" {
+				p.Disks[i].Fate = api.DiskUnsure
+			}
+		}
+		return []string{"everything on the chosen disk, if one can be chosen"}, "by the last inventory it would fail: " + failure.Reason
+	}
+	for i, d := range p.Disks {
+		if d.Name != chosen.Name {
+			continue
+		}
+		p.Disks[i].Fate = api.DiskOverwritten
+		if !d.Empty {
+			destroys = append(destroys, "everything on disk "+inWords(d))
+		}
+	}
+	return destroys, ""
+}
+
+func inWords(d api.PlannedDisk) string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s (%d MB)", d.Name, d.Model, d.Serial, d.Bytes/1e6)), " ")
+}
+
+// planRelease says what a release takes from a machine.
+func (a *surroundings) planRelease(ctx context.Context, m sprout.Machine, erase bool) (p api.Plan, err error) {
+	p.Becomes = sprout.Ready
+	for _, at := range m.Addresses {
+		p.Addresses = append(p.Addresses, strings.TrimSpace(fmt.Sprintf("gives back %s %s", at.IP, at.Name)))
+	}
+	if m.State == sprout.Deployed {
+		p.Destroys = append(p.Destroys, fmt.Sprintf("the running system (%s), which is switched off", m.Image))
+	}
+	if p.Disks, err = a.disksOf(ctx, m); err != nil {
+		return p, err
+	}
+	if erase {
+		p.Destroys = append(p.Destroys, erased(p.Disks, m)...)
+	}
+	p.Usual, err = a.usualRun(ctx, provision.Release, m)
+	return p, err
+}
+
+// erased marks every disk that can be written, and says what is lost on them.
+func erased(disks []api.PlannedDisk, m sprout.Machine) (destroys []string) {
+	if m.Inventory == nil {
+		return []string{"everything on every disk"}
+	}
+	for i, d := range m.Inventory.Disks {
+		if d.ReadOnly {
+			continue
+		}
+		disks[i].Fate = api.DiskErased
+		if !disks[i].Empty {
+			destroys = append(destroys, "everything on disk "+inWords(disks[i]))
+		}
+	}
+	return destroys
+}
+
+// add adds the plan of a machine to the cost of all. image is what is
+// installed; its bytes reach each site once.
+func add(c *api.Cost, m sprout.Machine, p api.Plan, image int64) {
+	c.Machines++
+	if len(p.Destroys) > 0 {
+		c.Destructive++
+	}
+	for _, d := range p.Disks {
+		if (d.Fate == api.DiskOverwritten || d.Fate == api.DiskErased) && !d.Empty {
+			c.Disks++
+			c.Bytes += d.Bytes
+		}
+	}
+	if p.Usual != nil {
+		c.Seconds = max(c.Seconds, p.Usual.P50)
+	}
+	at := siteCost(c, m.SiteName)
+	at.Machines++
+	at.Traffic += p.Traffic
+	if p.Traffic > 0 {
+		at.Uplink = image
+	}
+	switch {
+	case p.Becomes == sprout.Ready:
+		at.Addresses -= len(p.Addresses)
+	default:
+		at.Addresses += len(p.Addresses)
+	}
+}
+
+func siteCost(c *api.Cost, name string) *api.SiteCost {
+	for i := range c.Sites {
+		if c.Sites[i].Site == name {
+			return &c.Sites[i]
+		}
+	}
+	c.Sites = append(c.Sites, api.SiteCost{Site: name})
+	return &c.Sites[len(c.Sites)-1]
+}
