@@ -89,10 +89,7 @@ func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat
 		return err
 	}
 	if !a.Online {
-		err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := s.store.ClearProblems(ctx, tx, string(a.ID), sprout.AgentOffline)
-			return err
-		})
+		err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.store.AgentBack(ctx, tx, a) })
 		if err != nil {
 			return err
 		}

@@ -136,7 +136,10 @@ func (s *Store) ReleaseAddresses(ctx context.Context, machine sprout.MachineID) 
 // Release is ReleaseAddresses within a transaction.
 func (s *Store) Release(ctx context.Context, tx pgx.Tx, machine sprout.MachineID) error {
 	held, err := s.In(tx).AddressesOf(ctx, machine)
-	if err != nil {
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	if err := s.touch(ctx, tx, changed(held[0].Site, machine)); err != nil {
 		return err
 	}
 	if _, err := exec(ctx, tx, `DELETE FROM address WHERE machine = $1`, machine); err != nil {

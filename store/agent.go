@@ -42,6 +42,11 @@ func (s *Store) EnrolAgent(ctx context.Context, tx pgx.Tx, a sprout.Agent) (spro
 		a.Site, a.ID, a.Name, a.Version, a.PublicKey, a.SealKey, canonicalIP(a.Address)); err != nil {
 		return a, err
 	}
+	made := happened(sprout.WasCreated, a.Site, a.ID)
+	made.Name = a.Name
+	if err := s.touch(ctx, tx, made); err != nil {
+		return a, err
+	}
 	return s.In(tx).Agent(ctx, a.ID)
 }
 
@@ -51,8 +56,20 @@ func (s *Store) RetireAgent(ctx context.Context, tx pgx.Tx, id sprout.AgentID) e
 	if _, err := exec(ctx, tx, `UPDATE inbox SET agent = '' WHERE agent = $1`, id); err != nil {
 		return err
 	}
-	n, err := exec(ctx, tx, `UPDATE agent SET retired_at = now() WHERE id = $1 AND retired_at IS NULL`, id)
-	return mustTouch(n, err, "agent", string(id))
+	site, err := one(ctx, tx, pgx.RowTo[sprout.SiteID], `UPDATE agent SET retired_at = now() WHERE id = $1 AND retired_at IS NULL RETURNING site`, id)
+	if err != nil {
+		return orNotFound(err, "agent", string(id))
+	}
+	return s.touch(ctx, tx, happened(sprout.WasDeleted, site, id))
+}
+
+// AgentBack says that a live agent that was silent is heard of again.
+func (s *Store) AgentBack(ctx context.Context, tx pgx.Tx, a sprout.Agent) error {
+	if err := s.touch(ctx, tx, changed(a.Site, a.ID)); err != nil {
+		return err
+	}
+	_, err := s.ClearProblems(ctx, tx, string(a.ID), sprout.AgentOffline)
+	return err
 }
 
 // Heartbeat notes that an agent lives and how far it is. NotFound once it is
@@ -70,10 +87,10 @@ func (s *Store) Heartbeat(ctx context.Context, h sprout.Heartbeat) error {
 // only what changes; any number of replicas may call it.
 func (s *Store) RaiseSilent(ctx context.Context) error {
 	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := exec(ctx, tx, `
-			UPDATE problem p SET cleared_at = now() FROM agent a
-			WHERE p.code = $1 AND p.cleared_at IS NULL AND a.id = p.subject AND a.last_seen > now() - $2::interval`,
-			sprout.AgentOffline, sprout.OfflineAfter); err != nil {
+		if _, err := s.problemsNow(ctx, tx, `
+			UPDATE problem SET cleared_at = now()
+			WHERE code = $1 AND cleared_at IS NULL AND subject IN (SELECT id FROM agent WHERE last_seen > now() - $2::interval)
+			RETURNING `+problemColumns, sprout.AgentOffline, sprout.OfflineAfter); err != nil {
 			return err
 		}
 		// The rows are held: a heartbeat comes before this, or closes what is opened here.

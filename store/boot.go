@@ -90,6 +90,16 @@ func (s *Store) recordAttempt(ctx context.Context, tx pgx.Tx, site sprout.SiteID
 		FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY e (event, n) ORDER BY e.n`, site, b.ID, bare(b.events)); err != nil {
 		return err
 	}
+	told := changed(site, b.ID)
+	if r.Known {
+		told.Machine = sprout.MachineID(r.Owner)
+	}
+	if r.Seen == len(b.events) {
+		told.What = sprout.WasCreated
+	}
+	if err := s.touch(ctx, tx, told); err != nil {
+		return err
+	}
 	if r.Seen > keepEvents {
 		if err := pruneEvents(ctx, tx, site, b.ID); err != nil {
 			return err

@@ -30,13 +30,22 @@ func (s *Store) CreateImage(ctx context.Context, tx pgx.Tx, i sprout.Image) (spr
 		i.ID, i.Name, i.Digest, i.Bytes, i.Compression, i.RawDigest, i.RawBytes, i.Architecture, orEmpty(i.BootModes)); err != nil {
 		return i, err
 	}
+	made := happened(sprout.WasCreated, "", i.ID)
+	made.Name = i.Name
+	if err := s.touch(ctx, tx, made); err != nil {
+		return i, err
+	}
 	return s.In(tx).FindImage(ctx, string(i.ID))
 }
 
 // DeleteImage forgets an image; its bytes are the image store's business.
 func (s *Store) DeleteImage(ctx context.Context, tx pgx.Tx, id sprout.ImageID) error {
-	n, err := exec(ctx, tx, `DELETE FROM image WHERE id = $1`, id)
-	return mustTouch(n, err, "image", string(id))
+	gone := happened(sprout.WasDeleted, "", id)
+	var err error
+	if gone.Name, err = one(ctx, tx, pgx.RowTo[string], `DELETE FROM image WHERE id = $1 RETURNING name`, id); err != nil {
+		return orNotFound(err, "image", string(id))
+	}
+	return s.touch(ctx, tx, gone)
 }
 
 // FindImage returns the image that ref names: its name, id, or digest (the

@@ -19,7 +19,7 @@ func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID
 		return err
 	}
 	if len(inv.Interfaces) == 0 {
-		return nil
+		return s.touch(ctx, tx, changed("", id))
 	}
 	boot, err := many(ctx, tx, pgx.RowTo[string], `SELECT mac::text FROM interface WHERE machine = $1 AND boot`, id)
 	if err != nil {
@@ -72,7 +72,10 @@ func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, re
 			SELECT site, id, $2, $3, $4, $5, $6, $7, $8, $9 FROM machine WHERE id = $1`,
 			id, r.Test, r.Kind, r.Device, r.Outcome, r.Message, orEmpty(r.Metrics), r.At, r.Seconds)
 	}
-	return explain(tx.SendBatch(ctx, b).Close())
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return explain(err)
+	}
+	return s.touch(ctx, tx, changed("", id))
 }
 
 // TestHistory lists the results of all runs of hardware tests, the latest first.

@@ -57,6 +57,11 @@ func (s *Store) CreateMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, 
 	if err := s.replicateMachine(ctx, tx, m.ID); err != nil {
 		return m, err
 	}
+	made := happened(sprout.WasCreated, m.Site, m.ID)
+	made.State = string(m.State)
+	if err := s.touch(ctx, tx, made); err != nil {
+		return m, err
+	}
 	return s.In(tx).Machine(ctx, m.ID)
 }
 
@@ -133,34 +138,51 @@ func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID,
 	if err := s.addHistory(ctx, tx, MachineMove{Machine: id, Actor: actor, From: from, Event: event, To: to, Reason: reason}); err != nil {
 		return from, err
 	}
+	moved := changed("", id)
+	moved.State = string(to)
+	if err := s.touch(ctx, tx, moved); err != nil {
+		return from, err
+	}
 	return to, s.replicateMachine(ctx, tx, id)
 }
 
 // DeleteMachine removes a machine and everything that belongs to it. Conflict
 // while it holds addresses or a workflow runs on it.
 func (s *Store) DeleteMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
-	site, err := one(ctx, tx, pgx.RowTo[sprout.SiteID], `SELECT site FROM machine WHERE id = $1 FOR UPDATE`, id)
+	type row struct {
+		Site sprout.SiteID
+		Name string
+	}
+	m, err := one(ctx, tx, pgx.RowToStructByPos[row], `SELECT site, name FROM machine WHERE id = $1 FOR UPDATE`, id)
 	if err != nil {
 		return orNotFound(err, "machine", string(id))
 	}
 	if err := refuseBusy(ctx, tx, id, "delete"); err != nil {
 		return err
 	}
-	if _, err := exec(ctx, tx, `DELETE FROM problem WHERE subject = $1`, id); err != nil {
+	if err := s.forgetProblems(ctx, tx, string(id)); err != nil {
 		return err
 	}
 	if _, err := exec(ctx, tx, `DELETE FROM machine WHERE id = $1`, id); err != nil {
 		return err
 	}
-	return s.forgetAtSite(ctx, tx, site, sprout.ChangeMachine, string(id))
+	gone := happened(sprout.WasDeleted, m.Site, id)
+	gone.Name, gone.Machine = m.Name, id
+	if err := s.touch(ctx, tx, gone); err != nil {
+		return err
+	}
+	return s.forgetAtSite(ctx, tx, m.Site, sprout.ChangeMachine, string(id))
 }
 
 // SetPower notes what the BMC said at a time; an older word than the one known
 // changes nothing.
 func (s *Store) SetPower(ctx context.Context, tx pgx.Tx, id sprout.MachineID, power sprout.PowerState, at time.Time) error {
-	_, err := exec(ctx, tx, `
+	n, err := exec(ctx, tx, `
 		UPDATE machine SET power = $2, power_at = $3 WHERE id = $1 AND (power_at IS NULL OR power_at <= $3)`, id, power, at)
-	return err
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.touch(ctx, tx, changed("", id))
 }
 
 // SetInterfaces replaces the interfaces of a machine. Conflict if another

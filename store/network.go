@@ -43,6 +43,11 @@ func (s *Store) CreateNetwork(ctx context.Context, tx pgx.Tx, n sprout.Network) 
 	if err := mustTouch(made, err, "site", string(n.Site)); err != nil {
 		return n, err
 	}
+	told := happened(sprout.WasCreated, n.Site, n.ID)
+	told.Name = n.Name
+	if err := s.touch(ctx, tx, told); err != nil {
+		return n, err
+	}
 	for _, sub := range n.Subnets {
 		sub.Network = n.ID
 		if sub.MTU == 0 {
@@ -122,8 +127,17 @@ func (s *Store) DeleteNetwork(ctx context.Context, tx pgx.Tx, id sprout.NetworkI
 		return sprout.Errorf(sprout.Conflict, "cannot delete network %s: %d of its addresses are in use", id, used).
 			WithRemedy("sprout network show %s", id)
 	}
-	n, err := exec(ctx, tx, `DELETE FROM network WHERE id = $1`, id)
-	if err := mustTouch(n, err, "network", string(id)); err != nil {
+	type row struct {
+		Site sprout.SiteID
+		Name string
+	}
+	n, err := one(ctx, tx, pgx.RowToStructByPos[row], `DELETE FROM network WHERE id = $1 RETURNING site, name`, id)
+	if err != nil {
+		return orNotFound(err, "network", string(id))
+	}
+	gone := happened(sprout.WasDeleted, n.Site, id)
+	gone.Name = n.Name
+	if err := s.touch(ctx, tx, gone); err != nil {
 		return err
 	}
 	for _, sub := range subnets {
@@ -137,6 +151,9 @@ func (s *Store) DeleteNetwork(ctx context.Context, tx pgx.Tx, id sprout.NetworkI
 func (s *Store) replicateSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) (sprout.Subnet, error) {
 	sub, err := s.In(tx).Subnet(ctx, id)
 	if err != nil {
+		return sub, err
+	}
+	if err := s.touch(ctx, tx, changed(sub.Site, sub.Network)); err != nil {
 		return sub, err
 	}
 	return sub, s.Replicate(ctx, tx, sub.Site, sprout.ChangeSubnet, string(id), sub)

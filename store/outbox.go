@@ -52,12 +52,16 @@ func (s *Store) replicateMachine(ctx context.Context, tx pgx.Tx, id sprout.Machi
 	if !slices.Contains(t.machines, id) {
 		t.machines = append(t.machines, id)
 	}
+	t.touch(changed("", id))
 	return finish(ctx, s)
 }
 
 func (s *Store) replicateReservation(ctx context.Context, tx pgx.Tx, a sprout.Address) error {
-	if a.MAC == "" || a.Machine == "" {
+	if a.Machine == "" {
 		return nil
+	}
+	if err := s.touch(ctx, tx, changed(a.Site, a.Machine)); err != nil || a.MAC == "" {
+		return err
 	}
 	return s.Replicate(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC, reservationOf(a))
 }

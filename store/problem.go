@@ -8,8 +8,10 @@ import (
 	"sprout"
 )
 
-const problemSelect = `
-	SELECT id, coalesce(site, ''), subject, name, code, severity, reason, evidence, remedy, since, cleared_at FROM problem `
+const (
+	problemColumns = `id, coalesce(site, ''), subject, name, code, severity, reason, evidence, remedy, since, cleared_at`
+	problemSelect  = `SELECT ` + problemColumns + ` FROM problem `
+)
 
 func scanProblem(row pgx.CollectableRow) (p sprout.Problem, err error) {
 	err = row.Scan(&p.ID, &p.Site, &p.Subject, &p.Name, &p.Code, &p.Severity, &p.Reason, &p.Evidence, &p.Remedy, &p.Since, &p.ClearedAt)
@@ -22,21 +24,64 @@ func (s *Store) RaiseProblem(ctx context.Context, tx pgx.Tx, p sprout.Problem) e
 	if p.ID == "" {
 		p.ID = sprout.NewID[sprout.ProblemID](sprout.PrefixProblem)
 	}
-	_, err := exec(ctx, tx, `
-		INSERT INTO problem (id, site, subject, name, code, severity, reason, evidence, remedy)
+	_, err := s.problemsNow(ctx, tx, `
+		INSERT INTO problem AS old (id, site, subject, name, code, severity, reason, evidence, remedy)
 		VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (subject, code) WHERE cleared_at IS NULL DO UPDATE SET name = excluded.name,
-			severity = excluded.severity, reason = excluded.reason, evidence = excluded.evidence, remedy = excluded.remedy`,
-		p.ID, p.Site, p.Subject, p.Name, p.Code, p.Severity, p.Reason, p.Evidence, p.Remedy)
+			severity = excluded.severity, reason = excluded.reason, evidence = excluded.evidence, remedy = excluded.remedy
+		WHERE (old.name, old.severity, old.reason, old.evidence, old.remedy)
+		      IS DISTINCT FROM (excluded.name, excluded.severity, excluded.reason, excluded.evidence, excluded.remedy)
+		RETURNING `+problemColumns, p.ID, p.Site, p.Subject, p.Name, p.Code, p.Severity, p.Reason, p.Evidence, p.Remedy)
+	return err
+}
+
+// problemsNow runs a statement that returns the problems that it changed, and
+// tells of them and of what they are about.
+func (s *Store) problemsNow(ctx context.Context, tx pgx.Tx, sql string, args ...any) (int64, error) {
+	list, err := many(ctx, tx, scanProblem, sql, args...)
+	for _, p := range list {
+		if err := s.touch(ctx, tx, eventOf(p)); err != nil {
+			return 0, err
+		}
+		if err := s.touch(ctx, tx, changed(p.Site, p.Subject)); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(list)), err
+}
+
+func eventOf(p sprout.Problem) sprout.WatchEvent {
+	e := changed(p.Site, p.ID)
+	e.Name, e.State = p.Name, "open"
+	if p.ClearedAt != nil {
+		e.State = "over"
+	}
+	if sprout.NounOf(p.Subject) == sprout.NounMachine {
+		e.Machine = sprout.MachineID(p.Subject)
+	}
+	return e
+}
+
+// forgetProblems removes every problem of a subject that is about to go.
+func (s *Store) forgetProblems(ctx context.Context, tx pgx.Tx, subject string) error {
+	list, err := many(ctx, tx, scanProblem, `DELETE FROM problem WHERE subject = $1 RETURNING `+problemColumns, subject)
+	for _, p := range list {
+		e := eventOf(p)
+		e.What = sprout.WasDeleted
+		if err := s.touch(ctx, tx, e); err != nil {
+			return err
+		}
+	}
 	return err
 }
 
 // ClearProblems closes the open problems of a subject with one of the codes
 // (none: all of them). Returns how many were closed.
 func (s *Store) ClearProblems(ctx context.Context, tx pgx.Tx, subject string, codes ...sprout.Code) (int64, error) {
-	return exec(ctx, tx, `
+	return s.problemsNow(ctx, tx, `
 		UPDATE problem SET cleared_at = now()
-		WHERE subject = $1 AND cleared_at IS NULL AND (cardinality($2::text[]) = 0 OR code = ANY ($2))`, subject, orEmpty(codes))
+		WHERE subject = $1 AND cleared_at IS NULL AND (cardinality($2::text[]) = 0 OR code = ANY ($2))
+		RETURNING `+problemColumns, subject, orEmpty(codes))
 }
 
 // A ProblemFilter restricts a list of problems; zero fields do not.

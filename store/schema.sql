@@ -117,6 +117,35 @@ CREATE TABLE public.enrol_token (
     sealed bytea
 );
 
+CREATE TABLE public.event (
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    what text NOT NULL,
+    subject text NOT NULL,
+    site text NOT NULL,
+    machine text NOT NULL,
+    name text NOT NULL,
+    state text NOT NULL,
+    CONSTRAINT event_what_check CHECK ((what = ANY (ARRAY['created'::text, 'changed'::text, 'deleted'::text])))
+);
+
+CREATE TABLE public.event_log (
+    one boolean DEFAULT true NOT NULL,
+    epoch text NOT NULL,
+    pruned xid8 NOT NULL,
+    CONSTRAINT event_log_one_check CHECK (one)
+);
+
+ALTER TABLE public.event ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.event_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.image (
     id text NOT NULL,
     name text NOT NULL,
@@ -409,6 +438,12 @@ ALTER TABLE ONLY public.enrol_token
 
 ALTER TABLE ONLY public.enrol_token
     ADD CONSTRAINT enrol_token_pkey PRIMARY KEY (site, hash);
+
+ALTER TABLE ONLY public.event_log
+    ADD CONSTRAINT event_log_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY public.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (xid, seq);
 
 ALTER TABLE ONLY public.image
     ADD CONSTRAINT image_name_key UNIQUE (name);

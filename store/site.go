@@ -43,6 +43,9 @@ func (s *Store) CreateSite(ctx context.Context, tx pgx.Tx, site sprout.Site) (sp
 	if _, err := exec(ctx, tx, `INSERT INTO inbox (site) VALUES ($1)`, made.ID); err != nil {
 		return made, err
 	}
+	if err := s.touch(ctx, tx, happened(sprout.WasCreated, made.ID, made.ID)); err != nil {
+		return made, err
+	}
 	return made, s.Replicate(ctx, tx, made.ID, sprout.ChangeSite, string(made.ID), made)
 }
 
@@ -52,14 +55,21 @@ func (s *Store) UpdateSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID, dom
 	if err != nil {
 		return site, orNotFound(err, "site", string(id))
 	}
+	if err := s.touch(ctx, tx, changed(id, id)); err != nil {
+		return site, err
+	}
 	return site, s.Replicate(ctx, tx, id, sprout.ChangeSite, string(id), site)
 }
 
 // DeleteSite removes a site that has no machines, networks and workflows; else
 // Conflict.
 func (s *Store) DeleteSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
-	n, err := exec(ctx, tx, `DELETE FROM site WHERE id = $1`, id)
-	return mustTouch(n, err, "site", string(id))
+	gone := happened(sprout.WasDeleted, id, id)
+	var err error
+	if gone.Name, err = one(ctx, tx, pgx.RowTo[string], `DELETE FROM site WHERE id = $1 RETURNING name`, id); err != nil {
+		return orNotFound(err, "site", string(id))
+	}
+	return s.touch(ctx, tx, gone)
 }
 
 // FindSite returns the site that ref names: its name or id.

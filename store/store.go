@@ -30,6 +30,7 @@ type Store struct {
 	db     querier // the pool, or the transaction of In
 	config Config
 	hints  *hints
+	teller *teller
 }
 
 // querier is what the pool and a transaction have in common.
@@ -41,7 +42,7 @@ type querier interface {
 
 // New makes a store over a pool that the caller closes.
 func New(pool *pgxpool.Pool, config Config) *Store {
-	return &Store{pool: pool, db: pool, config: config, hints: &hints{next: map[sprout.SubnetID]hint{}}}
+	return &Store{pool: pool, db: pool, config: config, hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}}
 }
 
 // Open connects to the database at url with a pool of at most connections
@@ -68,8 +69,12 @@ func Open(ctx context.Context, url string, connections int, config Config) (*Sto
 	return New(pool, config), nil
 }
 
-// Close closes the pool. Only for a store made by Open.
-func (s *Store) Close() { s.pool.Close() }
+// Close sends what news is left and closes the pool. Only for a store made by
+// Open.
+func (s *Store) Close() {
+	s.teller.wait()
+	s.pool.Close()
+}
 
 // Pool returns the pool, for River and for LISTEN.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }

@@ -71,7 +71,10 @@ func (s *Store) RevokeToken(ctx context.Context, tx pgx.Tx, ref string) (sprout.
 	t, err := one(ctx, tx, scanToken, `
 		UPDATE token SET revoked_at = now() WHERE (id = $1 OR name = $1) AND revoked_at IS NULL
 		RETURNING `+tokenColumns, ref)
-	return t, orNotFound(err, "a valid token", ref)
+	if err != nil {
+		return t, orNotFound(err, "a valid token", ref)
+	}
+	return t, s.touch(ctx, tx, happened(sprout.WasDeleted, t.Site, t.ID)) // ends what it watches
 }
 
 // Tokens lists tokens in the order they were made, revoked ones included.

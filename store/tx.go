@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,31 +28,8 @@ func (s *Store) Tx(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) 
 	if err != nil {
 		return explain(err)
 	}
-	s.tell(ctx, news)
+	s.teller.tell(news)
 	return nil
-}
-
-// A notice is a notification that is to be sent.
-type notice struct{ channel, payload string }
-
-// tellWithin bounds how long telling news may hold up who committed.
-const tellWithin = 5 * time.Second
-
-// tell sends notifications in a transaction of their own. PostgreSQL lets only
-// one transaction commit at a time that notifies (the lock of its queue is held
-// until the commit is on disk), and one that does nothing else writes nothing to
-// disk. News that is lost only costs time: whoever waits for it also looks.
-func (s *Store) tell(ctx context.Context, news []notice) {
-	if len(news) == 0 {
-		return
-	}
-	var channels, payloads []string
-	for _, n := range news {
-		channels, payloads = append(channels, n.channel), append(payloads, n.payload)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellWithin)
-	defer cancel()
-	_, _ = s.pool.Exec(ctx, `SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS news (channel, payload)`, channels, payloads)
 }
 
 // notify queues a notification to be sent once tx has committed; within a plain
@@ -76,6 +52,7 @@ type txn struct {
 	changes  []change
 	machines []sprout.MachineID // to be replicated as they are at the end
 	records  []sprout.AuditRecord
+	events   []sprout.WatchEvent
 	news     []notice // to be sent after the commit
 }
 
@@ -91,6 +68,9 @@ func queued(tx pgx.Tx) (t *txn, finish func(ctx context.Context, s *Store) error
 
 func (s *Store) flush(ctx context.Context, t *txn) error {
 	if err := s.writeChanges(ctx, t); err != nil {
+		return err
+	}
+	if err := writeEvents(ctx, t); err != nil {
 		return err
 	}
 	return s.writeAudit(ctx, t)

@@ -16,6 +16,10 @@ import (
 // has changed.
 const WorkflowChannel = "sprout_workflow"
 
+// LiveChannel is notified with a workflow's id when its work is further; that is
+// in no log.
+const LiveChannel = "sprout_live"
+
 // An Origin says what a run is about and who asked for it.
 type Origin struct {
 	Site    sprout.SiteID
@@ -43,7 +47,7 @@ func (s *Store) CreateRun(ctx context.Context, tx pgx.Tx, run workflow.Run, o Or
 	if err := mustTouch(n, err, "site", string(o.Site)); err != nil {
 		return err
 	}
-	return notifyWorkflow(ctx, tx, run.ID)
+	return s.tellWorkflow(ctx, tx, sprout.WatchEvent{What: sprout.WasCreated, Subject: run.ID, Site: o.Site, Machine: o.Machine, State: string(run.State)})
 }
 
 // occupy takes the machine's row, refuses a machine that is locked or busy, and
@@ -114,9 +118,10 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 		State   sprout.WorkflowState
 		Step    string
 		Machine sprout.MachineID
+		Site    sprout.SiteID
 	}
 	old, err := one(ctx, tx, pgx.RowToStructByPos[row], `
-		SELECT version, state, step_name, coalesce(machine, '') FROM workflow WHERE id = $1 FOR UPDATE`, run.ID)
+		SELECT version, state, step_name, coalesce(machine, ''), site FROM workflow WHERE id = $1 FOR UPDATE`, run.ID)
 	if err != nil {
 		return orNotFound(err, "workflow", run.ID)
 	}
@@ -144,7 +149,11 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 			return err
 		}
 	}
-	return notifyWorkflow(ctx, tx, run.ID)
+	told := sprout.WatchEvent{What: sprout.WasChanged, Subject: run.ID, Site: old.Site, Machine: old.Machine}
+	if old.State != run.State {
+		told.State = string(run.State)
+	}
+	return s.tellWorkflow(ctx, tx, told)
 }
 
 // RunsDue lists runs that should have been advanced before a time: the driver's
@@ -157,21 +166,27 @@ func (s *Store) RunsDue(ctx context.Context, before time.Time, limit int) ([]spr
 // ReportStep keeps a step record of site work. The same record again replaces
 // what it said before.
 func (s *Store) ReportStep(ctx context.Context, tx pgx.Tx, id sprout.WorkflowID, work string, r sprout.StepRecord) error {
-	n, err := exec(ctx, tx, `
-		INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
-		SELECT site, id, $2, $3, $4, $5, $6, $7, $8 FROM workflow WHERE id = $1
-		ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
-			detail = excluded.detail, ended_at = excluded.ended_at`,
+	type row struct {
+		Site    sprout.SiteID
+		Machine sprout.MachineID
+	}
+	of, err := one(ctx, tx, pgx.RowToStructByPos[row], `
+		WITH of AS (SELECT site, id, coalesce(machine, '') AS machine FROM workflow WHERE id = $1), kept AS (
+			INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
+			SELECT site, id, $2, $3, $4, $5, $6, $7, $8 FROM of
+			ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
+				detail = excluded.detail, ended_at = excluded.ended_at)
+		SELECT site, machine FROM of`,
 		id, work, r.Name, r.Attempt, r.Outcome, r.Detail, r.StartedAt, r.EndedAt)
-	if err := mustTouch(n, err, "workflow", string(id)); err != nil {
-		return err
+	if err != nil {
+		return orNotFound(err, "workflow", string(id))
 	}
 	if r.EndedAt != nil {
 		if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1 AND live ->> 'step' = $2`, id, r.Name); err != nil {
 			return err
 		}
 	}
-	return notifyWorkflow(ctx, tx, string(id))
+	return s.tellWorkflow(ctx, tx, sprout.WatchEvent{What: sprout.WasChanged, Subject: string(id), Site: of.Site, Machine: of.Machine})
 }
 
 // SaveLive keeps what running site work looks like now, for all who watch at
@@ -183,11 +198,21 @@ func (s *Store) SaveLive(ctx context.Context, id sprout.WorkflowID, live sprout.
 	if err != nil || n == 0 {
 		return err
 	}
-	return notifyWorkflow(ctx, s.db, string(id))
+	s.teller.tell([]notice{{LiveChannel, string(id)}})
+	return nil
 }
 
-func notifyWorkflow(ctx context.Context, q querier, id string) error {
-	return notify(ctx, q, WorkflowChannel, id)
+// tellWorkflow tells who watches of a workflow, and of what its machine does.
+func (s *Store) tellWorkflow(ctx context.Context, tx pgx.Tx, e sprout.WatchEvent) error {
+	if err := s.touch(ctx, tx, e); err != nil {
+		return err
+	}
+	if e.Machine != "" {
+		if err := s.touch(ctx, tx, changed(e.Site, e.Machine)); err != nil {
+			return err
+		}
+	}
+	return notify(ctx, tx, WorkflowChannel, e.Subject)
 }
 
 // orNull keeps a zero time from becoming the year 1.
