@@ -1,6 +1,9 @@
 package sprout
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // A PowerState is what a BMC last said.
 type PowerState string
@@ -57,7 +60,11 @@ type Machine struct {
 	Problems     []Problem    `json:"problems,omitempty"`
 	CreatedAt    time.Time    `json:"createdAt"`
 	ChangedAt    time.Time    `json:"changedAt"`
+	Rev          int64        `json:"revision" doc:"Rises with what people and workflows decide, not with what is measured: what If-Match compares"`
 }
+
+// Revision is the part of the entity tag that If-Match compares.
+func (m Machine) Revision() string { return strconv.FormatInt(m.Rev, 10) }
 
 // An Activity is what a machine is doing now, derived from its workflow.
 type Activity struct {

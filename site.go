@@ -27,6 +27,10 @@ type Agent struct {
 	EnrolledAt time.Time  `json:"enrolledAt"`
 }
 
+// Revision is the part of the entity tag that If-Match compares: an agent is
+// never changed, and its heartbeats are no change.
+func (a Agent) Revision() string { return string(a.ID) }
+
 // HeartbeatEvery is how often an agent says that it lives; it counts as
 // offline after OfflineAfter without a word.
 const (

@@ -1,6 +1,9 @@
 package sprout
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // A WorkflowState says whether a workflow still moves.
 type WorkflowState string
@@ -33,10 +36,15 @@ type Workflow struct {
 	Steps       []StepRecord  `json:"steps" doc:"Every step so far, those at the site included"`
 	Error       *Failure      `json:"error,omitempty"`
 	Actor       string        `json:"actor"`
+	Request     string        `json:"request,omitempty" doc:"Id of the request that asked for it, which the audit carries too"`
+	Rev         int64         `json:"revision" doc:"Rises when the state moves: what If-Match compares"`
 	Retries     int           `json:"retries"`
 	CreatedAt   time.Time     `json:"createdAt"`
 	EndedAt     *time.Time    `json:"endedAt,omitempty"`
 }
+
+// Revision is the part of the entity tag that If-Match compares.
+func (w Workflow) Revision() string { return strconv.FormatInt(w.Rev, 10) }
 
 // A Wait says what a workflow waits for, since when and until when.
 type Wait struct {

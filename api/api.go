@@ -7,6 +7,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -44,6 +45,7 @@ type Spec struct {
 	Role                     sprout.Role
 	Status                   int
 	Upload, Wide             bool
+	Body                     bool // it takes a JSON body
 }
 
 // An Operation is any Op.
@@ -55,6 +57,7 @@ type Operation interface {
 // Spec returns the operation without its types.
 func (o Op[In, Out]) Spec() Spec {
 	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide}
+	_, s.Body = reflect.TypeFor[In]().FieldByName("Body")
 	if s.Status == 0 {
 		s.Status = http.StatusOK
 		if _, none := any(*new(Out)).(None); none {

@@ -2,11 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"reflect"
-	"regexp"
-	"strings"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -25,6 +25,13 @@ type Fault struct {
 	Field   string      `json:"field,omitempty" doc:"The field of the request that is wrong"`
 	Remedy  string      `json:"remedy,omitempty" doc:"What helps, as a command where there is one"`
 	Request string      `json:"request,omitempty" doc:"Id of the request"`
+	Errors  []Wrong     `json:"errors,omitempty" doc:"Everything that is wrong with the request, where that is more than one thing"`
+}
+
+// A Wrong is one thing that is wrong with a request.
+type Wrong struct {
+	Field  string `json:"field,omitempty" doc:"The field that is wrong"`
+	Detail string `json:"detail" doc:"What is wrong with it, for people"`
 }
 
 func (f *Fault) Error() string { return f.Detail }
@@ -72,68 +79,11 @@ func statusOf(kind sprout.Kind) int {
 	return http.StatusInternalServerError
 }
 
-// KindOfStatus is the inverse, for answers that a proxy made.
-func KindOfStatus(status int) sprout.Kind {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return sprout.Denied
-	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return sprout.NotFound
-	case http.StatusConflict:
-		return sprout.Conflict
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
-		return sprout.Unavailable
-	}
-	if status >= 500 {
-		return sprout.Internal
-	}
-	return sprout.Invalid
-}
-
-type requestKey struct{}
-
-// WithRequestID keeps the id of the request in ctx.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestKey{}, id)
-}
-
-// RequestID returns the id that WithRequestID kept, or "".
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
-}
-
-// toFault turns what huma found wrong with a request into a fault that names
-// the field.
-func toFault(ctx huma.Context, _ string, v any) (any, error) {
-	model, ok := v.(*huma.ErrorModel)
-	if !ok {
-		return v, nil
-	}
-	f := NewFault(ctx.Context(), model.Status, KindOfStatus(model.Status), model.Detail)
-	if len(model.Errors) > 0 {
-		f.Field, f.Detail = wrongField(model.Errors[0])
-	}
-	return f, nil
-}
-
-var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
-
-// wrongField says which field a finding is about, in the request's spelling.
-func wrongField(d *huma.ErrorDetail) (field, message string) {
-	location, field, _ := strings.Cut(d.Location, ".")
-	switch {
-	case missing.MatchString(d.Message):
-		name := missing.FindStringSubmatch(d.Message)[1]
-		return strings.TrimPrefix(field+"."+name, "."), "is required"
-	case d.Message == "unexpected property":
-		return field, "unknown field"
-	case d.Message == "unknown query parameter":
-		return field, "unknown query parameter"
-	case location == "body" && field == "":
-		return "", "cannot read the body: " + d.Message
-	}
-	return field, d.Message
+// WriteFault answers with a problem document.
+func WriteFault(w http.ResponseWriter, f *Fault) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(f.Status)
+	_ = json.NewEncoder(w).Encode(f)
 }
 
 // describeFaults puts the schema of Fault where huma documented its own error.
@@ -146,7 +96,12 @@ func describeFaults(doc *huma.OpenAPI) {
 			if op == nil {
 				continue
 			}
-			for _, response := range op.Responses {
+			for status, response := range op.Responses {
+				for _, r := range refusals {
+					if strconv.Itoa(r.Status) == status {
+						response.Description = r.When
+					}
+				}
 				if media := response.Content["application/problem+json"]; media != nil {
 					media.Schema = schema
 				}

@@ -24,7 +24,7 @@ func New(mux *http.ServeMux) huma.API {
 	config.OpenAPIPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil // no $schema with the request's host
 	config.RejectUnknownQueryParameters = true
-	config.Transformers = []huma.Transformer{toFault}
+	config.Transformers = []huma.Transformer{finder{config.Components.Schemas}.toFault}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "A token of `sprout token create`."},
 	}
@@ -35,8 +35,9 @@ func New(mux *http.ServeMux) huma.API {
 // Register serves the operation by handle. guard may be nil.
 func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(context.Context, *In) (Out, error)) {
 	op := operation(o.Spec())
+	op.Middlewares = huma.Middlewares{receive(o.Spec())}
 	if guard != nil {
-		op.Middlewares = huma.Middlewares{guard(o.Spec())}
+		op.Middlewares = huma.Middlewares{guard(o.Spec()), receive(o.Spec())}
 	}
 	var out Out
 	switch any(out).(type) {
@@ -77,11 +78,11 @@ func operation(s Spec) huma.Operation {
 	op := huma.Operation{
 		OperationID: strings.ReplaceAll(s.Name, " ", "-"), Method: s.Method, Path: s.Path, Summary: s.Help,
 		Tags: []string{noun}, DefaultStatus: s.Status, MaxBodyBytes: 8 << 20,
-		Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
 	}
-	if s.Role == Public {
-		op.Errors = []int{http.StatusForbidden, http.StatusServiceUnavailable}
-	} else {
+	for _, r := range refusalsOf(s) {
+		op.Errors = append(op.Errors, r.Status)
+	}
+	if s.Role != Public {
 		op.Security = []map[string][]string{{"bearer": {}}}
 		op.Extensions = map[string]any{"x-role": string(s.Role)}
 		if s.Wide {

@@ -100,7 +100,9 @@ func text(v reflect.Value) string {
 // into an error. The caller closes the body.
 func (c *Client) do(request *http.Request) (*http.Response, error) {
 	request.Header.Set("User-Agent", c.agent)
-	request.Header.Set("Accept", "application/json")
+	if request.Header.Get("Accept") == "" {
+		request.Header.Set("Accept", "application/json")
+	}
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}

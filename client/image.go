@@ -36,6 +36,7 @@ func (c *Client) ImageContent(ctx context.Context, ref string) (io.ReadCloser, e
 	if err != nil {
 		return nil, err
 	}
+	request.Header.Set("Accept", "application/octet-stream")
 	answer, err := c.do(request)
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func (s *Server) guard(spec api.Spec) func(huma.Context, func(huma.Context)) {
 			if fault.Status == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="sprout"`)
 			}
-			writeFault(w, fault)
+			api.WriteFault(w, fault)
 			return
 		}
 		next(huma.WithValue(c, bearerKey{}, token))

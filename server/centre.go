@@ -44,11 +44,11 @@ func (c *centre) Subnet(ctx context.Context, _ sprout.SiteID, id sprout.SubnetID
 // Move moves a machine on behalf of a workflow and audits it under the name of
 // who asked for the workflow.
 func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event sprout.Event, by provision.Cause, image string) error {
-	actor, err := c.actor(ctx, tx, by)
+	origin, err := c.origin(ctx, tx, by)
 	if err != nil {
 		return err
 	}
-	to, err := c.store.MoveMachine(ctx, tx, id, event, actor, fmt.Sprintf("%s %s", by.Kind, by.Workflow))
+	to, err := c.store.MoveMachine(ctx, tx, id, event, origin.Actor, fmt.Sprintf("%s %s", by.Kind, by.Workflow))
 	if err != nil {
 		return err
 	}
@@ -65,15 +65,15 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 		return err
 	}
 	return c.store.Audit(ctx, tx, sprout.AuditRecord{
-		Site: m.Site, Actor: actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
-		Outcome: "done", Detail: fmt.Sprintf("now %s, by %s", to, by.Workflow),
+		Site: m.Site, Actor: origin.Actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
+		Outcome: "done", Request: origin.Request, Detail: fmt.Sprintf("now %s, by %s", to, by.Workflow),
 	})
 }
 
-// actor is who asked for a workflow.
-func (c *centre) actor(ctx context.Context, tx pgx.Tx, by provision.Cause) (string, error) {
+// origin is who asked for a workflow, and in which request.
+func (c *centre) origin(ctx context.Context, tx pgx.Tx, by provision.Cause) (store.Origin, error) {
 	_, origin, err := c.store.In(tx).RunOf(ctx, string(by.Workflow))
-	return origin.Actor, err
+	return origin, err
 }
 
 func (c *centre) Delegate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, w sprout.Work) error {
@@ -119,7 +119,7 @@ func (c *centre) Clear(ctx context.Context, tx pgx.Tx, id sprout.MachineID) erro
 }
 
 func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sprout.MachineID, state sprout.WorkflowState, f *sprout.Failure) error {
-	actor, err := c.actor(ctx, tx, by)
+	origin, err := c.origin(ctx, tx, by)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sp
 		return err
 	}
 	r := sprout.AuditRecord{
-		Site: m.Site, Actor: actor, Action: "workflow " + by.Kind, Subject: string(by.Workflow), Name: m.Name,
+		Site: m.Site, Actor: origin.Actor, Request: origin.Request, Action: "workflow " + by.Kind, Subject: string(by.Workflow), Name: m.Name,
 		Outcome: "done", Detail: string(state),
 	}
 	if f != nil {

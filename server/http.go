@@ -1,9 +1,10 @@
 package server
 
 import (
-	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -19,25 +20,25 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", s.serveHealth)
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /openapi.json", serveDocument)
-	return s.identify(s.recover(plainToFault(mux)))
+	return s.identify(s.recover(bounded(plainToFault(mux))))
 }
 
 // serveDocument serves the OpenAPI document of this version.
 func serveDocument(w http.ResponseWriter, r *http.Request) {
 	raw, err := api.Document()
 	if err != nil {
-		writeFault(w, api.FaultOf(r.Context(), err))
+		api.WriteFault(w, api.FaultOf(r.Context(), err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/openapi+json")
 	_, _ = w.Write(raw)
 }
 
-// identify gives each request an id that the answer, the log and the audit
-// carry, and logs it.
+// identify gives each request an id, the one that it came with where that is
+// sane; the answer, the log, the audit and the workflow carry it.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := "req_" + strings.ToLower(sprout.NewSecret()[:16])
+		id := api.TakeRequestID(r.Header)
 		w.Header().Set("Request-Id", id)
 		began := time.Now()
 		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
@@ -58,37 +59,61 @@ func (s *Server) recover(next http.Handler) http.Handler {
 				panic(cause)
 			}
 			s.log.Error("panic in a request", "id", api.RequestID(r.Context()), "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
-			writeFault(w, api.FaultOf(r.Context(), sprout.Errorf(sprout.Internal, "panic")))
+			api.WriteFault(w, api.FaultOf(r.Context(), sprout.Errorf(sprout.Internal, "panic")))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// plainToFault makes problem documents of the mux's own plain 404 and 405.
+const (
+	maxURL    = 8 << 10  // bytes of a path with its query
+	maxHeader = 32 << 10 // bytes of all headers; net/http cuts off before it reads far more
+)
+
+// bounded refuses what is too long before anything looks at it.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		long := 0
+		for name, values := range r.Header {
+			for _, value := range values {
+				long += len(name) + len(value) + 4
+			}
+		}
+		switch {
+		case len(r.RequestURI) > maxURL:
+			api.WriteFault(w, api.NewFault(r.Context(), http.StatusRequestURITooLong, sprout.Invalid, fmt.Sprintf("the path with its query has %d bytes; %d are the most", len(r.RequestURI), maxURL)))
+		case long > maxHeader:
+			api.WriteFault(w, api.NewFault(r.Context(), http.StatusRequestHeaderFieldsTooLarge, sprout.Invalid, fmt.Sprintf("the headers have %d bytes; %d are the most", long, maxHeader)))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// plainToFault makes problem documents of the mux's own plain 404 and 405, and
+// of its redirects of paths such as //v1: a client must not be sent elsewhere.
 func plainToFault(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern != "" {
+		escaped := r.URL.EscapedPath()
+		clean := escaped == "/" || path.Clean(escaped) == strings.TrimSuffix(escaped, "/")
+		if _, pattern := mux.Handler(r); pattern != "" && clean {
 			mux.ServeHTTP(w, r)
 			return
 		}
 		probe := &probeWriter{header: http.Header{}}
-		mux.ServeHTTP(probe, r)
+		if clean {
+			mux.ServeHTTP(probe, r)
+		}
 		if probe.status == http.StatusMethodNotAllowed {
 			allowed := probe.header.Get("Allow")
 			w.Header().Set("Allow", allowed)
-			writeFault(w, api.NewFault(r.Context(), probe.status, sprout.NotFound, r.Method+" is not allowed on "+r.URL.Path+"; allowed are "+allowed))
+			api.WriteFault(w, api.NewFault(r.Context(), probe.status, sprout.NotFound, r.Method+" is not allowed on "+r.URL.Path+"; allowed are "+allowed))
 			return
 		}
 		f := api.NewFault(r.Context(), http.StatusNotFound, sprout.NotFound, "there is nothing at "+r.URL.Path)
 		f.Remedy = "GET /openapi.json lists every operation"
-		writeFault(w, f)
+		api.WriteFault(w, f)
 	})
-}
-
-func writeFault(w http.ResponseWriter, f *api.Fault) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(f.Status)
-	_ = json.NewEncoder(w).Encode(f)
 }
 
 // A probeWriter keeps the status and header of an answer and drops its body.

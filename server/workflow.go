@@ -125,7 +125,7 @@ func (s *Server) start(ctx context.Context, action, kind string, m sprout.Machin
 		record.Detail = "as " + string(id)
 		return s.store.Audit(ctx, tx, record)
 	})
-	origin := withOrigin(ctx, store.Origin{Site: m.Site, Machine: m.ID, Actor: actor(ctx)})
+	origin := withOrigin(ctx, store.Origin{Site: m.Site, Machine: m.ID, Actor: actor(ctx), Request: api.RequestID(ctx)})
 	if _, err := s.engine.Start(origin, string(id), kind, input, workflow.StartOptions{}, effects...); err != nil {
 		return sprout.Workflow{}, err
 	}

@@ -71,7 +71,7 @@ func explain(err error) error {
 		return e
 	}
 	switch {
-	case pg.Code == "22P02" || pg.Code == "22003": // text or number that is not one
+	case pg.Code == "22P02" || pg.Code == "22003" || pg.Code == "22021" || pg.Code == "22P05": // no number, or no text: a zero byte
 		e := sprout.Errorf(sprout.Invalid, "cannot use the value: %s", pg.Message)
 		e.Err = err
 		return e

@@ -5,6 +5,22 @@ CREATE TYPE public.inetrange AS RANGE (
     multirange_type_name = public.inetmultirange
 );
 
+CREATE FUNCTION public.raise_revision() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.revision = nextval('revision');
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.raise_revision_of_machine() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE machine SET revision = nextval('revision') WHERE id = coalesce(NEW.machine, OLD.machine);
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.refuse_audit_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -192,6 +208,13 @@ CREATE TABLE public.lease (
     CONSTRAINT lease_state_check CHECK ((state = ANY (ARRAY['offered'::text, 'bound'::text, 'released'::text, 'declined'::text])))
 );
 
+CREATE SEQUENCE public.revision
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
 CREATE TABLE public.machine (
     site text NOT NULL,
     id text NOT NULL,
@@ -213,6 +236,7 @@ CREATE TABLE public.machine (
     inventory jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    revision bigint DEFAULT nextval('public.revision'::regclass) NOT NULL,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
     CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),
@@ -282,6 +306,13 @@ CREATE TABLE public.record (
     ip inet NOT NULL,
     ttl integer NOT NULL,
     CONSTRAINT record_ttl_check CHECK ((ttl > 0))
+);
+
+CREATE TABLE public.request_key (
+    id bytea NOT NULL,
+    digest bytea NOT NULL,
+    sealed bytea,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.setting (
@@ -385,6 +416,8 @@ CREATE TABLE public.workflow (
     run jsonb NOT NULL,
     created_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
+    request text DEFAULT ''::text NOT NULL,
+    revision bigint DEFAULT nextval('public.revision'::regclass) NOT NULL,
     CONSTRAINT workflow_state_check CHECK ((state = ANY (ARRAY['running'::text, 'unwinding'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -493,6 +526,9 @@ ALTER TABLE ONLY public.record
 ALTER TABLE ONLY public.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (site, name);
 
+ALTER TABLE ONLY public.request_key
+    ADD CONSTRAINT request_key_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.setting
     ADD CONSTRAINT setting_pkey PRIMARY KEY (name);
 
@@ -569,6 +605,8 @@ CREATE UNIQUE INDEX problem_open_key ON public.problem USING btree (subject, cod
 
 CREATE INDEX problem_site_index ON public.problem USING btree (site, id);
 
+CREATE INDEX request_key_created_index ON public.request_key USING btree (created_at);
+
 CREATE INDEX site_step_workflow_index ON public.site_step USING btree (workflow, seq);
 
 CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine) WHERE latest;
@@ -582,6 +620,12 @@ CREATE UNIQUE INDEX workflow_live_key ON public.workflow USING btree (machine) W
 CREATE INDEX workflow_machine_index ON public.workflow USING btree (machine, id);
 
 CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change();
+
+CREATE TRIGGER bmc_revision AFTER INSERT OR DELETE OR UPDATE ON public.bmc FOR EACH ROW EXECUTE FUNCTION public.raise_revision_of_machine();
+
+CREATE TRIGGER machine_revision BEFORE UPDATE ON public.machine FOR EACH ROW WHEN ((NOT ((old.power IS DISTINCT FROM new.power) OR (old.power_at IS DISTINCT FROM new.power_at)))) EXECUTE FUNCTION public.raise_revision();
+
+CREATE TRIGGER workflow_revision BEFORE UPDATE ON public.workflow FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION public.raise_revision();
 
 ALTER TABLE ONLY public.address_range
     ADD CONSTRAINT address_range_site_subnet_fkey FOREIGN KEY (site, subnet) REFERENCES public.subnet(site, id) ON DELETE CASCADE;

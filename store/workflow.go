@@ -25,6 +25,7 @@ type Origin struct {
 	Site    sprout.SiteID
 	Machine sprout.MachineID // may be empty
 	Actor   string
+	Request string // id of the request that asked for it; empty: nobody did
 }
 
 // CreateRun keeps a new run as version 1. With a machine it raises the
@@ -41,9 +42,9 @@ func (s *Store) CreateRun(ctx context.Context, tx pgx.Tx, run workflow.Run, o Or
 		}
 	}
 	n, err := exec(ctx, tx, `
-		INSERT INTO workflow (site, id, kind, machine, actor, state, step_name, version, next_at, run, created_at, ended_at)
-		SELECT id, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, $11, $12 FROM site WHERE id = $1`,
-		o.Site, run.ID, run.Kind, o.Machine, o.Actor, run.State, run.StepName, run.Version, orNull(run.NextAt), run, run.CreatedAt, orNull(run.EndedAt))
+		INSERT INTO workflow (site, id, kind, machine, actor, state, step_name, version, next_at, run, created_at, ended_at, request)
+		SELECT id, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM site WHERE id = $1`,
+		o.Site, run.ID, run.Kind, o.Machine, o.Actor, run.State, run.StepName, run.Version, orNull(run.NextAt), run, run.CreatedAt, orNull(run.EndedAt), o.Request)
 	if err := mustTouch(n, err, "site", string(o.Site)); err != nil {
 		return err
 	}
@@ -102,10 +103,10 @@ func (s *Store) RunOf(ctx context.Context, id string) (workflow.Run, Origin, err
 	}
 	r, err := one(ctx, s.db, func(c pgx.CollectableRow) (r row, err error) {
 		var version int64
-		err = c.Scan(&r.run, &version, &r.o.Site, &r.o.Machine, &r.o.Actor)
+		err = c.Scan(&r.run, &version, &r.o.Site, &r.o.Machine, &r.o.Actor, &r.o.Request)
 		r.run.Version = version
 		return r, err
-	}, `SELECT run, version, site, coalesce(machine, ''), actor FROM workflow WHERE id = $1`, id)
+	}, `SELECT run, version, site, coalesce(machine, ''), actor, request FROM workflow WHERE id = $1`, id)
 	return r.run, r.o, orNotFound(err, "workflow", id)
 }
 

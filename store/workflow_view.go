@@ -12,7 +12,7 @@ import (
 )
 
 const workflowSelect = `
-	SELECT w.site, s.name, coalesce(w.machine, ''), coalesce(m.name, ''), w.actor, w.run,
+	SELECT w.site, s.name, coalesce(w.machine, ''), coalesce(m.name, ''), w.actor, w.request, w.revision, w.run,
 	       (SELECT l.live FROM workflow_live l WHERE l.workflow = w.id)
 	FROM workflow w JOIN site s ON s.id = w.site LEFT JOIN machine m ON m.id = w.machine `
 
@@ -20,7 +20,7 @@ const workflowSelect = `
 func scanWorkflow(row pgx.CollectableRow) (w sprout.Workflow, err error) {
 	var run workflow.Run
 	var live *sprout.Live
-	if err := row.Scan(&w.Site, &w.SiteName, &w.Machine, &w.MachineName, &w.Actor, &run, &live); err != nil {
+	if err := row.Scan(&w.Site, &w.SiteName, &w.Machine, &w.MachineName, &w.Actor, &w.Request, &w.Rev, &run, &live); err != nil {
 		return w, err
 	}
 	w.ID, w.Kind, w.State, w.Step = sprout.WorkflowID(run.ID), run.Kind, run.State, run.StepName

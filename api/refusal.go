@@ -1,0 +1,81 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"sprout"
+)
+
+// A refusal is a status that an operation may be refused with.
+type refusal struct {
+	Status int
+	Kind   sprout.Kind
+	When   string            // in words, for the document
+	Of     func(s Spec) bool // the operations that know it; nil: all
+}
+
+// refusals is the one table of the statuses that are no success: the document
+// and the kinds of answers that are not ours are made from it.
+var refusals = []refusal{
+	{http.StatusBadRequest, sprout.Invalid, "The body is missing, or is no JSON.", takesBody},
+	{http.StatusUnauthorized, sprout.Denied, "There is no token, or it is unknown, expired or revoked.", needsToken},
+	{http.StatusForbidden, sprout.Denied, "The token's role is too small, or the token is good for another site.", nil},
+	{http.StatusNotFound, sprout.NotFound, "What the request names does not exist, or is at a site that the token may not see.", nil},
+	{http.StatusNotAcceptable, sprout.Invalid, "The header Accept allows none of the media types of the answer.", answers},
+	{http.StatusRequestTimeout, sprout.Unavailable, "The body did not arrive in time.", takesBody},
+	{http.StatusConflict, sprout.Conflict, "It is not possible in the state that things are in, or a request with the same Idempotency-Key still runs (Retry-After says when to ask again).", nil},
+	{http.StatusPreconditionFailed, sprout.Conflict, "The resource has changed since the entity tag of If-Match.", changesOne},
+	{http.StatusRequestEntityTooLarge, sprout.Invalid, "The body is too large.", takesBody},
+	{http.StatusRequestURITooLong, sprout.Invalid, "The path with its query is longer than 8 KiB.", nil},
+	{http.StatusUnsupportedMediaType, sprout.Invalid, "The body is of another media type than the operation takes.", takesBody},
+	{http.StatusUnprocessableEntity, sprout.Invalid, "A parameter or a field is unknown, missing or wrong: the problem names it.", nil},
+	{http.StatusTooManyRequests, sprout.Unavailable, "The token asks more often than it may; Retry-After says when to ask again.", nil},
+	{http.StatusRequestHeaderFieldsTooLarge, sprout.Invalid, "The headers are longer than 32 KiB.", nil},
+	{http.StatusInternalServerError, sprout.Internal, "A defect of Sprout: its log tells more under the id of the request.", nil},
+	{http.StatusServiceUnavailable, sprout.Unavailable, "Something that is needed cannot be reached now: ask again later.", nil},
+}
+
+func takesBody(s Spec) bool  { return s.Body || s.Upload }
+func needsToken(s Spec) bool { return s.Role != Public }
+func answers(s Spec) bool    { return s.Status != http.StatusNoContent }
+func changesOne(s Spec) bool { return s.Method != http.MethodGet && s.Resource() != "" }
+
+// Resource is the name of the path's last parameter: the noun of the one thing
+// that an operation is about. "" where it is about none that exists.
+func (s Spec) Resource() string {
+	at := strings.LastIndex(s.Path, "{")
+	name, _, _ := strings.Cut(s.Path[at+1:], "}")
+	if at < 0 {
+		return ""
+	}
+	return name
+}
+
+// refusalsOf lists what an operation may be refused with.
+func refusalsOf(s Spec) (list []refusal) {
+	for _, r := range refusals {
+		if r.Of == nil || r.Of(s) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// KindOfStatus is the kind of a status, also of those that only a proxy makes.
+func KindOfStatus(status int) sprout.Kind {
+	for _, r := range refusals {
+		if r.Status == status {
+			return r.Kind
+		}
+	}
+	switch {
+	case status == http.StatusMethodNotAllowed:
+		return sprout.NotFound
+	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout:
+		return sprout.Unavailable
+	case status >= http.StatusInternalServerError:
+		return sprout.Internal
+	}
+	return sprout.Invalid
+}
