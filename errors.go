@@ -20,7 +20,7 @@ const (
 
 // ErrorKinds is the one table from a kind to what the edges show: the HTTP
 // status of the API and the exit code of the CLI. Usage errors found by the
-// CLI itself exit with 2.
+// CLI itself exit with 2. The CLI documents its codes in cli/exit.go.
 var ErrorKinds = []struct {
 	Kind   Kind
 	Status int
@@ -30,7 +30,7 @@ var ErrorKinds = []struct {
 	{NotFound, 404, 1},
 	{Conflict, 409, 1},
 	{Denied, 403, 1},
-	{Unavailable, 503, 1},
+	{Unavailable, 503, 5},
 	{Internal, 500, 1},
 }
 

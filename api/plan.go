@@ -1,10 +1,14 @@
 package api
 
-import "sprout"
+import (
+	"slices"
+
+	"sprout"
+)
 
 // A Plan is what an operation will do to a machine, or the workflow that does it.
 type Plan struct {
-	Destroys  []string         `json:"destroys,omitempty" doc:"What is lost, in words; nothing: it can be taken back"`
+	Destroys  []string         `json:"destroys,omitempty" doc:"What is lost beside what is on disks, in words"`
 	Disks     []PlannedDisk    `json:"disks,omitempty" doc:"Every disk of the last inventory, and what happens to it"`
 	Addresses []string         `json:"addresses,omitempty" doc:"What happens to addresses, in words" example:"takes one of prov (10.20.0.0/24)"`
 	Traffic   int64            `json:"traffic,omitempty" doc:"Bytes that the site's agent sends to the machine over its provisioning network"`
@@ -12,6 +16,11 @@ type Plan struct {
 	Becomes   sprout.State     `json:"becomes,omitempty" doc:"The machine's state once it is done; absent: as it is"`
 	Warnings  []string         `json:"warnings,omitempty" doc:"Why it may fail after all, as far as the last inventory tells"`
 	Workflow  *sprout.Workflow `json:"workflow,omitempty" doc:"Absent where only the plan was asked for"`
+}
+
+// Destructive tells whether something is lost for good.
+func (p Plan) Destructive() bool {
+	return len(p.Destroys) > 0 || slices.ContainsFunc(p.Disks, func(d PlannedDisk) bool { return d.Fate != DiskKept && !d.Empty })
 }
 
 // What happens to a disk.

@@ -7,7 +7,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -18,8 +17,8 @@ import (
 	"sprout/client"
 )
 
-// Main runs one command line and returns its exit code: 0 done, 1 failed, 2 the
-// command line or its input is wrong. args are without the program's name.
+// Main runs one command line and returns its exit code, one of exitCodes. args
+// are without the program's name.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return MainWith(ctx, args, stdin, stdout, stderr, os.Getenv)
 }
@@ -51,6 +50,8 @@ type env struct {
 	token   string // --token
 	verbose bool   // --verbose: logs of debug level
 
+	interactive func() bool // somebody can be asked
+
 	log       *slog.Logger
 	level     *slog.LevelVar
 	connected *client.Client
@@ -59,32 +60,14 @@ type env struct {
 func newEnv(stdin io.Reader, stdout, stderr io.Writer) *env {
 	level := new(slog.LevelVar)
 	return &env{
-		stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ,
+		interactive: func() bool { return isTerminal(stdin) && isTerminal(stderr) },
+		stdin:       stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ,
 		level: level, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 }
 
 // errShown is returned by a command that failed and has already said why.
 var errShown = errors.New("already shown")
-
-// fail prints an error the way people can act on and returns the exit code.
-func (e *env) fail(err error) int {
-	if errors.Is(err, errShown) {
-		return 1
-	}
-	fmt.Fprintf(e.stderr, "%s %v\n", e.paint(e.stderr, red, "sprout:"), err)
-	var known *sprout.Error
-	if errors.As(err, &known) && known.Remedy != "" {
-		fmt.Fprintf(e.stderr, "  try: %s\n", known.Remedy)
-	}
-	kind := sprout.KindOf(err)
-	for _, row := range sprout.ErrorKinds {
-		if row.Kind == kind {
-			return row.Exit
-		}
-	}
-	return 1
-}
 
 // client returns the connection to the server that flags, environment and
 // context file name, in this order.

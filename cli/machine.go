@@ -14,7 +14,7 @@ import (
 func machineCommand(e *env) *cobra.Command {
 	return group("machine", "Servers, from their first boot to retirement.",
 		machineListCommand(e), machineShowCommand(e), machineCreateCommand(e), machineImportCommand(e), machineUpdateCommand(e),
-		deleteCommand(e, "machine", "web-01", api.MachineDelete, machineRef),
+		machineDeleteCommand(e),
 		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
 		machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),

@@ -15,36 +15,50 @@ import (
 // machineAcceptCommand takes a discovered machine in, and says in the same
 // breath what it is called and how it is powered.
 func machineAcceptCommand(e *env) *cobra.Command {
+	a := &machineAction{env: e}
 	var name string
 	var bmc bmcFlags
 	c := &cobra.Command{
-		Use: "accept MACHINE", Short: api.MachineAccept.Help, Args: takes(1, 1, "the name of a machine"),
+		Use: "accept [MACHINE…]", Short: api.MachineAccept.Help, Args: takes(0, -1, machinesOrSelection),
 		Example: "  sprout machine accept new-525400123456 --name web-01 --bmc-url https://10.0.0.5 --bmc-user admin --bmc-password -\n" +
-			"  sprout machine accept new-525400123456 --name web-01 --bmc-file bmc.yaml",
+			"  sprout machine accept new-525400123456 --name web-01 --bmc-file bmc.yaml\n" +
+			"  sprout machine accept --site lon1 --state discovered --yes",
 		RunE: func(c *cobra.Command, args []string) error {
-			m, err := call(c.Context(), e, api.MachineShow, machineRef(args[0]))
-			if err != nil {
-				return err
+			a.in.Body.Action = "accept"
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				return nil, e.accept(ctx, c, ref, name, bmc)
 			}
-			change := api.UpdateMachine{MachineRef: machineRef(string(m.ID))}
-			set(name != "", &change.Body.Name, name)
-			if change.Body.BMC, err = bmc.bmc(e, c, m.BMC); err != nil {
-				return err
+			if own := ofOneOnly(c, "name"); own != "" && len(args) != 1 {
+				return usage(c, "--%s is of one machine: name it", own)
 			}
-			if change.Body.Name != nil || change.Body.BMC != nil {
-				if _, err := call(c.Context(), e, api.MachineUpdate, change); err != nil {
-					return err
-				}
-			}
-			if m, err = call(c.Context(), e, api.MachineAccept, change.MachineRef); err != nil {
-				return err
-			}
-			return e.say(m, "machine %s is %s", m.Name, m.State)
+			return a.run(c, args)
 		},
 	}
 	c.Flags().StringVar(&name, "name", "", "name it from now on")
 	bmc.add(c)
+	a.add(c)
 	return c
+}
+
+func (e *env) accept(ctx context.Context, c *cobra.Command, ref, name string, bmc bmcFlags) error {
+	m, err := call(ctx, e, api.MachineShow, machineRef(ref))
+	if err != nil {
+		return err
+	}
+	change := api.UpdateMachine{MachineRef: machineRef(string(m.ID))}
+	set(name != "", &change.Body.Name, name)
+	if change.Body.BMC, err = bmc.bmc(e, c, m.BMC); err != nil {
+		return err
+	}
+	if change.Body.Name != nil || change.Body.BMC != nil {
+		if _, err := call(ctx, e, api.MachineUpdate, change); err != nil {
+			return err
+		}
+	}
+	if m, err = call(ctx, e, api.MachineAccept, change.MachineRef); err != nil {
+		return err
+	}
+	return e.say(m, "machine %s is %s", m.Name, m.State)
 }
 
 // machineWaitCommand waits for machines as scripts need it.

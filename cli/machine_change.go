@@ -2,12 +2,15 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sprout"
 	"sprout/api"
@@ -172,43 +175,65 @@ func (e *env) readFile(flag, name string) ([]byte, error) {
 }
 
 func machineUpdateCommand(e *env) *cobra.Command {
+	a := &machineAction{env: e}
 	var name, pool, zone string
 	var tags []string
 	var protected bool
 	var bmc bmcFlags
 	c := &cobra.Command{
-		Use: "update MACHINE", Short: api.MachineUpdate.Help, Args: takes(1, 1, "the name of a machine"),
-		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -",
+		Use: "update [MACHINE…]", Short: api.MachineUpdate.Help, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -\n  sprout machine update --site lon1 --state ready --pool web --yes",
 		RunE: func(c *cobra.Command, args []string) error {
-			in := api.UpdateMachine{MachineRef: machineRef(args[0])}
 			f := c.Flags()
-			set(f.Changed("name"), &in.Body.Name, name)
-			set(f.Changed("pool"), &in.Body.Pool, pool)
-			set(f.Changed("zone"), &in.Body.Zone, zone)
-			set(f.Changed("tag"), &in.Body.Tags, tags)
-			set(f.Changed("protected"), &in.Body.Protected, protected)
-			old, err := call(c.Context(), e, api.MachineShow, in.MachineRef)
-			if err != nil {
-				return err
+			var many api.MachineUpdates
+			set(f.Changed("pool"), &many.Pool, pool)
+			set(f.Changed("zone"), &many.Zone, zone)
+			set(f.Changed("tag"), &many.Tags, tags)
+			set(f.Changed("protected"), &many.Protected, protected)
+			a.in.Body.Action, a.in.Body.Update = "update", &many
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				in := api.UpdateMachine{MachineRef: machineRef(ref)}
+				set(f.Changed("name"), &in.Body.Name, name)
+				in.Body.Pool, in.Body.Zone, in.Body.Tags, in.Body.Protected = many.Pool, many.Zone, many.Tags, many.Protected
+				old, err := call(ctx, e, api.MachineShow, in.MachineRef)
+				if err != nil {
+					return nil, err
+				}
+				if in.Body.BMC, err = bmc.bmc(e, c, old.BMC); err != nil {
+					return nil, err
+				}
+				m, err := call(ctx, e, api.MachineUpdate, in)
+				if err != nil {
+					return nil, err
+				}
+				return nil, e.say(m, "machine %s is updated", m.Name)
 			}
-			if in.Body.BMC, err = bmc.bmc(e, c, old.BMC); err != nil {
-				return err
+			if own := ofOneOnly(c, "name"); own != "" && len(args) != 1 {
+				return usage(c, "--%s is of one machine: name it", own)
 			}
-			m, err := call(c.Context(), e, api.MachineUpdate, in)
-			if err != nil {
-				return err
-			}
-			return e.say(m, "machine %s is updated", m.Name)
+			return a.run(c, args)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&name, "name", "", "new name")
-	f.StringVar(&pool, "pool", "", "new pool")
-	f.StringVar(&zone, "zone", "", "new failure zone")
-	f.StringSliceVar(&tags, "tag", nil, "tags, in place of all it has; may be repeated")
+	f.StringSliceVar(&tags, "tag", nil, "tags in place of the old ones; may be repeated")
+	f.StringVar(&pool, "pool", "", "pool")
+	f.StringVar(&zone, "zone", "", "failure zone")
 	f.BoolVar(&protected, "protected", false, "refuse what destroys data (--protected=false allows it again)")
 	bmc.add(c)
+	a.add(c)
 	return c
+}
+
+// ofOneOnly returns the first flag that was given and describes one machine
+// only: one of names, or of its BMC.
+func ofOneOnly(c *cobra.Command, names ...string) (given string) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if given == "" && (slices.Contains(names, f.Name) || strings.HasPrefix(f.Name, "bmc-")) {
+			given = f.Name
+		}
+	})
+	return given
 }
 
 func set[T any](changed bool, field **T, value T) {
@@ -219,37 +244,66 @@ func set[T any](changed bool, field **T, value T) {
 
 // machineFlagCommand makes a verb that needs nothing but machines.
 func machineFlagCommand(e *env, verb string, op api.Op[api.MachineRef, sprout.Machine]) *cobra.Command {
-	return &cobra.Command{
-		Use: verb + " MACHINE…", Short: op.Help, Args: takes(1, -1, "the names of machines"), Example: "  sprout machine " + verb + " web-01",
+	a := &machineAction{env: e}
+	c := &cobra.Command{
+		Use: verb + " [MACHINE…]", Short: op.Help, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine " + verb + " web-01\n  sprout machine " + verb + " --site lon1 --state ready --plan",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.each(args, func(ref string) error {
-				m, err := call(c.Context(), e, op, machineRef(ref))
+			a.in.Body.Action = verb
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				m, err := call(ctx, e, op, machineRef(ref))
 				if err != nil {
-					return err
+					return nil, err
 				}
-				return e.say(m, "machine %s is %s%s", m.Name, m.State, suffix(m.Locked, ", locked"))
-			})
+				return nil, e.say(m, "machine %s is %s%s", m.Name, m.State, suffix(m.Locked, ", locked"))
+			}
+			return a.run(c, args)
 		},
 	}
+	a.add(c)
+	return c
 }
 
 func machineMarkCommand(e *env, verb, example string, op api.Op[api.MarkMachine, sprout.Machine]) *cobra.Command {
-	var reason string
+	a := &machineAction{env: e}
+	var in api.Marking
 	c := &cobra.Command{
-		Use: verb + " MACHINE…", Short: op.Help, Args: takes(1, -1, "the names of machines"), Example: "  sprout machine " + verb + " web-01 --reason '" + example + "'",
+		Use: verb + " [MACHINE…]", Short: op.Help, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine " + verb + " web-01 --reason '" + example + "'",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.each(args, func(ref string) error {
-				in := api.MarkMachine{MachineRef: machineRef(ref)}
-				in.Body.Reason = reason
-				m, err := call(c.Context(), e, op, in)
+			a.in.Body.Action, a.in.Body.Mark = verb, &in
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				m, err := call(ctx, e, op, api.MarkMachine{MachineRef: machineRef(ref), Body: in})
 				if err != nil {
-					return err
+					return nil, err
 				}
-				return e.say(m, "machine %s is %s", m.Name, m.State)
-			})
+				return nil, e.say(m, "machine %s is %s", m.Name, m.State)
+			}
+			return a.run(c, args)
 		},
 	}
-	c.Flags().StringVar(&reason, "reason", "", "why, for the history")
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the history")
+	a.add(c)
+	return c
+}
+
+func machineDeleteCommand(e *env) *cobra.Command {
+	a := &machineAction{env: e, asks: true}
+	c := &cobra.Command{
+		Use: "delete [MACHINE…]", Short: api.MachineDelete.Help, Aliases: []string{"rm"}, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine delete web-01\n  sprout machine delete --site lon1 --state broken --plan",
+		RunE: func(c *cobra.Command, args []string) error {
+			a.in.Body.Action = "delete"
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				if _, err := call(ctx, e, api.MachineDelete, machineRef(ref)); err != nil || e.machineReadable() {
+					return nil, err
+				}
+				return nil, e.say(nil, "machine %s is deleted", ref)
+			}
+			return a.run(c, args)
+		},
+	}
+	a.add(c)
 	return c
 }
 

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"os"
 	"strings"
 
@@ -48,21 +46,22 @@ func (e *env) follow(ctx context.Context, started []sprout.Workflow, wait bool) 
 }
 
 func machineCommissionCommand(e *env) *cobra.Command {
-	var in api.CommissionMachine
-	var wait bool
+	a := &machineAction{env: e, started: true}
+	var in api.Commission
 	c := &cobra.Command{
-		Use: "commission MACHINE…", Short: api.MachineCommission.Help, Args: takes(1, -1, "the names of machines"),
-		Example: "  sprout machine commission web-01 web-02 --wait\n  sprout machine commission web-01 --skip-tests",
+		Use: "commission [MACHINE…]", Short: api.MachineCommission.Help, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine commission web-01 web-02 --wait\n  sprout machine commission --site lon1 --state registered --plan",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
-				in.Machine = ref
-				w, err := call(c.Context(), e, api.MachineCommission, in)
+			a.in.Body.Action, a.in.Body.Commission = "commission", &in
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				w, err := call(ctx, e, api.MachineCommission, api.CommissionMachine{MachineRef: machineRef(ref), Body: in})
 				return &w, err
-			})
+			}
+			return a.run(c, args)
 		},
 	}
-	c.Flags().BoolVar(&in.Body.SkipTests, "skip-tests", false, "do not test the hardware (this is recorded)")
-	c.Flags().BoolVar(&wait, "wait", false, "show each step until it has ended")
+	c.Flags().BoolVar(&in.SkipTests, "skip-tests", false, "do not test the hardware (this is recorded)")
+	a.add(c)
 	return c
 }
 
@@ -109,23 +108,24 @@ func machineAllocateCommand(e *env) *cobra.Command {
 }
 
 func machineDeployCommand(e *env) *cobra.Command {
-	var in api.DeployMachine
-	var wait, yes bool
+	a := &machineAction{env: e, started: true, asks: true}
+	var in api.Deployment
 	var keys []string
 	var userData, disk string
 	c := &cobra.Command{
-		Use: "deploy MACHINE…", Short: api.MachineDeploy.Help, Args: takes(1, -1, "the names of machines"),
-		Example: "  sprout machine deploy web-01 --image debian-12 --ssh-key ~/.ssh/id_ed25519.pub --wait\n" +
-			"  sprout machine deploy web-01 --image debian-12 --user-data cloud.yaml --disk serial=S4X7,min=400GB",
+		Use: "deploy [MACHINE…]", Short: api.MachineDeploy.Help, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine deploy web-01 --image debian-12 --plan\n" +
+			"  sprout machine deploy web-01 --image debian-12 --ssh-key ~/.ssh/id_ed25519.pub --wait\n" +
+			"  sprout machine deploy --site lon1 --state allocated --image debian-12 --user-data cloud.yaml --disk serial=S4X7,min=400GB --yes",
 		RunE: func(c *cobra.Command, args []string) error {
-			if in.Body.Image == "" {
+			if in.Image == "" {
 				return usage(c, "%s needs --image", c.CommandPath()).WithRemedy("sprout image list")
 			}
 			var err error
-			if in.Body.Disk, err = parseDiskRule(disk); err != nil {
+			if in.Disk, err = parseDiskRule(disk); err != nil {
 				return err
 			}
-			if in.Body.SSHKeys, err = readKeys(keys); err != nil {
+			if in.SSHKeys, err = readKeys(keys); err != nil {
 				return err
 			}
 			if userData != "" {
@@ -133,87 +133,48 @@ func machineDeployCommand(e *env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				in.Body.UserData = string(raw)
+				in.UserData = string(raw)
 			}
-			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
-				in.Machine = ref
-				return e.destructive(ref, yes, &in.Body.Plan, func() (api.Plan, error) { return call(c.Context(), e, api.MachineDeploy, in) })
-			})
+			a.in.Body.Action, a.in.Body.Deploy = "deploy", &in
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				one := api.DeployMachine{MachineRef: machineRef(ref)}
+				one.Body.Deployment = in
+				done, err := call(ctx, e, api.MachineDeploy, one)
+				return done.Workflow, err
+			}
+			return a.run(c, args)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&in.Body.Image, "image", "", "image to install: name, id or digest")
+	f.StringVar(&in.Image, "image", "", "image to install: name, id or digest")
 	f.StringArrayVar(&keys, "ssh-key", nil, "public key, or a file of them; may be repeated")
 	f.StringVar(&userData, "user-data", "", "file of cloud-init user data; - reads standard input")
 	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, min=SIZE, rotational=yes|no (default the only one that fits)")
-	f.StringVar(&in.Body.Network, "network", "", "network to take the address from (default the only one)")
-	addDestructiveFlags(c, &wait, &yes, &in.Body.Plan)
+	f.StringVar(&in.Network, "network", "", "network to take the address from (default the only one)")
+	a.add(c)
 	return c
-}
-
-func addDestructiveFlags(c *cobra.Command, wait, yes, plan *bool) {
-	c.Flags().BoolVar(wait, "wait", false, "show each step until it has ended")
-	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask before data is destroyed")
-	c.Flags().BoolVar(plan, "plan", false, "say what would happen, and do nothing")
 }
 
 func machineReleaseCommand(e *env) *cobra.Command {
-	var in api.ReleaseMachine
-	var wait, yes bool
+	a := &machineAction{env: e, started: true, asks: true}
+	var in api.Releasing
 	c := &cobra.Command{
-		Use: "release MACHINE…", Short: api.MachineRelease.Help, Args: takes(1, -1, "the names of machines"),
-		Example: "  sprout machine release web-01 --erase --wait\n  sprout machine release web-01 --erase --plan",
+		Use: "release [MACHINE…]", Short: api.MachineRelease.Help, Args: takes(0, -1, machinesOrSelection),
+		Example: "  sprout machine release web-01 --erase --plan\n  sprout machine release web-01 --erase --wait\n  sprout machine release --pool lab --erase --yes",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
-				in.Machine = ref
-				return e.destructive(ref, yes, &in.Body.Plan, func() (api.Plan, error) { return call(c.Context(), e, api.MachineRelease, in) })
-			})
+			a.in.Body.Action, a.in.Body.Release = "release", &in
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				one := api.ReleaseMachine{MachineRef: machineRef(ref)}
+				one.Body.Releasing = in
+				done, err := call(ctx, e, api.MachineRelease, one)
+				return done.Workflow, err
+			}
+			return a.run(c, args)
 		},
 	}
-	c.Flags().BoolVar(&in.Body.Erase, "erase", false, "erase every disk and read it back to prove it")
-	addDestructiveFlags(c, &wait, &yes, &in.Body.Plan)
+	c.Flags().BoolVar(&in.Erase, "erase", false, "erase every disk and read it back to prove it")
+	a.add(c)
 	return c
-}
-
-// destructive shows what an operation destroys and, on a terminal and without
-// --yes, asks before it does it. With plan set it only shows.
-func (e *env) destructive(ref string, yes bool, plan *bool, do func() (api.Plan, error)) (*sprout.Workflow, error) {
-	ask := isTerminal(e.stdin) && !yes && !*plan
-	if !ask && !*plan {
-		done, err := do()
-		return done.Workflow, err
-	}
-	only := *plan
-	*plan = true
-	shown, err := do()
-	*plan = only
-	if err != nil {
-		return nil, err
-	}
-	if only {
-		return nil, e.answer(shown, func() { e.showPlan(ref, shown) })
-	}
-	e.showPlan(ref, shown)
-	if len(shown.Destroys) > 0 && !e.confirm() {
-		return nil, sprout.Errorf(sprout.Conflict, "nothing was done to %s", ref)
-	}
-	done, err := do()
-	return done.Workflow, err
-}
-
-func (e *env) showPlan(ref string, p api.Plan) {
-	if len(p.Destroys) == 0 {
-		fmt.Fprintf(e.stderr, "%s: nothing is destroyed\n", ref)
-	}
-	for _, what := range p.Destroys {
-		fmt.Fprintf(e.stderr, "%s: %s\n", ref, what)
-	}
-}
-
-func (e *env) confirm() bool {
-	fmt.Fprint(e.stderr, "go on? [y/N] ")
-	answer, _ := bufio.NewReader(e.stdin).ReadString('\n')
-	return strings.EqualFold(strings.TrimSpace(answer), "y") || strings.EqualFold(strings.TrimSpace(answer), "yes")
 }
 
 // readKeys reads each value as a public key, or as a file of them.

@@ -57,9 +57,17 @@ func reference() string {
 	b.WriteString("# Commands\n\nGenerated from the commands' own help by `make generate`.\n\nFlags of every command:\n\n```\n" +
 		root.PersistentFlags().FlagUsages() + "```\n\n" +
 		"The control plane is found by `--server` and `--token`, else `SPROUT_SERVER` and `SPROUT_TOKEN`, else the current context of the file\n" +
-		"`SPROUT_CONFIG` or `~/.config/sprout/config.yaml`. Exit codes: 0 done, 1 failed, 2 the command line or its input is wrong.\n" +
+		"`SPROUT_CONFIG` or `~/.config/sprout/config.yaml`.\n" +
 		"Colours are off where output is no terminal or `NO_COLOR` is set. `sprout completion bash` (zsh, fish) prints what completes\n" +
-		"commands, flags, and the names of machines, sites, networks, images and workflows.\n")
+		"commands, flags, and the names of machines, sites, networks, images and workflows.\n\n" +
+		"## Exit codes\n\n| code | means |\n|---|---|\n")
+	for _, row := range exitCodes {
+		fmt.Fprintf(&b, "| %d | %s |\n", row.Code, row.Means)
+	}
+	b.WriteString("\n## What asks first\n\n" +
+		"What destroys, and what is about several machines that flags selected, is shown and confirmed first: by typing `yes` or how many machines it is\n" +
+		"about. `--yes` does it without asking; `--plan` shows it and does nothing. Where there is no terminal and no `--yes`, nothing is done (exit code 4).\n" +
+		"One named machine is answered by its workflow or itself; several, or selected ones, by one document with an item for each.\n")
 	documented(root, func(c *cobra.Command) {
 		if c != root {
 			describe(&b, c)

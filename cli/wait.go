@@ -12,12 +12,42 @@ import (
 	"sprout/api"
 )
 
-// wait shows the steps of workflows, side by side, until all have ended. It
-// fails if one did not succeed. When ctx ends, the workflows run on.
+// wait shows workflows until all have ended, and fails if one did not succeed.
 func (e *env) wait(ctx context.Context, workflows []sprout.Workflow) error {
-	c, err := e.client()
+	ended, err := e.watchAll(ctx, workflows)
 	if err != nil {
 		return err
+	}
+	failed := e.conclude(ctx, ended)
+	if !e.machineReadable() {
+		return failed
+	}
+	var answer any = ended
+	if len(ended) == 1 {
+		answer = ended[0]
+	}
+	return errors.Join(e.answer(answer, nil), failed)
+}
+
+// watchAll shows workflows until all have ended, and returns them as they then
+// are: their steps side by side, or of many only the sum. When ctx ends, the
+// workflows run on.
+func (e *env) watchAll(ctx context.Context, workflows []sprout.Workflow) ([]sprout.Workflow, error) {
+	follow := e.followEach
+	if len(workflows) > mostFollowed {
+		follow = e.followCrowd
+	}
+	ended, err := follow(ctx, workflows)
+	if err != nil && ctx.Err() != nil {
+		return nil, e.leftRunning(workflows)
+	}
+	return ended, err
+}
+
+func (e *env) followEach(ctx context.Context, workflows []sprout.Workflow) ([]sprout.Workflow, error) {
+	c, err := e.client()
+	if err != nil {
+		return nil, err
 	}
 	w := newWatcher(e, workflows)
 	ended := make([]sprout.Workflow, len(workflows))
@@ -33,47 +63,55 @@ func (e *env) wait(ctx context.Context, workflows []sprout.Workflow) error {
 	}
 	err = running.Wait()
 	stop()
-	if errors.Is(err, context.Canceled) {
-		return e.leftRunning(workflows)
-	}
-	if err != nil {
-		return err
-	}
-	return e.conclude(ctx, ended)
+	return ended, err
 }
 
+// leftRunning says, to who looks no longer, that the work goes on.
 func (e *env) leftRunning(workflows []sprout.Workflow) error {
-	var ids, names []string
+	var ids []string
 	for _, w := range workflows {
-		ids, names = append(ids, string(w.ID)), append(names, w.Kind+" of "+w.MachineName)
+		ids = append(ids, string(w.ID))
 	}
-	fmt.Fprintf(e.stderr, "\nWe stopped looking; the work goes on: %s\n", strings.Join(names, ", "))
-	writeLines(e.stderr, []line{{"  follow it", "sprout workflow wait " + strings.Join(ids, " ")}, {"  undo it", "sprout workflow cancel " + strings.Join(ids, " ")}})
-	return errShown
+	what, follow, undo := workflows[0].Kind+" of "+workflows[0].MachineName, "sprout workflow wait "+strings.Join(ids, " "), "sprout workflow cancel "+strings.Join(ids, " ")
+	switch {
+	case len(ids) > mostFollowed:
+		what = fmt.Sprintf("%s of %d machines", workflows[0].Kind, len(ids))
+		follow, undo = "sprout workflow list --state running", "sprout workflow cancel WORKFLOW…"
+	case len(ids) > 1:
+		what = fmt.Sprintf("%s and %d more", what, len(ids)-1)
+	}
+	fmt.Fprintf(e.stderr, "\nYou stopped watching; the work goes on: %s\n", what)
+	writeLines(e.stderr, []line{{"  watch again", follow}, {"  undo it", undo}})
+	return exit{exitInterrupted, errShown}
 }
 
-// conclude says how each workflow ended.
+// conclude says how each workflow ended; of many it names those that failed.
 func (e *env) conclude(ctx context.Context, ended []sprout.Workflow) error {
-	var failed error
+	var good, bad int
 	for _, w := range ended {
 		if w.State == sprout.Succeeded {
-			e.sayCondition(ctx, w)
+			good++
+			if len(ended) <= mostFollowed {
+				e.sayCondition(ctx, w)
+			}
 			continue
 		}
-		failed = errShown
+		bad++
 		fmt.Fprintf(e.stderr, "%s %s of %s %s\n", e.paint(e.stderr, red, "sprout:"), w.Kind, w.MachineName, w.State)
 		if w.Error != nil {
 			writeLines(e.stderr, indent(failureLines(*w.Error)))
 		}
 	}
-	if !e.machineReadable() {
-		return failed
+	if len(ended) > mostFollowed && !e.machineReadable() {
+		fmt.Fprintf(e.stdout, "%s: %d succeeded, %d did not\n", machines(len(ended)), good, bad)
 	}
-	var answer any = ended
-	if len(ended) == 1 {
-		answer = ended[0]
+	switch {
+	case bad == 0:
+		return nil
+	case good == 0:
+		return exit{exitFailed, errShown}
 	}
-	return errors.Join(e.answer(answer, nil), failed)
+	return exit{exitPartly, errShown}
 }
 
 // sayCondition says what the machine is, now that its workflow succeeded.

@@ -78,7 +78,7 @@ func (b *bulk) check(ctx context.Context) error {
 		return sprout.InvalidField("select", "machines are named already: give one of the two")
 	case in.Select != nil && *in.Select == (api.MachineSelector{}):
 		return sprout.InvalidField("select", "selects nothing: restrict it, or set all")
-	case in.Deploy != nil:
+	case in.Deploy != nil && len(in.Machines) != 1: // of one machine it is the item's own fault
 		_, err := b.around.image(ctx, in.Deploy.Image)
 		return within("deploy", err)
 	}

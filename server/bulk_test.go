@@ -131,7 +131,7 @@ func TestBulkRefusesTheWholeRequest(t *testing.T) {
 		`{"action":"lock","select":{"colour":"red"}}`:                             "select.colour",
 		`{"action":"lock","select":{"site":"nowhere"}}`:                           "select.site",
 		`{"action":"deploy","machines":["m1"]}`:                                   "deploy",
-		`{"action":"deploy","machines":["m1"],"deploy":{"image":"no"}}`:           "deploy.image",
+		`{"action":"deploy","select":{"all":true},"deploy":{"image":"no"}}`:       "deploy.image",
 		`{"action":"lock","machines":["m1"],"release":{"erase":true}}`:            "release",
 		`{"action":"update","machines":["m1"]}`:                                   "update",
 		`{"action":"lock","machines":[` + strings.Repeat(`"m",`, 10000) + `"m"]}`: "machines",
@@ -213,7 +213,7 @@ func TestPlanOfADeployAndARelease(t *testing.T) {
 		return all
 	}
 	first, cost := plan(func(*api.BulkMachines) {})
-	if got := fates(first); got != "vda d1 overwrittenfalse;vdb d2 keptfalse;" || !slices.ContainsFunc(first.Destroys, func(s string) bool { return strings.Contains(s, "disk vda d1") }) {
+	if got := fates(first); got != "vda d1 overwrittenfalse;vdb d2 keptfalse;" || !first.Destructive() || len(first.Destroys) != 0 {
 		t.Errorf("disks %s, destroys %q", got, first.Destroys)
 	}
 	if len(first.Addresses) != 1 || !strings.Contains(first.Addresses[0], "prov (10.20.0.0/24)") || first.Becomes != sprout.Deployed {
@@ -226,7 +226,7 @@ func TestPlanOfADeployAndARelease(t *testing.T) {
 	if u := first.Usual; u == nil || u.Model != "R740" || u.Runs != 0 || u.P50 != 0 {
 		t.Errorf("usual of what never ran: %+v", u)
 	}
-	if p, _ := plan(func(in *api.BulkMachines) { in.Body.Deploy.Disk.Serial = "d9" }); len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "serial=d9") {
+	if p, _ := plan(func(in *api.BulkMachines) { in.Body.Deploy.Disk.Serial = "d9" }); p.Destructive() || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "serial=d9") {
 		t.Errorf("a rule that no disk matches: %+v", p)
 	}
 
@@ -234,7 +234,7 @@ func TestPlanOfADeployAndARelease(t *testing.T) {
 	var release api.ReleaseMachine
 	release.Machine, release.Body.Erase, release.Body.Plan = "m1", true, true
 	all := must(client.Call(t.Context(), p.admin, api.MachineRelease, release))(t)
-	if got := fates(all); got != "vda d1 erasedfalse;vdb d2 erasedfalse;" || len(all.Destroys) != 2 {
+	if got := fates(all); got != "vda d1 erasedfalse;vdb d2 erasedfalse;" || !all.Destructive() {
 		t.Errorf("release: %s, %q", got, all.Destroys)
 	}
 	release.Body.Plan = false
@@ -247,7 +247,7 @@ func TestPlanOfADeployAndARelease(t *testing.T) {
 	}
 	must(client.Call(t.Context(), p.admin, api.MachineAllocate, give))(t)
 	empty, cost := plan(func(*api.BulkMachines) {})
-	if got := fates(empty); got != "vda d1 overwrittentrue;vdb d2 kepttrue;" || len(empty.Destroys) != 0 || cost.Destructive != 0 || cost.Disks != 0 {
+	if got := fates(empty); got != "vda d1 overwrittentrue;vdb d2 kepttrue;" || empty.Destructive() || cost.Destructive != 0 || cost.Disks != 0 {
 		t.Errorf("after an erase: %s, destroys %q, cost %+v", got, empty.Destroys, cost)
 	}
 	commission := must(p.bulk(t, "commission", func(in *api.BulkMachines) { in.Body.Plan = true }, "m1"))(t)

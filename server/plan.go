@@ -101,44 +101,30 @@ func (a *surroundings) planDeploy(ctx context.Context, m sprout.Machine, in prov
 	if p.Disks, err = a.disksOf(ctx, m); err != nil {
 		return p, err
 	}
-	destroys, warning := overwritten(&p, m, in)
-	p.Destroys = append(p.Destroys, destroys...)
-	if warning != "" {
-		p.Warnings = append(p.Warnings, warning)
-	}
+	overwritten(&p, m, in)
 	p.Usual, err = a.usualRun(ctx, provision.Deploy, m)
 	return p, err
 }
 
-// overwritten marks the disk that is going to be written, and says what is lost
-// on it. It chooses as the ramdisk does, by the last inventory.
-func overwritten(p *api.Plan, m sprout.Machine, in provision.DeployInput) (destroys []string, warning string) {
+// overwritten marks the disk that is going to be written. It chooses as the
+// ramdisk does, by the last inventory.
+func overwritten(p *api.Plan, m sprout.Machine, in provision.DeployInput) {
 	if m.Inventory == nil {
-		return []string{"everything on the chosen disk (there is no inventory to choose by)"}, ""
+		p.Destroys = append(p.Destroys, "everything on the chosen disk (there is no inventory to choose by)")
+		return
 	}
 	chosen, _, failure := in.Disk.Choose(m.Inventory.Disks, in.Image.RawBytes)
 	if failure != nil {
-		for i, d := range m.Inventory.Disks {
-			if in.Disk.Mismatch(d) == "" {
-				p.Disks[i].Fate = api.DiskUnsure
-			}
-		}
-		return []string{"everything on the chosen disk, if one can be chosen"}, "by the last inventory it would fail: " + failure.Reason
+		p.Warnings = append(p.Warnings, "by the last inventory it would fail: "+failure.Reason)
 	}
-	for i, d := range p.Disks {
-		if d.Name != chosen.Name {
-			continue
-		}
-		p.Disks[i].Fate = api.DiskOverwritten
-		if !d.Empty {
-			destroys = append(destroys, "everything on disk "+inWords(d))
+	for i, d := range m.Inventory.Disks {
+		switch {
+		case failure == nil && d.Name == chosen.Name:
+			p.Disks[i].Fate = api.DiskOverwritten
+		case failure != nil && in.Disk.Mismatch(d) == "":
+			p.Disks[i].Fate = api.DiskUnsure
 		}
 	}
-	return destroys, ""
-}
-
-func inWords(d api.PlannedDisk) string {
-	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s (%d MB)", d.Name, d.Model, d.Serial, d.Bytes/1e6)), " ")
 }
 
 // planRelease says what a release takes from a machine.
@@ -153,35 +139,25 @@ func (a *surroundings) planRelease(ctx context.Context, m sprout.Machine, erase 
 	if p.Disks, err = a.disksOf(ctx, m); err != nil {
 		return p, err
 	}
-	if erase {
-		p.Destroys = append(p.Destroys, erased(p.Disks, m)...)
+	switch {
+	case erase && m.Inventory == nil:
+		p.Destroys = append(p.Destroys, "everything on every disk")
+	case erase:
+		for i, d := range m.Inventory.Disks {
+			if !d.ReadOnly {
+				p.Disks[i].Fate = api.DiskErased
+			}
+		}
 	}
 	p.Usual, err = a.usualRun(ctx, provision.Release, m)
 	return p, err
-}
-
-// erased marks every disk that can be written, and says what is lost on them.
-func erased(disks []api.PlannedDisk, m sprout.Machine) (destroys []string) {
-	if m.Inventory == nil {
-		return []string{"everything on every disk"}
-	}
-	for i, d := range m.Inventory.Disks {
-		if d.ReadOnly {
-			continue
-		}
-		disks[i].Fate = api.DiskErased
-		if !disks[i].Empty {
-			destroys = append(destroys, "everything on disk "+inWords(disks[i]))
-		}
-	}
-	return destroys
 }
 
 // add adds the plan of a machine to the cost of all. image is what is
 // installed; its bytes reach each site once.
 func add(c *api.Cost, m sprout.Machine, p api.Plan, image int64) {
 	c.Machines++
-	if len(p.Destroys) > 0 {
+	if p.Destructive() {
 		c.Destructive++
 	}
 	for _, d := range p.Disks {
