@@ -49,6 +49,7 @@ type Work struct {
 	Machine    MachineID       `json:"machine"`
 	Generation int64           `json:"generation"`
 	Deadline   time.Time       `json:"deadline"`
+	Limits     []StepLimit     `json:"limits,omitempty"` // of its steps; none: the agent's own
 	Input      json.RawMessage `json:"input"`
 }
 

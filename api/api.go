@@ -80,7 +80,7 @@ func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
 		siteOperations(), agentOperations(), networkOperations(), machineOperations(), imageOperations(),
-		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(), bootOperations(), explainOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(),
 	} {
 		all = append(all, noun...)
 	}

@@ -15,6 +15,7 @@ type Explanation struct {
 	Power    sprout.PowerState  `json:"power"`
 	Workflow *ExplainedWorkflow `json:"workflow,omitempty" doc:"What it does, or did last; none: nothing was ever asked of it"`
 	Usual    *Usual             `json:"usual,omitempty" doc:"How long the step usually takes on this model"`
+	Limit    *sprout.StepLimit  `json:"limit,omitempty" doc:"How long the step may take, and why so long; none: it has no limit of its own"`
 	Cause    *Cause             `json:"cause,omitempty" doc:"Why it does not go on, as far as that can be told"`
 	Attempt  sprout.AttemptID   `json:"attempt,omitempty" doc:"The boot attempt that the evidence is of"`
 	Evidence []sprout.BootEvent `json:"evidence" doc:"What was seen last, the oldest first"`

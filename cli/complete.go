@@ -77,6 +77,7 @@ func suggest(words completer, once bool) cobra.CompletionFunc {
 func (e *env) nounWords() map[string]completer {
 	return map[string]completer{
 		"MACHINE": words(e, api.MachineList, api.ListMachines{}, func(m sprout.Machine) (string, string) { return m.Name, m.SiteName + ", " + string(m.State) }),
+		"MODEL":   words(e, api.ModelList, struct{}{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
 		"SITE":    words(e, api.SiteList, struct{}{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
 		"NETWORK": words(e, api.NetworkList, api.OfSite{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
 		"IMAGE":   words(e, api.ImageList, struct{}{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),

@@ -105,6 +105,9 @@ func waitingFor(x api.Explanation) string {
 	if w.Until != nil {
 		text += ", until " + w.Until.Local().Format(time.TimeOnly)
 	}
+	if l := x.Limit; l != nil {
+		text += fmt.Sprintf(": %s, %s", brief(l.Duration()), l.Why)
+	}
 	return text + "."
 }
 

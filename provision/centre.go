@@ -21,11 +21,12 @@ type centre[T any] struct{ Centre[T] }
 
 // centreData is what the steps of a centre's run leave for later ones.
 type centreData struct {
-	Work    string          `json:"work,omitempty"`  // the delegated work
-	Ended   bool            `json:"ended,omitempty"` // the site said how it ended
-	Stop    time.Time       `json:"stop,omitzero"`   // when its cancelling was queued
-	Address *sprout.Address `json:"address,omitempty"`
-	Name    string          `json:"name,omitempty"` // published
+	Work    string             `json:"work,omitempty"`   // the delegated work
+	Limits  []sprout.StepLimit `json:"limits,omitempty"` // of its steps
+	Ended   bool               `json:"ended,omitempty"`  // the site said how it ended
+	Stop    time.Time          `json:"stop,omitzero"`    // when its cancelling was queued
+	Address *sprout.Address    `json:"address,omitempty"`
+	Name    string             `json:"name,omitempty"` // published
 }
 
 func (p centre[T]) commission() workflow.Definition[T] {

@@ -21,6 +21,8 @@ type centreWorld struct {
 	state sprout.State
 	held  []sprout.Address
 	names map[string]netip.Addr
+	basis Basis
+	sent  sprout.Work // the last that was delegated
 }
 
 func newCentreWorld(state sprout.State) *centreWorld {
@@ -52,6 +54,9 @@ func (w *centreWorld) Agent(context.Context, sprout.SiteID) (sprout.Agent, error
 func (w *centreWorld) Subnet(context.Context, sprout.SiteID, sprout.SubnetID) (sprout.Subnet, error) {
 	return sprout.Subnet{ID: "sub_1", CIDR: netip.MustParsePrefix("10.0.0.0/24")}, nil
 }
+func (w *centreWorld) Basis(context.Context, sprout.Machine, string) (Basis, error) {
+	return w.basis, nil
+}
 func (w *centreWorld) IPAM() ipam.Provider { return (*centreIPAM)(w) }
 func (w *centreWorld) DNS() dns.Provider   { return (*centreDNS)(w) }
 func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sprout.Event, _ Cause, _ string) error {
@@ -67,6 +72,7 @@ func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sp
 	return nil
 }
 func (w *centreWorld) Delegate(_ context.Context, t tx, _ sprout.SiteID, work sprout.Work) error {
+	w.sent = work
 	t.Put("work", work.ID)
 	t.Note("work %s %s", work.Kind, work.Input)
 	return nil

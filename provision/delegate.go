@@ -31,7 +31,7 @@ func (p centre[T]) atSite(kind string, within time.Duration, input func(ctx cont
 			return err
 		}
 		if data.Work != work {
-			if err := p.send(ctx, c, m, kind, work, within, input); err != nil {
+			if data.Limits, err = p.send(ctx, c, m, kind, work, within, input); err != nil {
 				return err
 			}
 			data.Work = work
@@ -67,21 +67,46 @@ func outcome(r sprout.WorkResult) error {
 	return sprout.Fail(sprout.InternalFailure, fmt.Sprintf("the site ended its work as %s and gave no reason", r.State), "")
 }
 
-func (p centre[T]) send(ctx context.Context, c *workflow.Call[T], m sprout.Machine, kind, work string, within time.Duration, input func(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error)) error {
+// send delegates the work with the limits of its steps. It and this step end
+// after all of those, but not before within.
+func (p centre[T]) send(ctx context.Context, c *workflow.Call[T], m sprout.Machine, kind, work string, within time.Duration, input func(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error)) ([]sprout.StepLimit, error) {
 	in, err := input(ctx, c, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	raw, err := json.Marshal(in)
 	if err != nil {
-		return fmt.Errorf("cannot encode the work of %s: %w", c.Run.ID, err)
+		return nil, fmt.Errorf("cannot encode the work of %s: %w", c.Run.ID, err)
 	}
+	basis, err := p.Basis(ctx, m, kind)
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := in.(sprout.DeployWork); ok {
+		basis.Size.Image, basis.Size.Raw = d.Image.Bytes, d.Image.RawBytes
+	}
+	limits := StepLimits(kind, basis)
+	all := workSlack
+	for _, l := range limits {
+		all += l.Duration()
+	}
+	all = max(all, within)
+	c.Within(all)
 	w := sprout.Work{
 		ID: work, Kind: kind, Workflow: sprout.WorkflowID(c.Run.ID), Machine: m.ID,
-		Deadline: c.Now.Add(within - time.Minute), Input: raw,
+		Deadline: c.Run.StepStarted.Add(all - time.Minute), Limits: limits, Input: raw,
 	}
 	c.Commit(func(ctx context.Context, tx T) error { return p.Delegate(ctx, tx, m.Site, w) })
-	return nil
+	return limits, nil
+}
+
+// LimitsOf returns the limits that a centre's run has delegated its work with.
+func LimitsOf(run workflow.Run) []sprout.StepLimit {
+	var data centreData
+	if len(run.Data) == 0 || json.Unmarshal(run.Data, &data) != nil {
+		return nil // it has delegated nothing yet
+	}
+	return data.Limits
 }
 
 // siteInWords says what the centre waits for, and that the site is away if it is.

@@ -80,6 +80,9 @@ type Centre[T any] interface {
 	Agent(ctx context.Context, site sprout.SiteID) (sprout.Agent, error)
 	// Subnet returns a subnet.
 	Subnet(ctx context.Context, site sprout.SiteID, id sprout.SubnetID) (sprout.Subnet, error)
+	// Basis returns what limits of a machine's site work are made from, but
+	// for the size of what is moved.
+	Basis(ctx context.Context, m sprout.Machine, kind string) (Basis, error)
 	// IPAM returns the selected address management.
 	IPAM() ipam.Provider
 	// DNS returns the selected name publisher.

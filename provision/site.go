@@ -14,7 +14,27 @@ import (
 // SiteDefinitions lists the workflows of a site's agent.
 func SiteDefinitions[T any](s Site[T], l Limits) []workflow.Definition[T] {
 	p := site[T]{s, l.withDefaults()}
-	return []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
+	all := []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
+	for _, d := range all {
+		for i := range d.Steps {
+			d.Steps[i].Limit = given
+		}
+	}
+	return all
+}
+
+// given is how long the run's work says that the step it is at may take.
+func given(run workflow.Run) time.Duration {
+	var in SiteInput
+	if err := json.Unmarshal(run.Input, &in); err != nil {
+		return 0 // the step itself says so
+	}
+	for _, l := range in.Work.Limits {
+		if l.Step == run.StepName {
+			return min(l.Duration(), LongestLimit)
+		}
+	}
+	return 0
 }
 
 type site[T any] struct {

@@ -129,9 +129,9 @@ func TestSiteReleaseBreaksAnywhere(t *testing.T) {
 }
 
 // play runs a case until it ends, with another drive than the usual one.
-func play(t *testing.T, w *siteWorld, c workflowtest.Case[tx], drive func(e *workflow.Engine[tx], run workflow.Run)) workflow.Run {
+func play(t *testing.T, c workflowtest.Case[tx], drive func(e *workflow.Engine[tx], run workflow.Run)) workflow.Run {
 	t.Helper()
-	e, err := workflow.New(w, w.clock.Now, discard(), c.Definition)
+	e, err := workflow.New(c.Store, c.Clock.Now, discard(), c.Definition)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,17 +143,17 @@ func play(t *testing.T, w *siteWorld, c workflowtest.Case[tx], drive func(e *wor
 		if run.State.Ended() {
 			return run
 		}
-		if run.NextAt.After(w.clock.Now()) {
+		if run.NextAt.After(c.Clock.Now()) {
 			drive(e, run)
 		}
-		if run, err = w.Get(t.Context(), run.ID); err != nil {
+		if run, err = c.Store.Get(t.Context(), run.ID); err != nil {
 			t.Fatal(err)
 		}
-		w.clock.Reach(run.NextAt)
+		c.Clock.Reach(run.NextAt)
 		if _, _, err := e.Advance(t.Context(), run.ID); err != nil {
 			t.Fatal(err)
 		}
-		if run, err = w.Get(t.Context(), run.ID); err != nil {
+		if run, err = c.Store.Get(t.Context(), run.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +164,7 @@ func play(t *testing.T, w *siteWorld, c workflowtest.Case[tx], drive func(e *wor
 func TestDigestMismatchDropsTheSitesCopy(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
-	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
 		if run.StepName != "write-image" || run.State != sprout.Running {
 			w.drive(t, e, run)
 			return
@@ -186,7 +186,7 @@ func TestPowerLostIsNoticedAndNamed(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
 	var cut time.Time
-	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
 		if run.StepName != "write-image" || run.State != sprout.Running {
 			w.drive(t, e, run)
 			return
@@ -207,7 +207,7 @@ func TestPowerLostIsNoticedAndNamed(t *testing.T) {
 func TestSilentRamdiskIsGivenUp(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)
-	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
 		if run.StepName != "inspect" {
 			w.drive(t, e, run)
 			return
@@ -223,7 +223,7 @@ func TestOldAttemptsHelloMovesNothing(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)
 	var last time.Time
-	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
 		if run.WaitSignal != SignalHello || w.clock.Now().Equal(last) {
 			return
 		}
@@ -240,7 +240,7 @@ func TestOldAttemptsHelloMovesNothing(t *testing.T) {
 func TestFailedHardwareTestIsReportedBeforeItFails(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)
-	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
 		if run.StepName != "test-hardware" {
 			w.drive(t, e, run)
 			return
@@ -264,7 +264,7 @@ func TestFailedHardwareTestIsReportedBeforeItFails(t *testing.T) {
 func TestSkippedTestsRunNone(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Commission, sprout.CommissionWork{SkipTests: true}, nil)
-	run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) { w.drive(t, e, run) })
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) { w.drive(t, e, run) })
 	if run.State != sprout.Succeeded || slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, "tests ") }) {
 		t.Errorf("run is %s; notes %v", run.State, w.Notes())
 	}
@@ -282,7 +282,7 @@ func TestBootFailureCarriesItsCause(t *testing.T) {
 				c.Definition = d
 			}
 		}
-		run := play(t, w, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
 			if run.StepName != step {
 				w.drive(t, e, run)
 			}

@@ -18,6 +18,7 @@ type centre struct {
 	store *store.Store
 	ipam  ipam.Provider
 	dns   dns.Provider
+	past  past
 }
 
 var _ provision.Centre[pgx.Tx] = (*centre)(nil)

@@ -8,6 +8,7 @@ import (
 	"sprout"
 	"sprout/api"
 	"sprout/diagnose"
+	"sprout/provision"
 	"sprout/store"
 )
 
@@ -67,6 +68,9 @@ func (s *Server) explain(ctx context.Context, m sprout.Machine, w *sprout.Workfl
 		if f := w.Error; f != nil && w.State == sprout.FailedRun {
 			e.Cause = cause(&e, diagnose.Diagnosis{Code: f.Code, Reason: f.Reason, Evidence: f.Evidence})
 		}
+		if err := s.addLimit(ctx, &e, *w); err != nil {
+			return e, err
+		}
 		if err := s.addUsual(ctx, &e, m, *w); err != nil {
 			return e, err
 		}
@@ -107,6 +111,26 @@ func explained(w sprout.Workflow, now time.Time) *api.ExplainedWorkflow {
 	return x
 }
 
+// addLimit tells how long the step that the site is at may take: as its work was
+// delegated, whatever has been set since.
+func (s *Server) addLimit(ctx context.Context, e *api.Explanation, w sprout.Workflow) error {
+	run, err := s.store.GetRun(ctx, string(w.ID))
+	if err != nil {
+		return err
+	}
+	for _, l := range provision.LimitsOf(run) {
+		if l.Step != e.Workflow.Step {
+			continue
+		}
+		e.Limit = &l
+		until := e.Workflow.Since.Add(l.Duration())
+		if known := e.Workflow.Until; !w.State.Ended() && (known == nil || until.Before(*known)) {
+			e.Workflow.Until = &until // the site has not said so itself
+		}
+	}
+	return nil
+}
+
 // recordOf is the latest record of a step.
 func recordOf(w sprout.Workflow, step string) (sprout.StepRecord, bool) {
 	for _, r := range slices.Backward(w.Steps) {
@@ -122,18 +146,13 @@ func (s *Server) addUsual(ctx context.Context, e *api.Explanation, m sprout.Mach
 	if m.Inventory == nil || m.Inventory.Model == "" || e.Workflow.Step == "" {
 		return nil
 	}
-	at := "centre"
-	if r, ok := recordOf(w, e.Workflow.Step); ok {
-		at = r.At
-	}
-	usual, err := s.store.UsualStep(ctx, w.Kind, e.Workflow.Step, at, m.Inventory.Vendor, m.Inventory.Model)
+	all, err := s.store.UsualSteps(ctx, w.Kind, m.Inventory.Vendor, m.Inventory.Model)
 	if err != nil {
 		return err
 	}
+	usual := all[e.Workflow.Step]
 	e.Usual = &api.Usual{Step: e.Workflow.Step, Vendor: m.Inventory.Vendor, Model: m.Inventory.Model, Runs: usual.Runs}
-	if usual.Runs >= leastRuns {
-		e.Usual.P50, e.Usual.P95 = usual.P50.Seconds(), usual.P95.Seconds()
-	}
+	e.Usual.P50, e.Usual.P95 = figures(usual)
 	return nil
 }
 

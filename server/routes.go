@@ -53,6 +53,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.BootList, s.bootList)
 	route(s, a, api.BootShow, s.bootShow)
 
+	route(s, a, api.ModelList, s.modelList)
+	route(s, a, api.ModelShow, s.modelShow)
+	route(s, a, api.ModelSet, s.modelSet)
+
 	route(s, a, api.ImageImport, s.imageImport)
 	route(s, a, api.ImageList, s.imageList)
 	route(s, a, api.ImageShow, s.imageShow)

@@ -54,13 +54,14 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine bulk": {missing, `{"action":"lock","select":{"site":"par1"}}`}, "machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""},
 		"image import": {denied, ""}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
+		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
 		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
 		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x")
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x")
 	refused := 0
 	for _, op := range api.Operations() {
 		s := op.Spec()

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -162,37 +161,4 @@ func scanBootAttempt(row pgx.CollectableRow) (a sprout.BootAttempt, err error) {
 func (s *Store) BootEvents(ctx context.Context, site sprout.SiteID, id sprout.AttemptID) ([]sprout.BootEvent, error) {
 	return many(ctx, s.db, pgx.RowTo[sprout.BootEvent], `
 		SELECT event FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY at, seq`, site, id)
-}
-
-// A Usual is how long a step took in past runs on one model.
-type Usual struct {
-	Runs     int
-	P50, P95 time.Duration
-}
-
-// usualRuns is how many runs a Usual is of at most: the latest.
-const usualRuns = 500
-
-// UsualStep tells how long a step of a kind of workflow took where it was done,
-// on machines of the vendor and model. at is where the step runs: centre or site.
-func (s *Store) UsualStep(ctx context.Context, kind, step, at, vendor, model string) (Usual, error) {
-	from := `SELECT t.started_at, t.ended_at FROM machine m
-		JOIN workflow w ON w.machine = m.id JOIN site_step t ON t.workflow = w.id
-		WHERE m.inventory ->> 'vendor' = $1 AND m.inventory ->> 'model' = $2 AND w.kind = $3
-		  AND t.name = $4 AND t.outcome = 'done' AND t.ended_at IS NOT NULL ORDER BY t.seq DESC`
-	if at == "centre" {
-		from = `SELECT (t ->> 'startedAt')::timestamptz AS started_at, (t ->> 'endedAt')::timestamptz AS ended_at FROM machine m
-			JOIN workflow w ON w.machine = m.id CROSS JOIN LATERAL jsonb_array_elements(w.run -> 'steps') t
-			WHERE m.inventory ->> 'vendor' = $1 AND m.inventory ->> 'model' = $2 AND w.kind = $3
-			  AND t ->> 'name' = $4 AND t ->> 'outcome' = 'done' AND t ->> 'endedAt' IS NOT NULL ORDER BY w.id DESC`
-	}
-	return one(ctx, s.db, func(row pgx.CollectableRow) (u Usual, err error) {
-		var p50, p95 float64
-		err = row.Scan(&u.Runs, &p50, &p95)
-		u.P50, u.P95 = time.Duration(p50*float64(time.Second)), time.Duration(p95*float64(time.Second))
-		return u, err
-	}, `
-		SELECT count(*), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0), coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY took), 0)
-		FROM (SELECT extract(epoch FROM ended_at - started_at)::float8 AS took FROM (`+from+` LIMIT $5) latest) took`,
-		vendor, model, kind, step, usualRuns)
 }

@@ -264,6 +264,16 @@ ALTER TABLE public.machine_history ALTER COLUMN seq ADD GENERATED ALWAYS AS IDEN
     CACHE 1
 );
 
+CREATE TABLE public.model_limit (
+    vendor text NOT NULL,
+    model text NOT NULL,
+    step text NOT NULL,
+    seconds bigint NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT model_limit_seconds_check CHECK ((seconds > 0))
+);
+
 CREATE TABLE public.network (
     site text NOT NULL,
     id text NOT NULL,
@@ -504,6 +514,9 @@ ALTER TABLE ONLY public.machine
 
 ALTER TABLE ONLY public.machine
     ADD CONSTRAINT machine_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.model_limit
+    ADD CONSTRAINT model_limit_pkey PRIMARY KEY (vendor, model, step);
 
 ALTER TABLE ONLY public.network
     ADD CONSTRAINT network_id_key UNIQUE (id);

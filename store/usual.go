@@ -11,8 +11,8 @@ import (
 
 // UsualRun tells how long whole runs of a kind took on machines of the vendor
 // and model: the latest ones that succeeded.
-func (s *Store) UsualRun(ctx context.Context, kind, vendor, model string) (Usual, error) {
-	return one(ctx, s.db, func(row pgx.CollectableRow) (u Usual, err error) {
+func (s *Store) UsualRun(ctx context.Context, kind, vendor, model string) (sprout.Usual, error) {
+	return one(ctx, s.db, func(row pgx.CollectableRow) (u sprout.Usual, err error) {
 		var p50, p95 float64
 		err = row.Scan(&u.Runs, &p50, &p95)
 		u.P50, u.P95 = time.Duration(p50*float64(time.Second)), time.Duration(p95*float64(time.Second))

@@ -50,8 +50,8 @@ func (e *Engine[T]) move(ctx context.Context, run Run, now time.Time) (Run, erro
 		e.parkUnknown(&after, now)
 	case !known:
 		e.giveUp(&after, "not undone: this version does not know the step", now)
-	case run.State == sprout.Running && overdue(run, step, now) != nil:
-		e.unwind(&after, overdue(run, step, now), now)
+	case run.State == sprout.Running && overdue(run, now) != nil:
+		e.unwind(&after, overdue(run, now), now)
 	case run.State == sprout.Running:
 		return e.take(ctx, run, step, step.Do, now)
 	case step.Undo == nil:

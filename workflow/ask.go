@@ -114,6 +114,6 @@ func (e *Engine[T]) retry(run *Run, opts StartOptions, ended bool, first string)
 		run.Failure = nil
 	}
 	if resumed { // its Do may be half done: a cancel must undo it
-		run.StepStarted, run.StepDeadline = now, now.Add(step.Timeout)
+		run.StepStarted, run.StepDeadline = now, now.Add(step.limit(*run))
 	}
 }

@@ -14,7 +14,8 @@ type Call[T any] struct {
 	taken   []string
 	data    json.RawMessage
 	detail  string
-	late    bool // the step's time ended during the call
+	until   time.Time // when the step's time ends, where it says so itself
+	late    bool      // the step's time ended during the call
 }
 
 // Input decodes the run's input into v.
@@ -43,6 +44,15 @@ func (c *Call[T]) Keep(v any) error {
 // If it returns an error then the step has failed with that error.
 func (c *Call[T]) Commit(effect Effect[T]) {
 	c.effects = append(c.effects, effect)
+}
+
+// Within gives the step a time of its own, from its first start, in place of that
+// of its definition. It counts once this call waits.
+func (c *Call[T]) Within(d time.Duration) {
+	c.until = c.Run.StepStarted.Add(d)
+	if !c.Run.Deadline.IsZero() {
+		c.until = earlier(c.until, c.Run.Deadline)
+	}
 }
 
 // Take returns the payload of a signal that has arrived, and consumes it: for

@@ -20,7 +20,7 @@ func (e *Engine[T]) claim(ctx context.Context, run Run, step Step[T], claim Clai
 	after := run.clone()
 	after.Claim, after.NextAt = &claim, claim.Until
 	if !begun(run) {
-		after.StepStarted, after.StepDeadline = now, now.Add(step.Timeout)
+		after.StepStarted, after.StepDeadline = now, now.Add(step.limit(run))
 		if run.State == sprout.Running && !run.Deadline.IsZero() && run.Deadline.Before(after.StepDeadline) {
 			after.StepDeadline = run.Deadline
 		}

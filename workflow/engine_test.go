@@ -335,3 +335,49 @@ func TestOnEndRefusingSuccessFailsTheLastStep(t *testing.T) {
 	b.finish(sprout.FailedRun)
 	b.failure(sprout.InternalFailure, "a", "it is broken")
 }
+
+// What a run says of a step's time is in place of what its definition says, but
+// not of its undoing's; and a step may give itself a time of its own.
+func TestAStepsTimeIsTheRuns(t *testing.T) {
+	forever := func(context.Context, *call) error { return workflow.AgainAfter(30*time.Second, "the moon") }
+	own := func(d time.Duration) func(workflow.Run) time.Duration {
+		return func(workflow.Run) time.Duration { return d }
+	}
+	within := func(_ context.Context, c *call) error {
+		c.Within(20 * time.Minute)
+		return workflow.AgainAfter(30*time.Second, "the moon")
+	}
+	for _, test := range []struct {
+		name string
+		step step
+		want time.Duration
+	}{
+		{"longer", step{Do: forever, Limit: own(10 * time.Minute)}, 10 * time.Minute},
+		{"shorter", step{Do: forever, Limit: own(10 * time.Second)}, 10 * time.Second},
+		{"not said", step{Do: forever, Limit: own(0)}, time.Minute},
+		{"by itself", step{Do: within}, 20 * time.Minute},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.step.Name, test.step.Timeout = "a", time.Minute
+			b := newBench(t, job(test.step))
+			since := b.clock.Now()
+			if run := b.advance(); !run.Wait.Until.Equal(since.Add(test.want)) {
+				t.Errorf("it waits until %s after %s", run.Wait.Until, since)
+			}
+			b.finish(sprout.FailedRun)
+			b.failure(sprout.StepTimeout, "a", "within "+test.want.String())
+			if took := b.clock.Now().Sub(since); took != test.want {
+				t.Errorf("timed out after %s", took)
+			}
+		})
+	}
+	var undo time.Duration
+	d := job(step{Name: "a", Timeout: time.Minute, Limit: own(time.Hour), Do: fails("broken"), Undo: func(_ context.Context, c *call) error {
+		undo = c.Run.StepDeadline.Sub(c.Run.StepStarted)
+		return nil
+	}})
+	newBench(t, d).finish(sprout.FailedRun)
+	if undo != time.Minute {
+		t.Errorf("its undoing may take %s", undo)
+	}
+}

@@ -23,6 +23,9 @@ func (e *Engine[T]) outcome(run Run, step Step[T], call *Call[T], err error, now
 		return after, nil
 	case err != nil && isWait(err) && !late:
 		consume(&after, call)
+		if !call.until.IsZero() {
+			after.StepDeadline = call.until
+		}
 		e.wait(&after, call.Run.Signals, call.detail, err, now)
 		return after, call.effects
 	case err == nil && undoing:
@@ -43,7 +46,7 @@ func (e *Engine[T]) outcome(run Run, step Step[T], call *Call[T], err error, now
 		e.undoFailed(&after, err, now)
 		endIfUnwound(&after, now)
 	} else {
-		e.failed(&after, step, failureOf(run, step, err, late), late, now)
+		e.failed(&after, step, failureOf(run, err, late), late, now)
 	}
 	return after, nil
 }
@@ -123,13 +126,13 @@ func (e *Engine[T]) failed(run *Run, step Step[T], failure *sprout.Failure, late
 
 // failureOf is the failure that err stands for. When the step's time is over,
 // that is the failure, unless the step itself said better.
-func failureOf[T any](run Run, step Step[T], err error, late bool) *sprout.Failure {
+func failureOf(run Run, err error, late bool) *sprout.Failure {
 	var said *sprout.Failure
 	switch {
 	case errors.As(err, &said):
 		said = new(*said)
 	case late:
-		said = timeout(run, step)
+		said = timeout(run)
 		if !isWait(err) {
 			said.Evidence = err.Error()
 		}
@@ -148,14 +151,14 @@ func failureOf[T any](run Run, step Step[T], err error, late bool) *sprout.Failu
 
 // overdue is the failure of a running run whose time, or whose step's time, is
 // over; else nil.
-func overdue[T any](run Run, step Step[T], now time.Time) *sprout.Failure {
+func overdue(run Run, now time.Time) *sprout.Failure {
 	if !run.Deadline.IsZero() && !now.Before(run.Deadline) || begun(run) && !now.Before(run.StepDeadline) {
-		return timeout(run, step)
+		return timeout(run)
 	}
 	return nil
 }
 
-func timeout[T any](run Run, step Step[T]) *sprout.Failure {
+func timeout(run Run) *sprout.Failure {
 	doing := "it was never begun"
 	switch {
 	case run.Wait != nil:
@@ -163,7 +166,7 @@ func timeout[T any](run Run, step Step[T]) *sprout.Failure {
 	case begun(run):
 		doing = fmt.Sprintf("it was at work since %s", run.StepStarted.Format(time.RFC3339))
 	}
-	limit := fmt.Sprintf("within %s", step.Timeout)
+	limit := fmt.Sprintf("within %s", run.StepDeadline.Sub(run.StepStarted))
 	if !run.Deadline.IsZero() && (!begun(run) || !run.Deadline.After(run.StepDeadline)) {
 		limit = "by the workflow's deadline " + run.Deadline.Format(time.RFC3339)
 	}

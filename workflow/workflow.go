@@ -96,9 +96,22 @@ type Step[T any] struct {
 	// Timeout is from the step's first start to its end, waits and attempts
 	// included; Do's context ends then too. Required.
 	Timeout time.Duration
+	// Limit, which may be nil, is what the run says in place of Timeout, which
+	// then holds for Undo only; 0: it says nothing.
+	Limit func(run Run) time.Duration
 	// Attempts is how often Do may fail; 0 means 1. Between attempts the
 	// engine waits 1 s, 2 s, 4 s, … 30 s at most.
 	Attempts int
+}
+
+// limit is how long the run may take over the step, or over undoing it.
+func (s Step[T]) limit(run Run) time.Duration {
+	if s.Limit != nil && run.State == sprout.Running {
+		if own := s.Limit(run); own > 0 {
+			return own
+		}
+	}
+	return s.Timeout
 }
 
 // A Definition is a named table of steps. OnEnd, if set, adds effects to the
