@@ -169,19 +169,20 @@ func (c *testCentre) imageNoun() sprout.Image {
 }
 
 // take takes facts as the real centre does: each once, none before its turn.
-func (c *testCentre) take(_ context.Context, site sprout.SiteID, f sprout.Fact) error {
+func (c *testCentre) take(_ context.Context, site sprout.SiteID, facts []sprout.Fact) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last := int64(len(c.facts))
-	switch {
-	case f.Seq <= last:
-		return nil
-	case f.Seq > last+1:
-		return fmt.Errorf("fact %d of %s came after %d", f.Seq, site, last)
+	for i, f := range facts {
+		last := int64(len(c.facts))
+		if f.Seq > last+1 {
+			return i, fmt.Errorf("fact %d of %s came after %d", f.Seq, site, last)
+		}
+		if f.Seq == last+1 {
+			c.facts = append(c.facts, f)
+			c.tell()
+		}
 	}
-	c.facts = append(c.facts, f)
-	c.tell()
-	return nil
+	return len(facts), nil
 }
 
 // repair sends what a heartbeat shows to be missing, as the real centre does.

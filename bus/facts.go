@@ -21,15 +21,21 @@ const (
 	pinnedFor     = 10 * time.Second
 )
 
+// A Take takes facts of one agent, whose numbers follow each other: as many as
+// it can of the first, in one transaction or several. It returns how many it
+// took, and an error where the next was refused; else it is called again with the
+// rest. A fact may come twice: Take must know (Agent, Seq) again; Agent is who sent it, which NATS has
+// checked. An error of kind Invalid means that the fact never will be taken: it
+// is logged and dropped.
+type Take func(ctx context.Context, site sprout.SiteID, facts []sprout.Fact) (taken int, err error)
+
 // ConsumeFacts hands the facts of every site to take until ctx ends, and
-// acknowledges each after take returned nil: take's transaction comes first.
-// The facts of one agent come one at a time, in the order of their Seq; those of
-// different agents side by side. When take fails, the fact comes again after a
-// pause that grows from 100 ms to 30 s, and the later facts of its agent wait
-// behind it. A fact may come twice: take must know (Agent, Seq) again; Agent is
-// who sent it, which NATS has checked. An error of kind Invalid means that the
-// fact never will be taken: it is logged and dropped.
-func (c *Centre) ConsumeFacts(ctx context.Context, take func(context.Context, sprout.SiteID, sprout.Fact) error) error {
+// acknowledges each that was taken: take's transaction comes first. The facts of
+// one agent come in the order of their Seq, up to batchFacts at once and at most
+// every gatherFor while fewer wait; those of different agents side by side. When
+// take fails, the fact comes again after a pause that grows from 100 ms to 30 s,
+// and the later facts of its agent wait behind it.
+func (c *Centre) ConsumeFacts(ctx context.Context, take Take) error {
 	if c.alone {
 		// What a process before this one had taken and not answered for would
 		// come again only after ackWait: nobody else can have it, so it comes now.

@@ -2,8 +2,10 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -137,7 +139,7 @@ func TestFactsAreTakenInOrderPerSite(t *testing.T) {
 	}
 	// Two replicas share the work.
 	for _, c := range []*Centre{centre, h.centre()} {
-		run(t, func(ctx context.Context) error { return c.ConsumeFacts(ctx, take) })
+		run(t, func(ctx context.Context) error { return c.ConsumeFacts(ctx, oneByOne(take)) })
 	}
 	sites := []sprout.SiteID{ours, theirs}
 	var sending sync.WaitGroup
@@ -174,13 +176,13 @@ func TestFactThatNobodyCanUseIsDropped(t *testing.T) {
 	centre := h.centre()
 	got := make(chan int64, 10)
 	run(t, func(ctx context.Context) error {
-		return centre.ConsumeFacts(ctx, func(_ context.Context, _ sprout.SiteID, f sprout.Fact) error {
+		return centre.ConsumeFacts(ctx, oneByOne(func(_ context.Context, _ sprout.SiteID, f sprout.Fact) error {
 			got <- f.Seq
 			if f.Seq == 1 {
 				return sprout.Errorf(sprout.Invalid, "cannot use it")
 			}
 			return nil
-		})
+		}))
 	})
 	if n, err := h.site(ours).PublishFacts(t.Context(), fact(1), fact(2)); err != nil || n != 2 {
 		t.Fatalf("stored %d, %v", n, err)
@@ -189,6 +191,28 @@ func TestFactThatNobodyCanUseIsDropped(t *testing.T) {
 		if seq := next(t, got, "fact"); seq != want {
 			t.Fatalf("got fact %d, want %d", seq, want)
 		}
+	}
+}
+
+// A fact that is larger than any message is known to the centre all the same,
+// and those behind it come.
+func TestFactThatIsTooLargeStopsNothing(t *testing.T) {
+	h := startHub(t)
+	centre := h.centre()
+	got := make(chan sprout.Fact, 10)
+	run(t, func(ctx context.Context) error {
+		return centre.ConsumeFacts(ctx, oneByOne(func(_ context.Context, _ sprout.SiteID, f sprout.Fact) error { got <- f; return nil }))
+	})
+	large := fact(1)
+	large.Body, _ = json.Marshal(strings.Repeat("x", 5<<20))
+	if n, err := h.site(ours).PublishFacts(t.Context(), large, fact(2)); err != nil || n != 2 {
+		t.Fatalf("stored %d, %v", n, err)
+	}
+	if f := next(t, got, "fact"); f.Seq != 1 || !strings.Contains(string(f.Body), "left out: its 5242882 bytes") {
+		t.Errorf("got %+v", f)
+	}
+	if f := next(t, got, "fact"); f.Seq != 2 {
+		t.Errorf("got %+v", f)
 	}
 }
 

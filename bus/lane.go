@@ -15,6 +15,14 @@ const (
 	lastPause  = 30 * time.Second
 )
 
+// Facts that come thick and fast share transactions: of one agent so many at
+// most, gathered for so long at most. One that comes alone is taken at once.
+const (
+	batchFacts = 100
+	batchBytes = 1 << 20
+	gatherFor  = 50 * time.Millisecond
+)
+
 // A lane holds the facts of one agent that were received and not yet taken, and
 // hands them on by their Seq: what is delivered again, or by another replica's
 // end, may come after later ones.
@@ -73,36 +81,85 @@ func (l *lane) first() (first received, ok bool) {
 	return first, ok
 }
 
-// run hands the facts to take, one after the other, until ctx ends; what is left
-// then goes back to the hub at once, for another replica.
-func (l *lane) run(ctx context.Context, take func(context.Context, sprout.SiteID, sprout.Fact) error) {
+// batch returns the first fact and those that follow it without a gap.
+func (l *lane) batch() (batch []sprout.Fact) {
+	first, ok := l.first()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for size := 0; ok && len(batch) < batchFacts && size < batchBytes; first, ok = l.pending[first.fact.Seq+1] {
+		batch = append(batch, first.fact)
+		size += len(first.fact.Body)
+	}
+	return batch
+}
+
+// gather waits while facts come so fast that they are better taken together.
+func (l *lane) gather(ctx context.Context, since time.Time) {
+	over := time.NewTimer(gatherFor - time.Since(since))
+	defer over.Stop()
+	for {
+		l.mu.Lock()
+		waiting := len(l.pending)
+		l.mu.Unlock()
+		if waiting >= batchFacts {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-over.C:
+			return
+		case <-l.arrived:
+		}
+	}
+}
+
+// run hands the facts to take until ctx ends; what is left then goes back to the
+// hub at once, for another replica.
+func (l *lane) run(ctx context.Context, take Take) {
 	defer l.giveBack()
 	wait := firstPause
+	var last time.Time
 	for ctx.Err() == nil {
-		r, ok := l.first()
-		if !ok {
+		if _, ok := l.first(); !ok {
 			select {
 			case <-ctx.Done():
 			case <-l.arrived:
 			}
 			continue
 		}
-		err := take(ctx, l.site, r.fact)
-		if err == nil || sprout.KindOf(err) == sprout.Invalid {
-			l.finish(r.fact.Seq, err)
-			wait = firstPause
-			continue
+		l.gather(ctx, last)
+		batch := l.batch()
+		taken, err := take(ctx, l.site, batch)
+		for _, f := range batch[:taken] {
+			l.finish(f.Seq, nil)
 		}
-		if ctx.Err() != nil {
+		if last = time.Now(); taken > 0 {
+			wait = firstPause
+		}
+		switch {
+		case taken == len(batch):
+		case sprout.KindOf(err) == sprout.Invalid:
+			l.finish(batch[taken].Seq, err)
+			wait = firstPause
+		case ctx.Err() != nil:
 			return
-		}
-		l.log.Warn("fact not taken; again after a pause", "site", l.site, "seq", r.fact.Seq, "kind", r.fact.Kind, "pause", wait, "error", err)
-		if l.hold(ctx, r, wait) {
-			wait = min(2*wait, lastPause)
-		} else {
-			wait = firstPause
+		case err != nil:
+			wait = l.again(ctx, batch[taken].Seq, wait, err)
 		}
 	}
+}
+
+// again holds a fact that was not taken, and returns how long the next time.
+func (l *lane) again(ctx context.Context, seq int64, wait time.Duration, err error) time.Duration {
+	l.mu.Lock()
+	r := l.pending[seq]
+	l.mu.Unlock()
+	l.log.Warn("fact not taken; again after a pause", "site", l.site, "seq", seq, "kind", r.fact.Kind, "pause", wait, "error", err)
+	if l.hold(ctx, r, wait) {
+		return min(2*wait, lastPause)
+	}
+	return firstPause
 }
 
 // finish answers for a fact that was taken, or that never will be.

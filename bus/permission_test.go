@@ -86,12 +86,12 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 	}
 	facts := make(chan sprout.Fact, 100)
 	run(t, func(ctx context.Context) error {
-		return centre.ConsumeFacts(ctx, func(_ context.Context, site sprout.SiteID, f sprout.Fact) error {
+		return centre.ConsumeFacts(ctx, oneByOne(func(_ context.Context, site sprout.SiteID, f sprout.Fact) error {
 			if site == theirs {
 				facts <- f
 			}
 			return nil
-		})
+		}))
 	})
 	changes := make(chan sprout.Change, 100)
 	victim := h.site(theirs)

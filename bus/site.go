@@ -86,6 +86,9 @@ func (s *Site) PublishFacts(ctx context.Context, facts ...sprout.Fact) (int, err
 	return stored, err
 }
 
+// maxNote is longer than what stands in place of a body that is too large.
+const maxNote = 200
+
 func (s *Site) sendFact(fact sprout.Fact, reply string) error {
 	m, err := message(factSubject(s.site, s.agent), fact)
 	if err != nil {
@@ -93,7 +96,15 @@ func (s *Site) sendFact(fact sprout.Fact, reply string) error {
 	}
 	m.Reply = reply
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s/%d", s.agent, fact.Seq))
-	if err := s.conn.PublishMsg(m); err != nil {
+	err = s.conn.PublishMsg(m)
+	if tooLarge(err) && len(fact.Body) > maxNote {
+		// Else the facts behind it would wait for ever. The centre cannot read it, and says so.
+		s.log.Error("fact sent without its body: it is larger than a message may be", "seq", fact.Seq, "kind", fact.Kind, "bytes", len(fact.Body))
+		note, _ := json.Marshal(fmt.Sprintf("left out: its %d bytes are more than a message may have", len(fact.Body))) // a string always can
+		fact.Body = note
+		return s.sendFact(fact, reply)
+	}
+	if err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot publish fact %d: %w", fact.Seq, err)
 	}
 	return nil

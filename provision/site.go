@@ -243,13 +243,18 @@ func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
 
 // undoPowerOn stops the machine, unless its BMC has just refused our password or
 // not answered at all: it would do so again, and the operator would wait to be
-// told.
+// told. So it is with a machine that the site does not know, or no more.
 func (p site[T]) undoPowerOn(ctx context.Context, c *workflow.Call[T]) error {
 	if f := c.Run.Failure; f != nil && (f.Code == sprout.BMCDenied || f.Code == sprout.BMCUnreachable) {
 		c.Detail("power is left as it is: %s", f.Reason)
 		return p.clearIntent(ctx, c)
 	}
-	return p.powerOff(ctx, c)
+	err := p.powerOff(ctx, c)
+	if sprout.KindOf(err) == sprout.NotFound {
+		c.Detail("power is left as it is: %v", err)
+		return p.clearIntent(ctx, c)
+	}
+	return err
 }
 
 func (p site[T]) factPower(c *workflow.Call[T], id sprout.MachineID, s sprout.PowerState) error {

@@ -5,24 +5,19 @@ import (
 	"context"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"sprout"
 	"sprout/api"
 )
 
-// factBoot keeps what boots were seen to do in their timelines. It moves nothing.
-func (s *Server) factBoot(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+// bootsIn reads what boots were seen to do, for their timelines. It moves nothing.
+func bootsIn(f sprout.Fact) ([]sprout.BootEvent, error) {
 	events, err := bootEvents(f)
-	if err != nil {
-		return err
-	}
 	for i := range events {
 		if events[i].At.IsZero() {
 			events[i].At = f.At
 		}
 	}
-	return s.store.RecordBoots(ctx, tx, site, events)
+	return events, err
 }
 
 // bootEvents reads the fact's events. Agents before 0.2 send one a fact, and

@@ -73,8 +73,7 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 
 // origin is who asked for a workflow, and in which request.
 func (c *centre) origin(ctx context.Context, tx pgx.Tx, by provision.Cause) (store.Origin, error) {
-	_, origin, err := c.store.In(tx).RunOf(ctx, string(by.Workflow))
-	return origin, err
+	return c.store.In(tx).OriginOf(ctx, by.Workflow)
 }
 
 func (c *centre) Delegate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, w sprout.Work) error {

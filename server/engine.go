@@ -118,7 +118,8 @@ func (d *driver) Work(ctx context.Context, job *river.Job[advance]) error {
 	return err // River tries again
 }
 
-// runs is the engine's store.
+// runs is the engine's store. It takes part in the transaction that withTx put
+// into a context, and else makes one of its own.
 func (d *driver) runs() workflow.Store[pgx.Tx] { return runs{d} }
 
 type runs struct{ *driver }
@@ -130,9 +131,9 @@ func withOrigin(ctx context.Context, o store.Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
 
-// Get returns a run.
+// Get returns a run, as the transaction of withTx sees it where there is one.
 func (r runs) Get(ctx context.Context, id string) (workflow.Run, error) {
-	return r.store.GetRun(ctx, id)
+	return ledger{r.store}.in(ctx).GetRun(ctx, id)
 }
 
 // Create keeps a new run; its origin comes with ctx.
@@ -150,7 +151,7 @@ func (r runs) Save(ctx context.Context, run workflow.Run, effects ...workflow.Ef
 }
 
 func (r runs) keep(ctx context.Context, run workflow.Run, effects []workflow.Effect[pgx.Tx], write workflow.Effect[pgx.Tx]) error {
-	return r.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return ledger{r.store}.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := write(ctx, tx); err != nil {
 			return err
 		}

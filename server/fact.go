@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"strings"
 
@@ -15,52 +14,15 @@ import (
 
 // facts is the table of what each kind of fact does to the database, in the
 // transaction that takes it. A fact of a machine that is gone does nothing.
+// Steps and boots are not in it: an intake writes those of many facts together.
 func (s *Server) facts() map[sprout.FactKind]func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error {
 	return map[sprout.FactKind]func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error{
 		sprout.FactDiscovered: s.factDiscovered,
 		sprout.FactInventory:  s.factInventory,
 		sprout.FactTests:      s.factTests,
 		sprout.FactPower:      s.factPower,
-		sprout.FactStep:       s.factStep,
 		sprout.FactLease:      s.factLease,
-		sprout.FactBoot:       s.factBoot,
-	}
-}
-
-// takeFacts takes the facts of every site, each once and in order, until ctx ends.
-func (s *Server) takeFacts(ctx context.Context) error {
-	table := s.facts()
-	return s.bus.ConsumeFacts(ctx, func(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
-		if f.Kind == sprout.FactWorkEnded {
-			return s.workEnded(ctx, site, f)
-		}
-		return s.takeFact(ctx, site, f, table[f.Kind])
-	})
-}
-
-// takeFact runs take in the transaction that notes the fact as taken. What can
-// never be taken is logged and passed over, so that the site's later facts do
-// not wait behind it for ever.
-func (s *Server) takeFact(ctx context.Context, site sprout.SiteID, f sprout.Fact, take func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error) error {
-	if take == nil {
-		s.log.Warn("fact of an unknown kind", "site", site, "seq", f.Seq, "kind", f.Kind)
-		return s.takeOnly(ctx, site, f)
-	}
-	var refused error
-	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		fresh, err := s.store.TakeFact(ctx, tx, site, f)
-		if err != nil || !fresh {
-			return err
-		}
-		refused = take(ctx, tx, site, f)
-		return refused
-	})
-	switch sprout.KindOf(refused) {
-	case sprout.NotFound, sprout.Invalid, sprout.Conflict:
-		s.log.Warn("fact passed over", "site", site, "seq", f.Seq, "kind", f.Kind, "machine", f.Machine, "error", refused)
-		return s.takeOnly(ctx, site, f)
-	default:
-		return err
+		sprout.FactWorkEnded:  s.factWorkEnded,
 	}
 }
 
@@ -82,47 +44,27 @@ func (s *Server) machineAt(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 	return m, err
 }
 
-var errTaken = errors.New("the fact was taken before")
-
-// workEnded signals the workflow that delegated the work. The fact is taken in
-// the transaction that saves the signal.
-func (s *Server) workEnded(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
+// factWorkEnded signals the workflow that delegated the work. Where it has ended
+// or is gone, nobody waits.
+func (s *Server) factWorkEnded(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
 	result, err := body[sprout.WorkResult](f)
 	if err != nil {
-		return s.takeOnly(ctx, site, f)
-	}
-	take := func(ctx context.Context, tx pgx.Tx) error {
-		fresh, err := s.store.TakeFact(ctx, tx, site, f)
-		if err == nil && !fresh {
-			return errTaken
-		}
 		return err
 	}
 	id := workflowOf(f.Work)
-	_, origin, err := s.store.RunOf(ctx, string(id))
+	origin, err := s.store.In(tx).OriginOf(ctx, id)
 	if err == nil && origin.Site != site {
 		err = sprout.Errorf(sprout.NotFound, "cannot find workflow %s in site %s", id, site)
 	}
-	if err == nil {
-		err = s.engine.Signal(ctx, string(id), provision.SignalWorkEnded, provision.WorkEnded{Work: f.Work, Result: result}, take)
+	if err != nil {
+		return err
 	}
-	switch {
-	case err == nil, errors.Is(err, errTaken):
+	err = s.engine.Signal(withTx(ctx, tx), string(id), provision.SignalWorkEnded, provision.WorkEnded{Work: f.Work, Result: result})
+	if sprout.KindOf(err) == sprout.Conflict {
+		s.log.Info("work ended that nobody waits for", "site", site, "work", f.Work, "why", err)
 		return nil
-	case sprout.KindOf(err) == sprout.NotFound, sprout.KindOf(err) == sprout.Conflict:
-		// The workflow has ended or is gone: nobody waits. A gap before this
-		// fact is a Conflict too, and takeOnly reports it again.
-		return s.takeOnly(ctx, site, f)
-	default:
-		return err
 	}
-}
-
-func (s *Server) takeOnly(ctx context.Context, site sprout.SiteID, f sprout.Fact) error {
-	return s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := s.store.TakeFact(ctx, tx, site, f)
-		return err
-	})
+	return err
 }
 
 // factDiscovered makes a machine of what booted unknown, or brings the one that
@@ -268,21 +210,6 @@ func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 		return err
 	}
 	return s.store.SetPower(ctx, tx, m.ID, power, f.At)
-}
-
-func (s *Server) factStep(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
-	step, err := body[sprout.StepRecord](f)
-	if err != nil {
-		return err
-	}
-	_, origin, err := s.store.In(tx).RunOf(ctx, string(workflowOf(f.Work)))
-	if err != nil {
-		return err
-	}
-	if origin.Site != site {
-		return sprout.Errorf(sprout.NotFound, "cannot find the work %s in site %s", f.Work, site)
-	}
-	return s.store.ReportStep(ctx, tx, workflowOf(f.Work), f.Work, step)
 }
 
 func (s *Server) factLease(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {

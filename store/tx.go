@@ -56,6 +56,31 @@ type txn struct {
 	news     []notice // to be sent after the commit
 }
 
+// Try runs do within tx, so that what it did can be undone alone: when do fails,
+// tx is as it was before, and goes on. The error is do's; only where tx cannot go
+// on any more is it another, of kind Unavailable.
+func (s *Store) Try(ctx context.Context, tx pgx.Tx, do func(ctx context.Context) error) error {
+	t, ok := tx.(*txn)
+	if !ok {
+		return errors.New("cannot try within a transaction that is not of Store.Tx")
+	}
+	point, err := t.Begin(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	before := *t
+	failed := do(ctx)
+	if failed == nil {
+		return explain(point.Commit(ctx))
+	}
+	t.changes, t.machines = slices.Clip(before.changes), slices.Clip(before.machines)
+	t.records, t.news = slices.Clip(before.records), slices.Clip(before.news)
+	if err := point.Rollback(ctx); err != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot go on in the database now, try again: %w", errors.Join(failed, err))
+	}
+	return failed
+}
+
 // queued returns tx with its queue. A plain transaction has none: what is
 // queued there is written by finish at once.
 func queued(tx pgx.Tx) (t *txn, finish func(ctx context.Context, s *Store) error) {

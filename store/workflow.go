@@ -91,23 +91,20 @@ func refuseBusy(ctx context.Context, q querier, id sprout.MachineID, verb string
 
 // GetRun returns a run; NotFound if there is none.
 func (s *Store) GetRun(ctx context.Context, id string) (workflow.Run, error) {
-	run, _, err := s.RunOf(ctx, id)
-	return run, err
+	run, err := one(ctx, s.db, func(c pgx.CollectableRow) (run workflow.Run, err error) {
+		var version int64
+		err = c.Scan(&run, &version)
+		run.Version = version
+		return run, err
+	}, `SELECT run, version FROM workflow WHERE id = $1`, id)
+	return run, orNotFound(err, "workflow", id)
 }
 
-// RunOf returns a run and what it is about.
-func (s *Store) RunOf(ctx context.Context, id string) (workflow.Run, Origin, error) {
-	type row struct {
-		run workflow.Run
-		o   Origin
-	}
-	r, err := one(ctx, s.db, func(c pgx.CollectableRow) (r row, err error) {
-		var version int64
-		err = c.Scan(&r.run, &version, &r.o.Site, &r.o.Machine, &r.o.Actor, &r.o.Request)
-		r.run.Version = version
-		return r, err
-	}, `SELECT run, version, site, coalesce(machine, ''), actor, request FROM workflow WHERE id = $1`, id)
-	return r.run, r.o, orNotFound(err, "workflow", id)
+// OriginOf returns what a run is about; NotFound if there is no run.
+func (s *Store) OriginOf(ctx context.Context, id sprout.WorkflowID) (Origin, error) {
+	o, err := one(ctx, s.db, pgx.RowToStructByPos[Origin], `
+		SELECT site, coalesce(machine, ''), actor, request FROM workflow WHERE id = $1`, id)
+	return o, orNotFound(err, "workflow", string(id))
 }
 
 // SaveRun replaces the run if its stored version is still run.Version, and
@@ -122,7 +119,7 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 		Site    sprout.SiteID
 	}
 	old, err := one(ctx, tx, pgx.RowToStructByPos[row], `
-		SELECT version, state, step_name, coalesce(machine, ''), site FROM workflow WHERE id = $1 FOR UPDATE`, run.ID)
+		SELECT version, state, step_name, coalesce(machine, ''), site FROM workflow WHERE id = $1 FOR NO KEY UPDATE`, run.ID)
 	if err != nil {
 		return orNotFound(err, "workflow", run.ID)
 	}
@@ -162,32 +159,6 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 func (s *Store) RunsDue(ctx context.Context, before time.Time, limit int) ([]sprout.WorkflowID, error) {
 	return many(ctx, s.db, pgx.RowTo[sprout.WorkflowID], `
 		SELECT id FROM workflow WHERE state IN ('running', 'unwinding') AND next_at < $1 ORDER BY next_at LIMIT $2`, before, limit)
-}
-
-// ReportStep keeps a step record of site work. The same record again replaces
-// what it said before.
-func (s *Store) ReportStep(ctx context.Context, tx pgx.Tx, id sprout.WorkflowID, work string, r sprout.StepRecord) error {
-	type row struct {
-		Site    sprout.SiteID
-		Machine sprout.MachineID
-	}
-	of, err := one(ctx, tx, pgx.RowToStructByPos[row], `
-		WITH of AS (SELECT site, id, coalesce(machine, '') AS machine FROM workflow WHERE id = $1), kept AS (
-			INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
-			SELECT site, id, $2, $3, $4, $5, $6, $7, $8 FROM of
-			ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
-				detail = excluded.detail, ended_at = excluded.ended_at)
-		SELECT site, machine FROM of`,
-		id, work, r.Name, r.Attempt, r.Outcome, r.Detail, r.StartedAt, r.EndedAt)
-	if err != nil {
-		return orNotFound(err, "workflow", string(id))
-	}
-	if r.EndedAt != nil {
-		if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1 AND live ->> 'step' = $2`, id, r.Name); err != nil {
-			return err
-		}
-	}
-	return s.tellWorkflow(ctx, tx, sprout.WatchEvent{What: sprout.WasChanged, Subject: string(id), Site: of.Site, Machine: of.Machine})
 }
 
 // SaveLive keeps what running site work looks like now, for all who watch at

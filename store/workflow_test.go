@@ -139,14 +139,16 @@ func TestWorkflowShowsTheStepsOfItsSite(t *testing.T) {
 	ended := begun.Add(time.Second)
 	step := sprout.StepRecord{Name: "write-image", Attempt: 1, Outcome: "running", StartedAt: begun}
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
-		return errors.Join(start(ctx, s, tx, "wfl_1", site.ID, m.ID), s.ReportStep(ctx, tx, "wfl_1", "wfl_1/1", step))
+		return errors.Join(start(ctx, s, tx, "wfl_1", site.ID, m.ID), s.ReportSteps(ctx, tx, site.ID, []store.SiteStep{{Workflow: "wfl_1", Work: "wfl_1/1", StepRecord: step}}))
 	})
 	w, err := s.Workflow(t.Context(), "wfl_1")
 	if err != nil || w.Step != "write-image" || len(w.Steps) != 1 || w.Steps[0].At != "site" || w.MachineName != "m1" || w.SiteName != "lon1" {
 		t.Errorf("workflow %+v, %v", w, err)
 	}
 	step.Outcome, step.EndedAt = "done", &ended
-	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return s.ReportStep(ctx, tx, "wfl_1", "wfl_1/1", step) })
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+		return s.ReportSteps(ctx, tx, site.ID, []store.SiteStep{{Workflow: "wfl_1", Work: "wfl_1/1", StepRecord: step}})
+	})
 	w, err = s.Workflow(t.Context(), "wfl_1")
 	if err != nil || len(w.Steps) != 1 || w.Steps[0].Outcome != "done" || !w.Steps[0].EndedAt.Equal(ended) || w.Step != "reserve-address" {
 		t.Errorf("workflow %+v, %v", w, err)
