@@ -41,14 +41,15 @@ func (s *Store) ReportSteps(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 		Machine  sprout.MachineID
 	}
 	kept, err := many(ctx, tx, pgx.RowToStructByPos[row], `
-		WITH kept AS (			INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
+		WITH kept AS (
+			INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
 			SELECT w.site, w.id, r.work, r.name, r.attempt, r.outcome, r.detail, r.started_at, r.ended_at
 			FROM jsonb_to_recordset($2) AS r (workflow text, work text, name text, attempt integer, outcome text, detail text,
 				started_at timestamptz, ended_at timestamptz, n integer)
 			JOIN workflow w ON w.id = r.workflow AND w.site = $1 ORDER BY r.n
 			ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
 				detail = excluded.detail, ended_at = excluded.ended_at
-	RETURNING workflow)
+			RETURNING workflow)
 		SELECT id, coalesce(machine, '') FROM workflow WHERE id IN (SELECT workflow FROM kept) ORDER BY id`, site, siteStepRows(steps))
 	if err != nil {
 		return err

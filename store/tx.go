@@ -73,8 +73,7 @@ func (s *Store) Try(ctx context.Context, tx pgx.Tx, do func(ctx context.Context)
 	if failed == nil {
 		return explain(point.Commit(ctx))
 	}
-	t.changes, t.machines = slices.Clip(before.changes), slices.Clip(before.machines)
-	t.records, t.news = slices.Clip(before.records), slices.Clip(before.news)
+	*t = before // what was queued is forgotten
 	if err := point.Rollback(ctx); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot go on in the database now, try again: %w", errors.Join(failed, err))
 	}
