@@ -17,12 +17,12 @@ var imports = map[string][]string{
 	".":                  {},
 	"cmd/sprout":         {"cli"},
 	"cmd/sprout-ramdisk": {".", "ramdisk", "ramdisk/…", "hwtest/…"},
-	"cli":                {".", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit"},
+	"cli":                {".", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust"},
 	"dev":                {".", "server", "agent", "postgres"},
 
-	"server": {".", "api", "diagnose", "provision", "workflow", "store", "bus", "provider", "audit", "image", "alloc", "dns", "ipam", "network"},
-	"agent":  {".", "bus", "diagnose", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image"},
-	"client": {".", "api"},
+	"server": {".", "api", "diagnose", "provision", "workflow", "store", "bus", "provider", "audit", "image", "alloc", "dns", "ipam", "network", "trust"},
+	"agent":  {".", "bus", "diagnose", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image", "trust"},
+	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
 
 	"provision": {".", "workflow", "ipam", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"audit":     {"."},
 	"diagnose":  {"."},
 	"bus":       {"."},
+	"trust":     {"."},
 	"postgres":  {"."},
 
 	"workflow":   {"."},

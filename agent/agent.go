@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"sprout/image"
 	"sprout/provision"
 	"sprout/sitestore"
+	"sprout/trust"
 	"sprout/workflow"
 )
 
@@ -31,6 +33,7 @@ type site struct {
 	images *image.Store
 	engine *workflow.Engine[*bbolt.Tx]
 	bus    *bus.Site
+	centre *http.Client // trusts the control plane
 	power  *bmcs
 	live   *live
 	orders *orders
@@ -58,6 +61,7 @@ func Run(ctx context.Context, c Config) error {
 	err = s.run(ctx)
 	s.bus.Close()
 	s.power.close()
+	s.centre.CloseIdleConnections()
 	return errors.Join(err, s.store.Close())
 }
 
@@ -92,11 +96,27 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.bus, err = bus.ConnectSite(bus.SiteConfig{
-		URL: s.enrol.Bus.URL, Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
-		JWT: s.enrol.Bus.JWT, Seed: s.keys.user, Log: c.Log,
-	})
+	if s.centre, err = s.fetching(); err != nil {
+		return nil, err
+	}
+	s.bus, err = s.connect()
 	return s, err
+}
+
+// connect joins the bus, which must be of the authority that the centre named
+// when the agent enrolled.
+func (s *site) connect() (*bus.Site, error) {
+	config := bus.SiteConfig{
+		URL: s.enrol.Bus.URL, Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
+		JWT: s.enrol.Bus.JWT, Seed: s.keys.user, Log: s.log,
+	}
+	if ca := s.enrol.Bus.CA; ca != "" {
+		var err error
+		if config.TLS, err = trust.Only([]byte(ca)); err != nil {
+			return nil, fmt.Errorf("cannot read the bus's authority: %w", err)
+		}
+	}
+	return bus.ConnectSite(config)
 }
 
 // A loop is one thing that the agent does until its context ends.

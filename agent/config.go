@@ -30,6 +30,9 @@ type Config struct {
 	// SPROUT_AGENT_TOKEN hold it when both are empty.
 	Token     string `json:"-" yaml:"-"`
 	TokenFile string `json:"tokenFile,omitempty" yaml:"tokenFile,omitempty"`
+	// CA is a file of the authority of the control plane's certificate (PEM).
+	// Empty: the one that the enrolment token names, else the system's.
+	CA string `json:"ca,omitempty" yaml:"ca,omitempty"`
 	// Interface is the network device of the provisioning network. Empty: DHCP
 	// answers relays only.
 	Interface string `json:"interface,omitempty" yaml:"interface,omitempty"`

@@ -19,6 +19,7 @@ import (
 
 	"sprout"
 	"sprout/sitestore"
+	"sprout/trust"
 )
 
 // keys are the agent's own: one proves who it is, secrets are sealed to the
@@ -87,9 +88,11 @@ type enrolment struct {
 	Bus   struct {
 		URL string `json:"url"`
 		JWT string `json:"jwt"`
+		CA  string `json:"ca,omitempty"` // by which to trust the bus
 	} `json:"bus"`
-	After int64  `json:"after"` // the last change that this agent does not need
-	Token string `json:"token"` // bearer for fetching images
+	After int64  `json:"after"`        // the last change that this agent does not need
+	Token string `json:"token"`        // bearer for fetching images
+	CA    string `json:"ca,omitempty"` // by which to trust the API
 }
 
 // enrolmentKey is where the store keeps it.
@@ -106,9 +109,18 @@ func enrol(ctx context.Context, c Config, k keys, store *sitestore.Store, log *s
 	if err != nil {
 		return e, err
 	}
+	secret, fingerprint, err := splitToken(token)
+	if err != nil {
+		return e, err
+	}
+	web, err := c.enrolling(fingerprint)
+	if err != nil {
+		return e, err
+	}
+	defer web.CloseIdleConnections()
 	log.Info("enrolling", "server", c.Server, "name", c.name())
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		e, err = askToEnrol(ctx, c, k, token)
+		e, err = askToEnrol(ctx, web, c, k, secret)
 		if err == nil {
 			break
 		}
@@ -127,7 +139,7 @@ func enrol(ctx context.Context, c Config, k keys, store *sitestore.Store, log *s
 	return e, nil
 }
 
-func askToEnrol(ctx context.Context, c Config, k keys, token string) (e enrolment, err error) {
+func askToEnrol(ctx context.Context, web *http.Client, c Config, k keys, token string) (e enrolment, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	body, err := json.Marshal(map[string]string{
@@ -142,9 +154,9 @@ func askToEnrol(ctx context.Context, c Config, k keys, token string) (e enrolmen
 		return e, fmt.Errorf("cannot enrol: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := web.Do(req)
 	if err != nil {
-		return e, sprout.Errorf(sprout.Unavailable, "cannot enrol: %w", err)
+		return e, distrustOr(err, c)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -161,6 +173,21 @@ func askToEnrol(ctx context.Context, c Config, k keys, token string) (e enrolmen
 		return e, fmt.Errorf("cannot enrol: the answer of %s is not whole: is it a Sprout server?", c.Server)
 	}
 	return e, nil
+}
+
+// distrustOr makes an error of a request that failed: a centre that is not
+// trusted stays so, one that cannot be reached may come back.
+func distrustOr(err error, c Config) error {
+	var denied *sprout.Error
+	if errors.As(err, &denied) && denied.Kind == sprout.Denied {
+		return sprout.Errorf(sprout.Denied, "cannot enrol: %s", denied.Message).
+			WithRemedy("compare server with where the token was made; make a fresh one: sprout agent token create --site …")
+	}
+	if distrust := trust.Distrust(err, c.Server, nil); distrust != nil {
+		return sprout.Errorf(sprout.Denied, "cannot enrol: the token names no authority, and without it the agent %s", distrust.Message).
+			WithRemedy("copy all of the token; or name the authority by ca in the agent's configuration")
+	}
+	return sprout.Errorf(sprout.Unavailable, "cannot enrol: %w", err)
 }
 
 // refusal makes an error of what the centre answered (RFC 9457): why the token

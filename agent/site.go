@@ -60,7 +60,7 @@ func (s *site) AgentURL() string { return s.config.url() }
 func (s *site) FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error {
 	from := strings.TrimRight(s.config.Server, "/") + "/v1/images/" + img.Digest + "/content"
 	header := http.Header{"Authorization": {"Bearer " + s.enrol.Token}}
-	return s.images.Fetch(ctx, http.DefaultClient, from, header, img, progress)
+	return s.images.Fetch(ctx, s.centre, from, header, img, progress)
 }
 
 // DropCorruptImage checks the site's copy of an image, and removes it if it is bad.

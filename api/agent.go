@@ -30,7 +30,7 @@ type AgentToken struct {
 // EnrolAgent is the input of AgentEnrol.
 type EnrolAgent struct {
 	Body struct {
-		Token     string `json:"token" doc:"Secret of an agent token"`
+		Token     string `json:"token" doc:"Secret of an agent token: up to the dot, behind which is the fingerprint of the authority to trust"`
 		Name      string `json:"name" doc:"Host name of the agent"`
 		Version   string `json:"version"`
 		PublicKey string `json:"publicKey" doc:"NKey user key (U…); the seed stays with the agent"`
@@ -46,6 +46,7 @@ type Enrolment struct {
 	Bus   BusAccess    `json:"bus"`
 	After int64        `json:"after" doc:"Number of the last change that the agent does not need: its store counts from there"`
 	Token string       `json:"token" doc:"Bearer for fetching images"`
+	CA    string       `json:"ca,omitempty" doc:"Certificate (PEM) of the authority by which to trust the API; empty: what the system trusts"`
 }
 
 // BusAccess is how an agent connects to the bus. It proves itself by its own
@@ -53,6 +54,7 @@ type Enrolment struct {
 type BusAccess struct {
 	URL string `json:"url" example:"nats://centre:4222"`
 	JWT string `json:"jwt"`
+	CA  string `json:"ca,omitempty" doc:"Certificate (PEM) of the authority by which to trust the bus; empty: what the URL and the system say"`
 }
 
 // The operations on agents.

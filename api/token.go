@@ -31,9 +31,14 @@ var (
 	TokenList = Op[struct{}, []sprout.Token]{
 		Name: "token list", Method: "GET", Path: "/v1/tokens", Role: sprout.Admin, Help: "List the tokens.",
 	}
+	TokenWhoami = Op[struct{}, sprout.Token]{
+		Name: "token whoami", Method: "GET", Path: "/v1/whoami", Role: sprout.AgentRole, Help: "Show the token that asks.",
+	}
 	TokenRevoke = Op[TokenRef, None]{
 		Name: "token revoke", Method: "DELETE", Path: "/v1/tokens/{token}", Role: sprout.Admin, Help: "Revoke a token.",
 	}
 )
 
-func tokenOperations() []Operation { return []Operation{TokenCreate, TokenList, TokenRevoke} }
+func tokenOperations() []Operation {
+	return []Operation{TokenCreate, TokenList, TokenWhoami, TokenRevoke}
+}

@@ -48,6 +48,11 @@ func sayAway(log *slog.Logger, err error) {
 			return
 		}
 	}
+	var distrust *tls.CertificateVerificationError
+	if errors.As(err, &distrust) || errors.Is(err, nats.ErrSecureConnWanted) {
+		log.Warn("bus is not the one that this agent trusts: was its authority made anew?", "error", err)
+		return
+	}
 	log.Debug("bus still away", "error", err)
 }
 

@@ -48,6 +48,8 @@ type env struct {
 	jq      string // a jq program for json output
 	url     string // --server
 	token   string // --token
+	ca      string // --ca
+	context string // --context
 	verbose bool   // --verbose: logs of debug level
 
 	interactive func() bool // somebody can be asked
@@ -79,7 +81,7 @@ func (e *env) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: conn.Server, Token: conn.Token, UserAgent: "sprout-cli/" + sprout.Version})
+	c, err := client.New(client.Config{URL: conn.Server, Token: conn.Token, CA: []byte(conn.CA), UserAgent: "sprout-cli/" + sprout.Version})
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ func start(t *testing.T, dir string) (url, token string, stop func(), err error)
 	t.Helper()
 	c := server.Defaults()
 	c.Listen, c.Bus.Listen, c.Dir = "127.0.0.1:0", "127.0.0.1:0", dir
+	c.TLS.Disable, c.Bus.Plain = true, true
 	c.Database.URL = storetest.NewURL(t)
 	c.Log = slog.New(slog.DiscardHandler)
 	s, err := server.New(t.Context(), c)

@@ -84,9 +84,10 @@ func (e *env) nounWords() map[string]completer {
 		"WORKFLOW": words(e, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),
-		"AGENT":  words(e, api.AgentList, api.OfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
-		"TOKEN":  words(e, api.TokenList, struct{}{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
-		"RECIPE": fixed(imageRecipes...),
+		"CONTEXT": e.contextWords(),
+		"AGENT":   words(e, api.AgentList, api.OfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
+		"TOKEN":   words(e, api.TokenList, struct{}{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
+		"RECIPE":  fixed(imageRecipes...),
 	}
 }
 
@@ -95,7 +96,8 @@ func (e *env) flagWords() map[string]completer {
 	nouns := e.nounWords()
 	return map[string]completer{
 		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "image": nouns["IMAGE"],
-		"output": fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
+		"context": nouns["CONTEXT"],
+		"output":  fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
 		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),
 		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "manual"),
 	}

@@ -53,14 +53,14 @@ func collect(v reflect.Value, prefix string, settings map[string]reflect.Value) 
 		switch {
 		case field.Kind() == reflect.Struct && !text:
 			collect(field, variable, settings)
-		case text || settable(field.Kind()):
+		case text || settable(field.Kind()) && (field.Kind() != reflect.Slice || field.Type().Elem().Kind() == reflect.String):
 			settings[variable] = field
 		}
 	}
 }
 
 func settable(k reflect.Kind) bool {
-	return slices.Contains([]reflect.Kind{reflect.String, reflect.Bool, reflect.Int, reflect.Uint16}, k)
+	return slices.Contains([]reflect.Kind{reflect.Slice, reflect.String, reflect.Bool, reflect.Int, reflect.Uint16}, k)
 }
 
 // upperSnake writes tokenFile as TOKEN_FILE.
@@ -80,6 +80,13 @@ func setText(field reflect.Value, value string) error {
 		return text.UnmarshalText([]byte(value))
 	}
 	switch field.Kind() {
+	case reflect.Slice: // of words
+		words := reflect.MakeSlice(field.Type(), 0, 1)
+		for word := range strings.SplitSeq(value, ",") {
+			words = reflect.Append(words, reflect.ValueOf(strings.TrimSpace(word)))
+		}
+		field.Set(words)
+		return nil
 	case reflect.Bool:
 		b, err := strconv.ParseBool(value)
 		field.SetBool(b)

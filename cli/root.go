@@ -20,7 +20,7 @@ func groups() []heading {
 			siteCommand, networkCommand, machineCommand, modelCommand, bootCommand, imageCommand, workflowCommand, problemCommand, addressCommand, leaseCommand,
 		}},
 		{"The control plane and its sites:", []func(*env) *cobra.Command{
-			statusCommand, agentCommand, tokenCommand, auditCommand, providerCommand, serverCommand,
+			statusCommand, loginCommand, contextCommand, agentCommand, tokenCommand, auditCommand, providerCommand, serverCommand,
 		}},
 		{"To try and to build:", []func(*env) *cobra.Command{devCommand, labCommand, simCommand, ramdiskCommand, versionCommand}},
 	}
@@ -45,6 +45,8 @@ func rootCommand(e *env) *cobra.Command {
 	flags.StringVar(&e.jq, "jq", "", "print what this jq program makes of the JSON answer")
 	flags.StringVar(&e.url, "server", "", "URL of the control plane (or SPROUT_SERVER)")
 	flags.StringVar(&e.token, "token", "", "bearer token (or SPROUT_TOKEN)")
+	flags.StringVar(&e.ca, "ca", "", "file of the authority that the control plane's certificate must be of (or SPROUT_CA)")
+	flags.StringVar(&e.context, "context", "", "context to use in place of the current one (or SPROUT_CONTEXT)")
 	flags.BoolVarP(&e.verbose, "verbose", "v", false, "log what is done")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if e.verbose {

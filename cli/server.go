@@ -32,7 +32,7 @@ func serverCommand(e *env) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&file, "config", "", "YAML file (or SPROUT_SERVER_CONFIG)")
-	f.StringVar(&listen, "listen", "", "host:port of the API (default 127.0.0.1:8080)")
+	f.StringVar(&listen, "listen", "", "host:port of the API (default 0.0.0.0:8443)")
 	f.StringVar(&database, "database", "", "URL of the PostgreSQL database")
 	f.StringVar(&dir, "dir", "", "directory of images, streams and the key of secrets")
 	return c

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sprout"
+	"sprout/trust"
 )
 
 // statusCommand tells whether the control plane works, and what of it does not.
@@ -68,8 +69,16 @@ func (e *env) readiness(ctx context.Context) (r readiness, err error) {
 	if err != nil {
 		return r, sprout.InvalidField("--server", "%v", err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	secure, err := trust.Only([]byte(conn.CA))
 	if err != nil {
+		return r, err
+	}
+	web := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DisableKeepAlives: true}}
+	res, err := web.Do(req)
+	if err != nil {
+		if distrust := trust.Distrust(err, url, []byte(conn.CA)); distrust != nil {
+			return r, distrust
+		}
 		return r, sprout.Errorf(sprout.Unavailable, "cannot reach the control plane at %s: %w", url, err).WithRemedy("sprout dev")
 	}
 	defer res.Body.Close()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 )
 
 func tokenCommand(e *env) *cobra.Command {
-	return group("token", "Bearer tokens of the API.", tokenCreateCommand(e), tokenListCommand(e), tokenRevokeCommand(e))
+	return group("token", "Bearer tokens of the API.", tokenCreateCommand(e), tokenListCommand(e), tokenWhoamiCommand(e), tokenRevokeCommand(e))
 }
 
 func tokenCreateCommand(e *env) *cobra.Command {
@@ -54,17 +55,34 @@ func tokenListCommand(e *env) *cobra.Command {
 				{Name: "ROLE", Value: func(t sprout.Token) string { return string(t.Role) }},
 				{Name: "SITE", Value: func(t sprout.Token) string { return string(t.Site) }, Wide: true},
 				{Name: "CREATED", Value: func(t sprout.Token) string { return moment(t.CreatedAt) }},
-				{Name: "EXPIRES", Value: func(t sprout.Token) string {
-					if t.ExpiresAt == nil {
-						return "never"
-					}
-					return moment(*t.ExpiresAt)
-				}},
+				{Name: "EXPIRES", Value: expiryOf},
 				{Name: "REVOKED", Value: func(t sprout.Token) string { return ago(t.RevokedAt) }},
 				{Name: "ID", Value: func(t sprout.Token) string { return string(t.ID) }, Wide: true},
 			})
 		},
 	}
+}
+
+func tokenWhoamiCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "whoami", Short: api.TokenWhoami.Help, Args: takes(0, 0, "no arguments"), Example: "  sprout token whoami",
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := call(c.Context(), e, api.TokenWhoami, struct{}{})
+			if err != nil {
+				return err
+			}
+			return e.answer(t, func() {
+				writeLines(e.stdout, []line{{"Name", t.Name}, {"Role", string(t.Role)}, {"Site", cmp.Or(string(t.Site), "every site")}, {"Expires", expiryOf(t)}})
+			})
+		},
+	}
+}
+
+func expiryOf(t sprout.Token) string {
+	if t.ExpiresAt == nil {
+		return "never"
+	}
+	return moment(*t.ExpiresAt)
 }
 
 func tokenRevokeCommand(e *env) *cobra.Command {

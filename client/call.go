@@ -15,6 +15,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/trust"
 )
 
 // Call carries out an operation. A refusal of the server is a *sprout.Error
@@ -120,6 +121,9 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if distrust := trust.Distrust(err, c.base, c.ca); distrust != nil {
+		return distrust
 	}
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sprout"
+	"sprout/trust"
 )
 
 // A Config says where the control plane is and who asks.
@@ -17,6 +18,7 @@ type Config struct {
 	URL       string // http:// or https://, without a path
 	Token     string // bearer; empty for the operations that need none
 	UserAgent string
+	CA        []byte       // PEM of the authorities to trust, and no others; empty: the system's
 	HTTP      *http.Client // nil: a client without a timeout; contexts end calls
 }
 
@@ -25,6 +27,7 @@ type Client struct {
 	base  string
 	token string
 	agent string
+	ca    []byte
 	http  *http.Client
 }
 
@@ -37,5 +40,14 @@ func New(c Config) (*Client, error) {
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{}
 	}
-	return &Client{base: strings.TrimRight(c.URL, "/"), token: c.Token, agent: cmp.Or(c.UserAgent, "sprout/"+sprout.Version), http: c.HTTP}, nil
+	if len(c.CA) > 0 {
+		secure, err := trust.Only(c.CA)
+		if err != nil {
+			return nil, err
+		}
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = secure
+		c.HTTP = &http.Client{Transport: transport}
+	}
+	return &Client{base: strings.TrimRight(c.URL, "/"), token: c.Token, agent: cmp.Or(c.UserAgent, "sprout/"+sprout.Version), ca: c.CA, http: c.HTTP}, nil
 }

@@ -124,7 +124,7 @@ func (s *story) awaitAgent(ctx context.Context, p *process, site string) error {
 func (s *story) agentConfig(name, token string) (agent.Config, error) {
 	dir := filepath.Join(s.dir, "agent-"+name)
 	config := agent.Config{
-		DataDir: dir, Server: "http://" + s.api.Address(), Token: token, Address: agentAddress, Name: name + "-agent",
+		DataDir: dir, Server: "https://" + s.api.Address(), Token: token, Address: agentAddress, Name: name + "-agent",
 		BootFiles: filepath.Join(s.dir, "loaders"), RamdiskDir: filepath.Join(s.dir, "ramdisk"), Log: s.log.With("process", "agent", "site", name),
 	}
 	for _, file := range []string{"loaders/undionly.kpxe", "loaders/snponly.efi", "ramdisk/vmlinuz", "ramdisk/initrd"} {

@@ -23,7 +23,7 @@ const commandTakes = 60 * time.Second
 func (s *story) run(ts *testscript.TestScript, args []string) (code int, stdout string) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTakes)
 	defer cancel()
-	args = append([]string{"--server", s.url, "--token", s.token}, args...)
+	args = append([]string{"--server", s.url, "--token", s.token, "--ca", s.authority()}, args...)
 	var out, errs bytes.Buffer
 	code = cli.Main(ctx, args, strings.NewReader(""), &out, &errs)
 	_, _ = ts.Stdout().Write(out.Bytes())
@@ -58,9 +58,13 @@ func tellLet(s *story, ts *testscript.TestScript, neg bool, args []string) {
 
 // call carries out an operation of the API as the administrator.
 func call[In, Out any](ctx context.Context, s *story, op api.Op[In, Out], in In) (Out, error) {
-	c, err := client.New(client.Config{URL: s.url, Token: s.token})
+	var none Out
+	ca, err := os.ReadFile(s.authority())
 	if err != nil {
-		var none Out
+		return none, err
+	}
+	c, err := client.New(client.Config{URL: s.url, Token: s.token, CA: ca})
+	if err != nil {
 		return none, err
 	}
 	return client.Call(ctx, c, op, in)

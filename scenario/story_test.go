@@ -42,6 +42,9 @@ type story struct {
 	seen     map[string]int // entries of each machine's journal that were awaited
 }
 
+// authority is the file of the control plane's own certificates.
+func (s *story) authority() string { return filepath.Join(s.dir, "server", "ca.crt") }
+
 // begin makes a world for a story and arranges its end.
 func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (err error) {
 	url, drop, err := cluster.Database(context.Background())
@@ -126,7 +129,7 @@ func (s *story) startServer() error {
 		return fmt.Errorf("cannot start the control plane: %w", err)
 	}
 	s.url = control.URL()
-	s.api.Lead(strings.TrimPrefix(s.url, "http://"))
+	s.api.Lead(strings.TrimPrefix(s.url, "https://"))
 	token, err := os.ReadFile(filepath.Join(config.Dir, "admin-token"))
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,7 +79,10 @@ func (s *Server) agentTokenCreate(ctx context.Context, in *api.CreateAgentToken)
 	made = api.AgentToken{Site: site.ID, SiteName: site.Name}
 	err = s.change(ctx, api.AgentTokenCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		about(r, site.ID, site.ID, site.Name)
-		made.Secret, made.ExpiresAt, err = s.store.CreateEnrolToken(ctx, tx, site.ID, ttl)
+		if made.Secret, made.ExpiresAt, err = s.store.CreateEnrolToken(ctx, tx, site.ID, ttl); err != nil {
+			return err
+		}
+		made.Secret, err = s.pinned(made.Secret)
 		return err
 	})
 	return made, err
@@ -95,8 +99,13 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 			return out, sprout.InvalidField("address", "%q is no IP address", a)
 		}
 	}
+	in.Body.Token, _, _ = strings.Cut(in.Body.Token, ".") // what follows is for the agent
+	authorities, err := s.busAuthority()
+	if err != nil {
+		return out, err
+	}
 	var before *sprout.Agent
-	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		again, err := s.enrolAgain(ctx, tx, in, &out)
 		if err == nil && !again {
 			before, err = s.enrolFresh(ctx, tx, in, &out)
@@ -123,7 +132,7 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 	if before != nil {
 		s.replace(ctx, *before, in.Body.PublicKey, out)
 	}
-	out.Bus.URL = s.BusURL()
+	out.Bus.URL, out.Bus.CA, out.CA = s.BusURL(), string(authorities), string(s.apiAuthority())
 	return out, s.bus.AddSite(ctx, out.Site.ID)
 }
 

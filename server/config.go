@@ -28,11 +28,13 @@ type Config struct {
 	Log *slog.Logger `json:"-"`
 }
 
-// A TLSConfig names the files of the API's certificate; without them it speaks
-// plain HTTP, for a proxy or a single machine.
+// A TLSConfig says what certificate the API shows: one of the installation's own
+// authority, or that of two files.
 type TLSConfig struct {
-	Certificate string `json:"certificate"`
-	Key         string `json:"key"`
+	Names       []string `json:"names" doc:"Further host names and addresses that the server's own certificate is good for"`
+	Certificate string   `json:"certificate" doc:"File of another certificate, in place of the server's own; read again when it changes"`
+	Key         string   `json:"key" doc:"File of that certificate's key"`
+	Disable     bool     `json:"disable" doc:"Speak plain HTTP: behind a proxy that speaks TLS"`
 }
 
 // A DatabaseConfig says where PostgreSQL is.
@@ -47,12 +49,14 @@ type BusConfig struct {
 	URL      string `json:"url" doc:"Of a NATS cluster, in place of the embedded one"`
 	Announce string `json:"announce" doc:"URL that agents are told; empty: the bus's own"`
 	Replicas int    `json:"replicas" doc:"Copies of each stream in a cluster; 0: 1"`
+	CA       string `json:"ca" doc:"File of the authority of a cluster's certificates; empty: what the system trusts"`
+	Plain    bool   `json:"plain" doc:"Run the embedded NATS without TLS"`
 }
 
 // Defaults returns the configuration of a control plane on one machine; the
 // database is still to be named.
 func Defaults() Config {
-	return Config{Listen: "127.0.0.1:8080", Dir: "/var/lib/sprout/server", Bus: BusConfig{Listen: "0.0.0.0:4222"}}
+	return Config{Listen: "0.0.0.0:8443", Dir: "/var/lib/sprout/server", Bus: BusConfig{Listen: "0.0.0.0:4222"}}
 }
 
 // Check refuses a configuration that cannot work, before anything starts. The
@@ -72,6 +76,12 @@ func (c Config) Check() error {
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		return sprout.InvalidField("tls", "certificate and key are needed together")
+	}
+	if c.TLS.Disable && c.TLS.Certificate != "" {
+		return sprout.InvalidField("tls.disable", "a certificate is named, and would not be used")
+	}
+	if c.Bus.CA != "" && c.Bus.URL == "" {
+		return sprout.InvalidField("bus.ca", "it is for a cluster, and bus.url names none")
 	}
 	if c.Bus.URL == "" {
 		if _, _, err := net.SplitHostPort(c.Bus.Listen); err != nil {

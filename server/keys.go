@@ -13,6 +13,7 @@ import (
 	"sprout"
 	"sprout/bus"
 	"sprout/store"
+	"sprout/trust"
 )
 
 // BusKeys returns the keys of the installation's bus, which a cluster must trust
@@ -39,7 +40,16 @@ func (s *Server) openBus(ctx context.Context) (err error) {
 	if s.keys, err = BusKeys(ctx, s.store); err != nil {
 		return err
 	}
+	authorities, err := s.busAuthority()
+	if err != nil {
+		return err
+	}
 	c := bus.CentreConfig{URL: s.config.Bus.URL, Keys: s.keys, Replicas: s.config.Bus.Replicas, Log: s.log}
+	if len(authorities) > 0 {
+		if c.TLS, err = trust.Only(authorities); err != nil {
+			return err
+		}
+	}
 	if s.config.Bus.URL == "" {
 		if err := s.startBus(ctx); err != nil {
 			return err
@@ -58,7 +68,7 @@ func (s *Server) startBus(ctx context.Context) error {
 		return err
 	}
 	s.embedded, err = bus.StartServer(bus.Config{
-		Dir: filepath.Join(s.config.Dir, "bus"), Listen: s.config.Bus.Listen, Keys: s.keys, Revoked: revoked, Log: s.log,
+		Dir: filepath.Join(s.config.Dir, "bus"), Listen: s.config.Bus.Listen, Keys: s.keys, Revoked: revoked, TLS: s.busTLS(), Log: s.log,
 	})
 	return err
 }

@@ -74,6 +74,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.AuditVerify, s.auditVerify)
 	route(s, a, api.TokenCreate, s.tokenCreate)
 	route(s, a, api.TokenList, s.tokenList)
+	route(s, a, api.TokenWhoami, s.tokenWhoami)
 	route(s, a, api.TokenRevoke, s.tokenRevoke)
 	route(s, a, api.ProviderList, s.providerList)
 }

@@ -58,7 +58,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
 		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
-		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token list": {unseen, ""}, "token revoke": {missing, ""},
+		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token whoami": {unseen, ""}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 	}
 	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x")

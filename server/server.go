@@ -24,6 +24,7 @@ import (
 	"sprout/provider"
 	"sprout/provision"
 	"sprout/store"
+	"sprout/trust"
 	"sprout/workflow"
 )
 
@@ -36,6 +37,8 @@ type Server struct {
 	bus       *bus.Centre
 	embedded  *bus.Server // nil with a cluster
 	keys      bus.Keys
+	authority trust.Authority
+	own       *trust.Issuer // of the authority
 	images    *image.Store
 	providers provider.Set
 	engine    *workflow.Engine[pgx.Tx]
@@ -61,9 +64,10 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 			s.Close()
 		}
 	}()
-	// In the order of need: the database has the keys of the bus, the engine
-	// works on both, and the API is opened last, when all can answer.
-	for _, open := range []func(context.Context) error{s.openStore, s.openBus, s.openImages, s.openEngine, s.firstToken, s.openAPI} {
+	// In the order of need: the database has the keys of the bus and of its
+	// certificates, the engine works on both, and the API is opened last, when
+	// all can answer.
+	for _, open := range []func(context.Context) error{s.openStore, s.openTrust, s.openBus, s.openImages, s.openEngine, s.firstToken, s.openAPI} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -110,12 +114,16 @@ func (s *Server) openEngine(context.Context) error {
 }
 
 func (s *Server) openAPI(context.Context) (err error) {
+	secure, err := s.apiTLS()
+	if err != nil {
+		return err
+	}
 	s.listener, err = net.Listen("tcp", s.config.Listen)
 	if err != nil {
 		return sprout.InvalidField("listen", "cannot listen: %v", err)
 	}
 	s.http = &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: s.Handler(), TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	return nil
@@ -123,9 +131,9 @@ func (s *Server) openAPI(context.Context) (err error) {
 
 // URL is where the API answers.
 func (s *Server) URL() string {
-	scheme := "http://"
-	if s.config.TLS.Certificate != "" {
-		scheme = "https://"
+	scheme := "https://"
+	if s.config.TLS.Disable {
+		scheme = "http://"
 	}
 	return scheme + s.listener.Addr().String()
 }
@@ -163,7 +171,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() error {
 		if s.ready.wait(ctx) {
 			close(s.started)
-			s.log.Info("control plane is ready", "url", s.URL(), "bus", s.BusURL(), "version", sprout.Version)
+			s.log.Info("control plane is ready", "url", s.URL(), "bus", s.BusURL(), "authority", trust.Fingerprint(s.authority.Certificate), "version", sprout.Version)
 		}
 		return nil
 	})
@@ -177,11 +185,11 @@ func (s *Server) serve(ctx context.Context) error {
 	s.http.RegisterOnShutdown(s.hub.close)
 	failed := make(chan error, 1)
 	go func() {
-		if s.config.TLS.Certificate != "" {
-			failed <- s.http.ServeTLS(s.listener, s.config.TLS.Certificate, s.config.TLS.Key)
+		if s.http.TLSConfig == nil {
+			failed <- s.http.Serve(s.listener)
 			return
 		}
-		failed <- s.http.Serve(s.listener)
+		failed <- s.http.ServeTLS(s.listener, "", "") // TLSConfig has the certificate
 	}()
 	select {
 	case err := <-failed:

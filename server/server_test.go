@@ -37,6 +37,7 @@ func run(t *testing.T, change ...func(*server.Config)) plane {
 	t.Helper()
 	c := server.Defaults()
 	c.Listen, c.Bus.Listen, c.Dir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
+	c.TLS.Disable, c.Bus.Plain = true, true
 	c.Database.URL = storetest.NewURL(t)
 	c.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	for _, f := range change {

@@ -35,6 +35,10 @@ func (s *Server) tokenList(ctx context.Context, _ *struct{}) ([]sprout.Token, er
 	return slices.DeleteFunc(tokens, func(t sprout.Token) bool { return outside(ctx, t.Site) }), err
 }
 
+func (s *Server) tokenWhoami(ctx context.Context, _ *struct{}) (sprout.Token, error) {
+	return bearer(ctx), nil
+}
+
 func (s *Server) tokenRevoke(ctx context.Context, in *api.TokenRef) (api.None, error) {
 	return api.None{}, s.change(ctx, api.TokenRevoke.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		t, err := s.store.RevokeToken(ctx, tx, in.Token)
