@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -147,7 +149,8 @@ func (l *login) ask(u *url.URL, fingerprint string) error {
 		return nil
 	}
 	fmt.Fprintln(l.stderr, "compare it with what sprout server logs when it starts, or with ca.crt in its directory")
-	if l.confirm() {
+	fmt.Fprint(l.stderr, "trust it? [y/N] ")
+	if line, _ := bufio.NewReader(l.stdin).ReadString('\n'); slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
 		return nil
 	}
 	return sprout.Errorf(sprout.Denied, "cannot log in to %s: its authority is not trusted", u).
