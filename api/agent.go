@@ -59,7 +59,7 @@ type BusAccess struct {
 
 // The operations on agents.
 var (
-	AgentList = Op[OfSite, []sprout.Agent]{
+	AgentList = Op[ListOfSite, Page[sprout.Agent]]{
 		Name: "agent list", Method: "GET", Path: "/v1/agents", Role: sprout.Viewer, Help: "List the agents and how far they are.",
 	}
 	AgentShow = Op[AgentRef, sprout.Agent]{

@@ -4,8 +4,7 @@ import "sprout"
 
 // ListAudit narrows the audit.
 type ListAudit struct {
-	After   int64  `query:"after" minimum:"0" doc:"Only records after this one"`
-	Limit   int    `query:"limit" minimum:"0" maximum:"1000" doc:"0: 100, the newest"`
+	Paging
 	Subject string `query:"subject" doc:"Only of what has this id or name"`
 }
 
@@ -19,8 +18,8 @@ type AuditCheck struct {
 
 // The operations on the audit.
 var (
-	AuditList = Op[ListAudit, []sprout.AuditRecord]{
-		Name: "audit list", Method: "GET", Path: "/v1/audit", Role: sprout.Viewer, Help: "List who asked for what, and what came of it.",
+	AuditList = Op[ListAudit, Page[sprout.AuditRecord]]{
+		Name: "audit list", Method: "GET", Path: "/v1/audit", Role: sprout.Viewer, Help: "List who asked for what, and what came of it, the newest first.",
 	}
 	AuditVerify = Op[struct{}, AuditCheck]{
 		Name: "audit verify", Method: "GET", Path: "/v1/audit/verify", Role: sprout.Admin, Wide: true, Help: "Follow the audit's chain of hashes.",

@@ -13,7 +13,7 @@ type BootRef struct {
 
 // The operations on boot attempts.
 var (
-	BootList = Op[MachineRef, []sprout.BootAttempt]{
+	BootList = Op[ListOfMachine, Page[sprout.BootAttempt]]{
 		Name: "boot list", Method: "GET", Path: "/v1/machines/{machine}/boots", Role: sprout.Viewer,
 		Help: "List a machine's boot attempts, the newest first.",
 	}

@@ -33,7 +33,7 @@ var (
 	ImageImport = Op[ImportImage, sprout.Image]{
 		Name: "image import", Method: "POST", Path: "/v1/images", Role: sprout.Operator, Status: 201, Upload: true, Wide: true, Help: "Import an OS disk image: raw, gzip, xz or zstd, or qcow2.",
 	}
-	ImageList = Op[struct{}, []sprout.Image]{
+	ImageList = Op[Paging, Page[sprout.Image]]{
 		Name: "image list", Method: "GET", Path: "/v1/images", Role: sprout.Viewer, Help: "List the images.",
 	}
 	ImageShow = Op[ImageRef, sprout.Image]{

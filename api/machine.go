@@ -11,9 +11,16 @@ type MachineRef struct {
 	Machine string `path:"machine" doc:"Id, name, site/name or unique prefix of a machine"`
 }
 
+// ListOfMachine is the input of lists of what belongs to a machine.
+type ListOfMachine struct {
+	MachineRef
+	Paging
+}
+
 // ListMachines narrows a list of machines.
 type ListMachines struct {
 	OfSite
+	Paging
 	State sprout.State `query:"state" enum:"discovered,registered,ready,allocated,deployed,broken,retired"`
 	Tag   string       `query:"tag"`
 	Pool  string       `query:"pool"`
@@ -152,7 +159,7 @@ var (
 	MachineImport = Op[ImportMachines, []sprout.Machine]{
 		Name: "machine import", Method: "POST", Path: "/v1/machines/import", Role: sprout.Operator, Status: 201, Help: "Register many machines, all or none.",
 	}
-	MachineList = Op[ListMachines, []sprout.Machine]{
+	MachineList = Op[ListMachines, Page[sprout.Machine]]{
 		Name: "machine list", Method: "GET", Path: "/v1/machines", Role: sprout.Viewer, Help: "List the machines.",
 	}
 	MachineShow = Op[MachineRef, sprout.Machine]{
@@ -191,8 +198,8 @@ var (
 	MachineUnlock = Op[MachineRef, sprout.Machine]{
 		Name: "machine unlock", Method: "POST", Path: "/v1/machines/{machine}/unlock", Role: sprout.Operator, Help: "Allow workflows on a machine again.",
 	}
-	MachineHistory = Op[MachineRef, []HistoryEntry]{
-		Name: "machine history", Method: "GET", Path: "/v1/machines/{machine}/history", Role: sprout.Viewer, Help: "List a machine's moves.",
+	MachineHistory = Op[ListOfMachine, Page[HistoryEntry]]{
+		Name: "machine history", Method: "GET", Path: "/v1/machines/{machine}/history", Role: sprout.Viewer, Help: "List a machine's moves, the latest first.",
 	}
 )
 

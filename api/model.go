@@ -34,7 +34,7 @@ type SetModel struct {
 
 // The operations on models.
 var (
-	ModelList = Op[struct{}, []sprout.Model]{
+	ModelList = Op[Paging, Page[sprout.Model]]{
 		Name: "model list", Method: "GET", Path: "/v1/models", Role: sprout.Viewer, Help: "List the models of machines, by vendor and product.",
 	}
 	ModelShow = Op[ModelRef, ModelReport]{

@@ -30,7 +30,7 @@ var (
 	NetworkCreate = Op[CreateNetwork, sprout.Network]{
 		Name: "network create", Method: "POST", Path: "/v1/networks", Role: sprout.Admin, Status: 201, Help: "Create a network with its subnet.",
 	}
-	NetworkList = Op[OfSite, []sprout.Network]{
+	NetworkList = Op[ListOfSite, Page[sprout.Network]]{
 		Name: "network list", Method: "GET", Path: "/v1/networks", Role: sprout.Viewer, Help: "List the networks.",
 	}
 	NetworkShow = Op[NetworkRef, sprout.Network]{
@@ -39,10 +39,10 @@ var (
 	NetworkDelete = Op[NetworkRef, None]{
 		Name: "network delete", Method: "DELETE", Path: "/v1/networks/{network}", Role: sprout.Admin, Help: "Delete a network that nothing uses.",
 	}
-	AddressList = Op[OfSite, []sprout.Address]{
+	AddressList = Op[ListOfSite, Page[sprout.Address]]{
 		Name: "address list", Method: "GET", Path: "/v1/addresses", Role: sprout.Viewer, Help: "List the addresses that are given out.",
 	}
-	LeaseList = Op[OfSite, []sprout.Lease]{
+	LeaseList = Op[ListOfSite, Page[sprout.Lease]]{
 		Name: "lease list", Method: "GET", Path: "/v1/leases", Role: sprout.Viewer, Help: "List the DHCP leases that agents reported.",
 	}
 )

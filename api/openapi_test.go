@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,6 +49,60 @@ func TestEveryOperationIsWhole(t *testing.T) {
 		if s.Role == Public && s.Name != "agent enrol" {
 			t.Errorf("%q needs no token", s.Name)
 		}
+	}
+}
+
+// Whatever lists answers page by page.
+func TestEveryListIsPaged(t *testing.T) {
+	raw, err := Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name string }
+			Responses  map[string]struct {
+				Content map[string]struct {
+					Schema struct {
+						Ref  string `json:"$ref"`
+						Type any
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	lists := 0
+	for _, op := range Operations() {
+		s := op.Spec()
+		if s.Method != "GET" {
+			continue
+		}
+		o := doc.Paths[s.Path]["get"]
+		answer := o.Responses["200"].Content["application/json"].Schema
+		if answer.Ref == "" && answer.Type != nil {
+			t.Errorf("%q answers %v that is no object", s.Name, answer.Type)
+		}
+		page := strings.HasPrefix(answer.Ref, "#/components/schemas/Page")
+		if page != (strings.HasSuffix(s.Name, " list") || s.Name == "machine history") {
+			t.Errorf("%q answers %s", s.Name, answer.Ref)
+		}
+		if !page {
+			continue
+		}
+		lists++
+		var names []string
+		for _, p := range o.Parameters {
+			names = append(names, p.Name)
+		}
+		if !slices.Contains(names, "after") || !slices.Contains(names, "limit") {
+			t.Errorf("%q cannot be asked for a page: %v", s.Name, names)
+		}
+	}
+	if lists < 14 {
+		t.Errorf("%d lists", lists)
 	}
 }
 

@@ -13,7 +13,7 @@ type Provider struct {
 }
 
 // ProviderList lists the providers.
-var ProviderList = Op[struct{}, []Provider]{
+var ProviderList = Op[Paging, Page[Provider]]{
 	Name: "provider list", Method: "GET", Path: "/v1/providers", Role: sprout.Viewer, Help: "List the providers of every capability.",
 }
 

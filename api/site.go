@@ -12,6 +12,12 @@ type OfSite struct {
 	Site string `query:"site" doc:"Only of this site: id, name or unique prefix"`
 }
 
+// ListOfSite is the input of lists that may be narrowed to a site.
+type ListOfSite struct {
+	OfSite
+	Paging
+}
+
 // CreateSite is the input of SiteCreate.
 type CreateSite struct {
 	Body struct {
@@ -25,7 +31,7 @@ var (
 	SiteCreate = Op[CreateSite, sprout.Site]{
 		Name: "site create", Method: "POST", Path: "/v1/sites", Role: sprout.Admin, Status: 201, Wide: true, Help: "Create a site.",
 	}
-	SiteList = Op[struct{}, []sprout.Site]{
+	SiteList = Op[Paging, Page[sprout.Site]]{
 		Name: "site list", Method: "GET", Path: "/v1/sites", Role: sprout.Viewer, Help: "List the sites.",
 	}
 	SiteShow = Op[SiteRef, sprout.Site]{

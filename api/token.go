@@ -28,7 +28,7 @@ var (
 	TokenCreate = Op[CreateToken, NewToken]{
 		Name: "token create", Method: "POST", Path: "/v1/tokens", Role: sprout.Admin, Status: 201, Help: "Create a bearer token; its secret is shown once.",
 	}
-	TokenList = Op[struct{}, []sprout.Token]{
+	TokenList = Op[Paging, Page[sprout.Token]]{
 		Name: "token list", Method: "GET", Path: "/v1/tokens", Role: sprout.Admin, Help: "List the tokens.",
 	}
 	TokenWhoami = Op[struct{}, sprout.Token]{

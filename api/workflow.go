@@ -10,9 +10,9 @@ type WorkflowRef struct {
 // ListWorkflows narrows a list of workflows.
 type ListWorkflows struct {
 	OfSite
+	Paging
 	Machine string               `query:"machine" doc:"Only of this machine"`
 	State   sprout.WorkflowState `query:"state" enum:"running,unwinding,succeeded,failed,cancelled"`
-	Limit   int                  `query:"limit" minimum:"0" maximum:"1000" doc:"0: 100, the newest"`
 }
 
 // ShowWorkflow is the input of WorkflowShow.
@@ -29,7 +29,7 @@ type VersionedWorkflow struct {
 
 // The operations on workflows.
 var (
-	WorkflowList = Op[ListWorkflows, []sprout.Workflow]{
+	WorkflowList = Op[ListWorkflows, Page[sprout.Workflow]]{
 		Name: "workflow list", Method: "GET", Path: "/v1/workflows", Role: sprout.Viewer, Help: "List workflows, the newest first.",
 	}
 	WorkflowShow = Op[ShowWorkflow, VersionedWorkflow]{

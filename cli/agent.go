@@ -64,26 +64,20 @@ func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
 }
 
 func agentListCommand(e *env) *cobra.Command {
-	var in api.OfSite
-	c := &cobra.Command{
-		Use: "list", Short: api.AgentList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout agent list",
-		RunE: func(c *cobra.Command, _ []string) error {
-			agents, err := call(c.Context(), e, api.AgentList, in)
-			if err != nil {
-				return err
-			}
-			return list(e, agents, "no agents: sprout agent token create SITE makes the token by which one enrols", []column[sprout.Agent]{
-				{Name: "SITE", Value: func(a sprout.Agent) string { return a.SiteName }},
-				{Name: "NAME", Value: func(a sprout.Agent) string { return a.Name }},
-				{Name: "STATUS", Value: online},
-				{Name: "LAST SEEN", Value: func(a sprout.Agent) string { return ago(a.LastSeen) }},
-				{Name: "VERSION", Value: func(a sprout.Agent) string { return a.Version }},
-				{Name: "ADDRESS", Value: func(a sprout.Agent) string { return a.Address }},
-				{Name: "BEHIND", Value: func(a sprout.Agent) string { return strconv.FormatInt(max(0, a.Wanted-a.Applied), 10) }},
-				{Name: "ID", Value: func(a sprout.Agent) string { return string(a.ID) }, Wide: true},
-			})
+	var in api.ListOfSite
+	c := listCommand(e, api.AgentList, &in, listing[sprout.Agent]{
+		Example: "  sprout agent list", None: "no agents: sprout agent token create SITE makes the token by which one enrols",
+		Columns: []column[sprout.Agent]{
+			{Name: "SITE", Value: func(a sprout.Agent) string { return a.SiteName }},
+			{Name: "NAME", Value: func(a sprout.Agent) string { return a.Name }},
+			{Name: "STATUS", Value: online},
+			{Name: "LAST SEEN", Value: func(a sprout.Agent) string { return ago(a.LastSeen) }},
+			{Name: "VERSION", Value: func(a sprout.Agent) string { return a.Version }},
+			{Name: "ADDRESS", Value: func(a sprout.Agent) string { return a.Address }},
+			{Name: "BEHIND", Value: func(a sprout.Agent) string { return strconv.FormatInt(max(0, a.Wanted-a.Applied), 10) }},
+			{Name: "ID", Value: func(a sprout.Agent) string { return string(a.ID) }, Wide: true},
 		},
-	}
+	})
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
 	return c
 }

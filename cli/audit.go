@@ -16,29 +16,21 @@ func auditCommand(e *env) *cobra.Command {
 
 func auditListCommand(e *env) *cobra.Command {
 	var in api.ListAudit
-	c := &cobra.Command{
-		Use: "list", Short: api.AuditList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout audit list --subject web-01",
-		RunE: func(c *cobra.Command, _ []string) error {
-			records, err := call(c.Context(), e, api.AuditList, in)
-			if err != nil {
-				return err
-			}
-			return list(e, records, "no records", []column[sprout.AuditRecord]{
-				{Name: "SEQ", Value: func(r sprout.AuditRecord) string { return strconv.FormatInt(r.Seq, 10) }},
-				{Name: "AT", Value: func(r sprout.AuditRecord) string { return moment(r.At) }},
-				{Name: "ACTOR", Value: func(r sprout.AuditRecord) string { return r.Actor }},
-				{Name: "ACTION", Value: func(r sprout.AuditRecord) string { return r.Action }},
-				{Name: "SUBJECT", Value: func(r sprout.AuditRecord) string { return cmp.Or(r.Name, r.Subject) }},
-				{Name: "OUTCOME", Value: func(r sprout.AuditRecord) string { return r.Outcome }},
-				{Name: "DETAIL", Value: func(r sprout.AuditRecord) string { return r.Detail }},
-				{Name: "REQUEST", Value: func(r sprout.AuditRecord) string { return r.Request }, Wide: true},
-				{Name: "HASH", Value: func(r sprout.AuditRecord) string { return r.Hash }, Wide: true},
-			})
+	c := listCommand(e, api.AuditList, &in, listing[sprout.AuditRecord]{
+		Example: "  sprout audit list --subject web-01", None: "no records", Grows: true,
+		Columns: []column[sprout.AuditRecord]{
+			{Name: "SEQ", Value: func(r sprout.AuditRecord) string { return strconv.FormatInt(r.Seq, 10) }},
+			{Name: "AT", Value: func(r sprout.AuditRecord) string { return moment(r.At) }},
+			{Name: "ACTOR", Value: func(r sprout.AuditRecord) string { return r.Actor }},
+			{Name: "ACTION", Value: func(r sprout.AuditRecord) string { return r.Action }},
+			{Name: "SUBJECT", Value: func(r sprout.AuditRecord) string { return cmp.Or(r.Name, r.Subject) }},
+			{Name: "OUTCOME", Value: func(r sprout.AuditRecord) string { return r.Outcome }},
+			{Name: "DETAIL", Value: func(r sprout.AuditRecord) string { return r.Detail }},
+			{Name: "REQUEST", Value: func(r sprout.AuditRecord) string { return r.Request }, Wide: true},
+			{Name: "HASH", Value: func(r sprout.AuditRecord) string { return r.Hash }, Wide: true},
 		},
-	}
+	})
 	c.Flags().StringVar(&in.Subject, "subject", "", "only of what has this name or id")
-	c.Flags().Int64Var(&in.After, "after", 0, "only records after this number")
-	c.Flags().IntVar(&in.Limit, "limit", 0, "at most so many (default 100, the newest)")
 	return c
 }
 

@@ -16,23 +16,18 @@ func bootCommand(e *env) *cobra.Command {
 }
 
 func bootListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list MACHINE", Short: api.BootList.Help, Aliases: []string{"ls"}, Args: takes(1, 1, "the name of a machine"), Example: "  sprout boot list web-01",
-		RunE: func(c *cobra.Command, args []string) error {
-			boots, err := call(c.Context(), e, api.BootList, machineRef(args[0]))
-			if err != nil {
-				return err
-			}
-			return list(e, boots, "no boot of it was seen yet", []column[sprout.BootAttempt]{
-				{Name: "ATTEMPT", Value: func(a sprout.BootAttempt) string { return string(a.ID) }},
-				{Name: "STARTED", Value: func(a sprout.BootAttempt) string { return moment(a.StartedAt) }},
-				{Name: "LASTED", Value: func(a sprout.BootAttempt) string { return duration(a.LastAt.Sub(a.StartedAt)) }},
-				{Name: "SEEN", Value: func(a sprout.BootAttempt) string { return fmt.Sprint(a.Seen) }},
-				{Name: "LAST", Value: func(a sprout.BootAttempt) string { return a.Last }},
-				{Name: "MAC", Value: func(a sprout.BootAttempt) string { return a.MAC }, Wide: true},
-			})
+	var in api.ListOfMachine
+	return listOf(e, api.BootList, &in, listing[sprout.BootAttempt]{
+		Example: "  sprout boot list web-01", None: "no boot of it was seen yet",
+		Columns: []column[sprout.BootAttempt]{
+			{Name: "ATTEMPT", Value: func(a sprout.BootAttempt) string { return string(a.ID) }},
+			{Name: "STARTED", Value: func(a sprout.BootAttempt) string { return moment(a.StartedAt) }},
+			{Name: "LASTED", Value: func(a sprout.BootAttempt) string { return duration(a.LastAt.Sub(a.StartedAt)) }},
+			{Name: "SEEN", Value: func(a sprout.BootAttempt) string { return fmt.Sprint(a.Seen) }},
+			{Name: "LAST", Value: func(a sprout.BootAttempt) string { return a.Last }},
+			{Name: "MAC", Value: func(a sprout.BootAttempt) string { return a.MAC }, Wide: true},
 		},
-	}
+	}, "list MACHINE", 1, "the name of a machine", func(args []string) { in.Machine = args[0] })
 }
 
 func bootShowCommand(e *env) *cobra.Command {

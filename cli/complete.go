@@ -17,6 +17,9 @@ import (
 // completionPatience is how long the shell waits for the control plane.
 const completionPatience = 2 * time.Second
 
+// mostWords is how many words are suggested at most.
+const mostWords = 1000
+
 // A completer lists the words that may stand in a place, each optionally with a
 // tab and a description.
 type completer func(ctx context.Context) []cobra.Completion
@@ -77,16 +80,16 @@ func suggest(words completer, once bool) cobra.CompletionFunc {
 func (e *env) nounWords() map[string]completer {
 	return map[string]completer{
 		"MACHINE": words(e, api.MachineList, api.ListMachines{}, func(m sprout.Machine) (string, string) { return m.Name, m.SiteName + ", " + string(m.State) }),
-		"MODEL":   words(e, api.ModelList, struct{}{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
-		"SITE":    words(e, api.SiteList, struct{}{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
-		"NETWORK": words(e, api.NetworkList, api.OfSite{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
-		"IMAGE":   words(e, api.ImageList, struct{}{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
+		"MODEL":   words(e, api.ModelList, api.Paging{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
+		"SITE":    words(e, api.SiteList, api.Paging{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
+		"NETWORK": words(e, api.NetworkList, api.ListOfSite{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
+		"IMAGE":   words(e, api.ImageList, api.Paging{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
 		"WORKFLOW": words(e, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),
 		"CONTEXT": e.contextWords(),
-		"AGENT":   words(e, api.AgentList, api.OfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
-		"TOKEN":   words(e, api.TokenList, struct{}{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
+		"AGENT":   words(e, api.AgentList, api.ListOfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
+		"TOKEN":   words(e, api.TokenList, api.Paging{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
 		"RECIPE":  fixed(imageRecipes...),
 	}
 }
@@ -136,9 +139,9 @@ func fixed(all ...string) completer {
 
 // words makes a completer of what an operation lists. A control plane that does
 // not answer has no words.
-func words[In, T any](e *env, op api.Op[In, []T], in In, of func(T) (word, about string)) completer {
+func words[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]], in In, of func(T) (word, about string)) completer {
 	return func(ctx context.Context) []cobra.Completion {
-		items, err := call(ctx, e, op, in)
+		items, err := gather[In, T, P](ctx, e, op, in, mostWords)
 		if err != nil {
 			return nil
 		}

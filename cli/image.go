@@ -82,24 +82,18 @@ func (e *env) showUpload(r io.Reader, size int64, name string) (io.Reader, func(
 }
 
 func imageListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: api.ImageList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout image list",
-		RunE: func(c *cobra.Command, _ []string) error {
-			images, err := call(c.Context(), e, api.ImageList, struct{}{})
-			if err != nil {
-				return err
-			}
-			return list(e, images, "no images: sprout image import NAME FILE", []column[sprout.Image]{
-				{Name: "NAME", Value: func(i sprout.Image) string { return i.Name }},
-				{Name: "ARCH", Value: func(i sprout.Image) string { return string(i.Architecture) }},
-				{Name: "BOOT", Value: bootModes},
-				{Name: "STORED", Value: func(i sprout.Image) string { return size(i.Bytes) }},
-				{Name: "ON DISK", Value: func(i sprout.Image) string { return size(i.RawBytes) }},
-				{Name: "CREATED", Value: func(i sprout.Image) string { return moment(i.CreatedAt) }},
-				{Name: "DIGEST", Value: func(i sprout.Image) string { return i.Digest }, Wide: true},
-			})
+	return listCommand(e, api.ImageList, &api.Paging{}, listing[sprout.Image]{
+		Example: "  sprout image list", None: "no images: sprout image import NAME FILE",
+		Columns: []column[sprout.Image]{
+			{Name: "NAME", Value: func(i sprout.Image) string { return i.Name }},
+			{Name: "ARCH", Value: func(i sprout.Image) string { return string(i.Architecture) }},
+			{Name: "BOOT", Value: bootModes},
+			{Name: "STORED", Value: func(i sprout.Image) string { return size(i.Bytes) }},
+			{Name: "ON DISK", Value: func(i sprout.Image) string { return size(i.RawBytes) }},
+			{Name: "CREATED", Value: func(i sprout.Image) string { return moment(i.CreatedAt) }},
+			{Name: "DIGEST", Value: func(i sprout.Image) string { return i.Digest }, Wide: true},
 		},
-	}
+	})
 }
 
 func imageShowCommand(e *env) *cobra.Command {

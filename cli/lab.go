@@ -211,7 +211,7 @@ func (l *labEnv) awaitAgent(ctx context.Context, site, dir string) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		agents, err := call(ctx, l.env, api.AgentList, api.OfSite{Site: site})
+		agents, err := gather(ctx, l.env, api.AgentList, api.ListOfSite{OfSite: api.OfSite{Site: site}}, 0)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}

@@ -26,6 +26,7 @@ func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref}
 func machineListCommand(e *env) *cobra.Command {
 	var in api.ListMachines
 	var state string
+	var limit int
 	var watch bool
 	c := &cobra.Command{
 		Use: "list", Short: api.MachineList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"),
@@ -33,7 +34,7 @@ func machineListCommand(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			in.State = sprout.State(state)
 			show := func(e *env) error {
-				machines, err := call(c.Context(), e, api.MachineList, in)
+				machines, err := gather(c.Context(), e, api.MachineList, in, limit)
 				if err != nil {
 					return err
 				}
@@ -50,6 +51,7 @@ func machineListCommand(e *env) *cobra.Command {
 	f.StringVar(&state, "state", "", "only in this state: "+strings.Join(machineStates(), ", "))
 	f.StringVar(&in.Tag, "tag", "", "only with this tag")
 	f.StringVar(&in.Pool, "pool", "", "only of this pool")
+	f.IntVar(&limit, "limit", 0, "at most so many (default all)")
 	f.BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until interrupted")
 	return c
 }
@@ -129,21 +131,16 @@ func machineShowCommand(e *env) *cobra.Command {
 }
 
 func machineHistoryCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "history MACHINE", Short: api.MachineHistory.Help, Args: takes(1, 1, "the name of a machine"), Example: "  sprout machine history web-01",
-		RunE: func(c *cobra.Command, args []string) error {
-			entries, err := call(c.Context(), e, api.MachineHistory, machineRef(args[0]))
-			if err != nil {
-				return err
-			}
-			return list(e, entries, "no moves yet", []column[api.HistoryEntry]{
-				{Name: "AT", Value: func(h api.HistoryEntry) string { return moment(h.At) }},
-				{Name: "EVENT", Value: func(h api.HistoryEntry) string { return h.Event }},
-				{Name: "FROM", Value: func(h api.HistoryEntry) string { return string(h.From) }},
-				{Name: "TO", Value: func(h api.HistoryEntry) string { return string(h.To) }},
-				{Name: "ACTOR", Value: func(h api.HistoryEntry) string { return h.Actor }},
-				{Name: "DETAIL", Value: func(h api.HistoryEntry) string { return h.Detail }},
-			})
+	var in api.ListOfMachine
+	return listOf(e, api.MachineHistory, &in, listing[api.HistoryEntry]{
+		Example: "  sprout machine history web-01", None: "no moves yet",
+		Columns: []column[api.HistoryEntry]{
+			{Name: "AT", Value: func(h api.HistoryEntry) string { return moment(h.At) }},
+			{Name: "EVENT", Value: func(h api.HistoryEntry) string { return h.Event }},
+			{Name: "FROM", Value: func(h api.HistoryEntry) string { return string(h.From) }},
+			{Name: "TO", Value: func(h api.HistoryEntry) string { return string(h.To) }},
+			{Name: "ACTOR", Value: func(h api.HistoryEntry) string { return h.Actor }},
+			{Name: "DETAIL", Value: func(h api.HistoryEntry) string { return h.Detail }},
 		},
-	}
+	}, "history MACHINE", 1, "the name of a machine", func(args []string) { in.Machine = args[0] })
 }

@@ -94,7 +94,7 @@ func (e *env) awaitMachines(ctx context.Context, in api.ListMachines, count int,
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		machines, err := call(ctx, e, api.MachineList, in)
+		machines, err := gather(ctx, e, api.MachineList, in, 0)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}

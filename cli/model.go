@@ -16,23 +16,17 @@ func modelCommand(e *env) *cobra.Command {
 }
 
 func modelListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: api.ModelList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout model list",
-		RunE: func(c *cobra.Command, _ []string) error {
-			models, err := call(c.Context(), e, api.ModelList, struct{}{})
-			if err != nil {
-				return err
-			}
-			return list(e, models, "no model is known yet: machines tell theirs when they are commissioned", []column[sprout.Model]{
-				{Name: "MODEL", Value: func(m sprout.Model) string { return m.Name }},
-				{Name: "VENDOR", Value: func(m sprout.Model) string { return m.Vendor }},
-				{Name: "MACHINES", Value: func(m sprout.Model) string { return fmt.Sprint(m.Machines) }},
-				{Name: "MEMORY", Value: func(m sprout.Model) string { return size(m.MemoryBytes) }},
-				{Name: "DISKS", Value: func(m sprout.Model) string { return size(m.DiskBytes) }},
-				{Name: "LIMITS SET", Value: func(m sprout.Model) string { return limitsSet(m.Limits) }},
-			})
+	return listCommand(e, api.ModelList, &api.Paging{}, listing[sprout.Model]{
+		Example: "  sprout model list", None: "no model is known yet: machines tell theirs when they are commissioned",
+		Columns: []column[sprout.Model]{
+			{Name: "MODEL", Value: func(m sprout.Model) string { return m.Name }},
+			{Name: "VENDOR", Value: func(m sprout.Model) string { return m.Vendor }},
+			{Name: "MACHINES", Value: func(m sprout.Model) string { return fmt.Sprint(m.Machines) }},
+			{Name: "MEMORY", Value: func(m sprout.Model) string { return size(m.MemoryBytes) }},
+			{Name: "DISKS", Value: func(m sprout.Model) string { return size(m.DiskBytes) }},
+			{Name: "LIMITS SET", Value: func(m sprout.Model) string { return limitsSet(m.Limits) }},
 		},
-	}
+	})
 }
 
 func limitsSet(limits []sprout.ModelLimit) string {

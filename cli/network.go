@@ -51,25 +51,19 @@ func networkCreateCommand(e *env) *cobra.Command {
 }
 
 func networkListCommand(e *env) *cobra.Command {
-	var in api.OfSite
-	c := &cobra.Command{
-		Use: "list", Short: api.NetworkList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout network list --site lon1",
-		RunE: func(c *cobra.Command, _ []string) error {
-			networks, err := call(c.Context(), e, api.NetworkList, in)
-			if err != nil {
-				return err
-			}
-			return list(e, networks, "no networks: sprout network create NAME --site SITE --cidr PREFIX", []column[sprout.Network]{
-				{Name: "NAME", Value: func(n sprout.Network) string { return n.Name }},
-				{Name: "SITE", Value: func(n sprout.Network) string { return n.SiteName }},
-				{Name: "SUBNETS", Value: subnets},
-				{Name: "VLAN", Value: vlan},
-				{Name: "DISCOVER", Value: func(n sprout.Network) string { return yesNo(discovers(n)) }},
-				{Name: "MTU", Value: func(n sprout.Network) string { return strconv.Itoa(n.MTU) }, Wide: true},
-				{Name: "ID", Value: func(n sprout.Network) string { return string(n.ID) }, Wide: true},
-			})
+	var in api.ListOfSite
+	c := listCommand(e, api.NetworkList, &in, listing[sprout.Network]{
+		Example: "  sprout network list --site lon1", None: "no networks: sprout network create NAME --site SITE --cidr PREFIX",
+		Columns: []column[sprout.Network]{
+			{Name: "NAME", Value: func(n sprout.Network) string { return n.Name }},
+			{Name: "SITE", Value: func(n sprout.Network) string { return n.SiteName }},
+			{Name: "SUBNETS", Value: subnets},
+			{Name: "VLAN", Value: vlan},
+			{Name: "DISCOVER", Value: func(n sprout.Network) string { return yesNo(discovers(n)) }},
+			{Name: "MTU", Value: func(n sprout.Network) string { return strconv.Itoa(n.MTU) }, Wide: true},
+			{Name: "ID", Value: func(n sprout.Network) string { return string(n.ID) }, Wide: true},
 		},
-	}
+	})
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
 	return c
 }

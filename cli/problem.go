@@ -11,10 +11,11 @@ import (
 
 func problemCommand(e *env) *cobra.Command {
 	var in api.ListProblems
+	var limit int
 	c := &cobra.Command{
 		Use: "list", Short: api.ProblemList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout problem list\n  sprout problem list --all -o wide   # one line each, also what is over",
 		RunE: func(c *cobra.Command, _ []string) error {
-			problems, err := call(c.Context(), e, api.ProblemList, in)
+			problems, err := gather(c.Context(), e, api.ProblemList, in, limit)
 			if err != nil {
 				return err
 			}
@@ -34,6 +35,7 @@ func problemCommand(e *env) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
+	c.Flags().IntVar(&limit, "limit", 0, "at most so many (default all)")
 	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
 	return group("problem", "What is wrong, and what helps.", c)
 }

@@ -32,21 +32,15 @@ func siteCreateCommand(e *env) *cobra.Command {
 }
 
 func siteListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: api.SiteList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout site list",
-		RunE: func(c *cobra.Command, _ []string) error {
-			sites, err := call(c.Context(), e, api.SiteList, struct{}{})
-			if err != nil {
-				return err
-			}
-			return list(e, sites, "no sites: sprout site create NAME", []column[sprout.Site]{
-				{Name: "NAME", Value: func(s sprout.Site) string { return s.Name }},
-				{Name: "DOMAIN", Value: func(s sprout.Site) string { return s.Domain }},
-				{Name: "CREATED", Value: func(s sprout.Site) string { return moment(s.CreatedAt) }},
-				{Name: "ID", Value: func(s sprout.Site) string { return string(s.ID) }, Wide: true},
-			})
+	return listCommand(e, api.SiteList, &api.Paging{}, listing[sprout.Site]{
+		Example: "  sprout site list", None: "no sites: sprout site create NAME",
+		Columns: []column[sprout.Site]{
+			{Name: "NAME", Value: func(s sprout.Site) string { return s.Name }},
+			{Name: "DOMAIN", Value: func(s sprout.Site) string { return s.Domain }},
+			{Name: "CREATED", Value: func(s sprout.Site) string { return moment(s.CreatedAt) }},
+			{Name: "ID", Value: func(s sprout.Site) string { return string(s.ID) }, Wide: true},
 		},
-	}
+	})
 }
 
 func siteShowCommand(e *env) *cobra.Command {

@@ -43,24 +43,18 @@ func tokenCreateCommand(e *env) *cobra.Command {
 }
 
 func tokenListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: api.TokenList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout token list",
-		RunE: func(c *cobra.Command, _ []string) error {
-			tokens, err := call(c.Context(), e, api.TokenList, struct{}{})
-			if err != nil {
-				return err
-			}
-			return list(e, tokens, "no tokens", []column[sprout.Token]{
-				{Name: "NAME", Value: func(t sprout.Token) string { return t.Name }},
-				{Name: "ROLE", Value: func(t sprout.Token) string { return string(t.Role) }},
-				{Name: "SITE", Value: func(t sprout.Token) string { return string(t.Site) }, Wide: true},
-				{Name: "CREATED", Value: func(t sprout.Token) string { return moment(t.CreatedAt) }},
-				{Name: "EXPIRES", Value: expiryOf},
-				{Name: "REVOKED", Value: func(t sprout.Token) string { return ago(t.RevokedAt) }},
-				{Name: "ID", Value: func(t sprout.Token) string { return string(t.ID) }, Wide: true},
-			})
+	return listCommand(e, api.TokenList, &api.Paging{}, listing[sprout.Token]{
+		Example: "  sprout token list", None: "no tokens",
+		Columns: []column[sprout.Token]{
+			{Name: "NAME", Value: func(t sprout.Token) string { return t.Name }},
+			{Name: "ROLE", Value: func(t sprout.Token) string { return string(t.Role) }},
+			{Name: "SITE", Value: func(t sprout.Token) string { return string(t.Site) }, Wide: true},
+			{Name: "CREATED", Value: func(t sprout.Token) string { return moment(t.CreatedAt) }},
+			{Name: "EXPIRES", Value: expiryOf},
+			{Name: "REVOKED", Value: func(t sprout.Token) string { return ago(t.RevokedAt) }},
+			{Name: "ID", Value: func(t sprout.Token) string { return string(t.ID) }, Wide: true},
 		},
-	}
+	})
 }
 
 func tokenWhoamiCommand(e *env) *cobra.Command {

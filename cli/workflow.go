@@ -21,34 +21,24 @@ func workflowRef(ref string) api.WorkflowRef { return api.WorkflowRef{Workflow: 
 
 func workflowListCommand(e *env) *cobra.Command {
 	var in api.ListWorkflows
-	var state string
-	c := &cobra.Command{
-		Use: "list", Short: api.WorkflowList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"),
-		Example: "  sprout workflow list\n  sprout workflow list --machine web-01 --state failed",
-		RunE: func(c *cobra.Command, _ []string) error {
-			in.State = sprout.WorkflowState(state)
-			all, err := call(c.Context(), e, api.WorkflowList, in)
-			if err != nil {
-				return err
-			}
-			return list(e, all, "no workflows", []column[sprout.Workflow]{
-				{Name: "ID", Value: func(w sprout.Workflow) string { return string(w.ID) }},
-				{Name: "KIND", Value: func(w sprout.Workflow) string { return w.Kind }},
-				{Name: "MACHINE", Value: func(w sprout.Workflow) string { return w.MachineName }},
-				{Name: "STATE", Value: func(w sprout.Workflow) string { return string(w.State) }},
-				{Name: "STEP", Value: func(w sprout.Workflow) string { return w.Step }},
-				{Name: "WAITS FOR", Value: waitsFor},
-				{Name: "CREATED", Value: func(w sprout.Workflow) string { return ago(&w.CreatedAt) }},
-				{Name: "ACTOR", Value: func(w sprout.Workflow) string { return w.Actor }, Wide: true},
-				{Name: "SITE", Value: func(w sprout.Workflow) string { return w.SiteName }, Wide: true},
-			})
+	c := listCommand(e, api.WorkflowList, &in, listing[sprout.Workflow]{
+		Example: "  sprout workflow list\n  sprout workflow list --machine web-01 --state failed", None: "no workflows", Grows: true,
+		Columns: []column[sprout.Workflow]{
+			{Name: "ID", Value: func(w sprout.Workflow) string { return string(w.ID) }},
+			{Name: "KIND", Value: func(w sprout.Workflow) string { return w.Kind }},
+			{Name: "MACHINE", Value: func(w sprout.Workflow) string { return w.MachineName }},
+			{Name: "STATE", Value: func(w sprout.Workflow) string { return string(w.State) }},
+			{Name: "STEP", Value: func(w sprout.Workflow) string { return w.Step }},
+			{Name: "WAITS FOR", Value: waitsFor},
+			{Name: "CREATED", Value: func(w sprout.Workflow) string { return ago(&w.CreatedAt) }},
+			{Name: "ACTOR", Value: func(w sprout.Workflow) string { return w.Actor }, Wide: true},
+			{Name: "SITE", Value: func(w sprout.Workflow) string { return w.SiteName }, Wide: true},
 		},
-	}
+	})
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
 	f.StringVar(&in.Machine, "machine", "", "only of this machine")
-	f.StringVar(&state, "state", "", "only in this state: "+strings.Join(workflowStates(), ", "))
-	f.IntVar(&in.Limit, "limit", 0, "at most so many (default 100, the newest)")
+	f.StringVar((*string)(&in.State), "state", "", "only in this state: "+strings.Join(workflowStates(), ", "))
 	return c
 }
 

@@ -68,7 +68,7 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func (s *story) machinesAre(ctx context.Context, want string) (bool, string) {
-	all, err := call(ctx, s, api.MachineList, api.ListMachines{})
+	all, err := gather(ctx, s, api.MachineList, api.ListMachines{})
 	if err != nil {
 		return false, err.Error()
 	}
@@ -76,7 +76,7 @@ func (s *story) machinesAre(ctx context.Context, want string) (bool, string) {
 }
 
 func (s *story) problemIs(ctx context.Context, code sprout.Code, name string) (bool, string) {
-	all, err := call(ctx, s, api.ProblemList, api.ListProblems{})
+	all, err := gather(ctx, s, api.ProblemList, api.ListProblems{})
 	if err != nil {
 		return false, err.Error()
 	}
@@ -123,7 +123,7 @@ func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, 
 }
 
 func (s *story) agentIs(ctx context.Context, site string, online bool) (bool, string) {
-	agents, err := call(ctx, s, api.AgentList, api.OfSite{Site: site})
+	agents, err := gather(ctx, s, api.AgentList, api.ListOfSite{OfSite: api.OfSite{Site: site}})
 	if err != nil {
 		return false, err.Error()
 	}

@@ -70,6 +70,15 @@ func call[In, Out any](ctx context.Context, s *story, op api.Op[In, Out], in In)
 	return client.Call(ctx, c, op, in)
 }
 
+// gather returns everything that an operation lists.
+func gather[In, T any, P api.Paged[In]](ctx context.Context, s *story, op api.Op[In, api.Page[T]], in In) ([]T, error) {
+	c, err := client.New(client.Config{URL: s.url, Token: s.token})
+	if err != nil {
+		return nil, err
+	}
+	return client.List[In, T, P](ctx, c, op, in, 0)
+}
+
 func tellRandom(_ *story, ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) == 2, "random FILE BYTES")
 	n, err := strconv.Atoi(args[1])

@@ -13,12 +13,12 @@ import (
 	"sprout/store"
 )
 
-func (s *Server) agentList(ctx context.Context, in *api.OfSite) ([]sprout.Agent, error) {
+func (s *Server) agentList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Agent], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	return all(func(p store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, site, p) })
+	return paged(s.store.Agents(ctx, store.AgentFilter{Site: site, Page: page(in.Paging)}))
 }
 
 func (s *Server) agentShow(ctx context.Context, in *api.AgentRef) (sprout.Agent, error) {

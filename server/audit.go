@@ -9,29 +9,8 @@ import (
 	"sprout/store"
 )
 
-// auditList lists the newest records, or those after a number, oldest first.
-func (s *Server) auditList(ctx context.Context, in *api.ListAudit) ([]sprout.AuditRecord, error) {
-	limit := in.Limit
-	if limit == 0 {
-		limit = 100
-	}
-	filter := store.AuditFilter{Site: scope(ctx), Subject: in.Subject, After: in.After, Limit: 1000}
-	var list []sprout.AuditRecord
-	for {
-		part, next, err := s.store.AuditRecords(ctx, filter)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, part...)
-		if in.After > 0 && len(list) >= limit {
-			return list[:limit], nil
-		}
-		if next == 0 {
-			return filled(list[max(0, len(list)-limit):]), nil
-		}
-		list = list[max(0, len(list)-limit):]
-		filter.After = next
-	}
+func (s *Server) auditList(ctx context.Context, in *api.ListAudit) (api.Page[sprout.AuditRecord], error) {
+	return paged(s.store.AuditRecords(ctx, store.AuditFilter{Site: scope(ctx), Subject: in.Subject, Page: page(in.Paging)}))
 }
 
 func (s *Server) auditVerify(ctx context.Context, _ *struct{}) (api.AuditCheck, error) {
@@ -45,17 +24,15 @@ func (s *Server) auditVerify(ctx context.Context, _ *struct{}) (api.AuditCheck, 
 	return api.AuditCheck{Records: checked, Intact: true}, nil
 }
 
-func (s *Server) problemList(ctx context.Context, in *api.ListProblems) ([]sprout.Problem, error) {
+func (s *Server) problemList(ctx context.Context, in *api.ListProblems) (out api.Page[sprout.Problem], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	return all(func(p store.Page) ([]sprout.Problem, string, error) {
-		return s.store.Problems(ctx, store.ProblemFilter{Site: site, Cleared: in.All, Page: p})
-	})
+	return paged(s.store.Problems(ctx, store.ProblemFilter{Site: site, Cleared: in.All, Page: page(in.Paging)}))
 }
 
-func (s *Server) providerList(context.Context, *struct{}) ([]api.Provider, error) {
+func (s *Server) providerList(_ context.Context, in *api.Paging) (api.Page[api.Provider], error) {
 	var list []api.Provider
 	for _, p := range provider.List() {
 		list = append(list, api.Provider{
@@ -63,5 +40,5 @@ func (s *Server) providerList(context.Context, *struct{}) ([]api.Provider, error
 			Selected: s.config.Providers.Selected(p), Selectable: p.Selectable, Why: p.Why,
 		})
 	}
-	return list, nil
+	return paged(store.Cut("provider", list, page(*in), func(p api.Provider) string { return p.Capability + " " + p.Name }))
 }

@@ -7,6 +7,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/store"
 )
 
 // bootsIn reads what boots were seen to do, for their timelines. It moves nothing.
@@ -31,13 +32,12 @@ func bootEvents(f sprout.Fact) ([]sprout.BootEvent, error) {
 	return []sprout.BootEvent{e}, err
 }
 
-func (s *Server) bootList(ctx context.Context, in *api.MachineRef) ([]sprout.BootAttempt, error) {
+func (s *Server) bootList(ctx context.Context, in *api.ListOfMachine) (out api.Page[sprout.BootAttempt], err error) {
 	m, err := s.findMachine(ctx, in.Machine)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	list, err := s.store.BootAttempts(ctx, m)
-	return filled(list), err
+	return paged(s.store.BootAttempts(ctx, m, page(in.Paging)))
 }
 
 func (s *Server) bootShow(ctx context.Context, in *api.BootRef) (sprout.BootAttempt, error) {
@@ -51,7 +51,7 @@ func (s *Server) bootShow(ctx context.Context, in *api.BootRef) (sprout.BootAtte
 // bootAttempt returns one attempt of the machine with its events; ref is an id,
 // its unique beginning, or latest.
 func (s *Server) bootAttempt(ctx context.Context, m sprout.Machine, ref string) (sprout.BootAttempt, error) {
-	list, err := s.store.BootAttempts(ctx, m)
+	list, _, err := s.store.BootAttempts(ctx, m, store.Page{Limit: 1000})
 	if err != nil {
 		return sprout.BootAttempt{}, err
 	}

@@ -56,7 +56,7 @@ func TestBulkReportsEachMachine(t *testing.T) {
 			t.Errorf("%s is locked: %t", name, m.Locked)
 		}
 	}
-	records := must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 1000}))(t)
+	records := must(client.List(t.Context(), p.admin, api.AuditList, api.ListAudit{}, 0))(t)
 	var of []string
 	for _, r := range records {
 		if r.Request == missing.Request {
@@ -79,7 +79,7 @@ func TestBulkReportsEachMachine(t *testing.T) {
 	if none := must(p.bulk(t, "unlock", all))(t); none.Items == nil || len(none.Items) != 0 {
 		t.Errorf("what selects no machine: %+v", none)
 	}
-	h := must(client.Call(t.Context(), p.admin, api.MachineHistory, api.MachineRef{Machine: "m2"}))(t)
+	h := must(client.List(t.Context(), p.admin, api.MachineHistory, api.ListOfMachine{MachineRef: api.MachineRef{Machine: "m2"}}, 0))(t)
 	if last := h[len(h)-1]; !slices.ContainsFunc(h, func(e api.HistoryEntry) bool { return e.Detail == "flood" }) {
 		t.Errorf("history: %+v", last)
 	}
@@ -96,7 +96,7 @@ func TestBulkPlanDoesNothing(t *testing.T) {
 	p.machine(t, "lon1", "m1", "52:54:00:00:01:01")
 	p.machine(t, "lon1", "m2", "52:54:00:00:01:02")
 	must(client.Call(t.Context(), p.admin, api.MachineLock, api.MachineRef{Machine: "m2"}))(t)
-	before := len(must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 1000}))(t))
+	before := len(must(client.List(t.Context(), p.admin, api.AuditList, api.ListAudit{}, 0))(t))
 	plan := func(in *api.BulkMachines) { in.Body.Plan = true }
 	for action, want := range map[string]string{
 		"delete": "m1 planned, m2 refused", "commission": "m1 planned, m2 refused", "lock": "m1 planned, m2 planned",
@@ -115,7 +115,7 @@ func TestBulkPlanDoesNothing(t *testing.T) {
 			t.Errorf("%s is %s, %+v", name, m.State, m.Activity)
 		}
 	}
-	if after := len(must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 1000}))(t)); after != before {
+	if after := len(must(client.List(t.Context(), p.admin, api.AuditList, api.ListAudit{}, 0))(t)); after != before {
 		t.Errorf("plans left %d records", after-before)
 	}
 }

@@ -128,7 +128,7 @@ func TestABrokenBodyIsRefused(t *testing.T) {
 	if said, _ := read(t, answer); answer.StatusCode != 400 {
 		t.Errorf("answered %d %s", answer.StatusCode, said)
 	}
-	if sites := must(client.Call(t.Context(), p.admin, api.SiteList, struct{}{}))(t); len(sites) != 0 {
+	if sites := must(client.List(t.Context(), p.admin, api.SiteList, api.Paging{}, 0))(t); len(sites) != 0 {
 		t.Errorf("made %v", sites)
 	}
 }
@@ -150,7 +150,7 @@ func TestOneRequestIDFromEdgeToAudit(t *testing.T) {
 	}
 	must(client.Call(t.Context(), p.admin, api.WorkflowCancel, api.WorkflowRef{Workflow: string(w.ID)}))(t)
 	seen := map[string]bool{}
-	for _, r := range must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 1000}))(t) {
+	for _, r := range must(client.List(t.Context(), p.admin, api.AuditList, api.ListAudit{}, 0))(t) {
 		if r.Request == "ci-4711:deploy" {
 			seen[r.Action] = true
 		}

@@ -103,7 +103,7 @@ func TestAgentOfflineIsAProblemUntilItReturns(t *testing.T) {
 	}
 	eventually(t, online, func(a sprout.Agent) bool { return a.Online })
 	problems := func() ([]sprout.Problem, error) {
-		return client.Call(t.Context(), p.admin, api.ProblemList, api.ListProblems{})
+		return client.List(t.Context(), p.admin, api.ProblemList, api.ListProblems{}, 0)
 	}
 	list := eventually(t, problems, func(l []sprout.Problem) bool { return len(l) > 0 })
 	if len(list) != 1 || list[0].Code != sprout.AgentOffline || list[0].Site != site.ID || list[0].Name != "lon1" || list[0].Remedy == "" {

@@ -159,7 +159,7 @@ func (s *Server) addUsual(ctx context.Context, e *api.Explanation, m sprout.Mach
 // addBoot adds what was seen of the newest boot that is chosen, and why it
 // stopped where a step waits for it.
 func (s *Server) addBoot(ctx context.Context, e *api.Explanation, m sprout.Machine, w *sprout.Workflow, chosen func(sprout.BootAttempt) bool) error {
-	boots, err := s.store.BootAttempts(ctx, m)
+	boots, _, err := s.store.BootAttempts(ctx, m, store.Page{Limit: 1000})
 	if err != nil {
 		return err
 	}

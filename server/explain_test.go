@@ -103,7 +103,7 @@ func TestBootTimelines(t *testing.T) {
 	if boot.ID != newer || boot.Events[0].What != sprout.SawKernel || boot.Events[0].Bytes != 2e6 || boot.Events[1].Machine != m.ID {
 		t.Errorf("the latest is %+v", boot)
 	}
-	list := must(client.Call(t.Context(), p.admin, api.BootList, api.MachineRef{Machine: "m1"}))(t)
+	list := must(client.List(t.Context(), p.admin, api.BootList, api.ListOfMachine{MachineRef: api.MachineRef{Machine: "m1"}}, 0))(t)
 	if len(list) != 2 || list[0].ID != newer || list[1].ID != older || list[0].Last != sprout.SawHello {
 		t.Errorf("attempts: %+v", list)
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"sprout"
@@ -47,21 +46,19 @@ func (s *Server) findSite(ctx context.Context, ref string) (sprout.Site, error) 
 	if err != nil && sprout.KindOf(err) != sprout.NotFound {
 		return site, err
 	}
-	sites, err := s.allSites(ctx)
+	sites, err := all(func(p store.Page) ([]sprout.Site, string, error) {
+		return s.store.Sites(ctx, store.SiteFilter{Site: scope(ctx), Page: p})
+	})
 	if err != nil {
 		return site, err
 	}
 	return match("site", ref, sites, func(s sprout.Site) []string { return []string{string(s.ID), s.Name} })
 }
 
-// allSites lists the sites that who asks may see.
-func (s *Server) allSites(ctx context.Context) ([]sprout.Site, error) {
-	sites, err := all(func(p store.Page) ([]sprout.Site, string, error) { return s.store.Sites(ctx, p) })
-	return slices.DeleteFunc(sites, func(site sprout.Site) bool { return outside(ctx, site.ID) }), err
-}
-
 func (s *Server) findAgent(ctx context.Context, ref string) (sprout.Agent, error) {
-	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, scope(ctx), p) })
+	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) {
+		return s.store.Agents(ctx, store.AgentFilter{Site: scope(ctx), Page: p})
+	})
 	if err != nil {
 		return sprout.Agent{}, err
 	}

@@ -43,8 +43,8 @@ func nameTaken(name string) error {
 	return e.WithRemedy("sprout image delete %s, or another name", name)
 }
 
-func (s *Server) imageList(ctx context.Context, _ *struct{}) ([]sprout.Image, error) {
-	return all(func(p store.Page) ([]sprout.Image, string, error) { return s.store.Images(ctx, p) })
+func (s *Server) imageList(ctx context.Context, in *api.Paging) (api.Page[sprout.Image], error) {
+	return paged(s.store.Images(ctx, page(*in)))
 }
 
 func (s *Server) imageShow(ctx context.Context, in *api.ImageRef) (sprout.Image, error) {

@@ -75,7 +75,9 @@ func (s *Server) startBus(ctx context.Context) error {
 
 // addSites makes the consumers anew of a bus that lost its disk.
 func (s *Server) addSites(ctx context.Context) error {
-	agents, err := all(func(page store.Page) ([]sprout.Agent, string, error) { return s.store.Agents(ctx, "", page) })
+	agents, err := all(func(page store.Page) ([]sprout.Agent, string, error) {
+		return s.store.Agents(ctx, store.AgentFilter{Page: page})
+	})
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func (s *Server) addSites(ctx context.Context) error {
 // firstToken makes the first administrator's token where the installation has
 // none at all, and writes it to a file that only its owner may read.
 func (s *Server) firstToken(ctx context.Context) error {
-	tokens, _, err := s.store.Tokens(ctx, store.Page{Limit: 1})
+	tokens, _, err := s.store.Tokens(ctx, store.TokenFilter{Page: store.Page{Limit: 1}})
 	if err != nil || len(tokens) > 0 {
 		return err
 	}
@@ -112,20 +114,4 @@ func (s *Server) firstToken(ctx context.Context) error {
 	}
 	s.log.Info("first administrator's token is written", "file", file)
 	return nil
-}
-
-// all reads every page of a list.
-func all[T any](page func(store.Page) ([]T, string, error)) ([]T, error) {
-	whole := []T{}
-	for after := ""; ; {
-		part, next, err := page(store.Page{After: after, Limit: 1000})
-		if err != nil {
-			return nil, err
-		}
-		whole = append(whole, part...)
-		if next == "" {
-			return whole, nil
-		}
-		after = next
-	}
 }

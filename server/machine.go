@@ -70,14 +70,12 @@ func machineOf(site sprout.Site, m api.NewMachine) sprout.Machine {
 	return out
 }
 
-func (s *Server) machineList(ctx context.Context, in *api.ListMachines) ([]sprout.Machine, error) {
+func (s *Server) machineList(ctx context.Context, in *api.ListMachines) (out api.Page[sprout.Machine], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	return all(func(p store.Page) ([]sprout.Machine, string, error) {
-		return s.store.Machines(ctx, store.MachineFilter{Site: site, State: in.State, Tag: in.Tag, Pool: in.Pool, Page: p})
-	})
+	return paged(s.store.Machines(ctx, store.MachineFilter{Site: site, State: in.State, Tag: in.Tag, Pool: in.Pool, Page: page(in.Paging)}))
 }
 
 func (s *Server) machineShow(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {
@@ -199,15 +197,15 @@ func (s *Server) setLock(ctx context.Context, action, ref string, locked bool) (
 	})
 }
 
-func (s *Server) machineHistory(ctx context.Context, in *api.MachineRef) ([]api.HistoryEntry, error) {
+func (s *Server) machineHistory(ctx context.Context, in *api.ListOfMachine) (out api.Page[api.HistoryEntry], err error) {
 	m, err := s.findMachine(ctx, in.Machine)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	moves, err := s.store.MachineHistory(ctx, m.ID, 1000)
-	list := []api.HistoryEntry{}
+	moves, next, err := s.store.MachineHistory(ctx, m, page(in.Paging))
+	var list []api.HistoryEntry
 	for _, h := range moves {
 		list = append(list, api.HistoryEntry{At: h.At, From: h.From, To: h.To, Event: string(h.Event), Actor: h.Actor, Detail: h.Reason})
 	}
-	return list, err
+	return paged(list, next, err)
 }

@@ -71,9 +71,12 @@ func (c *centre) Basis(ctx context.Context, m sprout.Machine, kind string) (b pr
 	return b, err
 }
 
-func (s *Server) modelList(ctx context.Context, _ *struct{}) ([]sprout.Model, error) {
+func (s *Server) modelList(ctx context.Context, in *api.Paging) (out api.Page[sprout.Model], err error) {
 	models, err := s.store.Models(ctx, scope(ctx))
-	return filled(models), err
+	if err != nil {
+		return out, err
+	}
+	return paged(store.Cut("model", models, page(*in), sprout.Model.String))
 }
 
 func (s *Server) findModel(ctx context.Context, ref string) (sprout.Model, error) {

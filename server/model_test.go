@@ -22,7 +22,7 @@ func TestLimitsOfAModel(t *testing.T) {
 	inv.Vendor, inv.Model, inv.MemoryBytes = "HPE", "ProLiant DL380", 3<<40
 	f.report(sprout.FactInventory, m.ID, "", inv)
 	list := func() ([]sprout.Model, error) {
-		return client.Call(t.Context(), p.admin, api.ModelList, struct{}{})
+		return client.List(t.Context(), p.admin, api.ModelList, api.Paging{}, 0)
 	}
 	eventually(t, list, func(l []sprout.Model) bool { return len(l) == 1 && l[0].Machines == 1 })
 	set := func(ref string, limits map[string]int64) (api.ModelReport, error) {
@@ -74,7 +74,7 @@ func TestLimitsOfAModel(t *testing.T) {
 		t.Errorf("limit %+v, until %v", x.Limit, x.Workflow.Until)
 	}
 	found := false
-	for _, r := range must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 100}))(t) {
+	for _, r := range must(client.List(t.Context(), p.admin, api.AuditList, api.ListAudit{}, 0))(t) {
 		found = found || r.Action == "model set" && r.Name == "HPE ProLiant DL380" && strings.Contains(r.Detail, "boot-ramdisk 25m0s, was not set")
 	}
 	if !found {

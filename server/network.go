@@ -125,13 +125,12 @@ func parseRange(field, text string) (sprout.Range, error) {
 	return sprout.Range{First: from, Last: to}, nil
 }
 
-func (s *Server) networkList(ctx context.Context, in *api.OfSite) ([]sprout.Network, error) {
+func (s *Server) networkList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Network], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	networks, err := s.store.Networks(ctx, site)
-	return filled(networks), err
+	return paged(s.store.ListNetworks(ctx, store.NetworkFilter{Site: site, Page: page(in.Paging)}))
 }
 
 func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (sprout.Network, error) {
@@ -149,35 +148,20 @@ func (s *Server) networkDelete(ctx context.Context, in *api.NetworkRef) (api.Non
 	})
 }
 
-func (s *Server) addressList(ctx context.Context, in *api.OfSite) ([]sprout.Address, error) {
-	sites, err := s.sites(ctx, in.Site)
-	list := []sprout.Address{}
-	for _, site := range sites {
-		part, err := all(func(p store.Page) ([]sprout.Address, string, error) { return s.store.Addresses(ctx, site.ID, "", p) })
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, part...)
-	}
-	return list, err
-}
-
-// sites returns the site that ref names, or all for "".
-func (s *Server) sites(ctx context.Context, ref string) ([]sprout.Site, error) {
-	if ref == "" {
-		return s.siteList(ctx, nil)
-	}
-	site, err := s.findSite(ctx, ref)
-	return []sprout.Site{site}, err
-}
-
-func (s *Server) leaseList(ctx context.Context, in *api.OfSite) ([]sprout.Lease, error) {
+func (s *Server) addressList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Address], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	leases, err := s.store.Leases(ctx, site)
-	return filled(leases), err
+	return paged(s.store.Addresses(ctx, store.AddressFilter{Site: site, Page: page(in.Paging)}))
+}
+
+func (s *Server) leaseList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Lease], err error) {
+	site, err := s.siteOf(ctx, in.Site)
+	if err != nil {
+		return out, err
+	}
+	return paged(s.store.Leases(ctx, store.LeaseFilter{Site: site, Page: page(in.Paging)}))
 }
 
 // filled keeps an empty list from becoming null in JSON.

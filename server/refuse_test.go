@@ -54,7 +54,7 @@ func TestWorkThatCannotEndWellIsRefusedAtOnce(t *testing.T) {
 	if answer, fault := p.ask(t, "POST", "/v1/machines/m2/commission", p.token, `{}`); answer.status != 409 || !strings.Contains(fault.Detail, "no BMC") {
 		t.Errorf("%d %+v", answer.status, fault)
 	}
-	if list := must(client.Call(t.Context(), p.admin, api.WorkflowList, api.ListWorkflows{}))(t); len(list) != 0 {
+	if list := must(client.List(t.Context(), p.admin, api.WorkflowList, api.ListWorkflows{}, 0))(t); len(list) != 0 {
 		t.Errorf("what was refused left workflows: %+v", list)
 	}
 }

@@ -52,7 +52,7 @@ func poison(t *testing.T, db *pgx.Conn, site sprout.SiteID) {
 func (p plane) problems(t *testing.T) func() ([]sprout.Problem, error) {
 	t.Helper()
 	return func() ([]sprout.Problem, error) {
-		return client.Call(t.Context(), p.admin, api.ProblemList, api.ListProblems{})
+		return client.List(t.Context(), p.admin, api.ProblemList, api.ListProblems{}, 0)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range must(client.Call(t.Context(), p.as(t, made.Secret), api.AuditList, api.ListAudit{Limit: 1000}))(t) {
+	for _, r := range must(client.List(t.Context(), p.as(t, made.Secret), api.AuditList, api.ListAudit{}, 0))(t) {
 		if r.Outcome == "refused" && r.Site == made.Site && r.Request != "" {
 			refused--
 		}

@@ -172,7 +172,7 @@ func TestEveryOperationChecksWhoAsks(t *testing.T) {
 			t.Errorf("%s answers %d %+v to a role too small", s.Name, answer.status, fault)
 		}
 	}
-	records := must(client.Call(t.Context(), p.admin, api.AuditList, api.ListAudit{Limit: 1000}))(t)
+	records := must(client.List(t.Context(), p.admin, api.AuditList, api.ListAudit{}, 0))(t)
 	for _, r := range records {
 		if r.Outcome == "refused" && r.Request != "" {
 			refused--
@@ -234,7 +234,7 @@ func TestWrongRequestsNameTheField(t *testing.T) {
 			}
 		})
 	}
-	if sites := must(client.Call(t.Context(), p.admin, api.SiteList, struct{}{}))(t); len(sites) != 1 {
+	if sites := must(client.List(t.Context(), p.admin, api.SiteList, api.Paging{}, 0))(t); len(sites) != 1 {
 		t.Errorf("what was refused changed something: %v", sites)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/store"
 )
 
 func (s *Server) siteCreate(ctx context.Context, in *api.CreateSite) (site sprout.Site, err error) {
@@ -42,8 +43,8 @@ func checkDomain(domain string) error {
 	return nil
 }
 
-func (s *Server) siteList(ctx context.Context, _ *struct{}) ([]sprout.Site, error) {
-	return s.allSites(ctx)
+func (s *Server) siteList(ctx context.Context, in *api.Paging) (api.Page[sprout.Site], error) {
+	return paged(s.store.Sites(ctx, store.SiteFilter{Site: scope(ctx), Page: page(*in)}))
 }
 
 func (s *Server) siteShow(ctx context.Context, in *api.SiteRef) (sprout.Site, error) {

@@ -231,7 +231,7 @@ func TestDiscoverAndCommission(t *testing.T) {
 	if m.Power != sprout.PowerOn || len(m.Tests) != 1 || m.Activity != nil {
 		t.Errorf("machine: %+v", m)
 	}
-	if all := must(client.Call(t.Context(), p.admin, api.MachineList, api.ListMachines{}))(t); len(all) != 1 {
+	if all := must(client.List(t.Context(), p.admin, api.MachineList, api.ListMachines{}, 0))(t); len(all) != 1 {
 		t.Errorf("one machine became %d", len(all))
 	}
 }
@@ -320,7 +320,7 @@ func TestHeartbeatRepairsWhatTheBusLost(t *testing.T) {
 			t.Fatal("change 1 was not sent again")
 		}
 	}
-	agents := must(client.Call(t.Context(), p.admin, api.AgentList, api.OfSite{Site: "lon"}))(t)
+	agents := must(client.List(t.Context(), p.admin, api.AgentList, api.ListOfSite{OfSite: api.OfSite{Site: "lon"}}, 0))(t)
 	if len(agents) != 1 || !agents[0].Online || agents[0].LastSeen == nil {
 		t.Errorf("agents: %+v", agents)
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,9 +29,8 @@ func (s *Server) tokenCreate(ctx context.Context, in *api.CreateToken) (out api.
 	return out, err
 }
 
-func (s *Server) tokenList(ctx context.Context, _ *struct{}) ([]sprout.Token, error) {
-	tokens, err := all(func(p store.Page) ([]sprout.Token, string, error) { return s.store.Tokens(ctx, p) })
-	return slices.DeleteFunc(tokens, func(t sprout.Token) bool { return outside(ctx, t.Site) }), err
+func (s *Server) tokenList(ctx context.Context, in *api.Paging) (api.Page[sprout.Token], error) {
+	return paged(s.store.Tokens(ctx, store.TokenFilter{Site: scope(ctx), Page: page(*in)}))
 }
 
 func (s *Server) tokenWhoami(ctx context.Context, _ *struct{}) (sprout.Token, error) {

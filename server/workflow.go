@@ -21,21 +21,20 @@ const (
 	watchEvery = 2 * time.Second  // how often it looks without news
 )
 
-func (s *Server) workflowList(ctx context.Context, in *api.ListWorkflows) ([]sprout.Workflow, error) {
+func (s *Server) workflowList(ctx context.Context, in *api.ListWorkflows) (out api.Page[sprout.Workflow], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	f := store.WorkflowFilter{Site: site, State: in.State, Page: store.Page{Limit: in.Limit}}
+	f := store.WorkflowFilter{Site: site, State: in.State, Page: page(in.Paging)}
 	if in.Machine != "" {
 		m, err := s.findMachine(ctx, in.Machine)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		f.Machine = m.ID
 	}
-	list, _, err := s.store.Workflows(ctx, f)
-	return filled(list), err
+	return paged(s.store.Workflows(ctx, f))
 }
 
 // workflowShow answers at once without After; with it once the workflow is

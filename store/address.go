@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"net/netip"
 
 	"github.com/jackc/pgx/v5"
 
@@ -162,19 +161,23 @@ func (s *Store) AddressesOf(ctx context.Context, machine sprout.MachineID) ([]sp
 	return many(ctx, s.db, scanAddress, addressSelect+`WHERE a.machine = $1 ORDER BY a.ip`, machine)
 }
 
-// Addresses lists the addresses of a site in order; subnet "" those of all its
-// subnets. The cursor is an IP address.
-func (s *Store) Addresses(ctx context.Context, site sprout.SiteID, subnet sprout.SubnetID, page Page) ([]sprout.Address, string, error) {
-	var after netip.Addr
-	if page.After != "" {
-		var err error
-		if after, err = netip.ParseAddr(page.After); err != nil {
-			return nil, "", sprout.InvalidField("after", "%q must be the cursor of the page before", page.After)
-		}
-	}
-	list, err := many(ctx, s.db, scanAddress, addressSelect+`
-		WHERE a.site = $1 AND ($2 = '' OR a.subnet = $2) AND ($3::inet IS NULL OR a.ip > $3) ORDER BY a.ip LIMIT $4`,
-		site, subnet, after, page.limit()+1)
-	list, next := pageOf(page, list, func(a sprout.Address) string { return a.IP.String() })
-	return list, next, err
+// An AddressFilter restricts a list of addresses; zero fields do not.
+type AddressFilter struct {
+	Site   sprout.SiteID
+	Subnet sprout.SubnetID
+	Page
+}
+
+var addressListing = listing[sprout.Address]{"address", "ip", map[string]order[sprout.Address]{
+	"ip": {[]key{text("a.site"), ip("a.ip")}, func(a sprout.Address) []string { return []string{string(a.Site), a.IP.String()} }},
+}}
+
+// Addresses lists addresses in order, those of one site after those of another.
+func (s *Store) Addresses(ctx context.Context, f AddressFilter) ([]sprout.Address, string, error) {
+	var q selection
+	equal(&q, "a.site", f.Site)
+	equal(&q, "a.subnet", f.Subnet)
+	return page(addressListing, f.Page, q, func(tail string, args ...any) ([]sprout.Address, error) {
+		return many(ctx, s.db, scanAddress, addressSelect+tail, args...)
+	})
 }

@@ -10,11 +10,12 @@ import (
 	"sprout"
 )
 
-const agentSelect = `
+const agentFrom = `
 	SELECT a.id, a.site, s.name, a.name, a.version, a.public_key, a.seal_key, a.address,
 	       coalesce(a.last_seen > now() - $1::interval, false), a.last_seen, a.applied, s.outbox_seq, a.enrolled_at
-	FROM agent a JOIN site s ON s.id = a.site
-	WHERE a.retired_at IS NULL `
+	FROM agent a JOIN site s ON s.id = a.site `
+
+const agentSelect = agentFrom + `WHERE a.retired_at IS NULL `
 
 func scanAgent(row pgx.CollectableRow) (a sprout.Agent, err error) {
 	err = row.Scan(&a.ID, &a.Site, &a.SiteName, &a.Name, &a.Version, &a.PublicKey, &a.SealKey, &a.Address,
@@ -153,11 +154,21 @@ func (s *Store) AgentByKey(ctx context.Context, publicKey string) (sprout.Agent,
 	return a, orNotFound(err, "agent with key", publicKey)
 }
 
-// Agents lists the live agents, of one site or of all (site ""), by site name.
-func (s *Store) Agents(ctx context.Context, site sprout.SiteID, page Page) ([]sprout.Agent, string, error) {
-	list, err := many(ctx, s.db, scanAgent, agentSelect+`
-		AND ($2 = '' OR a.site = $2) AND s.name > $3 ORDER BY s.name LIMIT $4`,
-		sprout.OfflineAfter, site, page.After, page.limit()+1)
-	list, next := pageOf(page, list, func(a sprout.Agent) string { return a.SiteName })
-	return list, next, err
+// An AgentFilter restricts a list of agents; zero fields do not.
+type AgentFilter struct {
+	Site sprout.SiteID
+	Page
+}
+
+var agentListing = listing[sprout.Agent]{"agent", "site", map[string]order[sprout.Agent]{
+	"site": {[]key{text("s.name")}, func(a sprout.Agent) []string { return []string{a.SiteName} }}, // one a site lives
+}}
+
+// Agents lists the live agents by the names of their sites.
+func (s *Store) Agents(ctx context.Context, f AgentFilter) ([]sprout.Agent, string, error) {
+	q := selection{args: []any{sprout.OfflineAfter}, conditions: []string{"a.retired_at IS NULL"}}
+	equal(&q, "a.site", f.Site)
+	return page(agentListing, f.Page, q, func(tail string, args ...any) ([]sprout.Agent, error) {
+		return many(ctx, s.db, scanAgent, agentFrom+tail, args...)
+	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -76,22 +77,24 @@ type AuditFilter struct {
 	Site    sprout.SiteID
 	Subject string // an id or a name
 	Actor   string
-	After   int64
-	Limit   int
+	Page
 }
 
-// AuditRecords lists records in order; next is the number to go on after, 0 at
-// the end.
-func (s *Store) AuditRecords(ctx context.Context, f AuditFilter) (list []sprout.AuditRecord, next int64, err error) {
-	page := Page{Limit: f.Limit}
-	list, err = many(ctx, s.db, scanAudit, auditSelect+`
-		WHERE ($1 = '' OR site = $1) AND ($2 = '' OR subject = $2 OR name = $2) AND ($3 = '' OR actor = $3) AND seq > $4
-		ORDER BY seq LIMIT $5`, f.Site, f.Subject, f.Actor, f.After, page.limit()+1)
-	if len(list) > page.limit() {
-		list = list[:page.limit()]
-		next = list[len(list)-1].Seq
+var auditListing = listing[sprout.AuditRecord]{"audit record", "-created", map[string]order[sprout.AuditRecord]{
+	"created": {[]key{number("seq")}, func(r sprout.AuditRecord) []string { return []string{strconv.FormatInt(r.Seq, 10)} }},
+}}
+
+// AuditRecords lists records, by default the newest first.
+func (s *Store) AuditRecords(ctx context.Context, f AuditFilter) ([]sprout.AuditRecord, string, error) {
+	var q selection
+	equal(&q, "site", f.Site)
+	equal(&q, "actor", f.Actor)
+	if f.Subject != "" {
+		q.where("(subject = %[1]s OR name = %[1]s)", f.Subject)
 	}
-	return list, next, err
+	return page(auditListing, f.Page, q, func(tail string, args ...any) ([]sprout.AuditRecord, error) {
+		return many(ctx, s.db, scanAudit, auditSelect+tail, args...)
+	})
 }
 
 // VerifyAudit reads the whole chain and checks it. It returns how many records
@@ -99,9 +102,9 @@ func (s *Store) AuditRecords(ctx context.Context, f AuditFilter) (list []sprout.
 // cut off at the end do not show: compare the count with one kept elsewhere.
 func (s *Store) VerifyAudit(ctx context.Context) (int64, error) {
 	var seq int64
-	var prev string
+	var prev, after string
 	for {
-		list, next, err := s.AuditRecords(ctx, AuditFilter{After: seq, Limit: 1000})
+		list, next, err := s.AuditRecords(ctx, AuditFilter{Page: Page{Sort: "created", After: after, Limit: 1000}})
 		if err != nil {
 			return seq, err
 		}
@@ -111,8 +114,9 @@ func (s *Store) VerifyAudit(ctx context.Context) (int64, error) {
 		if len(list) > 0 {
 			seq, prev = list[len(list)-1].Seq, list[len(list)-1].Hash
 		}
-		if next == 0 {
+		if next == "" {
 			return seq, nil
 		}
+		after = next
 	}
 }

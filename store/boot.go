@@ -142,15 +142,23 @@ func pruneAttempts(ctx context.Context, tx pgx.Tx, site sprout.SiteID, owner str
 
 // BootAttempts lists the machine's boot attempts, the newest first, without
 // their events: also those from before it was known, by its MACs.
-func (s *Store) BootAttempts(ctx context.Context, m sprout.Machine) ([]sprout.BootAttempt, error) {
+func (s *Store) BootAttempts(ctx context.Context, m sprout.Machine, p Page) ([]sprout.BootAttempt, string, error) {
 	owners := []string{string(m.ID)}
 	for _, i := range m.Interfaces {
 		owners = append(owners, i.MAC)
 	}
-	return many(ctx, s.db, scanBootAttempt, `
-		SELECT id, site, coalesce(machine, ''), coalesce(mac::text, ''), started_at, last_at, seen, last
-		FROM boot_attempt WHERE site = $1 AND owner = ANY ($2) ORDER BY id DESC`, m.Site, owners)
+	var q selection
+	q.where("site = %s AND owner = ANY (%s)", m.Site, owners)
+	return page(bootListing, p, q, func(tail string, args ...any) ([]sprout.BootAttempt, error) {
+		return many(ctx, s.db, scanBootAttempt, `
+			SELECT id, site, coalesce(machine, ''), coalesce(mac::text, ''), started_at, last_at, seen, last
+			FROM boot_attempt `+tail, args...)
+	})
 }
+
+var bootListing = listing[sprout.BootAttempt]{"boot", "-created", map[string]order[sprout.BootAttempt]{
+	"created": {[]key{text("id")}, func(a sprout.BootAttempt) []string { return []string{string(a.ID)} }},
+}}
 
 func scanBootAttempt(row pgx.CollectableRow) (a sprout.BootAttempt, err error) {
 	err = row.Scan(&a.ID, &a.Site, &a.Machine, &a.MAC, &a.StartedAt, &a.LastAt, &a.Seen, &a.Last)

@@ -50,7 +50,7 @@ func TestBootTimelineIsBoundedByEvents(t *testing.T) {
 	if len(got) != 400 || got[0].Count != 20 || got[399].Count != 29 || got[0].MAC != "52:54:00:00:00:01" {
 		t.Errorf("%d events are kept, from %+v to %+v", len(got), got[0], got[len(got)-1])
 	}
-	list, err := s.BootAttempts(t.Context(), m)
+	list, _, err := s.BootAttempts(t.Context(), m, store.Page{})
 	if err != nil || len(list) != 1 || list[0].Seen != 420 || list[0].Machine != m.ID || !list[0].StartedAt.Equal(bootNoon) {
 		t.Errorf("attempts are %+v, %v", list, err)
 	}
@@ -65,14 +65,14 @@ func TestBootAttemptsAreBoundedByMachine(t *testing.T) {
 	for n := range 25 {
 		record(t, s, site.ID, bootEvents(attemptID(n+1), m.ID, "", 2))
 	}
-	list, err := s.BootAttempts(t.Context(), m)
+	list, _, err := s.BootAttempts(t.Context(), m, store.Page{})
 	if err != nil || len(list) != 20 || list[0].ID != attemptID(25) || list[19].ID != attemptID(6) {
 		t.Errorf("%d attempts are kept: %v", len(list), err)
 	}
 	if events, err := s.BootEvents(t.Context(), site.ID, attemptID(1)); err != nil || len(events) != 0 {
 		t.Errorf("a pruned attempt has %d events, %v", len(events), err)
 	}
-	if list, err := s.BootAttempts(t.Context(), other); err != nil || len(list) != 1 {
+	if list, _, err := s.BootAttempts(t.Context(), other, store.Page{}); err != nil || len(list) != 1 {
 		t.Errorf("the other machine's attempts: %v, %v", list, err)
 	}
 }
@@ -90,13 +90,13 @@ func TestBootsOfStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	record(t, s, site.ID, bootEvents(attemptID(3), m.ID, "52:54:00:00:00:01", 1))
-	if list, err := s.BootAttempts(t.Context(), m); err != nil || len(list) != 3 || list[2].Machine != "" || list[0].Machine != m.ID {
+	if list, _, err := s.BootAttempts(t.Context(), m, store.Page{}); err != nil || len(list) != 3 || list[2].Machine != "" || list[0].Machine != m.ID {
 		t.Errorf("attempts are %+v, %v", list, err)
 	}
 	if _, err := s.Pool().Exec(t.Context(), `DELETE FROM machine WHERE id = $1`, m.ID); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := s.BootAttempts(t.Context(), m); err != nil || len(list) != 2 {
+	if list, _, err := s.BootAttempts(t.Context(), m, store.Page{}); err != nil || len(list) != 2 {
 		t.Errorf("after its deletion attempts are %+v, %v", list, err)
 	}
 }

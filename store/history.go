@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +12,7 @@ import (
 
 // A MachineMove is one row of a machine's history.
 type MachineMove struct {
+	Seq     int64            `json:"-"`
 	Machine sprout.MachineID `json:"machine"`
 	At      time.Time        `json:"at"`
 	Actor   string           `json:"actor"`
@@ -27,9 +29,16 @@ func (s *Store) addHistory(ctx context.Context, tx pgx.Tx, h MachineMove) error 
 	return err
 }
 
-// MachineHistory lists the last moves of a machine, the latest first.
-func (s *Store) MachineHistory(ctx context.Context, id sprout.MachineID, limit int) ([]MachineMove, error) {
-	return many(ctx, s.db, pgx.RowToStructByPos[MachineMove], `
-		SELECT machine, at, actor, from_state, event, to_state, reason
-		FROM machine_history WHERE machine = $1 ORDER BY seq DESC LIMIT $2`, id, Page{Limit: limit}.limit())
+var historyListing = listing[MachineMove]{"move", "-created", map[string]order[MachineMove]{
+	"created": {[]key{number("seq")}, func(m MachineMove) []string { return []string{strconv.FormatInt(m.Seq, 10)} }},
+}}
+
+// MachineHistory lists the moves of a machine, the latest first.
+func (s *Store) MachineHistory(ctx context.Context, m sprout.Machine, p Page) ([]MachineMove, string, error) {
+	var q selection
+	q.where("site = %s AND machine = %s", m.Site, m.ID)
+	return page(historyListing, p, q, func(tail string, args ...any) ([]MachineMove, error) {
+		return many(ctx, s.db, pgx.RowToStructByPos[MachineMove], `
+			SELECT seq, machine, at, actor, from_state, event, to_state, reason FROM machine_history `+tail, args...)
+	})
 }

@@ -56,9 +56,13 @@ func (s *Store) FindImage(ctx context.Context, ref string) (sprout.Image, error)
 	return i, orNotFound(err, "image", ref)
 }
 
-// Images lists images by name.
-func (s *Store) Images(ctx context.Context, page Page) ([]sprout.Image, string, error) {
-	list, err := many(ctx, s.db, scanImage, imageSelect+`WHERE name > $1 ORDER BY name LIMIT $2`, page.After, page.limit()+1)
-	list, next := pageOf(page, list, func(i sprout.Image) string { return i.Name })
-	return list, next, err
+var imageListing = listing[sprout.Image]{"image", "name", map[string]order[sprout.Image]{
+	"name": {[]key{text("name")}, func(i sprout.Image) []string { return []string{i.Name} }},
+}}
+
+// Images lists images, by default by name.
+func (s *Store) Images(ctx context.Context, p Page) ([]sprout.Image, string, error) {
+	return page(imageListing, p, selection{}, func(tail string, args ...any) ([]sprout.Image, error) {
+		return many(ctx, s.db, scanImage, imageSelect+tail, args...)
+	})
 }

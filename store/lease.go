@@ -26,8 +26,22 @@ func (s *Store) SetLease(ctx context.Context, tx pgx.Tx, l sprout.Lease) error {
 	return err
 }
 
-// Leases lists the leases of a site that are in force, by address; site "" those of all.
-func (s *Store) Leases(ctx context.Context, site sprout.SiteID) ([]sprout.Lease, error) {
-	return many(ctx, s.db, scanLease, leaseSelect+`
-		WHERE ($1 = '' OR site = $1) AND state = 'bound' AND expires_at > now() ORDER BY site, ip LIMIT 10000`, site)
+// A LeaseFilter restricts a list of leases; zero fields do not.
+type LeaseFilter struct {
+	Site sprout.SiteID
+	Page
+}
+
+var leaseListing = listing[sprout.Lease]{"lease", "ip", map[string]order[sprout.Lease]{
+	"ip": {[]key{text("site"), ip("ip")}, func(l sprout.Lease) []string { return []string{string(l.Site), l.IP.String()} }},
+}}
+
+// Leases lists the leases that are in force by address, those of one site after
+// those of another.
+func (s *Store) Leases(ctx context.Context, f LeaseFilter) ([]sprout.Lease, string, error) {
+	q := selection{conditions: []string{"state = 'bound'", "expires_at > now()"}}
+	equal(&q, "site", f.Site)
+	return page(leaseListing, f.Page, q, func(tail string, args ...any) ([]sprout.Lease, error) {
+		return many(ctx, s.db, scanLease, leaseSelect+tail, args...)
+	})
 }

@@ -292,14 +292,23 @@ type MachineFilter struct {
 	Page
 }
 
-// Machines lists machines in the order they were made.
+var machineListing = listing[sprout.Machine]{"machine", "created", map[string]order[sprout.Machine]{
+	"created": {[]key{text("m.id")}, func(m sprout.Machine) []string { return []string{string(m.ID)} }},
+}}
+
+// Machines lists machines, by default in the order they were made.
 func (s *Store) Machines(ctx context.Context, f MachineFilter) ([]sprout.Machine, string, error) {
-	list, err := s.machines(ctx, `
-		WHERE ($1 = '' OR m.site = $1) AND ($2 = '' OR m.state = $2) AND ($3 = '' OR m.pool = $3)
-		  AND ($4 = '' OR m.owner = $4) AND ($5 = '' OR $5 = ANY (m.tags)) AND m.id > $6
-		ORDER BY m.id LIMIT $7`, f.Site, f.State, f.Pool, f.Owner, f.Tag, f.After, f.limit()+1)
-	list, next := pageOf(f.Page, list, func(m sprout.Machine) string { return string(m.ID) })
-	return list, next, err
+	var q selection
+	equal(&q, "m.site", f.Site)
+	equal(&q, "m.state", f.State)
+	equal(&q, "m.pool", f.Pool)
+	equal(&q, "m.owner", f.Owner)
+	if f.Tag != "" {
+		q.where("%s = ANY (m.tags)", f.Tag)
+	}
+	return page(machineListing, f.Page, q, func(tail string, args ...any) ([]sprout.Machine, error) {
+		return s.machines(ctx, tail, args...)
+	})
 }
 
 // machines reads machines and completes them by a constant number of queries.

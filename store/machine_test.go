@@ -53,7 +53,7 @@ func TestEveryMoveOfTheLifecycleAndNoOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			moves, err := s.MachineHistory(t.Context(), m.ID, 0)
+			moves, _, err := s.MachineHistory(t.Context(), m, store.Page{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestTwoMovesAtOnceOneWins(t *testing.T) {
 		}
 		wantKind(t, err, sprout.Conflict)
 	}
-	moves, err := s.MachineHistory(t.Context(), m.ID, 0)
+	moves, _, err := s.MachineHistory(t.Context(), m, store.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,30 +273,4 @@ func TestDeleteMachineOnlyWhenNothingHoldsIt(t *testing.T) {
 	inTx(t, s, remove)
 	_, err := s.Machine(t.Context(), m.ID)
 	wantKind(t, err, sprout.NotFound)
-}
-
-func TestMachinesPageByPage(t *testing.T) {
-	s := storetest.New(t)
-	site := storetest.Site(t, s, "lon1")
-	for i := range 5 {
-		storetest.Machine(t, s, site.ID, fmt.Sprint("m", i), fmt.Sprintf("52:54:00:00:00:%02x", i))
-	}
-	var names []string
-	page := store.Page{Limit: 2}
-	for {
-		list, next, err := s.Machines(t.Context(), store.MachineFilter{Site: site.ID, Page: page})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range list {
-			names = append(names, m.Name)
-		}
-		if next == "" {
-			break
-		}
-		page.After = next
-	}
-	if len(names) != 5 {
-		t.Errorf("got %v", names)
-	}
 }

@@ -202,6 +202,25 @@ func (s *Store) Networks(ctx context.Context, site sprout.SiteID) ([]sprout.Netw
 	return s.networks(ctx, `WHERE $1 = '' OR n.site = $1 ORDER BY s.name, n.name`, site)
 }
 
+// A NetworkFilter restricts a list of networks; zero fields do not.
+type NetworkFilter struct {
+	Site sprout.SiteID
+	Page
+}
+
+var networkListing = listing[sprout.Network]{"network", "name", map[string]order[sprout.Network]{
+	"name": {[]key{text("n.name"), text("n.id")}, func(n sprout.Network) []string { return []string{n.Name, string(n.ID)} }},
+}}
+
+// ListNetworks lists networks, by default by name.
+func (s *Store) ListNetworks(ctx context.Context, f NetworkFilter) ([]sprout.Network, string, error) {
+	var q selection
+	equal(&q, "n.site", f.Site)
+	return page(networkListing, f.Page, q, func(tail string, args ...any) ([]sprout.Network, error) {
+		return s.networks(ctx, tail, args...)
+	})
+}
+
 // networks reads networks and completes them by two more queries.
 func (s *Store) networks(ctx context.Context, where string, args ...any) ([]sprout.Network, error) {
 	list, err := many(ctx, s.db, scanNetwork, networkSelect+where, args...)

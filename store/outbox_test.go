@@ -224,7 +224,7 @@ func TestSnapshotFillsANewAgent(t *testing.T) {
 	if last, err := s.LastFact(t.Context(), site.ID); err != nil || last != 0 {
 		t.Errorf("the new agent's facts go on after %d, %v", last, err)
 	}
-	agents, _, err := s.Agents(t.Context(), "", store.Page{})
+	agents, _, err := s.Agents(t.Context(), store.AgentFilter{})
 	if begins, err := s.BeginsAfter(t.Context(), agents[0].ID); err != nil || begins != after || agents[0].Applied != after {
 		t.Errorf("the agent's store begins after %d, %v; its snapshot after %d", begins, err, after)
 	}

@@ -92,11 +92,19 @@ type ProblemFilter struct {
 	Page
 }
 
-// Problems lists problems in the order they were raised.
+var problemListing = listing[sprout.Problem]{"problem", "since", map[string]order[sprout.Problem]{
+	"since": {[]key{text("id")}, func(p sprout.Problem) []string { return []string{string(p.ID)} }},
+}}
+
+// Problems lists problems, by default in the order they were raised.
 func (s *Store) Problems(ctx context.Context, f ProblemFilter) ([]sprout.Problem, string, error) {
-	list, err := many(ctx, s.db, scanProblem, problemSelect+`
-		WHERE ($1 = '' OR site = $1) AND ($2 = '' OR subject = $2) AND ($3 OR cleared_at IS NULL) AND id > $4
-		ORDER BY id LIMIT $5`, f.Site, f.Subject, f.Cleared, f.After, f.limit()+1)
-	list, next := pageOf(f.Page, list, func(p sprout.Problem) string { return string(p.ID) })
-	return list, next, err
+	var q selection
+	equal(&q, "site", f.Site)
+	equal(&q, "subject", f.Subject)
+	if !f.Cleared {
+		q.where("cleared_at IS NULL")
+	}
+	return page(problemListing, f.Page, q, func(tail string, args ...any) ([]sprout.Problem, error) {
+		return many(ctx, s.db, scanProblem, problemSelect+tail, args...)
+	})
 }

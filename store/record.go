@@ -63,11 +63,3 @@ func (s *Store) FindRecord(ctx context.Context, site sprout.SiteID, name string)
 	}
 	return r, err == nil, err
 }
-
-// Records lists the names of a site.
-func (s *Store) Records(ctx context.Context, site sprout.SiteID, page Page) ([]sprout.Record, string, error) {
-	list, err := many(ctx, s.db, scanRecord, recordSelect+`
-		WHERE site = $1 AND name > $2 ORDER BY name LIMIT $3`, site, page.After, page.limit()+1)
-	list, next := pageOf(page, list, func(r sprout.Record) string { return r.Name })
-	return list, next, err
-}

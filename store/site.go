@@ -78,10 +78,21 @@ func (s *Store) FindSite(ctx context.Context, ref string) (sprout.Site, error) {
 	return site, orNotFound(err, "site", ref)
 }
 
-// Sites lists sites by name.
-func (s *Store) Sites(ctx context.Context, page Page) ([]sprout.Site, string, error) {
-	list, err := many(ctx, s.db, scanSite, `
-		SELECT `+siteColumns+` FROM site WHERE name > $1 ORDER BY name LIMIT $2`, page.After, page.limit()+1)
-	list, next := pageOf(page, list, func(s sprout.Site) string { return s.Name })
-	return list, next, err
+// A SiteFilter restricts a list of sites; zero fields do not.
+type SiteFilter struct {
+	Site sprout.SiteID
+	Page
+}
+
+var siteListing = listing[sprout.Site]{"site", "name", map[string]order[sprout.Site]{
+	"name": {[]key{text("name")}, func(s sprout.Site) []string { return []string{s.Name} }},
+}}
+
+// Sites lists sites, by default by name.
+func (s *Store) Sites(ctx context.Context, f SiteFilter) ([]sprout.Site, string, error) {
+	var q selection
+	equal(&q, "id", f.Site)
+	return page(siteListing, f.Page, q, func(tail string, args ...any) ([]sprout.Site, error) {
+		return many(ctx, s.db, scanSite, `SELECT `+siteColumns+` FROM site `+tail, args...)
+	})
 }

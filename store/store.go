@@ -94,33 +94,6 @@ func (s *Store) In(tx pgx.Tx) *Store {
 	return &within
 }
 
-// A Page is a part of a list: at most Limit rows (0: 100, at most 1000) after
-// the cursor that the part before it returned.
-type Page struct {
-	After string
-	Limit int
-}
-
-func (p Page) limit() int {
-	switch {
-	case p.Limit <= 0:
-		return 100
-	case p.Limit > 1000:
-		return 1000
-	}
-	return p.Limit
-}
-
-// pageOf cuts rows, of which one more than the limit was asked for, into a part
-// and the cursor of the next ("" at the end).
-func pageOf[T any](p Page, rows []T, cursor func(T) string) ([]T, string) {
-	if len(rows) <= p.limit() {
-		return rows, ""
-	}
-	rows = rows[:p.limit()]
-	return rows, cursor(rows[len(rows)-1])
-}
-
 // hints remember per subnet where the next free address may be. They are only
 // hints: the database decides.
 type hints struct {

@@ -77,10 +77,21 @@ func (s *Store) RevokeToken(ctx context.Context, tx pgx.Tx, ref string) (sprout.
 	return t, s.touch(ctx, tx, happened(sprout.WasDeleted, t.Site, t.ID)) // ends what it watches
 }
 
+// A TokenFilter restricts a list of tokens; zero fields do not.
+type TokenFilter struct {
+	Site sprout.SiteID // good for this site only
+	Page
+}
+
+var tokenListing = listing[sprout.Token]{"token", "created", map[string]order[sprout.Token]{
+	"created": {[]key{text("id")}, func(t sprout.Token) []string { return []string{string(t.ID)} }},
+}}
+
 // Tokens lists tokens in the order they were made, revoked ones included.
-func (s *Store) Tokens(ctx context.Context, page Page) ([]sprout.Token, string, error) {
-	list, err := many(ctx, s.db, scanToken, `
-		SELECT `+tokenColumns+` FROM token WHERE id > $1 ORDER BY id LIMIT $2`, page.After, page.limit()+1)
-	list, next := pageOf(page, list, func(t sprout.Token) string { return string(t.ID) })
-	return list, next, err
+func (s *Store) Tokens(ctx context.Context, f TokenFilter) ([]sprout.Token, string, error) {
+	var q selection
+	equal(&q, "site", f.Site)
+	return page(tokenListing, f.Page, q, func(tail string, args ...any) ([]sprout.Token, error) {
+		return many(ctx, s.db, scanToken, `SELECT `+tokenColumns+` FROM token `+tail, args...)
+	})
 }

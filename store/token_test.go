@@ -157,7 +157,7 @@ func TestTokensExpireAndAreRevoked(t *testing.T) {
 	if _, err := create(sprout.Token{Name: "ci", Role: sprout.Viewer}); err != nil {
 		t.Errorf("the name of a revoked token is free: %v", err)
 	}
-	list, _, err := s.Tokens(t.Context(), store.Page{})
+	list, _, err := s.Tokens(t.Context(), store.TokenFilter{})
 	if err != nil || len(list) != 3 {
 		t.Errorf("tokens %+v, %v", list, err)
 	}

@@ -68,14 +68,23 @@ type WorkflowFilter struct {
 	Page
 }
 
-// Workflows lists workflows, the latest first.
+var workflowListing = listing[sprout.Workflow]{"workflow", "-created", map[string]order[sprout.Workflow]{
+	"created": {[]key{text("w.id")}, func(w sprout.Workflow) []string { return []string{string(w.ID)} }},
+}}
+
+// Workflows lists workflows, by default the latest first.
 func (s *Store) Workflows(ctx context.Context, f WorkflowFilter) ([]sprout.Workflow, string, error) {
-	list, err := s.workflows(ctx, `
-		WHERE ($1 = '' OR w.site = $1) AND ($2 = '' OR w.machine = $2) AND ($3 = '' OR w.kind = $3)
-		  AND ($4 = '' OR w.state = $4) AND (NOT $5 OR w.state IN ('running', 'unwinding')) AND ($6 = '' OR w.id < $6)
-		ORDER BY w.id DESC LIMIT $7`, f.Site, f.Machine, f.Kind, f.State, f.Live, f.After, f.limit()+1)
-	list, next := pageOf(f.Page, list, func(w sprout.Workflow) string { return string(w.ID) })
-	return list, next, err
+	var q selection
+	equal(&q, "w.site", f.Site)
+	equal(&q, "w.machine", f.Machine)
+	equal(&q, "w.kind", f.Kind)
+	equal(&q, "w.state", f.State)
+	if f.Live {
+		q.where("w.state IN ('running', 'unwinding')")
+	}
+	return page(workflowListing, f.Page, q, func(tail string, args ...any) ([]sprout.Workflow, error) {
+		return s.workflows(ctx, tail, args...)
+	})
 }
 
 // workflows reads workflows and, by one more query, their steps at the site.

@@ -195,7 +195,7 @@ func (g *ground) awaitAgents(ctx context.Context, c *client.Client) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		agents, err := client.Call(ctx, c, api.AgentList, api.OfSite{})
+		agents, err := client.List(ctx, c, api.AgentList, api.ListOfSite{}, 0)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}

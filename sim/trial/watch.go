@@ -89,7 +89,7 @@ func (w *watch) lookDiscovered(ctx context.Context) {
 	if idle {
 		return
 	}
-	machines, err := client.Call(ctx, w.client, api.MachineList, api.ListMachines{State: sprout.Discovered})
+	machines, err := client.List(ctx, w.client, api.MachineList, api.ListMachines{State: sprout.Discovered}, 0)
 	if err != nil {
 		return // asked again soon
 	}
@@ -105,8 +105,7 @@ func (w *watch) lookDiscovered(ctx context.Context) {
 	}
 }
 
-// lookRuns wakes those whose workflow is not among those that still move. One
-// list has them all: no more machines are under way than a list has room for.
+// lookRuns wakes those whose workflow is not among those that still move.
 func (w *watch) lookRuns(ctx context.Context) {
 	w.mu.Lock()
 	asked := maps.Clone(w.runs)
@@ -115,7 +114,7 @@ func (w *watch) lookRuns(ctx context.Context) {
 		return
 	}
 	for _, state := range []sprout.WorkflowState{sprout.Running, sprout.Unwinding} {
-		moving, err := client.Call(ctx, w.client, api.WorkflowList, api.ListWorkflows{State: state, Limit: mostConcurrency})
+		moving, err := client.List(ctx, w.client, api.WorkflowList, api.ListWorkflows{State: state}, 0)
 		if err != nil {
 			return // asked again soon
 		}
