@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build ramdisk image demo dev test test-go test-real check lint generate clean
+.PHONY: help deps build ramdisk image demo dev test test-go test-engine test-real check lint generate clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: ramdisk image test-go test-real ## Run every test, the real boots included
 test-go: ## Run the Go tests with the race detector: a test that fails is run once more, and named
 	go vet ./...
 	go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=5 --packages=./... -- -race -timeout 15m
+
+test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WORKFLOWS=n, SPROUT_SEED=n)
+	SPROUT_WORKFLOWS=$(or $(WORKFLOWS),2000) go test ./server -run TestKilledWhileWorkflowsRun -count=1 -v -timeout 30m
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh

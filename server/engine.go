@@ -41,10 +41,12 @@ type driver struct {
 	river  *river.Client[pgx.Tx]
 	engine *workflow.Engine[pgx.Tx]
 	ready  func()
+
+	netEvery, lostAfter time.Duration
 }
 
 func newDriver(s *store.Store, log *slog.Logger) (*driver, error) {
-	d := &driver{store: s, log: log}
+	d := &driver{store: s, log: log, netEvery: netEvery, lostAfter: lostAfter}
 	all := river.NewWorkers()
 	if err := river.AddWorkerSafely(all, d); err != nil {
 		return nil, err
@@ -77,8 +79,8 @@ func (d *driver) Run(ctx context.Context) error {
 	}
 	d.catchLost(ctx, time.Now())
 	d.ready()
-	for sprout.Pause(ctx, netEvery) == nil {
-		d.catchLost(ctx, time.Now().Add(-lostAfter))
+	for sprout.Pause(ctx, d.netEvery) == nil {
+		d.catchLost(ctx, time.Now().Add(-d.lostAfter))
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -21,7 +21,12 @@ import (
 	"sprout/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	if code, ok := server.RunChild(); ok { // a process that TestKilled started
+		os.Exit(code)
+	}
+	storetest.Main(m)
+}
 
 // A plane is a running control plane and an administrator's client of it.
 type plane struct {

@@ -85,7 +85,7 @@ func (e *Engine[T]) finish(ctx context.Context, before, after Run, now time.Time
 func (e *Engine[T]) take(ctx context.Context, run Run, step Step[T], do func(context.Context, *Call[T]) error, now time.Time) (Run, error) {
 	callCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	claim := Claim{By: sprout.NewSecret(), Until: now.Add(Lease)}
+	claim := Claim{By: sprout.NewSecret(), Until: now.Add(e.lease)}
 	defer e.register(claim.By, cancel)()
 	run, err := e.claim(ctx, run, step, claim, now)
 	if err != nil {

@@ -80,7 +80,7 @@ func (e *Engine[T]) keepClaim(ctx context.Context, id string, claim Claim, cance
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(Lease / 3)
+		tick := time.NewTicker(e.lease / 3)
 		defer tick.Stop()
 		for {
 			select {
@@ -112,7 +112,7 @@ func (e *Engine[T]) renew(ctx context.Context, id string, claim *Claim) error {
 			return errCancelled
 		}
 		run = run.clone()
-		run.Claim.Until = e.now().Add(Lease)
+		run.Claim.Until = e.now().Add(e.lease)
 		run.NextAt = run.Claim.Until
 		if err = e.store.Save(ctx, run); err == nil {
 			claim.Until = run.Claim.Until

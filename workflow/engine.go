@@ -33,6 +33,7 @@ type Engine[T any] struct {
 	clock func() time.Time
 	log   *slog.Logger
 	defs  map[string]Definition[T]
+	lease time.Duration
 
 	mu    sync.Mutex
 	calls map[string]context.CancelCauseFunc // by claim: the calls in flight in this process
@@ -41,7 +42,7 @@ type Engine[T any] struct {
 // New makes an engine. The definitions must be sound: unique kinds, steps with
 // unique names, each with a Do and a Timeout; else Invalid.
 func New[T any](store Store[T], clock func() time.Time, log *slog.Logger, defs ...Definition[T]) (*Engine[T], error) {
-	e := &Engine[T]{store: store, clock: clock, log: log, defs: map[string]Definition[T]{}, calls: map[string]context.CancelCauseFunc{}}
+	e := &Engine[T]{store: store, clock: clock, log: log, lease: Lease, defs: map[string]Definition[T]{}, calls: map[string]context.CancelCauseFunc{}}
 	for _, d := range defs {
 		if err := check(d); err != nil {
 			return nil, err
@@ -55,6 +56,13 @@ func New[T any](store Store[T], clock func() time.Time, log *slog.Logger, defs .
 		e.defs[d.Kind] = d
 	}
 	return e, nil
+}
+
+// WithLease has claims hold for another time than Lease, before the engine is
+// used: a shorter one finds dead processes sooner, and is renewed more often.
+func (e *Engine[T]) WithLease(lease time.Duration) *Engine[T] {
+	e.lease = lease
+	return e
 }
 
 func check[T any](d Definition[T]) error {
