@@ -16,7 +16,7 @@ import (
 
 // An Op is one operation. In is a struct whose fields carry the tags path,
 // query or header, and a field Body for a JSON body; Out is the JSON answer, or
-// None, or Download.
+// None, Download or Stream.
 type Op[In, Out any] struct {
 	Name   string // "machine deploy": as the CLI spells it, and the action in the audit
 	Method string
@@ -80,7 +80,7 @@ func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
 		siteOperations(), agentOperations(), networkOperations(), machineOperations(), imageOperations(),
-		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), watchOperations(),
 	} {
 		all = append(all, noun...)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,20 +48,15 @@ func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(c
 			return nil, faultOrNil(ctx, err)
 		})
 	case Download:
-		op.Responses = map[string]*huma.Response{"200": {
-			Description: "OK",
-			Content:     map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}},
-		}}
-		huma.Register(a, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
-			out, err := handle(ctx, in)
-			if err != nil {
-				return nil, FaultOf(ctx, err)
-			}
-			return &huma.StreamResponse{Body: func(c huma.Context) {
-				r, w := humago.Unwrap(c)
-				any(out).(Download).Serve(w, r)
-			}}, nil
-		})
+		op.Responses = succeeds("application/octet-stream", &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}})
+		stream(a, op, handle, func(out Out) serve { return any(out).(Download).Serve })
+	case Stream:
+		data := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[sprout.WatchEvent](), true, "WatchEvent")
+		op.Responses = succeeds("text/event-stream", &huma.MediaType{Schema: &huma.Schema{
+			Type: "string", Description: "Server-sent events. The field event is the member what of data, and data is a WatchEvent.",
+			Extensions: map[string]any{"x-event-data": data},
+		}})
+		stream(a, op, handle, func(out Out) serve { return any(out).(Stream).Serve })
 	default:
 		huma.Register(a, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
 			out, err := handle(ctx, in)
@@ -70,6 +66,27 @@ func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(c
 			return &struct{ Body Out }{out}, nil
 		})
 	}
+}
+
+type serve func(w http.ResponseWriter, r *http.Request)
+
+// stream registers an operation that writes its answer by itself.
+func stream[In, Out any](a huma.API, op huma.Operation, handle func(context.Context, *In) (Out, error), of func(Out) serve) {
+	huma.Register(a, op, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, FaultOf(ctx, err)
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			r, w := humago.Unwrap(c)
+			of(out)(w, r)
+		}}, nil
+	})
+}
+
+// succeeds documents a success that is not JSON.
+func succeeds(contentType string, media *huma.MediaType) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{contentType: media}}}
 }
 
 // operation turns a spec into what huma documents.

@@ -67,19 +67,30 @@ func (h *hub) close() { h.once.Do(func() { close(h.over) }) }
 // connection that broke everybody looks anew.
 func (s *Server) listen(ctx context.Context) error {
 	heard := func(channel, payload string) {
-		if channel == store.OutboxChannel {
+		switch channel {
+		case store.EventChannel:
+			s.feed.news()
+		case store.OutboxChannel:
 			s.hub.tellRelay()
-			return
+		case store.LiveChannel:
+			s.feed.progress(payload)
+			s.hub.tell(payload)
+		case store.WorkflowChannel:
+			s.hub.tell(payload)
 		}
-		s.hub.tell(payload)
 	}
 	ready := func() {
+		// The database may be another one now: restored, or a standby that took over.
+		if err := s.store.OpenEvents(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("cannot open the event log", "error", err)
+		}
+		s.feed.news()
 		s.ready.set("news", true)
 		s.hub.tellAll()
 		s.hub.tellRelay()
 	}
 	for {
-		err := s.store.Listen(ctx, []string{store.OutboxChannel, store.WorkflowChannel}, ready, heard)
+		err := s.store.Listen(ctx, []string{store.OutboxChannel, store.WorkflowChannel, store.LiveChannel, store.EventChannel}, ready, heard)
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -69,6 +69,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.WorkflowCancel, s.workflowCancel)
 	route(s, a, api.WorkflowExplain, s.workflowExplain)
 
+	route(s, a, api.EventWatch, s.eventWatch)
 	route(s, a, api.ProblemList, s.problemList)
 	route(s, a, api.AuditList, s.auditList)
 	route(s, a, api.AuditVerify, s.auditVerify)

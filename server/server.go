@@ -44,6 +44,7 @@ type Server struct {
 	engine    *workflow.Engine[pgx.Tx]
 	driver    *driver
 	hub       *hub
+	feed      *feed
 	listener  net.Listener
 	http      *http.Server
 	ready     readiness
@@ -87,6 +88,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.feed = newFeed(s.store, s.log)
 	return store.Migrate(ctx, s.store.Pool(), s.log)
 }
 
@@ -158,7 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "facts": s.takeFacts,
+		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
 		"live": s.takeLive, "heartbeats": s.takeBeats, "api": s.serve,
 	} {
 		parts.Go(func() error {

@@ -77,6 +77,12 @@ func (s *Store) RevokeToken(ctx context.Context, tx pgx.Tx, ref string) (sprout.
 	return t, s.touch(ctx, tx, happened(sprout.WasDeleted, t.Site, t.ID)) // ends what it watches
 }
 
+// TokenRevoked tells whether the token was revoked. One that is not kept here is
+// not.
+func (s *Store) TokenRevoked(ctx context.Context, id sprout.TokenID) (bool, error) {
+	return one(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM token WHERE id = $1 AND revoked_at IS NOT NULL)`, id)
+}
+
 // A TokenFilter restricts a list of tokens; zero fields do not.
 type TokenFilter struct {
 	Site sprout.SiteID // good for this site only
