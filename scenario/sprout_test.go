@@ -58,13 +58,9 @@ func tellLet(s *story, ts *testscript.TestScript, neg bool, args []string) {
 
 // call carries out an operation of the API as the administrator.
 func call[In, Out any](ctx context.Context, s *story, op api.Op[In, Out], in In) (Out, error) {
-	var none Out
-	ca, err := os.ReadFile(s.authority())
+	c, err := s.client()
 	if err != nil {
-		return none, err
-	}
-	c, err := client.New(client.Config{URL: s.url, Token: s.token, CA: ca})
-	if err != nil {
+		var none Out
 		return none, err
 	}
 	return client.Call(ctx, c, op, in)
@@ -72,11 +68,19 @@ func call[In, Out any](ctx context.Context, s *story, op api.Op[In, Out], in In)
 
 // gather returns everything that an operation lists.
 func gather[In, T any, P api.Paged[In]](ctx context.Context, s *story, op api.Op[In, api.Page[T]], in In) ([]T, error) {
-	c, err := client.New(client.Config{URL: s.url, Token: s.token})
+	c, err := s.client()
 	if err != nil {
 		return nil, err
 	}
 	return client.List[In, T, P](ctx, c, op, in, 0)
+}
+
+func (s *story) client() (*client.Client, error) {
+	ca, err := os.ReadFile(s.authority())
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{URL: s.url, Token: s.token, CA: ca})
 }
 
 func tellRandom(_ *story, ts *testscript.TestScript, _ bool, args []string) {
