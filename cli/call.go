@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -29,42 +30,87 @@ func (e *env) say(thing any, format string, args ...any) error {
 	return e.answer(thing, func() { fmt.Fprintf(e.stdout, format+"\n", args...) })
 }
 
-// each runs do for every argument, and goes on after a failure; the failures
-// are printed as they happen and the whole fails with the first one's kind.
-func (e *env) each(args []string, do func(arg string) error) error {
+// A result is what came of one thing: for programs, and in words for people.
+type result struct {
+	thing any
+	words string
+}
+
+// each runs do for every argument, and goes on after a failure; failures are
+// printed as they happen. Programs get what came of one argument as it is, and
+// of several as a list. If some fail and some do not, that is an exit code of
+// its own.
+func (e *env) each(args []string, do func(arg string) (result, error)) error {
 	var failed error
-	for i, arg := range args {
-		err := do(arg)
-		if err == nil {
+	all := []any{}
+	for _, arg := range args {
+		d, err := do(arg)
+		if err != nil {
+			failed = cmp.Or(failed, err)
+			if len(args) > 1 {
+				fmt.Fprintf(e.stderr, "%s %s: %v\n", e.paint(e.stderr, red, "sprout:"), arg, err)
+				e.tryThis(err)
+			}
 			continue
 		}
-		if failed == nil {
-			failed = err
-		}
-		if len(args) > 1 && i < len(args)-1 {
-			fmt.Fprintf(e.stderr, "%s %s: %v\n", e.paint(e.stderr, red, "sprout:"), arg, err)
+		all = append(all, d.thing)
+		if !e.machineReadable() {
+			fmt.Fprintln(e.stdout, d.words)
 		}
 	}
-	return failed
+	switch {
+	case len(args) == 1 && failed != nil:
+		return failed
+	case e.machineReadable() && len(args) == 1:
+		return e.answer(all[0], nil)
+	case e.machineReadable():
+		if err := e.answer(all, nil); err != nil {
+			return err
+		}
+	}
+	return e.some(len(args), len(all), failed)
+}
+
+// some is the error of several things of which so many came to their end; it
+// has been shown.
+func (e *env) some(of, good int, failed error) error {
+	switch {
+	case failed == nil:
+		return nil
+	case good == 0:
+		return exit{exitOf(failed), errShown}
+	}
+	fmt.Fprintf(e.stderr, "%s %d of %d failed\n", e.paint(e.stderr, red, "sprout:"), of-good, of)
+	return exit{exitPartly, errShown}
+}
+
+// A gone is the answer for programs where something is no more.
+type gone struct {
+	Name    string `json:"name"`
+	Deleted bool   `json:"deleted,omitempty"`
+	Revoked bool   `json:"revoked,omitempty"`
 }
 
 // deleteCommand makes the "delete" of a noun; example is a name of one.
 func deleteCommand[In any](e *env, noun, example string, op api.Op[In, api.None], in func(ref string) In) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	c := &cobra.Command{
 		Use: "delete " + strings.ToUpper(noun) + "…", Short: op.Help, Aliases: []string{"rm"},
-		Args: takes(1, -1, "the names of what to delete"), Example: "  sprout " + noun + " delete " + example,
+		Args: takes(1, -1, "the names of what to delete"), Example: "  sprout " + noun + " delete " + example + "\n  sprout " + noun + " delete " + example + " --yes",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.each(args, func(ref string) error {
-				if _, err := call(c.Context(), e, op, in(ref)); err != nil {
+			if !yes {
+				if err := e.confirm(c.Context(), len(args), "deletes "+noun+" "+strings.Join(args, ", ")); err != nil {
 					return err
 				}
-				if e.machineReadable() {
-					return nil
-				}
-				return e.say(nil, "%s %s is deleted", noun, ref)
+			}
+			return e.each(args, func(ref string) (result, error) {
+				_, err := call(c.Context(), e, op, in(ref))
+				return result{gone{Name: ref, Deleted: true}, fmt.Sprintf("%s %s is deleted", noun, ref)}, err
 			})
 		},
 	}
+	addYes(c, &yes)
+	return c
 }
 
 // units are the suffixes of sizes; a bare letter is decimal as disks are sold,

@@ -53,6 +53,7 @@ type env struct {
 	verbose bool   // --verbose: logs of debug level
 
 	interactive func() bool // somebody can be asked
+	columns     int         // of the terminal; 0: as wide as it is
 
 	log       *slog.Logger
 	level     *slog.LevelVar

@@ -205,11 +205,8 @@ func (l *labEnv) powerOnCommand() *cobra.Command {
 		Use: "power-on MACHINE…", Short: "Press the power button of machines.", Args: takes(1, -1, "the names of machines"),
 		Example: "  sprout lab power-on m1 m2",
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, args []string) error {
-			return l.each(args, func(name string) error {
-				if err := to.PowerOn(c.Context(), name); err != nil {
-					return err
-				}
-				return l.say(struct{}{}, "%s is on", name)
+			return l.each(args, func(name string) (result, error) {
+				return result{struct{}{}, name + " is on"}, to.PowerOn(c.Context(), name)
 			})
 		}),
 	}
@@ -220,11 +217,8 @@ func (l *labEnv) removeCommand() *cobra.Command {
 		Use: "remove MACHINE…", Short: "Take machines out of the rack, with their disks.", Args: takes(1, -1, "the names of machines"),
 		Example: "  sprout lab remove m1",
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, args []string) error {
-			return l.each(args, func(name string) error {
-				if err := to.Remove(c.Context(), name); err != nil {
-					return err
-				}
-				return l.say(struct{}{}, "%s is removed", name)
+			return l.each(args, func(name string) (result, error) {
+				return result{gone{Name: name, Deleted: true}, name + " is removed"}, to.Remove(c.Context(), name)
 			})
 		}),
 	}

@@ -81,10 +81,13 @@ func (a *machineAction) run(c *cobra.Command, args []string) error {
 // single does it to one machine that was named.
 func (a *machineAction) single(ctx context.Context, ref string) error {
 	w, err := a.one(ctx, ref)
-	if err != nil || w == nil {
+	switch {
+	case err != nil || w == nil:
 		return err
+	case a.wait:
+		return a.env.wait(ctx, []sprout.Workflow{*w})
 	}
-	return a.follow(ctx, []sprout.Workflow{*w}, a.wait)
+	return a.say(w, "%s", startedWords(*w))
 }
 
 // ask sends the request, as a plan or to be done.
@@ -143,11 +146,17 @@ func (a *machineAction) planned(ctx context.Context, selects bool) error {
 	return nil
 }
 
+// does says of each action what it does.
+var does = map[string]string{
+	"accept": "accepts", "commission": "commissions", "deploy": "deploys", "release": "releases", "mark-broken": "sets aside as broken",
+	"mark-fixed": "takes back as fixed", "lock": "locks", "unlock": "unlocks", "update": "changes", "delete": "deletes",
+}
+
 // whatItDoes is said before a person confirms it.
 func (a *machineAction) whatItDoes(r api.BulkResult) string {
-	verb := a.in.Body.Action
+	verb := does[a.in.Body.Action]
 	if r.Cost.Destructive == 0 {
-		return fmt.Sprintf("is %s of %s", verb, machines(r.Cost.Machines))
+		return verb + " " + machines(r.Cost.Machines)
 	}
 	what := "what cannot be had again"
 	if c := r.Cost; c.Disks > 0 {
@@ -156,7 +165,7 @@ func (a *machineAction) whatItDoes(r api.BulkResult) string {
 			what = fmt.Sprintf("what is on 1 disk (%s)", size(c.Bytes))
 		}
 	}
-	return fmt.Sprintf("is %s of %s and destroys %s", verb, machines(r.Cost.Machines), what)
+	return fmt.Sprintf("%s %s and destroys %s", verb, machines(r.Cost.Machines), what)
 }
 
 func machines(n int) string {

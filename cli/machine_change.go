@@ -295,10 +295,10 @@ func machineDeleteCommand(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			a.in.Body.Action = "delete"
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
-				if _, err := call(ctx, e, api.MachineDelete, machineRef(ref)); err != nil || e.machineReadable() {
+				if _, err := call(ctx, e, api.MachineDelete, machineRef(ref)); err != nil {
 					return nil, err
 				}
-				return nil, e.say(nil, "machine %s is deleted", ref)
+				return nil, e.say(gone{Name: ref, Deleted: true}, "machine %s is deleted", ref)
 			}
 			return a.run(c, args)
 		},

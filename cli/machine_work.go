@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 
@@ -11,38 +13,39 @@ import (
 	"sprout/api"
 )
 
-// start carries out do for each machine, then follows the workflows side by
-// side if wait is set. A machine whose workflow could not start does not keep
-// the others from theirs.
-func (e *env) start(ctx context.Context, machines []string, wait bool, do func(ref string) (*sprout.Workflow, error)) error {
-	var started []sprout.Workflow
-	failed := e.each(machines, func(ref string) error {
-		w, err := do(ref)
-		if err == nil && w != nil {
-			started = append(started, *w)
-		}
-		return err
-	})
-	if err := e.follow(ctx, started, wait); err != nil {
-		if failed != nil {
-			e.fail(failed)
-		}
-		return err
+// start carries out do for each reference, then follows the workflows side by
+// side if wait is set. One that could not start does not keep the others from
+// theirs.
+func (e *env) start(ctx context.Context, refs []string, wait bool, do func(ref string) (sprout.Workflow, error)) error {
+	if !wait {
+		return e.each(refs, func(ref string) (result, error) {
+			w, err := do(ref)
+			return result{w, startedWords(w)}, err
+		})
 	}
-	return failed
+	var running []sprout.Workflow
+	var failed error
+	for _, ref := range refs {
+		w, err := do(ref)
+		switch {
+		case err == nil:
+			running = append(running, w)
+		case len(refs) == 1:
+			return err
+		default:
+			failed = cmp.Or(failed, err)
+			fmt.Fprintf(e.stderr, "%s %s: %v\n", e.paint(e.stderr, red, "sprout:"), ref, err)
+			e.tryThis(err)
+		}
+	}
+	if len(running) == 0 {
+		return exit{exitOf(failed), errShown}
+	}
+	return cmp.Or(e.wait(ctx, running), e.some(len(refs), len(running), failed))
 }
 
-// follow says what was started, or waits for it.
-func (e *env) follow(ctx context.Context, started []sprout.Workflow, wait bool) error {
-	if wait && len(started) > 0 {
-		return e.wait(ctx, started)
-	}
-	for _, w := range started {
-		if err := e.say(w, "%s of %s is started; follow it with: sprout workflow wait %s", w.Kind, w.MachineName, w.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+func startedWords(w sprout.Workflow) string {
+	return fmt.Sprintf("%s of %s is started; follow it with: sprout workflow wait %s", w.Kind, w.MachineName, w.ID)
 }
 
 func machineCommissionCommand(e *env) *cobra.Command {

@@ -106,44 +106,19 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-// A column is one column of a table; Wide ones show with -o wide only.
-type column[T any] struct {
-	Name  string
-	Value func(T) string
-	Wide  bool
-}
-
-// list prints items as a table, or as a JSON or YAML array. none is said where
-// there are no items.
+// list prints items as a table, or as a JSON or YAML array. That there are none
+// is said on standard error: a program that reads the table gets no line of it.
 func list[T any](e *env, items []T, none string, columns []column[T]) error {
 	if items == nil {
 		items = []T{}
 	}
 	return e.answer(items, func() {
 		if len(items) == 0 {
-			fmt.Fprintln(e.stdout, none)
+			fmt.Fprintln(e.stderr, none)
 			return
 		}
 		writeTable(e, items, columns)
 	})
-}
-
-func writeTable[T any](e *env, items []T, columns []column[T]) {
-	w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
-	row := func(cell func(column[T]) string) {
-		var cells []string
-		for _, c := range columns {
-			if !c.Wide || e.format == "wide" {
-				cells = append(cells, cell(c))
-			}
-		}
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
-	}
-	row(func(c column[T]) string { return c.Name })
-	for _, item := range items {
-		row(func(c column[T]) string { return dash(c.Value(item)) })
-	}
-	_ = w.Flush()
 }
 
 // watchEvery is how often what is watched is asked for.
@@ -161,7 +136,7 @@ func (e *env) repeat(ctx context.Context, show func(*env) error) error {
 	for {
 		var page bytes.Buffer
 		to := *e
-		to.stdout = &page
+		to.columns, to.stdout, to.stderr = e.width(), &page, &page
 		err := show(&to)
 		switch {
 		case ctx.Err() != nil:

@@ -35,6 +35,14 @@ type heading struct {
 func rootCommand(e *env) *cobra.Command {
 	root := group("sprout", "Turn racks of powered-off servers into installed hosts.")
 	root.SilenceErrors, root.SilenceUsage = true, true
+	run := root.RunE
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return run(c, args)
+		}
+		e.showFirst(c)
+		return nil
+	}
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)

@@ -83,14 +83,9 @@ func tokenRevokeCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke TOKEN…", Short: api.TokenRevoke.Help, Args: takes(1, -1, "the names of tokens"), Example: "  sprout token revoke ci",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.each(args, func(ref string) error {
-				if _, err := call(c.Context(), e, api.TokenRevoke, api.TokenRef{Token: ref}); err != nil {
-					return err
-				}
-				if e.machineReadable() {
-					return nil
-				}
-				return e.say(nil, "token %s is revoked", ref)
+			return e.each(args, func(ref string) (result, error) {
+				_, err := call(c.Context(), e, api.TokenRevoke, api.TokenRef{Token: ref})
+				return result{gone{Name: ref, Revoked: true}, fmt.Sprintf("token %s is revoked", ref)}, err
 			})
 		},
 	}

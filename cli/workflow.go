@@ -215,9 +215,8 @@ func workflowRetryCommand(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "retry WORKFLOW…", Short: api.WorkflowRetry.Help, Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow retry wfl_06h0 --wait",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.start(c.Context(), args, wait, func(ref string) (*sprout.Workflow, error) {
-				w, err := call(c.Context(), e, api.WorkflowRetry, workflowRef(ref))
-				return &w, err
+			return e.start(c.Context(), args, wait, func(ref string) (sprout.Workflow, error) {
+				return call(c.Context(), e, api.WorkflowRetry, workflowRef(ref))
 			})
 		},
 	}
@@ -229,12 +228,9 @@ func workflowCancelCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel WORKFLOW…", Short: api.WorkflowCancel.Help, Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow cancel wfl_06h0",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.each(args, func(ref string) error {
+			return e.each(args, func(ref string) (result, error) {
 				w, err := call(c.Context(), e, api.WorkflowCancel, workflowRef(ref))
-				if err != nil {
-					return err
-				}
-				return e.say(w, "%s of %s is being cancelled: it is %s", w.Kind, w.MachineName, w.State)
+				return result{w, fmt.Sprintf("%s of %s is being cancelled: it is %s", w.Kind, w.MachineName, w.State)}, err
 			})
 		},
 	}
@@ -245,9 +241,9 @@ func workflowWaitCommand(e *env) *cobra.Command {
 		Use: "wait WORKFLOW…", Short: "Show each step of workflows until they have ended; fails if one fails.",
 		Args: takes(1, -1, "the ids of workflows"), Example: "  sprout workflow wait wfl_06h0",
 		RunE: func(c *cobra.Command, args []string) error {
-			return e.start(c.Context(), args, true, func(ref string) (*sprout.Workflow, error) {
+			return e.start(c.Context(), args, true, func(ref string) (sprout.Workflow, error) {
 				w, err := call(c.Context(), e, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: workflowRef(ref)})
-				return &w.Workflow, err
+				return w.Workflow, err
 			})
 		},
 	}

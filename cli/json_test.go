@@ -1,0 +1,102 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sprout/cli"
+)
+
+// silent are the commands that answer no document: they run until they are
+// ended, or work on this machine alone and say what they do.
+var silent = []string{"server", "dev", "agent", "lab", "sim", "ramdisk", "image build", "completion", "help"}
+
+// Every command prints one JSON document with -o json, or nothing where it is
+// refused; whatever is for people goes elsewhere.
+func TestEveryCommandPrintsOneDocument(t *testing.T) {
+	url, token, stop, err := start(t, filepath.Join(t.TempDir(), "plane"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	write := func(name, text string) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	import_ := write("machines.yaml", `- {site: lon1, name: m2, macs: ["52:54:00:00:01:02"]}`)
+	disk := write("disk.raw", strings.Repeat("sprout..", 1<<14))
+	vars := map[string]string{"IMPORT": import_, "DISK": disk}
+	sprout := func(args ...string) (int, string) {
+		t.Helper()
+		var out, errs strings.Builder
+		code := cli.MainWith(t.Context(), args, strings.NewReader(""), &out, &errs, func(name string) string {
+			return map[string]string{"SPROUT_SERVER": url, "SPROUT_TOKEN": token, "SPROUT_CONFIG": "/nonexistent/none.yaml"}[name]
+		})
+		return code, out.String()
+	}
+	tried := map[string]bool{}
+	for _, c := range []struct {
+		command, args string
+		code          int
+		keep          string // variable for a field of the answer
+		field         string
+	}{
+		{"version", "", 0, "", ""}, {"status", "", 0, "", ""},
+		{"site create", "lon1", 0, "", ""}, {"site create", "par1", 0, "", ""}, {"site list", "", 0, "", ""}, {"site show", "lon1", 0, "", ""}, {"site delete", "par1", 4, "", ""}, {"site delete", "par1 -y", 0, "", ""},
+		{"network create", "n --site lon1 --cidr 10.0.0.0/24", 0, "", ""}, {"network list", "", 0, "", ""}, {"network show", "n", 0, "", ""},
+		{"machine create", "m1 --site lon1 --mac 52:54:00:00:01:01 --bmc-url http://127.0.0.1:1 --bmc-user u --bmc-password p", 0, "", ""},
+		{"machine import", "-f IMPORT", 0, "", ""}, {"machine list", "", 0, "", ""}, {"machine list", "--state deployed", 0, "", ""}, {"machine show", "m1", 0, "", ""},
+		{"machine update", "m1 --pool a", 0, "", ""}, {"machine update", "m1 m2 --pool a", 0, "", ""}, {"machine lock", "m1", 0, "", ""}, {"machine unlock", "m1 m2 m9", 3, "", ""},
+		{"machine accept", "m1", 1, "", ""}, {"machine mark-broken", "m1", 0, "", ""}, {"machine mark-fixed", "m1", 0, "", ""},
+		{"machine history", "m1", 0, "", ""}, {"machine explain", "m1", 0, "", ""}, {"machine wait", "--state registered", 0, "", ""},
+		{"machine commission", "m1 m2 --plan", 3, "", ""}, {"machine commission", "m1", 0, "W", "id"},
+		{"workflow list", "", 0, "", ""}, {"workflow show", "W", 0, "", ""}, {"workflow explain", "W", 0, "", ""}, {"workflow retry", "W", 1, "", ""}, {"workflow retry", "W W", 1, "", ""},
+		{"workflow cancel", "W W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},
+		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""},
+		{"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
+		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},
+		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
+		{"address list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
+		{"agent list", "", 0, "", ""}, {"agent show", "lon1", 1, "", ""}, {"agent token create", "lon1", 0, "", ""}, {"agent delete", "lon1 -y", 1, "", ""},
+		{"token create", "ci", 0, "", ""}, {"token list", "", 0, "", ""}, {"token revoke", "ci", 0, "", ""},
+		{"audit list", "", 0, "", ""}, {"audit verify", "", 0, "", ""}, {"provider list", "", 0, "", ""}, {"problem list", "", 0, "", ""},
+	} {
+		tried[c.command] = true
+		args := strings.Fields(c.command)
+		for _, word := range strings.Fields(c.args) {
+			if value, ok := vars[word]; ok {
+				word = value
+			}
+			args = append(args, word)
+		}
+		code, out := sprout(append(args, "-o", "json")...)
+		if code != c.code {
+			t.Errorf("%s %s: exit code %d, not %d: %s", c.command, c.args, code, c.code, out)
+		}
+		if out == "" && code != 0 {
+			continue
+		}
+		var document any
+		if err := json.Unmarshal([]byte(out), &document); err != nil {
+			t.Errorf("%s %s: %v: %q", c.command, c.args, err, out)
+		}
+		if c.keep != "" {
+			vars[c.keep], _ = document.(map[string]any)[c.field].(string)
+		}
+	}
+	for _, command := range cli.Commands() {
+		known := tried[command]
+		for _, s := range silent {
+			known = known || command == s || strings.HasPrefix(command, s+" ") && s != "agent"
+		}
+		if !known {
+			t.Errorf("nobody has said what %q prints as JSON", command)
+		}
+	}
+}
