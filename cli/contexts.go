@@ -96,15 +96,17 @@ func contextUseCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "use CONTEXT", Short: "Make a context the current one.", Args: takes(1, 1, "the name of a context"), Example: "  sprout context use production",
 		RunE: func(_ *cobra.Command, args []string) error {
+			var v contextView
 			err := e.changeContexts(func(file *contextFile) error {
 				_, err := file.find(args[0])
 				file.Current = args[0]
+				v = viewOf(*file, args[0])
 				return err
 			})
-			if err != nil || e.machineReadable() {
+			if err != nil {
 				return err
 			}
-			return e.say(nil, "context %s is current", args[0])
+			return e.say(v, "context %s is current", args[0])
 		},
 	}
 }
@@ -114,7 +116,7 @@ func contextDeleteCommand(e *env) *cobra.Command {
 		Use: "delete CONTEXT…", Short: "Forget contexts and their tokens, which stay valid until they expire or are revoked.", Aliases: []string{"rm"},
 		Args: takes(1, -1, "the names of contexts"), Example: "  sprout context delete staging",
 		RunE: func(_ *cobra.Command, args []string) error {
-			return e.each(args, func(name string) error {
+			return e.each(args, func(name string) (result, error) {
 				err := e.changeContexts(func(file *contextFile) error {
 					_, err := file.find(name)
 					delete(file.Contexts, name)
@@ -123,10 +125,7 @@ func contextDeleteCommand(e *env) *cobra.Command {
 					}
 					return err
 				})
-				if err != nil || e.machineReadable() {
-					return err
-				}
-				return e.say(nil, "context %s is deleted", name)
+				return result{gone{Name: name, Deleted: true}, fmt.Sprintf("context %s is deleted", name)}, err
 			})
 		},
 	}

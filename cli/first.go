@@ -10,6 +10,7 @@ import (
 // it is done.
 var firstSteps = []line{
 	{"sprout dev", "a control plane on this machine, to try it (Ctrl-C ends it)"},
+	{"sprout login https://sprout.example:8443", "or one that runs already"},
 	{"sprout status", "is it there, and ready"},
 	{"sprout site create lon1", "a place with its own provisioning network"},
 	{"sprout network create prov --site lon1 --cidr 10.20.0.0/24 --dynamic 10.20.0.100-10.20.0.199 --discover", "that network"},

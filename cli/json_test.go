@@ -47,7 +47,8 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		keep          string // variable for a field of the answer
 		field         string
 	}{
-		{"version", "", 0, "", ""}, {"status", "", 0, "", ""},
+		{"version", "", 0, "", ""}, {"context list", "", 0, "", ""}, {"context show", "", 1, "", ""}, {"context use", "x", 1, "", ""}, {"context delete", "x", 1, "", ""}, {"login", "http://127.0.0.1:1", 5, "", ""},
+		{"model list", "", 0, "", ""}, {"model show", "x", 1, "", ""}, {"model set", "x", 2, "", ""}, {"token whoami", "", 0, "", ""}, {"status", "", 0, "", ""},
 		{"site create", "lon1", 0, "", ""}, {"site create", "par1", 0, "", ""}, {"site list", "", 0, "", ""}, {"site show", "lon1", 0, "", ""}, {"site delete", "par1", 4, "", ""}, {"site delete", "par1 -y", 0, "", ""},
 		{"network create", "n --site lon1 --cidr 10.0.0.0/24", 0, "", ""}, {"network list", "", 0, "", ""}, {"network show", "n", 0, "", ""},
 		{"machine create", "m1 --site lon1 --mac 52:54:00:00:01:01 --bmc-url http://127.0.0.1:1 --bmc-user u --bmc-password p", 0, "", ""},
