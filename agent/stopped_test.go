@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 
 	"sprout"
 	"sprout/bus"
+	"sprout/diagnose"
 	"sprout/power/redfish/emulator"
 	"sprout/provision"
 	"sprout/sim"
@@ -43,7 +45,7 @@ func newStoppedSite(t *testing.T) *stoppedSite {
 	s.config.Limits = shortLimits
 	s.config.Address = netip.MustParsePrefix("127.31.0.1/24") // where no other test takes a port
 	for _, name := range []string{"undionly.kpxe", "snponly.efi", "vmlinuz", "initrd"} {
-		if err := os.WriteFile(filepath.Join(s.config.BootFiles, name), []byte("not really "+name), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.config.BootFiles, name), bytes.Repeat([]byte("not really "+name), 1000), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,7 +81,9 @@ func (s *stoppedSite) plug(name, mac string, ip netip.Addr, m emulator.Machine) 
 		s.t.Fatal(err)
 	}
 	id := sprout.MachineID("mch_" + name)
-	s.change(true, sprout.ChangeReservation, mac, sprout.Reservation{MAC: mac, IP: ip, Machine: id})
+	if ip.IsValid() {
+		s.change(true, sprout.ChangeReservation, mac, sprout.Reservation{MAC: mac, IP: ip, Machine: id})
+	}
 	s.change(true, sprout.ChangeMachine, string(id), sprout.SiteMachine{
 		ID: id, Name: name, Generation: 1, MACs: []string{mac}, Secret: secret, BMC: &sprout.BMC{Driver: "redfish", URL: web.URL, Username: "admin"},
 	})
@@ -191,59 +195,89 @@ func (f *firmware) fetch(ctx context.Context, path string) error {
 func TestStoppedBootsAreDiagnosed(t *testing.T) {
 	s := newStoppedSite(t)
 	agent := s.config.Address.Addr()
-	elsewhere := netip.MustParseAddr("127.31.0.9")
-	silentAt := func(step sim.Step) []sim.Fault { return []sim.Fault{{Kind: sim.Silent, Step: step}} }
+	faultAt := func(kind sim.FaultKind, step sim.Step, device string) []sim.Fault {
+		return []sim.Fault{{Kind: kind, Step: step, Device: device}}
+	}
+	silentAt := func(step sim.Step) []sim.Fault { return faultAt(sim.Silent, step, "") }
+	twins := []sprout.Disk{{Name: "sda", Serial: "A", Bytes: 8 << 30}, {Name: "sdb", Serial: "B", Bytes: 8 << 30}}
+	covered := map[sprout.Code]bool{}
 	for i, test := range []struct {
 		name   string
 		faults []sim.Fault                            // of a simulated machine,
 		boot   func(context.Context, *firmware) error // or what another one does
+		spec   sim.Spec                               // of a simulated one
 		disk   sprout.DiskRule
-		want   sprout.Code
-		proof  string // in reason or evidence
-		seen   string // the last boot event of the attempt
+		// limit is how long its ramdisk may take; 0: a few seconds.
+		limit time.Duration
+		// unreserved: the site keeps no address for the machine.
+		unreserved bool
+		want       sprout.Code
+		proof      string // in reason or evidence
+		seen       string // the last boot event of the attempt
 	}{
 		{name: "never asks", faults: silentAt(sim.StepDHCP), want: sprout.NoDiscover, proof: "not one DHCP packet", seen: sprout.SawPowerOn},
 		{name: "stops after the offer", boot: func(_ context.Context, f *firmware) error { return f.discover(0) }, want: sprout.OfferIgnored, proof: "127.31.0.", seen: sprout.SawOffer},
-		{name: "takes another server's offer", boot: func(_ context.Context, f *firmware) error {
-			if err := f.discover(0); err != nil {
-				return err
-			}
-			if err := f.request(0, elsewhere); err == nil {
-				return errors.New("the agent answered for another server")
+		{name: "takes another server's offer", faults: faultAt(sim.OtherServer, sim.StepDHCP, "127.31.0.9"), want: sprout.OtherServer, proof: "127.31.0.9", seen: sprout.SawOtherServer},
+		{name: "finds no address", unreserved: true, boot: func(_ context.Context, f *firmware) error {
+			if err := f.discover(0); err == nil {
+				return errors.New("the agent offered an address")
 			}
 			return nil
-		}, want: sprout.OtherServer, proof: "127.31.0.9", seen: sprout.SawOtherServer},
+		}, want: sprout.NoAddress, proof: "got none", seen: sprout.SawFull},
 		{name: "has no loader", boot: func(_ context.Context, f *firmware) error { return f.discover(11) }, want: sprout.NoLoader, proof: "architecture [11]", seen: sprout.SawOffer},
 		{name: "never fetches its loader", faults: silentAt(sim.StepLoader), want: sprout.LoaderNotFetched, proof: "undionly.kpxe", seen: sprout.SawAck},
+		{name: "stalls in the middle of its loader", faults: faultAt(sim.Stall, sim.StepLoader, ""), limit: 14 * time.Second, want: sprout.TFTPStalled, proof: "no answer to block 0", seen: sprout.SawTFTPTimeout},
+		{name: "fetches another architecture's loader", faults: faultAt(sim.WrongFile, sim.StepLoader, "undionly.kpxe"), spec: sim.Spec{BootMode: sprout.UEFI},
+			want: sprout.WrongLoader, proof: "architecture 7 and fetched undionly.kpxe", seen: sprout.SawTFTPDone},
 		{name: "refuses its loader", boot: func(ctx context.Context, f *firmware) error {
 			return errors.Join(f.discover(16), f.request(16, agent), f.fetch(ctx, "/boot/snponly.efi"), f.discover(16))
 		}, want: sprout.LoaderRefused, proof: "snponly.efi", seen: sprout.SawOffer},
 		{name: "never fetches its script", faults: silentAt(sim.StepScript), want: sprout.LoaderSilent, proof: "iPXE runs", seen: sprout.SawAck},
+		{name: "asks for its script from a strange address", boot: func(ctx context.Context, f *firmware) error {
+			strange := *f
+			strange.ip = netip.MustParseAddr("127.31.0.9")
+			return errors.Join(f.discover(0), f.request(0, agent), strange.fetch(ctx, "/boot/"+f.mac.String()+".ipxe"))
+		}, want: sprout.BootRefused, proof: "neither leased to nor reserved for", seen: sprout.SawRefused},
 		{name: "never fetches its kernel", faults: silentAt(sim.StepKernel), want: sprout.KernelNotFetched, proof: "boot script", seen: sprout.SawScript},
 		{name: "has a silent kernel", faults: silentAt(sim.StepHello), want: sprout.KernelSilent, proof: "http-initrd", seen: sprout.SawInitrd},
+		{name: "has a ramdisk that reaches nobody", faults: faultAt(sim.CutOff, sim.StepHello, ""), want: sprout.AgentUnreached, proof: "never reached the agent", seen: sprout.SawAck},
+		{name: "loses power", faults: faultAt(sim.PowerLoss, sim.StepKernel, ""), want: sprout.PowerLost, proof: "off", seen: sprout.SawScript},
+		{name: "has two disks that fit", spec: sim.Spec{Disks: twins}, want: sprout.DiskAmbiguous, seen: sprout.SawOrderFailed},
+		{name: "gets another image's bytes", faults: faultAt(sim.Corrupt, sim.StepWrite, ""), want: sprout.DigestMismatch, proof: "went bad on their way", seen: sprout.SawOrderFailed},
+		{name: "boots the network again", faults: faultAt(sim.NetworkFirst, sim.StepDisk, ""), want: sprout.DiskNotBooted, proof: "no installed system came up", seen: sprout.SawOrderDone},
 		{name: "has no such disk", disk: sprout.DiskRule{Serial: "none"}, want: sprout.NoDiskMatches, seen: sprout.SawOrderFailed},
 		{name: "never comes home", faults: []sim.Fault{{Kind: sim.NeverHome, Step: sim.StepHome}}, want: sprout.NoPhoneHome, proof: "order-done", seen: sprout.SawOrderDone},
 	} {
 		name, ip := "m"+string(rune('a'+i)), netip.AddrFrom4([4]byte{127, 31, 0, byte(20 + i)})
 		mac := net.HardwareAddr{0x52, 0x54, 0, 0x31, 0, byte(i + 1)}
+		reserved := ip
+		if test.unreserved {
+			reserved = netip.Addr{}
+		}
+		covered[test.want] = true
 		t.Run(test.name, func(t *testing.T) {
 			var id sprout.MachineID
 			if test.boot != nil {
-				id = s.plug(name, mac.String(), ip, &firmware{mac: mac, ip: ip, wire: s.wire(), url: s.config.url(), boot: func(ctx context.Context, f *firmware) {
+				id = s.plug(name, mac.String(), reserved, &firmware{mac: mac, ip: ip, wire: s.wire(), url: s.config.url(), boot: func(ctx context.Context, f *firmware) {
 					if err := test.boot(ctx, f); err != nil && ctx.Err() == nil {
 						t.Error(err)
 					}
 				}})
 			} else {
-				m, err := sim.New(sim.Config{Spec: sim.Spec{Name: name, MACs: []string{mac.String()}}, Wire: s.wire(), Pace: sim.Pace{LoadersWhole: true}, Faults: test.faults})
+				spec := test.spec
+				spec.Name, spec.MACs = name, []string{mac.String()}
+				m, err := sim.New(sim.Config{Spec: spec, Wire: s.wire(), Pace: sim.Pace{LoadersWhole: true}, Faults: test.faults})
 				if err != nil {
 					t.Fatal(err)
 				}
-				id = s.plug(name, mac.String(), ip, m)
+				id = s.plug(name, mac.String(), reserved, m)
 			}
 			work := deployWork(s.testCentre, "wfl_"+name+"/1", 1)
 			work.Machine = id
 			work.Input, _ = json.Marshal(sprout.DeployWork{Image: s.imageNoun(), Hostname: name + ".lon1.example", Disk: test.disk})
+			if test.limit > 0 {
+				work.Limits = []sprout.StepLimit{{Step: "boot-ramdisk", Seconds: int64(test.limit / time.Second)}}
+			}
 			s.change(true, sprout.ChangeWork, work.ID, work)
 			t.Parallel() // the machines boot together
 			got := s.awaitEnd(work.ID)
@@ -254,6 +288,11 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 				return slices.Contains(trailOf(t, facts, id), test.seen)
 			})
 		})
+	}
+	for _, code := range diagnose.Codes() {
+		if !covered[code] {
+			t.Errorf("no machine provokes the cause %s", code)
+		}
 	}
 }
 

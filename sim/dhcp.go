@@ -29,6 +29,7 @@ type stage string
 const (
 	inFirmware stage = "firmware"
 	inIPXE     stage = "iPXE"
+	inSystem   stage = "system" // an operating system, which boots nothing
 )
 
 const (
@@ -50,6 +51,9 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 	if err != nil {
 		return lease{}, fmt.Errorf("cannot get an offer: %w", err)
 	}
+	if f, hit := m.fault(OtherServer, StepDHCP, 0); hit && s == inFirmware {
+		return lease{}, m.takeOther(ctx, relay, offer, f)
+	}
 	ack, err := relay.ask(ctx, dhcpv4.MessageTypeAck, func() (*dhcpv4.DHCPv4, error) {
 		return m.request(s, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
 			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
@@ -60,6 +64,21 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 		return lease{}, fmt.Errorf("cannot get a lease of %s: %w", offer.YourIPAddr, err)
 	}
 	return read(ack)
+}
+
+// takeOther says for all to hear that the machine takes the offer of another
+// server, and hangs: that one's loader leads nowhere.
+func (m *Machine) takeOther(ctx context.Context, r *relay, offer *dhcpv4.DHCPv4, f Fault) error {
+	msg, err := m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(f.Device))))
+	if err != nil {
+		return err
+	}
+	if _, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server); err != nil {
+		return fmt.Errorf("cannot send: %w", err)
+	}
+	return m.hang(ctx, f)
 }
 
 // read takes from an ACK what a boot needs.
@@ -99,11 +118,14 @@ func (m *Machine) request(s stage, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, err
 			dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName,
 			dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName, dhcpv4.OptionClassIdentifier),
 		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(1472)),
-		dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)),
-		// RFC 4578 sections 2.1 to 2.3
-		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{byte(arch >> 8), byte(arch)})),
-		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 3, 16})),
-		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientMachineIdentifier, append([]byte{0}, uuid...))),
+	}
+	if s != inSystem {
+		with = append(with,
+			dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)),
+			// RFC 4578 sections 2.1 to 2.3
+			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{byte(arch >> 8), byte(arch)})),
+			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 3, 16})),
+			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientMachineIdentifier, append([]byte{0}, uuid...))))
 	}
 	if s == inIPXE {
 		with = append(with,

@@ -20,6 +20,12 @@ const (
 	Truncate  FaultKind = "truncate"   // the image's download ends early (step write)
 	DeadDisk  FaultKind = "dead-disk"  // reads and writes of Device (a serial; empty: the first) fail (steps test, write, erase)
 	NeverHome FaultKind = "never-home" // the installed system does not phone home (step home)
+
+	OtherServer  FaultKind = "other-server"  // the firmware takes the offer of another DHCP server, at the address Device (step dhcp)
+	Stall        FaultKind = "stall"         // the loader's TFTP transfer hangs after its first block (step loader)
+	WrongFile    FaultKind = "wrong-file"    // the firmware fetches the file Device, and cannot run it (step loader)
+	CutOff       FaultKind = "cut-off"       // the ramdisk gets an address, and reaches nobody (step hello)
+	NetworkFirst FaultKind = "network-first" // the firmware finds no system on the disk, and boots from the network again (step disk)
 )
 
 // FaultKinds lists every kind with the steps at which it may happen; empty: at any.
@@ -34,6 +40,11 @@ var FaultKinds = []struct {
 	{Truncate, []Step{StepWrite}},
 	{DeadDisk, []Step{StepTest, StepWrite, StepErase}},
 	{NeverHome, []Step{StepHome}},
+	{OtherServer, []Step{StepDHCP}},
+	{Stall, []Step{StepLoader}},
+	{WrongFile, []Step{StepLoader}},
+	{CutOff, []Step{StepHello}},
+	{NetworkFirst, []Step{StepDisk}},
 }
 
 // A Fault is one thing that goes wrong, where, and how often.
@@ -41,7 +52,7 @@ type Fault struct {
 	Kind    FaultKind
 	Step    Step
 	Percent int    // of the write, 0 to 100; other steps: at their start
-	Device  string // of DeadDisk
+	Device  string // of DeadDisk, OtherServer and WrongFile
 	Times   int    // how often it happens; 0: always
 }
 

@@ -68,8 +68,21 @@ func (m *Machine) fetchLoader(ctx context.Context, l lease) error {
 		}
 		return w.load(ctx, http.MethodGet, l.file, m.pace.limit())
 	}
+	stall, stalls := m.fault(Stall, StepLoader, 0)
+	wrong, errs := m.fault(WrongFile, StepLoader, 0)
+	if errs {
+		l.file = wrong.Device
+	}
 	port := m.wire.TFTPPort
 	set(&port, 69)
-	_, err := tftpGet(ctx, l.ip, netip.AddrPortFrom(l.server, port), l.file, m.pace.limit())
+	_, err := tftpGet(ctx, l.ip, netip.AddrPortFrom(l.server, port), l.file, m.pace.limit(), func() error {
+		if stalls {
+			return m.hang(ctx, stall)
+		}
+		return nil
+	})
+	if errs && err == nil {
+		return m.hang(ctx, wrong)
+	}
 	return err
 }

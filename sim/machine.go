@@ -189,6 +189,10 @@ func (m *Machine) boot(ctx context.Context, device power.BootDevice) error {
 		return err
 	}
 	system, installed := m.installed()
+	if f, hit := m.fault(NetworkFirst, StepDisk, 0); hit && installed && device != power.BootNetwork {
+		m.note(StepDisk, "fault: %s", f)
+		installed = false
+	}
 	if installed && device != power.BootNetwork {
 		return m.runSystem(ctx, system)
 	}
@@ -209,6 +213,13 @@ func (m *Machine) at(ctx context.Context, step Step, format string, args ...any)
 	return m.trouble(ctx, step, 0)
 }
 
+// hang is what a machine does that a fault has stopped: nothing, until power goes.
+func (m *Machine) hang(ctx context.Context, f Fault) error {
+	m.note(f.Step, "fault: %s", f)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // trouble lets the faults happen that end or stop a machine.
 func (m *Machine) trouble(ctx context.Context, step Step, percent int) error {
 	if f, hit := m.fault(PowerLoss, step, percent); hit {
@@ -216,9 +227,7 @@ func (m *Machine) trouble(ctx context.Context, step Step, percent int) error {
 		return errPowerLost
 	}
 	if f, hit := m.fault(Silent, step, percent); hit {
-		m.note(step, "fault: %s", f)
-		<-ctx.Done()
-		return ctx.Err()
+		return m.hang(ctx, f)
 	}
 	m.mu.Lock()
 	gate := m.gate

@@ -40,6 +40,12 @@ func (m *Machine) runRamdisk(ctx context.Context, w *web, cmdline []string) erro
 	if err := m.at(ctx, StepHello, "to %s from %s", agent, w.source); err != nil {
 		return err
 	}
+	if f, hit := m.fault(CutOff, StepHello, 0); hit {
+		if _, err := m.acquire(ctx, inSystem); err != nil {
+			return err
+		}
+		return m.hang(ctx, f)
+	}
 	r := &ram{machine: m, web: w, done: map[string]sprout.Report{}, client: &ramdisk.Client{
 		URL: agent, Token: token, HTTP: w.client, Log: m.log.With("machine", m.spec.Name),
 	}}

@@ -29,7 +29,8 @@ const (
 
 // tftpGet reads a file as firmware does, up to limit bytes (0: all). Below the
 // file's size it aborts with error 8, as OVMF does that only wants the size.
-func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file string, limit int) (int, error) {
+// first is called when the first block has come, before it is acknowledged.
+func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file string, limit int, first func() error) (int, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
 	if err != nil {
 		return 0, fmt.Errorf("cannot open a socket on %s: %w", local, err)
@@ -40,7 +41,7 @@ func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file 
 			_ = conn.Close()
 		}
 	}()
-	t := transfer{conn: conn, peer: server, block: 512}
+	t := transfer{conn: conn, peer: server, block: 512, first: first}
 	t.last = readRequest(file)
 	got, err := t.run(limit)
 	if ctx.Err() != nil {
@@ -61,6 +62,7 @@ type transfer struct {
 	block int            // block size in force
 	next  uint16         // number of the next block
 	got   int
+	first func() error // see tftpGet
 }
 
 func readRequest(file string) []byte {
@@ -118,6 +120,11 @@ func (t *transfer) receive(buf []byte, limit int) (moved, done bool, err error) 
 		case tftpData:
 			if binary.BigEndian.Uint16(p) != t.next {
 				continue
+			}
+			if t.next == 1 {
+				if err := t.first(); err != nil {
+					return false, false, err
+				}
 			}
 			return true, t.take(len(p)-2, limit), nil
 		}
