@@ -8,6 +8,10 @@ import (
 // A Code names a kind of problem for ever; docs and alerts refer to it.
 type Code string
 
+// Type is the URI reference of the code's page, which every server has: what
+// RFC 9457 calls the type of a problem.
+func (c Code) Type() string { return "/docs/problems/" + string(c) }
+
 // A Severity says how soon somebody should look.
 type Severity string
 
@@ -20,6 +24,7 @@ const (
 type Problem struct {
 	ID        ProblemID  `json:"id"`
 	Code      Code       `json:"code"`
+	Type      string     `json:"type" doc:"URI reference of the page that explains the code, as in RFC 9457" example:"/docs/problems/tftp-stalled"`
 	Severity  Severity   `json:"severity"`
 	Site      SiteID     `json:"site,omitempty"`
 	Subject   string     `json:"subject" doc:"Id of what it is about"`
@@ -76,14 +81,17 @@ const (
 	InternalFailure  Code = "internal"
 )
 
-// Problems is the table of what each code means and what helps. In a remedy
-// {machine}, {workflow} and {site} stand for names.
-var Problems = []struct {
-	Code     Code
-	Severity Severity
-	Means    string
-	Remedy   string
-}{
+// A ProblemKind is what a code means and what helps. In a remedy {machine},
+// {workflow} and {site} stand for names.
+type ProblemKind struct {
+	Code     Code     `json:"code"`
+	Severity Severity `json:"severity"`
+	Means    string   `json:"means"`
+	Remedy   string   `json:"remedy"`
+}
+
+// Problems is the table of problem kinds.
+var Problems = []ProblemKind{
 	{BMCUnreachable, Critical, "The BMC does not answer.", "check its cable and address, then: sprout workflow retry {workflow}"},
 	{BMCDenied, Critical, "The BMC refuses the user name or password.", "sprout machine update {machine} --bmc-user … --bmc-password …, then: sprout workflow retry {workflow}"},
 	{BMCFailed, Critical, "The BMC answered with an error.", "sprout workflow retry {workflow}; if it repeats, reset the BMC"},

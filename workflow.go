@@ -75,6 +75,7 @@ type StepRecord struct {
 // A Failure is why something stopped, with the evidence and what helps.
 type Failure struct {
 	Code     Code   `json:"code" example:"image-digest-mismatch"`
+	Type     string `json:"type,omitempty" doc:"URI reference of the page that explains the code, as in RFC 9457" example:"/docs/problems/image-digest-mismatch"`
 	Step     string `json:"step,omitempty"`
 	Reason   string `json:"reason"`
 	Evidence string `json:"evidence,omitempty"`

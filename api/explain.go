@@ -54,6 +54,7 @@ type Usual struct {
 // A Cause is why a boot stopped.
 type Cause struct {
 	Code     sprout.Code `json:"code" example:"dhcp-offer-ignored"`
+	Type     string      `json:"type" doc:"URI reference of the page that explains the code, as in RFC 9457" example:"/docs/problems/dhcp-offer-ignored"`
 	Means    string      `json:"means" doc:"What the code means"`
 	Reason   string      `json:"reason"`
 	Evidence string      `json:"evidence,omitempty"`

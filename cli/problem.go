@@ -7,6 +7,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/docs"
 )
 
 func problemCommand(e *env) *cobra.Command {
@@ -37,7 +38,29 @@ func problemCommand(e *env) *cobra.Command {
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many (default all)")
 	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
-	return group("problem", "What is wrong, and what helps.", c)
+	return group("problem", "What is wrong, and what helps.", c, problemExplainCommand(e))
+}
+
+// problemExplainCommand needs no server: the pages are in the program.
+func problemExplainCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain [CODE]", Short: "Explain a problem code: how it shows, where to look, what helps.", Args: takes(0, 1, "a problem code, or none to list them"),
+		Example: "  sprout problem explain tftp-stalled\n  sprout problem explain",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return list(e, sprout.Problems, "", []column[sprout.ProblemKind]{
+					{Name: "CODE", Value: func(p sprout.ProblemKind) string { return string(p.Code) }},
+					{Name: "SEVERITY", Value: func(p sprout.ProblemKind) string { return string(p.Severity) }},
+					{Name: "MEANS", Value: func(p sprout.ProblemKind) string { return p.Means }},
+				})
+			}
+			page, err := docs.Problem(sprout.Code(args[0]))
+			if err != nil {
+				return err
+			}
+			return e.answer(map[string]string{"code": args[0], "page": page}, func() { fmt.Fprint(e.stdout, page) })
+		},
+	}
 }
 
 // listProblems shows each problem on a few lines: reason and remedy are sentences.
@@ -51,13 +74,13 @@ func (e *env) listProblems(problems []sprout.Problem) {
 			over = ", over since " + moment(*p.ClearedAt)
 		}
 		fmt.Fprintf(e.stdout, "%s  %s, %s, since %s (%s)%s\n", p.Name, e.paint(e.stdout, red, string(p.Code)), p.Severity, moment(p.Since), ago(&p.Since), over)
-		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}})
+		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}, {"  More", "sprout problem explain " + string(p.Code)}})
 	}
 }
 
 func (e *env) showProblems(problems []sprout.Problem) {
 	for _, p := range problems {
 		fmt.Fprintf(e.stdout, "\n%s %s, since %s\n", e.paint(e.stdout, red, "Problem"), p.Code, moment(p.Since))
-		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}})
+		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}, {"  More", "sprout problem explain " + string(p.Code)}})
 	}
 }

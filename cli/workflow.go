@@ -100,7 +100,7 @@ func (e *env) worthShowing(steps []sprout.StepRecord) []sprout.StepRecord {
 }
 
 func failureLines(f sprout.Failure) []line {
-	return []line{{"Failed at", f.Step}, {"Code", string(f.Code)}, {"Reason", f.Reason}, {"Evidence", f.Evidence}, {"Try", f.Remedy}}
+	return []line{{"Failed at", f.Step}, {"Code", string(f.Code)}, {"Reason", f.Reason}, {"Evidence", f.Evidence}, {"Try", f.Remedy}, {"More", "sprout problem explain " + string(f.Code)}}
 }
 
 func indent(lines []line) []line {

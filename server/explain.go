@@ -184,7 +184,7 @@ func (s *Server) addBoot(ctx context.Context, e *api.Explanation, m sprout.Machi
 
 // cause says what a code means and what helps.
 func cause(e *api.Explanation, d diagnose.Diagnosis) *api.Cause {
-	c := &api.Cause{Code: d.Code, Reason: d.Reason, Evidence: d.Evidence}
+	c := &api.Cause{Code: d.Code, Type: d.Code.Type(), Reason: d.Reason, Evidence: d.Evidence}
 	_, c.Remedy = sprout.Explain(d.Code, e.Machine, string(e.Workflow.ID), e.Site)
 	for _, p := range sprout.Problems {
 		if p.Code == d.Code {
@@ -219,6 +219,9 @@ func addHelp(e *api.Explanation) {
 	}
 	if e.Attempt != "" {
 		add("sprout boot show " + e.Machine)
+	}
+	if e.Cause != nil {
+		add("sprout problem explain " + string(e.Cause.Code))
 	}
 	add(nextCommand(*e))
 }

@@ -20,6 +20,8 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", s.serveHealth)
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /openapi.json", serveDocument)
+	mux.HandleFunc("GET /docs/problems/{code}", serveProblemDocs)
+	mux.HandleFunc("GET /docs/problems/{$}", serveProblemDocs)
 	return s.identify(s.recover(bounded(plainToFault(mux))))
 }
 

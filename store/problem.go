@@ -15,6 +15,7 @@ const (
 
 func scanProblem(row pgx.CollectableRow) (p sprout.Problem, err error) {
 	err = row.Scan(&p.ID, &p.Site, &p.Subject, &p.Name, &p.Code, &p.Severity, &p.Reason, &p.Evidence, &p.Remedy, &p.Since, &p.ClearedAt)
+	p.Type = p.Code.Type()
 	return p, err
 }
 

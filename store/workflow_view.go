@@ -31,6 +31,9 @@ func scanWorkflow(row pgx.CollectableRow) (w sprout.Workflow, err error) {
 			w.Steps[i].At = "centre"
 		}
 	}
+	if w.Error != nil {
+		w.Error.Type = w.Error.Code.Type()
+	}
 	if w.Error != nil && w.Error.Remedy == "" {
 		_, w.Error.Remedy = sprout.Explain(w.Error.Code, w.MachineName, string(w.ID), w.SiteName)
 	}
