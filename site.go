@@ -59,18 +59,3 @@ type Token struct {
 	CreatedAt time.Time  `json:"createdAt"`
 	RevokedAt *time.Time `json:"revokedAt,omitempty"`
 }
-
-// An AuditRecord says who asked for what, and what came of it.
-type AuditRecord struct {
-	Seq     int64     `json:"seq"`
-	Site    SiteID    `json:"site,omitempty" doc:"Site of the subject; empty: none"`
-	At      time.Time `json:"at"`
-	Actor   string    `json:"actor" doc:"Token name, agent id, or 'sprout' for its own work"`
-	Action  string    `json:"action" doc:"Operation or workflow step" example:"machine deploy"`
-	Subject string    `json:"subject" doc:"Id of what it was done to"`
-	Name    string    `json:"name" doc:"Name of what it was done to"`
-	Outcome string    `json:"outcome" enum:"done,refused,failed" doc:"What came of it"`
-	Detail  string    `json:"detail,omitempty"`
-	Request string    `json:"request,omitempty" doc:"Request id"`
-	Hash    string    `json:"hash" doc:"SHA-256 over this record and the hash before it"`
-}

@@ -1,19 +1,45 @@
 package api
 
-import "sprout"
+import (
+	"time"
 
-// ListAudit narrows the audit.
+	"sprout"
+)
+
+// An AuditFilter narrows the audit.
+type AuditFilter struct {
+	Subject string           `query:"subject" doc:"Only of what has this id or name"`
+	Actor   string           `query:"actor" doc:"Only by the token or agent of this name"`
+	Action  string           `query:"action" doc:"Only this operation or step" example:"machine deploy"`
+	Outcome string           `query:"outcome" enum:"done,refused,failed"`
+	Kind    sprout.AuditKind `query:"kind" enum:"request,workflow,system"`
+	Since   time.Time        `query:"since" doc:"Only at or after this time"`
+	Until   time.Time        `query:"until" doc:"Only before this time"`
+}
+
+// ListAudit narrows a list of the audit.
 type ListAudit struct {
 	Paging
-	Subject string `query:"subject" doc:"Only of what has this id or name"`
+	AuditFilter
+}
+
+// AuditRef names a record.
+type AuditRef struct {
+	Seq int64 `path:"record" minimum:"1" doc:"Number of a record"`
+}
+
+// VerifyAudit is the input of AuditVerify.
+type VerifyAudit struct {
+	Head string `query:"head" doc:"RECORDS:HASH of a head that was kept elsewhere: the chain must still hold it"`
 }
 
 // An AuditCheck is what came of following the chain of hashes.
 type AuditCheck struct {
-	Records int64  `json:"records" doc:"How many were checked"`
-	Intact  bool   `json:"intact"`
-	BadSeq  int64  `json:"badSeq,omitempty" doc:"The first record that does not fit"`
-	Reason  string `json:"reason,omitempty"`
+	Records int64            `json:"records" doc:"How many were found good"`
+	Intact  bool             `json:"intact"`
+	BadSeq  int64            `json:"badSeq,omitempty" doc:"The first record that does not fit or is missing; none where records only wait to be sealed"`
+	Reason  string           `json:"reason,omitempty"`
+	Head    sprout.AuditHead `json:"head" doc:"The chain's signed end: keep it elsewhere"`
 }
 
 // The operations on the audit.
@@ -21,9 +47,12 @@ var (
 	AuditList = Op[ListAudit, Page[sprout.AuditRecord]]{
 		Name: "audit list", Method: "GET", Path: "/v1/audit", Role: sprout.Viewer, Help: "List who asked for what, and what came of it, the newest first.",
 	}
-	AuditVerify = Op[struct{}, AuditCheck]{
-		Name: "audit verify", Method: "GET", Path: "/v1/audit/verify", Role: sprout.Admin, Wide: true, Help: "Follow the audit's chain of hashes.",
+	AuditShow = Op[AuditRef, sprout.AuditRecord]{
+		Name: "audit show", Method: "GET", Path: "/v1/audit/{record}", Role: sprout.Viewer, Help: "Show one record of the audit, with what it changed.",
+	}
+	AuditVerify = Op[VerifyAudit, AuditCheck]{
+		Name: "audit verify", Method: "GET", Path: "/v1/audit/verify", Role: sprout.Admin, Wide: true, Help: "Follow the audit's chain of hashes up to its signed head.",
 	}
 )
 
-func auditOperations() []Operation { return []Operation{AuditList, AuditVerify} }
+func auditOperations() []Operation { return []Operation{AuditList, AuditShow, AuditVerify} }

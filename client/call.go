@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"time"
 
 	"sprout"
 	"sprout/api"
@@ -77,7 +78,7 @@ func fill(in reflect.Value, path *string, query url.Values) {
 			continue
 		}
 		if name, ok := field.Tag.Lookup("path"); ok {
-			*path = strings.Replace(*path, "{"+name+"}", url.PathEscape(value.String()), 1)
+			*path = strings.Replace(*path, "{"+name+"}", url.PathEscape(text(value)), 1)
 		}
 		if name, ok := field.Tag.Lookup("query"); ok && !value.IsZero() {
 			query.Set(name, text(value))
@@ -87,6 +88,9 @@ func fill(in reflect.Value, path *string, query url.Values) {
 
 // text writes a query value; lists are separated by commas.
 func text(v reflect.Value) string {
+	if t, ok := v.Interface().(time.Time); ok {
+		return t.UTC().Format(time.RFC3339Nano)
+	}
 	if v.Kind() != reflect.Slice {
 		return fmt.Sprint(v.Interface())
 	}

@@ -72,7 +72,7 @@ func TestKilledAtAnyMomentItLosesNothing(t *testing.T) {
 // checkBooks looks into what is kept of all that happened.
 func (p *program) checkBooks(t *testing.T, f *fake, asked map[sprout.WorkflowID]bool) {
 	t.Helper()
-	if check := call(t, p, api.AuditVerify, struct{}{}); !check.Intact {
+	if check := call(t, p, api.AuditVerify, api.VerifyAudit{}); !check.Intact {
 		t.Errorf("audit: %+v", check)
 	}
 	db, err := pgx.Connect(t.Context(), p.database())

@@ -66,7 +66,7 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 		return err
 	}
 	return c.store.Audit(ctx, tx, sprout.AuditRecord{
-		Site: m.Site, Actor: origin.Actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
+		Kind: sprout.AuditWorkflow, Site: m.Site, Actor: origin.Actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
 		Outcome: "done", Request: origin.Request, Detail: fmt.Sprintf("now %s, by %s", to, by.Workflow),
 	})
 }
@@ -128,7 +128,7 @@ func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sp
 		return err
 	}
 	r := sprout.AuditRecord{
-		Site: m.Site, Actor: origin.Actor, Request: origin.Request, Action: "workflow " + by.Kind, Subject: string(by.Workflow), Name: m.Name,
+		Kind: sprout.AuditWorkflow, Site: m.Site, Actor: origin.Actor, Request: origin.Request, Action: "workflow " + by.Kind, Subject: string(by.Workflow), Name: m.Name,
 		Outcome: "done", Detail: string(state),
 	}
 	if f != nil {

@@ -23,7 +23,10 @@ func (s *Server) change(ctx context.Context, action string, do func(ctx context.
 
 // record begins an audit record of the request.
 func (s *Server) record(ctx context.Context, action string) sprout.AuditRecord {
-	return sprout.AuditRecord{Actor: actor(ctx), Action: action, Outcome: "done", Request: api.RequestID(ctx)}
+	return sprout.AuditRecord{
+		Kind: sprout.AuditRequest, Actor: actor(ctx), Token: bearer(ctx).ID, Source: source(ctx),
+		Action: action, Outcome: "done", Request: api.RequestID(ctx),
+	}
 }
 
 // about fills in what a record is about.

@@ -96,7 +96,7 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 	if err != nil {
 		return err
 	}
-	return s.store.Audit(ctx, tx, sprout.AuditRecord{Actor: systemActor, Site: site, Action: "machine discover", Subject: string(m.ID), Name: m.Name, Outcome: "done", Detail: found.BootMAC})
+	return s.store.Audit(ctx, tx, sprout.AuditRecord{Kind: sprout.AuditSystem, Actor: systemActor, Site: site, Action: "machine discover", Subject: string(m.ID), Name: m.Name, Outcome: "done", Detail: found.BootMAC})
 }
 
 func discoveredInterfaces(found sprout.DiscoveredFact) []sprout.Interface {

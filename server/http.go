@@ -22,7 +22,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /openapi.json", serveDocument)
 	mux.HandleFunc("GET /docs/problems/{code}", serveProblemDocs)
 	mux.HandleFunc("GET /docs/problems/{$}", serveProblemDocs)
-	return s.identify(s.recover(bounded(plainToFault(mux))))
+	return s.identify(withSource(s.recover(bounded(plainToFault(mux)))))
 }
 
 // serveDocument serves the OpenAPI document of this version.

@@ -57,12 +57,12 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
-		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit verify": {denied, ""},
+		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit show": {missing, ""}, "audit verify": {denied, ""},
 		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token whoami": {unseen, ""}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x")
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1")
 	refused := 0
 	for _, op := range api.Operations() {
 		s := op.Spec()

@@ -161,7 +161,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "heartbeats": s.takeBeats, "api": s.serve,
+		"live": s.takeLive, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

@@ -186,7 +186,7 @@ func TestEveryOperationChecksWhoAsks(t *testing.T) {
 	if refused != 0 {
 		t.Errorf("%d refusals are not in the audit", refused)
 	}
-	if check := must(client.Call(t.Context(), p.admin, api.AuditVerify, struct{}{}))(t); !check.Intact || check.Records != int64(len(records)) {
+	if check := must(client.Call(t.Context(), p.admin, api.AuditVerify, api.VerifyAudit{}))(t); !check.Intact || check.Records != int64(len(records)) {
 		t.Errorf("audit: %+v of %d", check, len(records))
 	}
 }

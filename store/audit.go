@@ -1,22 +1,21 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"strconv"
+	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
-	"sprout/audit"
 )
 
-// auditLock is the advisory lock that orders the chain: whoever adds to it
-// waits for the commit of who added before.
-const auditLock = 0x5370726f7574 // "Sprout"
-
-// Audit queues a record; it gets its number, time and hash when tx commits.
+// Audit queues a record, which is written when tx commits and sealed soon after
+// (SealAudit): then it has its number and hash. One without a kind is Sprout's
+// own.
 func (s *Store) Audit(ctx context.Context, tx pgx.Tx, r sprout.AuditRecord) error {
 	t, finish := queued(tx)
 	t.records = append(t.records, r)
@@ -29,94 +28,118 @@ func (s *Store) AuditAlone(ctx context.Context, r sprout.AuditRecord) error {
 	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.Audit(ctx, tx, r) })
 }
 
+// AuditNews holds a value while records that this store wrote may wait to be
+// sealed. One may listen.
+func (s *Store) AuditNews() <-chan struct{} { return s.unsealed }
+
+func (s *Store) tellSealer() {
+	select {
+	case s.unsealed <- struct{}{}:
+	default:
+	}
+}
+
+// writeAudit inserts what is queued, unsealed: no two transactions wait for
+// each other here.
 func (s *Store) writeAudit(ctx context.Context, t *txn) error {
 	if len(t.records) == 0 {
 		return nil
 	}
-	if _, err := exec(ctx, t.Tx, `SELECT pg_advisory_xact_lock($1)`, auditLock); err != nil {
-		return err
-	}
-	seq, prev, err := auditEnd(ctx, t.Tx)
-	if err != nil {
-		return err
-	}
 	b := &pgx.Batch{}
 	for _, r := range t.records {
-		seq++
-		r.Seq, r.At = seq, time.Now().UTC().Truncate(time.Microsecond)
-		r.Hash = audit.Hash(prev, r)
-		prev = r.Hash
 		b.Queue(`
-			INSERT INTO audit (seq, site, at, actor, action, subject, name, outcome, detail, request, hash)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			r.Seq, r.Site, r.At, r.Actor, r.Action, r.Subject, r.Name, r.Outcome, r.Detail, r.Request, r.Hash)
+			INSERT INTO audit_unsealed (site, at, kind, actor, token, source, action, subject, name, outcome, detail, changes, request)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			r.Site, time.Now().UTC().Truncate(time.Microsecond), cmp.Or(r.Kind, sprout.AuditSystem), r.Actor, r.Token, r.Source,
+			r.Action, r.Subject, r.Name, r.Outcome, r.Detail, changesOrNull(r.Changes), r.Request)
 	}
-	t.records = nil
+	t.records, t.audited = nil, true
 	return explain(t.SendBatch(ctx, b).Close())
 }
 
-// auditEnd returns number and hash of the last record, zero if there is none.
-func auditEnd(ctx context.Context, q querier) (seq int64, hash string, err error) {
-	last, err := one(ctx, q, scanAudit, auditSelect+`ORDER BY seq DESC LIMIT 1`)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, "", nil
+func changesOrNull(list []sprout.FieldChange) any {
+	if len(list) == 0 {
+		return nil
 	}
-	return last.Seq, last.Hash, err
+	return list
 }
 
-const auditSelect = `SELECT seq, site, at, actor, action, subject, name, outcome, detail, request, hash FROM audit `
+const (
+	auditWords  = `site, at, kind, actor, token, source, action, subject, name, outcome, detail, changes, request`
+	auditSelect = `SELECT seq, hash, ` + auditWords + ` FROM audit `
+)
 
 func scanAudit(row pgx.CollectableRow) (r sprout.AuditRecord, err error) {
-	err = row.Scan(&r.Seq, &r.Site, &r.At, &r.Actor, &r.Action, &r.Subject, &r.Name, &r.Outcome, &r.Detail, &r.Request, &r.Hash)
-	r.At = r.At.UTC()
-	return r, err
+	return scanAuditAfter(row, &r.Seq, &r.Hash, &r)
 }
 
-// An AuditFilter restricts a list of audit records; zero fields do not.
+// scanAuditAfter scans two columns of any use, then the words of a record.
+func scanAuditAfter(row pgx.CollectableRow, first, second any, r *sprout.AuditRecord) (sprout.AuditRecord, error) {
+	var changes []byte
+	err := row.Scan(first, second, &r.Site, &r.At, &r.Kind, &r.Actor, &r.Token, &r.Source, &r.Action, &r.Subject, &r.Name, &r.Outcome,
+		&r.Detail, &changes, &r.Request)
+	r.At = r.At.UTC()
+	if err == nil && changes != nil {
+		err = json.Unmarshal(changes, &r.Changes)
+	}
+	return *r, err
+}
+
+// An AuditFilter restricts a list of sealed audit records; zero fields do not.
 type AuditFilter struct {
 	Site    sprout.SiteID
 	Subject string // an id or a name
 	Actor   string
+	Action  string
+	Outcome string
+	Kind    sprout.AuditKind
+	Since   time.Time // at or after
+	Until   time.Time // before
 	Page
 }
 
+func (f AuditFilter) selection() (q selection) {
+	equal(&q, "site", f.Site)
+	equal(&q, "actor", f.Actor)
+	equal(&q, "action", f.Action)
+	equal(&q, "outcome", f.Outcome)
+	equal(&q, "kind", f.Kind)
+	if f.Subject != "" {
+		q.where("(subject = %[1]s OR name = %[1]s)", f.Subject)
+	}
+	if !f.Since.IsZero() {
+		q.where("at >= %s", f.Since)
+	}
+	if !f.Until.IsZero() {
+		q.where("at < %s", f.Until)
+	}
+	return q
+}
+
 var auditListing = listing[sprout.AuditRecord]{"audit record", "-created", map[string]order[sprout.AuditRecord]{
-	"created": {[]key{number("seq")}, func(r sprout.AuditRecord) []string { return []string{strconv.FormatInt(r.Seq, 10)} }},
+	"created": {[]key{number("seq")}, func(r sprout.AuditRecord) []string { return []string{formatSeq(r.Seq)} }},
 }}
 
 // AuditRecords lists records, by default the newest first.
 func (s *Store) AuditRecords(ctx context.Context, f AuditFilter) ([]sprout.AuditRecord, string, error) {
-	var q selection
-	equal(&q, "site", f.Site)
-	equal(&q, "actor", f.Actor)
-	if f.Subject != "" {
-		q.where("(subject = %[1]s OR name = %[1]s)", f.Subject)
-	}
-	return page(auditListing, f.Page, q, func(tail string, args ...any) ([]sprout.AuditRecord, error) {
+	return page(auditListing, f.Page, f.selection(), func(tail string, args ...any) ([]sprout.AuditRecord, error) {
 		return many(ctx, s.db, scanAudit, auditSelect+tail, args...)
 	})
 }
 
-// VerifyAudit reads the whole chain and checks it. It returns how many records
-// it holds; the error names the first that was changed or is missing. Records
-// cut off at the end do not show: compare the count with one kept elsewhere.
-func (s *Store) VerifyAudit(ctx context.Context) (int64, error) {
-	var seq int64
-	var prev, after string
-	for {
-		list, next, err := s.AuditRecords(ctx, AuditFilter{Page: Page{Sort: "created", After: after, Limit: 1000}})
-		if err != nil {
-			return seq, err
-		}
-		if err := audit.Verify(prev, seq, list); err != nil {
-			return seq, err
-		}
-		if len(list) > 0 {
-			seq, prev = list[len(list)-1].Seq, list[len(list)-1].Hash
-		}
-		if next == "" {
-			return seq, nil
-		}
-		after = next
-	}
+// AuditPart is how many records AuditAfter returns at most.
+const AuditPart = 1000
+
+// AuditAfter returns the next records with numbers after one and up to last, in
+// order; none where there are no more. The filter's Page has no part in it.
+func (s *Store) AuditAfter(ctx context.Context, f AuditFilter, after, last int64) ([]sprout.AuditRecord, error) {
+	q := f.selection()
+	q.where("seq > %s AND seq <= %s", after, last)
+	return many(ctx, s.db, scanAudit, fmt.Sprintf("%s WHERE %s ORDER BY seq LIMIT %d", auditSelect, strings.Join(q.conditions, " AND "), AuditPart), q.args...)
+}
+
+// AuditRecord returns one sealed record; NotFound if there is none.
+func (s *Store) AuditRecord(ctx context.Context, seq int64) (sprout.AuditRecord, error) {
+	r, err := one(ctx, s.db, scanAudit, auditSelect+`WHERE seq = $1`, seq)
+	return r, orNotFound(err, "audit record", formatSeq(seq))
 }

@@ -10,6 +10,7 @@
 // BMCs, interfaces, addresses (as reservations) and records queue their
 // sprout.Change. Callers replicate only what the store cannot see, site work
 // and its cancellation, with Replicate. Store.Tx writes what is queued (changes
-// by site, then the audit chain) last before the commit: so every transaction
-// takes these shared locks in one order and holds them shortly.
+// by site, then audit records) last before the commit: so every transaction
+// takes the sites' locks in one order and holds them shortly. Audit records take
+// no lock; SealAudit chains them afterwards.
 package store

@@ -58,7 +58,7 @@ func TestOutboxNumbersWithoutGapsUnderLoad(t *testing.T) {
 			}
 		}
 	}
-	if n, err := s.VerifyAudit(t.Context()); err != nil || n != 64 {
+	if n, _, err := s.VerifyAudit(t.Context(), sprout.AuditHead{}); err != nil || n != 64 {
 		t.Errorf("%d records, %v", n, err)
 	}
 }

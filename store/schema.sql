@@ -28,6 +28,32 @@ BEGIN
     RAISE EXCEPTION 'the audit record is append-only';
 END $$;
 
+CREATE FUNCTION public.refuse_audit_loss() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM gone g WHERE NOT EXISTS (
+            SELECT FROM audit a WHERE a.id = g.id
+            AND (a.site, a.at, a.kind, a.actor, a.token, a.source, a.action, a.subject, a.name, a.outcome, a.detail, a.request)
+              = (g.site, g.at, g.kind, g.actor, g.token, g.source, g.action, g.subject, g.name, g.outcome, g.detail, g.request)
+            AND a.changes::text IS NOT DISTINCT FROM g.changes::text)
+    ) THEN
+        RAISE EXCEPTION 'the audit record is append-only: it is not sealed yet';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.refuse_audit_return() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.records < OLD.records THEN
+        RAISE EXCEPTION 'the audit record is append-only: its head does not go back';
+    END IF;
+    RETURN NEW;
+END $$;
+
 CREATE TABLE public.address (
     site text NOT NULL,
     id text NOT NULL,
@@ -79,7 +105,50 @@ CREATE TABLE public.audit (
     detail text DEFAULT ''::text NOT NULL,
     request text DEFAULT ''::text NOT NULL,
     hash text NOT NULL,
+    kind text DEFAULT ''::text NOT NULL,
+    token text DEFAULT ''::text NOT NULL,
+    source text DEFAULT ''::text NOT NULL,
+    changes json,
+    id bigint,
+    CONSTRAINT audit_kind_check CHECK ((kind = ANY (ARRAY[''::text, 'request'::text, 'workflow'::text, 'system'::text]))),
     CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.audit_head (
+    single boolean DEFAULT true NOT NULL,
+    records bigint NOT NULL,
+    hash text NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    signature bytea NOT NULL,
+    CONSTRAINT audit_head_single_check CHECK (single)
+);
+
+CREATE TABLE public.audit_unsealed (
+    id bigint NOT NULL,
+    site text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    kind text NOT NULL,
+    actor text NOT NULL,
+    token text NOT NULL,
+    source text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    name text NOT NULL,
+    outcome text NOT NULL,
+    detail text NOT NULL,
+    changes json,
+    request text NOT NULL,
+    CONSTRAINT audit_unsealed_kind_check CHECK ((kind = ANY (ARRAY['request'::text, 'workflow'::text, 'system'::text]))),
+    CONSTRAINT audit_unsealed_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text, 'failed'::text])))
+);
+
+ALTER TABLE public.audit_unsealed ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_unsealed_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.bmc (
@@ -461,8 +530,14 @@ ALTER TABLE ONLY public.agent
 ALTER TABLE ONLY public.agent
     ADD CONSTRAINT agent_pkey PRIMARY KEY (site, id);
 
+ALTER TABLE ONLY public.audit_head
+    ADD CONSTRAINT audit_head_pkey PRIMARY KEY (single);
+
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (seq);
+
+ALTER TABLE ONLY public.audit_unsealed
+    ADD CONSTRAINT audit_unsealed_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.bmc
     ADD CONSTRAINT bmc_machine_key UNIQUE (machine);
@@ -594,6 +669,14 @@ CREATE UNIQUE INDEX agent_live_key ON public.agent USING btree (site) WHERE (ret
 
 CREATE UNIQUE INDEX agent_public_key_key ON public.agent USING btree (public_key) WHERE (retired_at IS NULL);
 
+CREATE INDEX audit_actor_index ON public.audit USING btree (actor, seq);
+
+CREATE INDEX audit_at_index ON public.audit USING brin (at);
+
+CREATE UNIQUE INDEX audit_id_key ON public.audit USING btree (id);
+
+CREATE INDEX audit_name_index ON public.audit USING btree (name, seq);
+
 CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
 
 CREATE INDEX boot_attempt_machine_index ON public.boot_attempt USING btree (machine) WHERE (machine IS NOT NULL);
@@ -633,6 +716,14 @@ CREATE UNIQUE INDEX workflow_live_key ON public.workflow USING btree (machine) W
 CREATE INDEX workflow_machine_index ON public.workflow USING btree (machine, id);
 
 CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change();
+
+CREATE TRIGGER audit_head_rises BEFORE UPDATE ON public.audit_head FOR EACH ROW EXECUTE FUNCTION public.refuse_audit_return();
+
+CREATE TRIGGER audit_head_stays BEFORE DELETE OR TRUNCATE ON public.audit_head FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change();
+
+CREATE TRIGGER audit_unsealed_append_only BEFORE UPDATE OR TRUNCATE ON public.audit_unsealed FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change();
+
+CREATE TRIGGER audit_unsealed_until_sealed AFTER DELETE ON public.audit_unsealed REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_loss();
 
 CREATE TRIGGER bmc_revision AFTER INSERT OR DELETE OR UPDATE ON public.bmc FOR EACH ROW EXECUTE FUNCTION public.raise_revision_of_machine();
 

@@ -31,6 +31,8 @@ type Store struct {
 	config Config
 	hints  *hints
 	teller *teller
+	// unsealed holds one: audit records wait to be sealed.
+	unsealed chan struct{}
 }
 
 // querier is what the pool and a transaction have in common.
@@ -42,7 +44,7 @@ type querier interface {
 
 // New makes a store over a pool that the caller closes.
 func New(pool *pgxpool.Pool, config Config) *Store {
-	return &Store{pool: pool, db: pool, config: config, hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}}
+	return &Store{pool: pool, db: pool, config: config, hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1)}
 }
 
 // Open connects to the database at url with a pool of at most connections

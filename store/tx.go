@@ -16,17 +16,21 @@ import (
 // its own writes: that is s.In(tx).
 func (s *Store) Tx(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
 	var news []notice
+	var audited bool
 	err := pgx.BeginFunc(ctx, s.pool, func(inner pgx.Tx) error {
 		tx := &txn{Tx: inner}
 		if err := do(ctx, tx); err != nil {
 			return err
 		}
 		err := s.flush(ctx, tx)
-		news = tx.news
+		news, audited = tx.news, tx.audited
 		return err
 	})
 	if err != nil {
 		return explain(err)
+	}
+	if audited {
+		s.tellSealer()
 	}
 	s.teller.tell(news)
 	return nil
@@ -53,6 +57,7 @@ type txn struct {
 	machines []sprout.MachineID // to be replicated as they are at the end
 	records  []sprout.AuditRecord
 	events   []sprout.WatchEvent
+	audited  bool     // records of it wait to be sealed
 	news     []notice // to be sent after the commit
 }
 
