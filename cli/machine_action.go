@@ -222,7 +222,7 @@ func (a *machineAction) report(r api.BulkResult) error {
 			{Name: "MACHINE", Value: func(i api.BulkItem) string { return i.Name }},
 			{Name: "SITE", Value: func(i api.BulkItem) string { return i.Site }},
 			{Name: "OUTCOME", Value: func(i api.BulkItem) string { return i.Outcome }},
-			{Name: "DETAIL", Value: detailOf},
+			{Name: "DETAIL", Value: detailOf, Whole: true},
 			{Name: "ID", Value: func(i api.BulkItem) string { return string(i.Machine) }, Wide: true},
 		})
 	})

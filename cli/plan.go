@@ -28,7 +28,7 @@ func (e *env) showPlan(to io.Writer, r api.BulkResult, most int) {
 	var lines []planLine
 	disks := false
 	for _, item := range r.Items[:min(most, len(r.Items))] {
-		rows := e.planLines(item)
+		rows := e.planLines(item, past[r.Action])
 		rows[0].machine, rows[0].site = item.Name, item.Site
 		for _, row := range rows {
 			disks = disks || row.disk != nil
@@ -71,7 +71,7 @@ func planColumns(disks bool) []column[planLine] {
 			of("DISK", func(d api.PlannedDisk) string { return d.Name }), of("SIZE", func(d api.PlannedDisk) string { return size(d.Bytes) }),
 			of("MODEL", func(d api.PlannedDisk) string { return d.Model }), of("SERIAL", func(d api.PlannedDisk) string { return d.Serial }))
 	}
-	return append(columns, column[planLine]{Name: "WHAT HAPPENS", Value: func(l planLine) string { return l.what }})
+	return append(columns, column[planLine]{Name: "WHAT HAPPENS", Value: func(l planLine) string { return l.what }, Whole: true})
 }
 
 // blank keeps a cell empty that would else be dashed.
@@ -82,8 +82,14 @@ func blank(s string) string {
 	return s
 }
 
+// past says of each action what then has happened to a machine.
+var past = map[string]string{
+	"accept": "is accepted", "commission": "is inspected and tested", "deploy": "is deployed", "release": "is released", "mark-broken": "is set aside",
+	"mark-fixed": "is taken back", "lock": "is locked", "unlock": "is unlocked", "update": "is changed", "delete": "is deleted",
+}
+
 // planLines are the rows of one machine: at least one.
-func (e *env) planLines(item api.BulkItem) (lines []planLine) {
+func (e *env) planLines(item api.BulkItem, otherwise string) (lines []planLine) {
 	say := func(what string) { lines = append(lines, planLine{what: what}) }
 	if item.Fault != nil {
 		say(e.paint(e.stderr, yellow, "refused: ") + item.Fault.Err().Error())
@@ -106,7 +112,7 @@ func (e *env) planLines(item api.BulkItem) (lines []planLine) {
 	case p.Becomes != "" && p.Becomes != item.State:
 		say("becomes " + string(p.Becomes))
 	case len(lines) == 0:
-		say("stays " + string(item.State))
+		say(otherwise + ", and stays " + string(item.State))
 	}
 	return lines
 }
@@ -133,17 +139,18 @@ func costLines(r api.BulkResult) []line {
 	c := r.Cost
 	lines := []line{{"Time", timeWords(r)}}
 	for _, s := range c.Sites {
-		var words []string
-		if s.Traffic > 0 {
-			words = append(words, fmt.Sprintf("%s on its provisioning network; before that %s once from the control plane, unless the site has the image", size(s.Traffic), size(s.Uplink)))
-		}
+		words := machines(s.Machines)
 		switch {
 		case s.Addresses > 0:
-			words = append(words, suffixed(s.Addresses, "addresses taken", "address taken"))
+			words += ", " + suffixed(s.Addresses, "addresses taken", "address taken")
 		case s.Addresses < 0:
-			words = append(words, suffixed(-s.Addresses, "addresses given back", "address given back"))
+			words += ", " + suffixed(-s.Addresses, "addresses given back", "address given back")
 		}
-		lines = append(lines, line{"At " + s.Site, strings.Join(append([]string{machines(s.Machines)}, words...), "; ")})
+		lines = append(lines, line{"At " + s.Site, words})
+		if s.Traffic > 0 {
+			lines = append(lines, line{"  sends", size(s.Traffic) + " over its provisioning network"},
+				line{"  fetches", size(s.Uplink) + " from the control plane, unless it has the image"})
+		}
 	}
 	switch {
 	case c.Disks > 0:

@@ -16,6 +16,7 @@ type column[T any] struct {
 	Name  string
 	Value func(T) string
 	Wide  bool
+	Whole bool // never cut: what does not fit goes on in the next line
 }
 
 const (
@@ -46,7 +47,11 @@ func writeTable[T any](e *env, items []T, columns []column[T]) {
 	if e.format != "wide" {
 		room = e.width()
 	}
-	writeRows(e.stdout, rows, fitted(rows, room))
+	whole := make([]bool, len(shown))
+	for i, c := range shown {
+		whole[i] = c.Whole || i == 0
+	}
+	writeRows(e.stdout, rows, fitted(rows, room, whole))
 }
 
 func writeRows(w io.Writer, rows [][]string, widths []int) {
@@ -64,8 +69,8 @@ func writeRows(w io.Writer, rows [][]string, widths []int) {
 }
 
 // fitted returns the widths of columns that are together no wider than room; 0
-// is room for all.
-func fitted(rows [][]string, room int) []int {
+// is room for all. Columns that are whole keep theirs.
+func fitted(rows [][]string, room int, whole []bool) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
@@ -78,8 +83,8 @@ func fitted(rows [][]string, room int) []int {
 	}
 	for room > 0 && total > room {
 		widest := -1
-		for i := 1; i < len(widths); i++ {
-			if least := max(columnLeast, cellWidth(rows[0][i])); widths[i] > least && (widest < 0 || widths[i] > widths[widest]) {
+		for i := range widths {
+			if least := max(columnLeast, cellWidth(rows[0][i])); !whole[i] && widths[i] > least && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}

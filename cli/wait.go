@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -103,7 +105,7 @@ func (e *env) conclude(ctx context.Context, ended []sprout.Workflow) error {
 		}
 	}
 	if len(ended) > mostFollowed && !e.machineReadable() {
-		fmt.Fprintf(e.stdout, "%s: %d succeeded, %d did not\n", machines(len(ended)), good, bad)
+		fmt.Fprintf(e.stdout, "%s: %d succeeded, %d did not%s\n", machines(len(ended)), good, bad, spread(ended))
 	}
 	switch {
 	case bad == 0:
@@ -112,6 +114,24 @@ func (e *env) conclude(ctx context.Context, ended []sprout.Workflow) error {
 		return exit{exitFailed, errShown}
 	}
 	return exit{exitPartly, errShown}
+}
+
+// spread says how long those took that succeeded.
+func spread(ended []sprout.Workflow) string {
+	var good []sprout.Workflow
+	for _, w := range ended {
+		if w.State == sprout.Succeeded && w.EndedAt != nil {
+			good = append(good, w)
+		}
+	}
+	if len(good) == 0 {
+		return ""
+	}
+	slices.SortFunc(good, func(a, b sprout.Workflow) int {
+		return cmp.Compare(a.EndedAt.Sub(a.CreatedAt), b.EndedAt.Sub(b.CreatedAt))
+	})
+	slowest := good[len(good)-1]
+	return fmt.Sprintf("; half took at most %s, the slowest, %s, %s", took(good[(len(good)-1)/2]), slowest.MachineName, took(slowest))
 }
 
 // sayCondition says what the machine is, now that its workflow succeeded.

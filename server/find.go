@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"sprout"
@@ -9,7 +10,9 @@ import (
 )
 
 // match returns the one item that ref names: by id or name, else as the unique
-// beginning of an id or a name. Several are Invalid, none is NotFound.
+// beginning of an id or a name. Several are Invalid, none is NotFound. names
+// gives the id first; its kind (as in mch_…) is on every one of them, so what has
+// no underscore is no beginning of an id.
 func match[T any](noun, ref string, items []T, names func(T) []string) (T, error) {
 	var found []T
 	var said []string
@@ -19,8 +22,8 @@ func match[T any](noun, ref string, items []T, names func(T) []string) (T, error
 				return item, nil
 			}
 		}
-		for _, name := range names(item) {
-			if ref != "" && strings.HasPrefix(name, ref) {
+		for i, name := range names(item) {
+			if ref != "" && strings.HasPrefix(name, ref) && (i > 0 || strings.Contains(ref, "_")) {
 				found, said = append(found, item), append(said, name)
 				break
 			}
@@ -63,6 +66,18 @@ func (s *Server) findAgent(ctx context.Context, ref string) (sprout.Agent, error
 		return sprout.Agent{}, err
 	}
 	return match("agent", ref, agents, func(a sprout.Agent) []string { return []string{string(a.ID), a.Name, a.SiteName} })
+}
+
+// findToken finds a token that is not revoked.
+func (s *Server) findToken(ctx context.Context, ref string) (sprout.Token, error) {
+	tokens, err := all(func(p store.Page) ([]sprout.Token, string, error) {
+		return s.store.Tokens(ctx, store.TokenFilter{Site: scope(ctx), Page: p})
+	})
+	if err != nil {
+		return sprout.Token{}, err
+	}
+	tokens = slices.DeleteFunc(tokens, func(t sprout.Token) bool { return t.RevokedAt != nil || outside(ctx, t.Site) })
+	return match("token", ref, tokens, func(t sprout.Token) []string { return []string{string(t.ID), t.Name} })
 }
 
 func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, error) {

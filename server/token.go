@@ -38,11 +38,12 @@ func (s *Server) tokenWhoami(ctx context.Context, _ *struct{}) (sprout.Token, er
 }
 
 func (s *Server) tokenRevoke(ctx context.Context, in *api.TokenRef) (api.None, error) {
+	found, err := s.findToken(ctx, in.Token)
+	if err != nil {
+		return api.None{}, err
+	}
 	return api.None{}, s.change(ctx, api.TokenRevoke.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
-		t, err := s.store.RevokeToken(ctx, tx, in.Token)
-		if err == nil && outside(ctx, t.Site) { // the transaction ends with it
-			return sprout.Errorf(sprout.NotFound, "cannot find a valid token %q", in.Token)
-		}
+		t, err := s.store.RevokeToken(ctx, tx, string(found.ID))
 		about(r, t.Site, t.ID, t.Name)
 		return err
 	})
