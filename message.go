@@ -6,6 +6,27 @@ import (
 	"time"
 )
 
+// Protocol is the version of what the control plane and its sites say to each
+// other. It rises when a message means something new, and a control plane works
+// with the agents of OldestProtocol too: they are upgraded after it. Fields and
+// kinds that are unknown are passed over on both sides.
+const (
+	Protocol       = 2
+	OldestProtocol = 1 // that of agents which do not say
+)
+
+// CheckProtocol refuses an agent that this control plane cannot work with.
+func CheckProtocol(agent int) error {
+	if agent == 0 {
+		agent = 1
+	}
+	if agent >= OldestProtocol && agent <= Protocol {
+		return nil
+	}
+	return Errorf(Conflict, "cannot work with an agent of protocol %d: this control plane speaks %d to %d", agent, OldestProtocol, Protocol).
+		WithRemedy("upgrade the control plane first, or install the agent of version %s", Version)
+}
+
 // A ChangeKind is a kind of record that the centre replicates to a site.
 type ChangeKind string
 
@@ -136,10 +157,12 @@ type Live struct {
 
 // A Heartbeat says that an agent lives and how far it is.
 type Heartbeat struct {
-	Agent   AgentID   `json:"agent"`
-	Version string    `json:"version"`
-	Address string    `json:"address"`
-	Applied int64     `json:"applied"` // last Change.Seq applied
-	Facts   int64     `json:"facts"`   // last Fact.Seq made
-	At      time.Time `json:"at"`
+	Agent   AgentID `json:"agent"`
+	Version string  `json:"version"`
+	// Protocol is what it speaks; 0: it is of before that was said.
+	Protocol int       `json:"protocol,omitempty"`
+	Address  string    `json:"address"`
+	Applied  int64     `json:"applied"` // last Change.Seq applied
+	Facts    int64     `json:"facts"`   // last Fact.Seq made
+	At       time.Time `json:"at"`
 }

@@ -72,6 +72,7 @@ const (
 	TestFailed       Code = "hardware-test-failed"
 	SubnetFull       Code = "subnet-full"
 	AgentOffline     Code = "agent-offline"
+	AgentVersion     Code = "agent-version"
 	ChangeRefused    Code = "change-refused"
 	FactRefused      Code = "fact-refused"
 	FactsMissing     Code = "facts-missing"
@@ -129,8 +130,9 @@ var Problems = []ProblemKind{
 	{ChangeRefused, Critical, "The bus does not take a change for the site, and every later change of that site waits behind it. Other sites go on.", "raise the bus's limit that the evidence names: Sprout tries again by itself; or cancel the workflow that it is of, and enrol the site's agent anew: sprout agent token create {site}"},
 	{FactRefused, Warning, "News from the site could not be used and was passed over, so that later news does not wait behind it.", "report it with the evidence; what it was about is brought up to date by: sprout machine commission {machine}"},
 	{FactsMissing, Critical, "News from the site is missing, as after the loss of the bus's disk: later news waits for it.", "restore the bus's data, or go on without the lost news: enrol the site's agent anew with sprout agent token create {site}"},
+	{AgentVersion, Critical, "The site's agent speaks an older or newer protocol than this control plane can work with; the site works on alone.", "install the agent of the control plane's own version, or of the one before, at site {site}"},
 	{StepTimeout, Critical, "A step took longer than it may.", "sprout workflow show {workflow}, then: sprout workflow retry {workflow}"},
-	{UnknownStep, Critical, "A workflow is at a step that this version does not know.", "run the version that started it, or: sprout workflow cancel {workflow}"},
+	{UnknownStep, Critical, "A workflow is at a step that this version does not know.", "run the version that started it: it goes on by itself; or: sprout workflow cancel {workflow}"},
 	{CancelledByUser, Warning, "Somebody cancelled the workflow.", "sprout workflow retry {workflow}"},
 	{InternalFailure, Critical, "A defect of Sprout.", "sprout workflow retry {workflow}; report it with the evidence"},
 }

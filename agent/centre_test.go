@@ -129,7 +129,7 @@ func (c *testCentre) cut() {
 }
 
 func (c *testCentre) enrol(w http.ResponseWriter, r *http.Request) {
-	var in map[string]string
+	var in map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -141,12 +141,12 @@ func (c *testCentre) enrol(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"detail": "cannot enrol with this token: " + c.refuse})
 		return
 	}
-	token, err := c.config.Keys.UserJWT("sit_1", "agt_1", in["publicKey"])
+	token, err := c.config.Keys.UserJWT("sit_1", "agt_1", fmt.Sprint(in["publicKey"]))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
-	c.sealKey = in["sealKey"]
+	c.sealKey = fmt.Sprint(in["sealKey"])
 	w.WriteHeader(http.StatusCreated)
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"agent": sprout.Agent{ID: "agt_1", Site: "sit_1"}, "site": sprout.Site{ID: "sit_1", Name: "lon1"},

@@ -142,8 +142,8 @@ func enrol(ctx context.Context, c Config, k keys, store *sitestore.Store, log *s
 func askToEnrol(ctx context.Context, web *http.Client, c Config, k keys, token string) (e enrolment, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	body, err := json.Marshal(map[string]string{
-		"token": token, "name": c.name(), "version": sprout.Version, "publicKey": k.userPublic,
+	body, err := json.Marshal(map[string]any{
+		"token": token, "name": c.name(), "version": sprout.Version, "protocol": sprout.Protocol, "publicKey": k.userPublic,
 		"sealKey": k.sealPublic, "address": c.Address.Addr().String(),
 	})
 	if err != nil {

@@ -61,7 +61,7 @@ func (s *site) beat(ctx context.Context) error {
 			return
 		}
 		if err := s.bus.PublishBeat(sprout.Heartbeat{
-			Agent: s.enrol.Agent.ID, Version: sprout.Version, Address: s.config.Address.Addr().String(),
+			Agent: s.enrol.Agent.ID, Version: sprout.Version, Protocol: sprout.Protocol, Address: s.config.Address.Addr().String(),
 			Applied: applied, Facts: facts, At: time.Now().UTC(),
 		}); err != nil {
 			s.log.Debug("heartbeat not sent", "error", err)

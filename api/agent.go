@@ -33,6 +33,7 @@ type EnrolAgent struct {
 		Token     string `json:"token" doc:"Secret of an agent token: up to the dot, behind which is the fingerprint of the authority to trust"`
 		Name      string `json:"name" doc:"Host name of the agent"`
 		Version   string `json:"version"`
+		Protocol  int    `json:"protocol,omitempty" minimum:"0" doc:"Version of the protocol that it speaks with the control plane"`
 		PublicKey string `json:"publicKey" doc:"NKey user key (U…); the seed stays with the agent"`
 		SealKey   string `json:"sealKey" doc:"NKey curve key (X…) to seal secrets to"`
 		Address   string `json:"address,omitempty" doc:"Its IP address on the provisioning network"`

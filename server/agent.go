@@ -99,6 +99,9 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 			return out, sprout.InvalidField("address", "%q is no IP address", a)
 		}
 	}
+	if err := sprout.CheckProtocol(in.Body.Protocol); err != nil {
+		return out, err
+	}
 	in.Body.Token, _, _ = strings.Cut(in.Body.Token, ".") // what follows is for the agent
 	authorities, err := s.busAuthority()
 	if err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -85,6 +86,9 @@ func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat
 	if a.Site != site {
 		return sprout.Errorf(sprout.Denied, "cannot take a heartbeat of agent %s of another site", beat.Agent)
 	}
+	if refused := sprout.CheckProtocol(beat.Protocol); refused != nil {
+		return errors.Join(refused, s.raiseVersion(ctx, a, beat, refused))
+	}
 	if err := s.store.Heartbeat(ctx, beat); err != nil {
 		return err
 	}
@@ -102,6 +106,18 @@ func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat
 		_, err = s.store.PruneOutbox(ctx, site, beat.Applied)
 	}
 	return err
+}
+
+// raiseVersion opens the problem of an agent that this control plane cannot work
+// with; the first heartbeat that is taken closes it.
+func (s *Server) raiseVersion(ctx context.Context, a sprout.Agent, beat sprout.Heartbeat, why error) error {
+	severity, remedy := sprout.Explain(sprout.AgentVersion, "", "", a.SiteName)
+	return s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		return s.store.RaiseProblem(ctx, tx, sprout.Problem{
+			Code: sprout.AgentVersion, Severity: severity, Site: a.Site, Subject: string(a.ID), Name: a.SiteName,
+			Reason: why.Error(), Evidence: "agent version " + beat.Version + ", control plane version " + sprout.Version, Remedy: remedy,
+		})
+	})
 }
 
 // takeLive keeps what running work looks like, for those who watch.

@@ -11,6 +11,7 @@ import (
 	"sprout/ipam"
 	"sprout/provision"
 	"sprout/store"
+	"sprout/workflow"
 )
 
 // A centre is what the steps of workflows need of the control plane.
@@ -135,4 +136,24 @@ func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sp
 		r.Outcome, r.Detail = "failed", fmt.Sprintf("%s at %s: %s", state, f.Step, f.Error())
 	}
 	return c.store.Audit(ctx, tx, r)
+}
+
+// parked raises the problem of a run that is parked at a step which this version
+// does not know, and closes it when the run goes on or ends.
+func (c *centre) parked(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
+	origin, err := c.store.In(tx).OriginOf(ctx, sprout.WorkflowID(run.ID))
+	if err != nil {
+		return err
+	}
+	if !run.Parked() {
+		_, err := c.store.ClearProblems(ctx, tx, run.ID, sprout.UnknownStep)
+		return err
+	}
+	if !run.Unknown {
+		return nil
+	}
+	severity, remedy := sprout.Explain(sprout.UnknownStep, "", run.ID, "")
+	return c.store.RaiseProblem(ctx, tx, sprout.Problem{
+		Code: sprout.UnknownStep, Severity: severity, Site: origin.Site, Subject: run.ID, Name: run.Kind, Reason: run.Wait.For, Remedy: remedy,
+	})
 }

@@ -78,9 +78,11 @@ func (d *driver) Run(ctx context.Context) error {
 		return err
 	}
 	d.catchLost(ctx, time.Now())
+	d.recognise(ctx)
 	d.ready()
 	for sprout.Pause(ctx, d.netEvery) == nil {
 		d.catchLost(ctx, time.Now().Add(-d.lostAfter))
+		d.recognise(ctx) // an older replica may have parked it after we started
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -97,6 +99,21 @@ func (d *driver) catchLost(ctx context.Context, before time.Time) {
 		err := d.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return d.insert(ctx, tx, string(id), time.Time{}) })
 		if err != nil && ctx.Err() == nil {
 			d.log.Warn("cannot give a lost workflow a job", "workflow", id, "error", err)
+		}
+	}
+}
+
+// recognise has runs go on whose step an older version did not know.
+func (d *driver) recognise(ctx context.Context) {
+	parked, err := d.store.RunsUnknown(ctx, 1000)
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("cannot look for parked workflows", "error", err)
+	}
+	for _, id := range parked {
+		if did, err := d.engine.Recognise(ctx, string(id)); err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot have a parked workflow go on", "workflow", id, "error", err)
+		} else if did {
+			d.log.Info("workflow goes on: this version knows its step", "workflow", id)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"time"
 
 	"sprout/bus"
@@ -12,4 +13,10 @@ func (s *Server) TakeFacts(missing time.Duration) bus.Take {
 	in := s.newIntake()
 	in.missing = missing
 	return in.take
+}
+
+// LookForLost does at once what the driver does by the clock.
+func (s *Server) LookForLost(ctx context.Context) {
+	s.driver.catchLost(ctx, time.Now())
+	s.driver.recognise(ctx)
 }

@@ -109,7 +109,7 @@ func (c Child) runHub(ctx context.Context) error {
 func (c Child) runServer(ctx context.Context) error {
 	config := Defaults()
 	config.Dir, config.Listen, config.Admin = filepath.Join(c.Dir, c.Name), "127.0.0.1:0", filepath.Join(c.Dir, "admin-token")
-	config.Database.URL, config.Bus.URL = c.Database, c.Hub
+	config.Database.URL, config.Bus.URL, config.TLS.Disable = c.Database, c.Hub, true
 	var err error
 	if config.Log, err = c.log(); err != nil {
 		return err

@@ -147,12 +147,13 @@ func (g *provingGround) child(name, hub string) server.Child {
 	return server.Child{Name: name, Dir: g.dir, Database: g.database, Hub: hub, Lease: g.lease, Net: g.net}
 }
 
-// startPostgres starts it until it does: after a death of the postmaster its last
-// children hold the data for a moment.
+// startPostgres starts one whose commits last, as in production. It is tried until
+// it does: after a death of the postmaster its last children hold the data for a
+// moment.
 func (g *provingGround) startPostgres() {
 	g.t.Helper()
 	g.insist(func(ctx context.Context) (err error) {
-		db, err := postgres.Start(ctx, postgres.Config{Dir: filepath.Join(g.dir, "pg"), Log: slog.New(slog.DiscardHandler), Unsafe: true})
+		db, err := postgres.Start(ctx, postgres.Config{Dir: filepath.Join(g.dir, "pg"), Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			g.db = db
 		}

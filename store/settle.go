@@ -14,7 +14,7 @@ const refusedFor = "24 hours"
 
 // ClearSettled closes the problems between the control plane and its sites that
 // are over: a refused change was published, or made void by a new agent; facts
-// that were missing have come. It only writes what changes, and any number of
+// that were missing have come; an agent was upgraded and is heard again. It only writes what changes, and any number of
 // replicas may call it.
 func (s *Store) ClearSettled(ctx context.Context) error {
 	type row struct {
@@ -27,8 +27,9 @@ func (s *Store) ClearSettled(ctx context.Context) error {
 			p.code = $1 AND NOT EXISTS (SELECT FROM outbox o
 				WHERE o.site = p.subject AND o.published_at IS NULL AND o.created_at <= p.since) OR
 			p.code = $2 AND EXISTS (SELECT FROM inbox i WHERE i.site = p.subject AND i.moved_at > p.since) OR
-			p.code = $3 AND p.subject = p.site AND p.since < now() - $4::interval)`,
-		sprout.ChangeRefused, sprout.FactsMissing, sprout.FactRefused, refusedFor)
+			p.code = $3 AND p.subject = p.site AND p.since < now() - $4::interval OR
+			p.code = $5 AND EXISTS (SELECT FROM agent a WHERE a.id = p.subject AND a.last_seen > p.since))`,
+		sprout.ChangeRefused, sprout.FactsMissing, sprout.FactRefused, refusedFor, sprout.AgentVersion)
 	if err != nil || len(over) == 0 {
 		return err
 	}

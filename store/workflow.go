@@ -161,6 +161,13 @@ func (s *Store) RunsDue(ctx context.Context, before time.Time, limit int) ([]spr
 		SELECT id FROM workflow WHERE state IN ('running', 'unwinding') AND next_at < $1 ORDER BY next_at LIMIT $2`, before, limit)
 }
 
+// RunsUnknown lists runs that are parked because a version did not know their
+// step.
+func (s *Store) RunsUnknown(ctx context.Context, limit int) ([]sprout.WorkflowID, error) {
+	return many(ctx, s.db, pgx.RowTo[sprout.WorkflowID], `
+		SELECT id FROM workflow WHERE state IN ('running', 'unwinding') AND next_at IS NULL AND run ->> 'unknown' = 'true' ORDER BY id LIMIT $1`, limit)
+}
+
 // SaveLive keeps what running site work looks like now, for all who watch at
 // any replica. It is not durable; a workflow that has ended ignores it.
 func (s *Store) SaveLive(ctx context.Context, id sprout.WorkflowID, live sprout.Live) error {

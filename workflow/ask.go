@@ -3,6 +3,7 @@ package workflow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"sprout"
@@ -95,6 +96,34 @@ func (e *Engine[T]) Retry(ctx context.Context, id string, opts StartOptions, eff
 	})
 	return err
 }
+
+// Recognise has a run go on that is parked because a version did not know its
+// step, if this one does: where it was, with the step's time begun anew. It tells
+// whether it did. A driver calls it when it starts: after an upgrade.
+func (e *Engine[T]) Recognise(ctx context.Context, id string) (known bool, err error) {
+	_, err = e.update(ctx, id, nil, func(run *Run) error {
+		step, ok := e.step(*run)
+		if known = ok && run.Unknown && run.Parked(); !known {
+			return errNothing
+		}
+		now := e.now()
+		run.Unknown, run.Wait, run.NextAt = false, nil, now
+		if begun(*run) {
+			run.StepDeadline = now.Add(step.Timeout)
+		}
+		if run.State == sprout.Running {
+			run.Failure = nil
+		}
+		return nil
+	})
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
+	return known, err
+}
+
+// errNothing ends an update that has nothing to change.
+var errNothing = errors.New("nothing is to be done")
 
 func (e *Engine[T]) retry(run *Run, opts StartOptions, ended bool, first string) {
 	now := e.now()

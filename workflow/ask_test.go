@@ -185,6 +185,43 @@ func TestUnknownStepParks(t *testing.T) {
 	b.story("a done", "old failed", "old failed", "a undone")
 }
 
+// After the upgrade that brings its step back, a run goes on where it was, and
+// whoever asked for it is told when runs park and go on.
+func TestRunGoesOnWhenItsStepIsKnownAgain(t *testing.T) {
+	b := newBench(t, job(named("a", ok), named("old", awaits("x"))))
+	newer := b.engine
+	b.advance()
+	b.advance()
+	b.clock.Add(time.Minute)
+	var parked []bool
+	told := func(_ context.Context, _ *tx, run workflow.Run) error {
+		parked = append(parked, run.Parked())
+		return nil
+	}
+	b.engine = b.process(job(named("b", ok)))
+	b.engine.OnPark(told)
+	if run := b.advance(); !run.Parked() || !run.Unknown {
+		t.Fatalf("not parked: %s", workflowtest.Describe(run))
+	}
+	if did, err := b.engine.Recognise(t.Context(), id); did || err != nil {
+		t.Errorf("recognised what it does not know: %v", err)
+	}
+	b.engine = newer
+	b.engine.OnPark(told)
+	b.clock.Add(24 * time.Hour) // longer than the step may take
+	if did, err := b.engine.Recognise(t.Context(), id); !did || err != nil {
+		t.Fatalf("not recognised: %v", err)
+	}
+	if did, err := b.engine.Recognise(t.Context(), id); did || err != nil {
+		t.Errorf("recognised twice: %v", err)
+	}
+	b.must(b.engine.Signal(t.Context(), id, "x", 1))
+	b.finish(sprout.Succeeded)
+	if run := b.get(); run.Retries != 0 || run.Failure != nil || len(parked) != 2 || !parked[0] || parked[1] {
+		t.Errorf("%d retries, failure %v, parked %v", run.Retries, run.Failure, parked)
+	}
+}
+
 func TestCancelGivesUpAParkedUndo(t *testing.T) {
 	bad := named("b", fails("broken"))
 	bad.Undo = func(context.Context, *call) error { return workflow.Park("a key") }

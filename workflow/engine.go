@@ -34,6 +34,7 @@ type Engine[T any] struct {
 	log   *slog.Logger
 	defs  map[string]Definition[T]
 	lease time.Duration
+	park  func(ctx context.Context, tx T, run Run) error
 
 	mu    sync.Mutex
 	calls map[string]context.CancelCauseFunc // by claim: the calls in flight in this process
@@ -64,6 +65,11 @@ func (e *Engine[T]) WithLease(lease time.Duration) *Engine[T] {
 	e.lease = lease
 	return e
 }
+
+// OnPark adds an effect, before the engine is used, to every transaction in which
+// a run is parked, or goes on or ends after it was: run.Parked tells which. It is
+// called for runs of kinds, and at steps, that this version does not know, too.
+func (e *Engine[T]) OnPark(effect func(ctx context.Context, tx T, run Run) error) { e.park = effect }
 
 func check[T any](d Definition[T]) error {
 	if d.Kind == "" || len(d.Steps) == 0 {

@@ -53,6 +53,9 @@ func (e *Engine[T]) save(ctx context.Context, before, after Run, effects []Effec
 	for _, hook := range e.hooks(before, after) {
 		all = append(all, watched(hook, fromMove))
 	}
+	if e.park != nil && before.Parked() != after.Parked() {
+		all = append(all, watched(func(ctx context.Context, tx T) error { return e.park(ctx, tx, after) }, fromMove))
+	}
 	if onEnd := e.onEnd(before, after); onEnd != nil { // last: whoever hears of the end has heard of every step
 		all = append(all, watched(onEnd, fromEnd))
 	}

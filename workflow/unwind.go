@@ -22,7 +22,7 @@ func (e *Engine[T]) unwind(run *Run, failure *sprout.Failure, now time.Time) {
 
 // rest forgets what the run waited for and how far its step was: it is due now.
 func (r *Run) rest(now time.Time) {
-	r.Wait, r.WaitSignal, r.NextAt = nil, "", now
+	r.Wait, r.WaitSignal, r.NextAt, r.Unknown = nil, "", now, false
 	r.Attempt, r.StepStarted, r.StepDeadline = 1, time.Time{}, time.Time{}
 }
 
@@ -98,7 +98,7 @@ func endIfUnwound(run *Run, now time.Time) {
 	if run.Failure != nil && run.Failure.Code == sprout.CancelledByUser {
 		run.State = sprout.Cancelled
 	}
-	run.Wait, run.NextAt, run.EndedAt = nil, time.Time{}, now
+	run.Wait, run.NextAt, run.EndedAt, run.Unknown = nil, time.Time{}, now, false
 	if run.Failure != nil {
 		run.StepName = run.Failure.Step
 	}
@@ -123,7 +123,7 @@ func (e *Engine[T]) parkUnknown(run *Run, now time.Time) {
 		run.addEvidence(string(sprout.UnknownStep) + ": " + reason)
 	}
 	run.Wait = &sprout.Wait{For: "a version that knows its step, or a cancel: " + reason, Since: now}
-	run.WaitSignal, run.NextAt = "", time.Time{}
+	run.WaitSignal, run.NextAt, run.Unknown = "", time.Time{}, true
 }
 
 func cancelled(run Run) *sprout.Failure {

@@ -34,6 +34,7 @@ type Run struct {
 	Steps        []sprout.StepRecord        `json:"steps"`
 	Retries      int                        `json:"retries"`
 	CancelBy     string                     `json:"cancelBy,omitempty"` // who asked to cancel
+	Unknown      bool                       `json:"unknown,omitempty"`  // parked, as the version that had it does not know its step
 	Version      int64                      `json:"version"`            // rises with every save
 	CreatedAt    time.Time                  `json:"createdAt"`
 	EndedAt      time.Time                  `json:"endedAt"`
