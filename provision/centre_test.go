@@ -3,7 +3,9 @@ package provision
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -265,5 +267,32 @@ func TestUserDataStaysAsWritten(t *testing.T) {
 	}
 	if !strings.HasPrefix(drive.VendorData, "#cloud-config\n") {
 		t.Error("vendor-data is not a cloud-config")
+	}
+}
+
+// Each workflow that there is has been broken at every step by a test of this
+// package: by failing, dying, and being cancelled there, and then tried again.
+func TestEveryDefinitionIsBrokenSomewhere(t *testing.T) {
+	tests := ""
+	for _, file := range []string{"centre_test.go", "site_test.go"} {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests += string(raw)
+	}
+	n := 0
+	for at, list := range map[string][]workflow.Definition[tx]{
+		"Centre": CentreDefinitions[tx](newCentreWorld(sprout.Ready)), "Site": SiteDefinitions[tx](newSiteWorld(), Limits{}),
+	} {
+		for _, d := range list {
+			n++
+			if name := fmt.Sprintf("func Test%s%sBreaksAnywhere(", at, strings.ToUpper(d.Kind[:1])+d.Kind[1:]); !strings.Contains(tests, name) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	}
+	if n != 6 {
+		t.Errorf("%d definitions were looked at", n)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"sprout"
 	"sprout/bus"
+	"sprout/provision"
 )
 
 // TakeFacts is how the server takes facts, without the bus; a gap is a problem
@@ -19,4 +21,14 @@ func (s *Server) TakeFacts(missing time.Duration) bus.Take {
 func (s *Server) LookForLost(ctx context.Context) {
 	s.driver.catchLost(ctx, time.Now())
 	s.driver.recognise(ctx)
+}
+
+// Begin starts a workflow on a machine as its operation does once all is checked.
+func (s *Server) Begin(ctx context.Context, kind string, m sprout.Machine, subnet sprout.SubnetID) (sprout.Workflow, error) {
+	inputs := map[string]any{
+		provision.Commission: provision.CommissionInput{Machine: m.ID},
+		provision.Deploy:     provision.DeployInput{Machine: m.ID, Subnet: subnet, Image: sprout.Image{Name: "debian-12"}},
+		provision.Release:    provision.ReleaseInput{Machine: m.ID},
+	}
+	return s.start(ctx, "machine "+kind, kind, m, inputs[kind])
 }

@@ -1,0 +1,104 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/api"
+	"sprout/client"
+	"sprout/server"
+	"sprout/store/storetest"
+)
+
+// seconds is every operation that changes a machine, as it is asked for while
+// something runs on it. What is not refused changes nothing that runs.
+var seconds = map[string]struct {
+	ask   func(ctx context.Context, c *client.Client, m sprout.Machine) error
+	legal bool // also on a busy machine
+}{
+	"machine commission":  {ask: asked(api.MachineCommission, func(in *api.CommissionMachine, m string) { in.Machine = m })},
+	"machine deploy":      {ask: asked(api.MachineDeploy, func(in *api.DeployMachine, m string) { in.Machine, in.Body.Image = m, "debian-12" })},
+	"machine release":     {ask: asked(api.MachineRelease, func(in *api.ReleaseMachine, m string) { in.Machine = m })},
+	"machine delete":      {ask: asked(api.MachineDelete, func(in *api.MachineRef, m string) { in.Machine = m })},
+	"machine accept":      {ask: asked(api.MachineAccept, func(in *api.MachineRef, m string) { in.Machine = m })},
+	"machine mark-broken": {ask: asked(api.MachineMarkBroken, func(in *api.MarkMachine, m string) { in.Machine = m })},
+	"machine mark-fixed":  {ask: asked(api.MachineMarkFixed, func(in *api.MarkMachine, m string) { in.Machine = m })},
+	"machine allocate":    {ask: asked(api.MachineAllocate, func(in *api.AllocateMachine, _ string) {})},
+	"machine update":      {ask: asked(api.MachineUpdate, func(in *api.UpdateMachine, m string) { in.Machine, in.Body.Pool = m, new("p") }), legal: true},
+	"machine lock":        {ask: asked(api.MachineLock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
+	"machine unlock":      {ask: asked(api.MachineUnlock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
+}
+
+func asked[In, Out any](op api.Op[In, Out], about func(in *In, machine string)) func(context.Context, *client.Client, sprout.Machine) error {
+	return func(ctx context.Context, c *client.Client, m sprout.Machine) error {
+		var in In
+		about(&in, string(m.ID))
+		_, err := client.Call(ctx, c, op, in)
+		return err
+	}
+}
+
+// Whatever runs on a machine, a second change is refused with the reason, or is
+// none of its business; the first always succeeds.
+func TestSecondChangeNeverKillsTheFirst(t *testing.T) {
+	url := storetest.NewURL(t)
+	p := run(t, func(c *server.Config) { c.Database.URL = url })
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	var network api.CreateNetwork
+	network.Body.Site, network.Body.Name, network.Body.CIDR = "lon1", "n", "10.20.0.0/16"
+	subnet := must(client.Call(t.Context(), p.admin, api.NetworkCreate, network))(t).Subnets[0].ID
+	f := enrol(t, p, "lon1")
+	db := must(pgx.Connect(t.Context(), url))(t)
+	defer db.Close(context.Background()) //nolint:errcheck // a test's own
+	type pair struct {
+		name string
+		m    sprout.Machine
+		w    sprout.Workflow
+	}
+	var all []pair
+	from := map[string]sprout.State{"commission": sprout.Registered, "deploy": sprout.Allocated, "release": sprout.Deployed}
+	for first, state := range from {
+		for name, second := range seconds {
+			n := len(all)
+			m := p.machine(t, "lon1", fmt.Sprintf("m%d", n), fmt.Sprintf("52:54:00:00:06:%02x", n))
+			must(db.Exec(t.Context(), `UPDATE machine SET state = $2 WHERE id = $1`, m.ID, state))(t)
+			m.State = state
+			w := must(p.Begin(t.Context(), first, m, subnet))(t)
+			err := second.ask(t.Context(), p.admin, m)
+			switch {
+			case err == nil && !second.legal:
+				t.Errorf("%s during %s is not refused", name, first)
+			case err == nil:
+			case second.legal:
+				t.Errorf("%s during %s: %v", name, first, err)
+			case name == "machine allocate": // it chooses, and never a busy one
+			case name == "machine deploy" && sprout.KindOf(err) == sprout.NotFound: // there is no image: that comes first
+			case sprout.KindOf(err) != sprout.Conflict || !strings.HasPrefix(err.Error(), "cannot ") && !strings.Contains(err.Error(), ": cannot "):
+				t.Errorf("%s during %s is refused without a reason: %v", name, first, err)
+			}
+			all = append(all, pair{first + " and " + name, m, w})
+		}
+	}
+	for _, one := range all {
+		key := string(one.w.ID) + "/1"
+		f.await(func(c sprout.Change) bool { return c.Kind == sprout.ChangeWork && c.Key == key })
+		f.report(sprout.FactWorkEnded, one.m.ID, key, sprout.WorkResult{State: sprout.Succeeded})
+	}
+	for _, one := range all {
+		if done := must(p.admin.Follow(t.Context(), one.w.ID, func(sprout.Workflow) {}))(t); done.State != sprout.Succeeded {
+			t.Errorf("%s: the first ended as %s: %+v", one.name, done.State, done.Error)
+		}
+	}
+	for _, op := range api.Operations() {
+		spec := op.Spec()
+		aboutOne := strings.HasPrefix(spec.Path, "/v1/machines/{machine}") && spec.Method != "GET"
+		if _, tried := seconds[spec.Name]; aboutOne && !tried {
+			t.Errorf("%s is not among the operations of this test", spec.Name)
+		}
+	}
+}
