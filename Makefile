@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build ramdisk image demo dev test test-go test-engine test-real check lint generate clean
+.PHONY: bench-api help deps build ramdisk image demo dev test test-go test-engine test-real check lint generate clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WOR
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
+
+bench-api: ## Measure the control plane beside what it stands on
+	@go test ./bench -run '^$$' -bench . -benchtime 1x | grep ^BENCH
 
 check: lint test generate ## Lint, test, and compare the generated files
 	git diff --exit-code

@@ -66,7 +66,13 @@ func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
 func agentListCommand(e *env) *cobra.Command {
 	var in api.ListOfSite
 	c := listCommand(e, api.AgentList, &in, listing[sprout.Agent]{
-		Example: "  sprout agent list", None: "no agents: sprout agent token create SITE makes the token by which one enrols",
+		Example: "  sprout agent list\n  sprout agent list --watch", None: "no agents: sprout agent token create SITE makes the token by which one enrols",
+		Watch: &watching[sprout.Agent]{
+			In: func() api.WatchEvents {
+				return api.WatchEvents{OfSite: in.OfSite, Noun: []sprout.Noun{sprout.NounAgent}}
+			},
+			ID: func(a sprout.Agent) string { return string(a.ID) },
+		},
 		Columns: []column[sprout.Agent]{
 			{Name: "SITE", Value: func(a sprout.Agent) string { return a.SiteName }},
 			{Name: "NAME", Value: func(a sprout.Agent) string { return a.Name }},

@@ -20,6 +20,14 @@ type listing[T any] struct {
 	None    string // said where there are no items
 	Grows   bool   // only the newest are shown unasked
 	Columns []column[T]
+	Watch   *watching[T] // nil: it cannot be watched
+}
+
+// A watching says what of a list is told by events.
+type watching[T any] struct {
+	In   func() api.WatchEvents
+	ID   func(T) string
+	Keep func(T) bool // what the list's own filters keep; the server knows the others
 }
 
 // listCommand makes the "list" of a noun. The caller adds the flags that fill in
@@ -32,10 +40,17 @@ func listCommand[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]],
 // name takes them.
 func listOf[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]], in *In, how listing[T], use string, args int, takesWhat string, name func([]string)) *cobra.Command {
 	var limit int
+	var watch bool
 	c := &cobra.Command{
 		Use: use, Short: op.Help, Args: takes(args, args, takesWhat), Example: how.Example,
 		RunE: func(c *cobra.Command, args []string) error {
 			name(args)
+			if watch {
+				return follow(c.Context(), e, followed[T]{
+					In: how.Watch.In(), ID: how.Watch.ID, Keep: how.Watch.Keep, Columns: how.Columns, None: how.None,
+					Load: func(ctx context.Context) ([]T, error) { return gather[In, T, P](ctx, e, op, *in, limit) },
+				})
+			}
 			items, err := gather[In, T, P](c.Context(), e, op, *in, limit+extra(c, how.Grows))
 			if err != nil {
 				return err
@@ -46,6 +61,9 @@ func listOf[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]], in *
 			}
 			return list(e, items, how.None, how.Columns)
 		},
+	}
+	if how.Watch != nil {
+		watchFlag(c, &watch)
 	}
 	if c.Name() == "list" {
 		c.Aliases = []string{"ls"}

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,34 +27,24 @@ func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref}
 
 func machineListCommand(e *env) *cobra.Command {
 	var in api.ListMachines
-	var state string
-	var limit int
-	var watch bool
-	c := &cobra.Command{
-		Use: "list", Short: api.MachineList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"),
+	c := listCommand(e, api.MachineList, &in, listing[sprout.Machine]{
 		Example: "  sprout machine list\n  sprout machine list --site lon1 --state ready -o wide\n  sprout machine list --watch",
-		RunE: func(c *cobra.Command, _ []string) error {
-			in.State = sprout.State(state)
-			show := func(e *env) error {
-				machines, err := gather(c.Context(), e, api.MachineList, in, limit)
-				if err != nil {
-					return err
-				}
-				return list(e, machines, "no machines: power one on in a network that discovers, or sprout machine create", machineColumns())
-			}
-			if watch {
-				return e.repeat(c.Context(), show)
-			}
-			return show(e)
+		None:    "no machines: power one on in a network that discovers, or sprout machine create", Columns: machineColumns(),
+		Watch: &watching[sprout.Machine]{
+			In: func() api.WatchEvents {
+				return api.WatchEvents{OfSite: in.OfSite, Noun: []sprout.Noun{sprout.NounMachine}}
+			},
+			ID: func(m sprout.Machine) string { return string(m.ID) },
+			Keep: func(m sprout.Machine) bool {
+				return (in.State == "" || m.State == in.State) && (in.Tag == "" || slices.Contains(m.Tags, in.Tag)) && (in.Pool == "" || m.Pool == in.Pool)
+			},
 		},
-	}
+	})
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
-	f.StringVar(&state, "state", "", "only in this state: "+strings.Join(machineStates(), ", "))
+	f.StringVar((*string)(&in.State), "state", "", "only in this state: "+strings.Join(machineStates(), ", "))
 	f.StringVar(&in.Tag, "tag", "", "only with this tag")
 	f.StringVar(&in.Pool, "pool", "", "only of this pool")
-	f.IntVar(&limit, "limit", 0, "at most so many (default all)")
-	f.BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until interrupted")
 	return c
 }
 
@@ -117,7 +109,8 @@ func cores(m sprout.Machine) string {
 }
 
 func machineShowCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	c := &cobra.Command{
 		Use: "show MACHINE", Short: api.MachineShow.Help, Args: takes(1, 1, "the name of a machine"),
 		Example: "  sprout machine show web-01\n  sprout machine show web-01 --jq '.inventory.disks[].serial'",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -125,9 +118,20 @@ func machineShowCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if watch {
+				return follow(c.Context(), e, followed[sprout.Machine]{
+					In: api.WatchEvents{Subject: string(m.ID)}, ID: func(m sprout.Machine) string { return string(m.ID) },
+					Show: (*env).showMachine, None: m.Name + " is deleted",
+					Load: loadOne(func(ctx context.Context) (sprout.Machine, error) {
+						return call(ctx, e, api.MachineShow, machineRef(string(m.ID)))
+					}),
+				})
+			}
 			return e.answer(m, func() { e.showMachine(m) })
 		},
 	}
+	watchFlag(c, &watch)
+	return c
 }
 
 func machineHistoryCommand(e *env) *cobra.Command {

@@ -2,14 +2,12 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/itchyny/gojq"
 	"sigs.k8s.io/yaml"
@@ -119,43 +117,6 @@ func list[T any](e *env, items []T, none string, columns []column[T]) error {
 		}
 		writeTable(e, items, columns)
 	})
-}
-
-// watchEvery is how often what is watched is asked for.
-const watchEvery = time.Second
-
-// repeat shows something again whenever it changes, until ctx ends: in the same
-// place on a terminal, else below. A control plane that goes away is waited for.
-func (e *env) repeat(ctx context.Context, show func(*env) error) error {
-	if _, err := e.client(); err != nil {
-		return err
-	}
-	var shown string
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		var page bytes.Buffer
-		to := *e
-		to.columns, to.stdout, to.stderr = e.width(), &page, &page
-		err := show(&to)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case sprout.KindOf(err) == sprout.Unavailable && err != nil && shown != "":
-			fmt.Fprintf(&page, "%v; trying again\n", err)
-		case err != nil:
-			return err
-		}
-		if page.String() != shown {
-			e.turn(shown == "", page.String())
-			shown = page.String()
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // turn prints the next page over the last one, or below it.

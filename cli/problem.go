@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,9 +14,13 @@ import (
 func problemCommand(e *env) *cobra.Command {
 	var in api.ListProblems
 	var limit int
+	var watch bool
 	c := &cobra.Command{
-		Use: "list", Short: api.ProblemList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout problem list\n  sprout problem list --all -o wide   # one line each, also what is over",
+		Use: "list", Short: api.ProblemList.Help, Aliases: []string{"ls"}, Args: takes(0, 0, "no arguments"), Example: "  sprout problem list\n  sprout problem list --watch\n  sprout problem list --all -o wide   # one line each, also what is over",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if watch {
+				return e.watchProblems(c.Context(), in, limit)
+			}
 			problems, err := gather(c.Context(), e, api.ProblemList, in, limit)
 			if err != nil {
 				return err
@@ -24,20 +29,13 @@ func problemCommand(e *env) *cobra.Command {
 				e.listProblems(problems)
 				return nil
 			}
-			return list(e, problems, "nothing is wrong", []column[sprout.Problem]{
-				{Name: "SINCE", Value: func(p sprout.Problem) string { return moment(p.Since) }},
-				{Name: "SUBJECT", Value: func(p sprout.Problem) string { return p.Name }},
-				{Name: "CODE", Value: func(p sprout.Problem) string { return string(p.Code) }},
-				{Name: "REASON", Value: func(p sprout.Problem) string { return p.Reason }},
-				{Name: "TRY", Value: func(p sprout.Problem) string { return p.Remedy }},
-				{Name: "CLEARED", Value: func(p sprout.Problem) string { return ago(p.ClearedAt) }, Wide: true},
-				{Name: "EVIDENCE", Value: func(p sprout.Problem) string { return p.Evidence }, Wide: true},
-			})
+			return list(e, problems, "nothing is wrong", problemColumns())
 		},
 	}
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many (default all)")
 	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
+	watchFlag(c, &watch)
 	return group("problem", "What is wrong, and what helps.", c, problemExplainCommand(e))
 }
 
@@ -61,6 +59,28 @@ func problemExplainCommand(e *env) *cobra.Command {
 			return e.answer(map[string]string{"code": args[0], "page": page}, func() { fmt.Fprint(e.stdout, page) })
 		},
 	}
+}
+
+func problemColumns() []column[sprout.Problem] {
+	return []column[sprout.Problem]{
+		{Name: "SINCE", Value: func(p sprout.Problem) string { return moment(p.Since) }},
+		{Name: "SUBJECT", Value: func(p sprout.Problem) string { return p.Name }},
+		{Name: "CODE", Value: func(p sprout.Problem) string { return string(p.Code) }},
+		{Name: "REASON", Value: func(p sprout.Problem) string { return p.Reason }},
+		{Name: "TRY", Value: func(p sprout.Problem) string { return p.Remedy }},
+		{Name: "CLEARED", Value: func(p sprout.Problem) string { return ago(p.ClearedAt) }, Wide: true},
+		{Name: "EVIDENCE", Value: func(p sprout.Problem) string { return p.Evidence }, Wide: true},
+	}
+}
+
+func (e *env) watchProblems(ctx context.Context, in api.ListProblems, limit int) error {
+	return follow(ctx, e, followed[sprout.Problem]{
+		In:      api.WatchEvents{OfSite: in.OfSite, Noun: []sprout.Noun{sprout.NounProblem}},
+		Load:    func(ctx context.Context) ([]sprout.Problem, error) { return gather(ctx, e, api.ProblemList, in, limit) },
+		ID:      func(p sprout.Problem) string { return string(p.ID) },
+		Keep:    func(p sprout.Problem) bool { return in.All || p.ClearedAt == nil },
+		Columns: problemColumns(), None: "nothing is wrong",
+	})
 }
 
 // listProblems shows each problem on a few lines: reason and remedy are sentences.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +23,14 @@ func workflowRef(ref string) api.WorkflowRef { return api.WorkflowRef{Workflow: 
 func workflowListCommand(e *env) *cobra.Command {
 	var in api.ListWorkflows
 	c := listCommand(e, api.WorkflowList, &in, listing[sprout.Workflow]{
-		Example: "  sprout workflow list\n  sprout workflow list --machine web-01 --state failed", None: "no workflows", Grows: true,
+		Example: "  sprout workflow list\n  sprout workflow list --machine web-01 --state failed\n  sprout workflow list --watch", None: "no workflows", Grows: true,
+		Watch: &watching[sprout.Workflow]{
+			In: func() api.WatchEvents {
+				return api.WatchEvents{OfSite: in.OfSite, Machine: in.Machine, Noun: []sprout.Noun{sprout.NounWorkflow}}
+			},
+			ID:   func(w sprout.Workflow) string { return string(w.ID) },
+			Keep: func(w sprout.Workflow) bool { return in.State == "" || w.State == in.State },
+		},
 		Columns: []column[sprout.Workflow]{
 			{Name: "ID", Value: func(w sprout.Workflow) string { return string(w.ID) }},
 			{Name: "KIND", Value: func(w sprout.Workflow) string { return w.Kind }},
@@ -50,16 +58,29 @@ func waitsFor(w sprout.Workflow) string {
 }
 
 func workflowShowCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "show WORKFLOW", Short: "Show a workflow with every step.", Args: takes(1, 1, "the id of a workflow"), Example: "  sprout workflow show wfl_06h0\n  sprout workflow show wfl_06h0 --jq .error.code",
+	var watch bool
+	c := &cobra.Command{
+		Use: "show WORKFLOW", Short: "Show a workflow with every step.", Args: takes(1, 1, "the id of a workflow"), Example: "  sprout workflow show wfl_06h0 --watch\n  sprout workflow show wfl_06h0 --jq .error.code",
 		RunE: func(c *cobra.Command, args []string) error {
 			w, err := call(c.Context(), e, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: workflowRef(args[0])})
 			if err != nil {
 				return err
 			}
+			if watch {
+				return follow(c.Context(), e, followed[sprout.Workflow]{
+					In: api.WatchEvents{Subject: string(w.ID)}, ID: func(w sprout.Workflow) string { return string(w.ID) },
+					Show: (*env).showWorkflow,
+					Load: loadOne(func(ctx context.Context) (sprout.Workflow, error) {
+						now, err := call(ctx, e, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: workflowRef(string(w.ID))})
+						return now.Workflow, err
+					}),
+				})
+			}
 			return e.answer(w.Workflow, func() { e.showWorkflow(w.Workflow) })
 		},
 	}
+	watchFlag(c, &watch)
+	return c
 }
 
 func (e *env) showWorkflow(w sprout.Workflow) {

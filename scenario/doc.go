@@ -34,5 +34,7 @@
 //	expire-tokens                         makes every enrolment token too old
 //	count N WORDS FILE                    N lines of the file (or stdout) hold the words
 //	random FILE BYTES                     makes a file that does not compress
+//	watch NAME sprout ARG…                runs a command line until the story ends, through a link that outlives the control plane
+//	told NAME WORDS                       it has printed a line with the words (a regular expression), after what was told before
 //	expand FILE                           replaces $NAME in a file by the environment's value
 package scenario

@@ -81,6 +81,8 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"expire-tokens":  tellExpireTokens,
 		"random":         tellRandom,
 		"expand":         tellExpand,
+		"watch":          tellWatch,
+		"told":           tellTold,
 	}
 	cmds := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, tell := range table {

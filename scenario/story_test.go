@@ -39,7 +39,8 @@ type story struct {
 	wan      wan.Relays // both
 	sites    map[string]*site
 	rack     *sim.Rack
-	seen     map[string]int // entries of each machine's journal that were awaited
+	watches  map[string]*watch // by name
+	seen     map[string]int    // entries of each machine's journal that were awaited
 }
 
 // authority is the file of the control plane's own certificates.
@@ -59,7 +60,7 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 	log := slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := &story{
 		dir: dir, ports: ports, database: url, log: log, logged: logged, sites: map[string]*site{},
-		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{},
+		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{}, watches: map[string]*watch{},
 	}
 	env.Values[storyKey{}] = s
 	env.Defer(func() {
@@ -89,6 +90,9 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 
 // end stops everything: machines first, so that nobody asks who is gone.
 func (s *story) end() {
+	for _, w := range s.watches {
+		w.stop()
+	}
 	s.rack.Close()
 	for _, site := range s.sites {
 		site.stop()

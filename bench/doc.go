@@ -1,0 +1,4 @@
+// Package bench measures Sprout side by side with what it stands on, in one run
+// on one machine: each benchmark prints one line, BENCH name sprout=… peer=…
+// ratio=…. `make bench-api` runs them. It holds benchmarks only.
+package bench
