@@ -49,7 +49,7 @@ func TestKilledWhileWorkflowsRun(t *testing.T) {
 		}
 		return
 	}
-	few := ordeal{seed: seed, workflows: 100, lease: 4 * time.Second, net: 2 * time.Second, pause: 400 * time.Millisecond, within: 3 * time.Minute}
+	few := ordeal{seed: seed, workflows: 100, lease: 6 * time.Second, net: 2 * time.Second, pause: 400 * time.Millisecond, within: 3 * time.Minute}
 	few.kills = []string{"server", "postgres", "server", "hub", "server"}
 	few.run(t)
 }
