@@ -24,6 +24,7 @@ type Op[In, Out any] struct {
 	Role   sprout.Role // the least role; Public: no token is needed
 	Status int         // of success; 0: 200, or 204 without an answer
 	Upload bool        // the body is a stream of bytes that In takes by itself
+	Many   bool        // it is many transactions, each by itself: a crash may leave a part
 	Wide   bool        // it reaches beyond one site: a token of one site may not call it
 	Help   string
 }
@@ -44,8 +45,9 @@ type Spec struct {
 	Name, Method, Path, Help string
 	Role                     sprout.Role
 	Status                   int
-	Upload, Wide             bool
+	Upload, Wide, Many       bool
 	Body                     bool // it takes a JSON body
+	Stream                   bool // it answers without end
 }
 
 // An Operation is any Op.
@@ -56,7 +58,8 @@ type Operation interface {
 
 // Spec returns the operation without its types.
 func (o Op[In, Out]) Spec() Spec {
-	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide}
+	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide, Many: o.Many}
+	_, s.Stream = any(*new(Out)).(Stream)
 	_, s.Body = reflect.TypeFor[In]().FieldByName("Body")
 	if s.Status == 0 {
 		s.Status = http.StatusOK

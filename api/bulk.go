@@ -71,7 +71,7 @@ type BulkResult struct {
 
 // MachineBulk does one thing to many machines.
 var MachineBulk = Op[BulkMachines, BulkResult]{
-	Name: "machine bulk", Method: "POST", Path: "/v1/machines/bulk", Role: sprout.Operator,
+	Name: "machine bulk", Method: "POST", Path: "/v1/machines/bulk", Role: sprout.Operator, Many: true,
 	Help: "Do one thing to many machines, each by itself: a machine that is refused stops no other, so the answer is 200 with what came of each. " +
 		"Items are audited as the operation on one machine is, under the id of this request.",
 }

@@ -43,7 +43,7 @@ func receive(s Spec) func(huma.Context, func(huma.Context)) {
 		if r, _ := humago.Unwrap(c); s.Body && r.Body != nil {
 			r.Body = &wholeBody{r.Body}
 		}
-		next(c)
+		next(huma.WithValue(c, exchangeKey{}, exchangeOf(c, s)))
 	}
 }
 

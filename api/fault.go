@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -17,15 +18,16 @@ import (
 // standard members, the kind of error, the field that is wrong, what helps, and
 // the request's id, which the server's log and the audit carry too.
 type Fault struct {
-	Type    string      `json:"type" doc:"about:blank: the kind says it all"`
-	Title   string      `json:"title" doc:"The words of the status"`
-	Status  int         `json:"status"`
-	Detail  string      `json:"detail" doc:"What is wrong, for people"`
-	Kind    sprout.Kind `json:"kind" enum:"invalid,not-found,conflict,denied,unavailable,internal"`
-	Field   string      `json:"field,omitempty" doc:"The field of the request that is wrong"`
-	Remedy  string      `json:"remedy,omitempty" doc:"What helps, as a command where there is one"`
-	Request string      `json:"request,omitempty" doc:"Id of the request"`
-	Errors  []Wrong     `json:"errors,omitempty" doc:"Everything that is wrong with the request, where that is more than one thing"`
+	Type       string      `json:"type" doc:"about:blank: the kind says it all"`
+	Title      string      `json:"title" doc:"The words of the status"`
+	Status     int         `json:"status"`
+	Detail     string      `json:"detail" doc:"What is wrong, for people"`
+	Kind       sprout.Kind `json:"kind" enum:"invalid,not-found,conflict,denied,unavailable,internal"`
+	Field      string      `json:"field,omitempty" doc:"The field of the request that is wrong"`
+	Remedy     string      `json:"remedy,omitempty" doc:"What helps, as a command where there is one"`
+	Request    string      `json:"request,omitempty" doc:"Id of the request"`
+	RetryAfter int         `json:"retryAfter,omitempty" doc:"Seconds after which the same request may succeed; the header Retry-After says it too"`
+	Errors     []Wrong     `json:"errors,omitempty" doc:"Everything that is wrong with the request, where that is more than one thing"`
 }
 
 // A Wrong is one thing that is wrong with a request.
@@ -38,6 +40,18 @@ func (f *Fault) Error() string { return f.Detail }
 
 // GetStatus returns the HTTP status; huma asks for it.
 func (f *Fault) GetStatus() int { return f.Status }
+
+// Unwrap gives the error that the fault is of, for who asks for its kind.
+func (f *Fault) Unwrap() error { return f.Err() }
+
+// GetHeaders returns the headers that go with the fault; huma asks for them.
+func (f *Fault) GetHeaders() http.Header {
+	h := http.Header{}
+	if f.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(f.RetryAfter))
+	}
+	return h
+}
 
 // ContentType makes JSON faults application/problem+json; huma asks for it.
 func (f *Fault) ContentType(ct string) string {
@@ -55,6 +69,10 @@ func (f *Fault) Err() *sprout.Error {
 // FaultOf returns the problem document of an error. An error without a kind is
 // masked: its words are for the log.
 func FaultOf(ctx context.Context, err error) *Fault {
+	var made *Fault
+	if errors.As(err, &made) {
+		return made
+	}
 	var known *sprout.Error
 	if !errors.As(err, &known) || known.Kind == sprout.Internal {
 		known = sprout.Errorf(sprout.Internal, "a defect of Sprout; its log tells more under the id of this request")
@@ -82,6 +100,7 @@ func statusOf(kind sprout.Kind) int {
 // WriteFault answers with a problem document.
 func WriteFault(w http.ResponseWriter, f *Fault) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	maps.Copy(w.Header(), f.GetHeaders())
 	w.WriteHeader(f.Status)
 	_ = json.NewEncoder(w).Encode(f)
 }

@@ -1,6 +1,11 @@
 package api
 
-import "sprout"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"sprout"
+)
 
 // ModelRef names a model of machines.
 type ModelRef struct {
@@ -22,6 +27,14 @@ type ModelStep struct {
 type ModelReport struct {
 	sprout.Model
 	Steps []ModelStep `json:"steps"`
+}
+
+// Revision is the part of the entity tag that If-Match compares: the limits that
+// people have set.
+func (m ModelReport) Revision() string {
+	raw, _ := Encode(m.Limits) // text and numbers always encode
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:4])
 }
 
 // SetModel is the input of ModelSet.

@@ -58,12 +58,12 @@ func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(c
 		}})
 		stream(a, op, handle, func(out Out) serve { return any(out).(Stream).Serve })
 	default:
-		huma.Register(a, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
+		huma.Register(a, op, func(ctx context.Context, in *In) (*answered[Out], error) {
 			out, err := handle(ctx, in)
 			if err != nil {
 				return nil, FaultOf(ctx, err)
 			}
-			return &struct{ Body Out }{out}, nil
+			return answer(ctx, o.Spec(), out)
 		})
 	}
 }
@@ -106,6 +106,7 @@ func operation(s Spec) huma.Operation {
 			op.Extensions["x-every-site"] = true
 		}
 	}
+	op.Parameters = headersOf(s)
 	if s.Upload {
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}},

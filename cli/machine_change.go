@@ -14,6 +14,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/client"
 )
 
 // bmcFlags are the flags that describe a BMC.
@@ -179,6 +180,7 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	var name, pool, zone string
 	var tags []string
 	var protected bool
+	var revision int64
 	var bmc bmcFlags
 	c := &cobra.Command{
 		Use: "update [MACHINE…]", Short: api.MachineUpdate.Help, Args: takes(0, -1, machinesOrSelection),
@@ -202,13 +204,19 @@ func machineUpdateCommand(e *env) *cobra.Command {
 				if in.Body.BMC, err = bmc.bmc(e, c, old.BMC); err != nil {
 					return nil, err
 				}
+				switch {
+				case f.Changed("if-revision"):
+					ctx = client.IfMatch(ctx, fmt.Sprintf(`"%d"`, revision))
+				case in.Body.BMC != nil: // what is not given was taken from what was just seen
+					ctx = client.IfMatch(ctx, fmt.Sprintf(`"%d"`, old.Rev))
+				}
 				m, err := call(ctx, e, api.MachineUpdate, in)
 				if err != nil {
 					return nil, err
 				}
 				return nil, e.say(m, "machine %s is updated", m.Name)
 			}
-			if own := ofOneOnly(c, "name"); own != "" && len(args) != 1 {
+			if own := ofOneOnly(c, "name", "if-revision"); own != "" && len(args) != 1 {
 				return usage(c, "--%s is of one machine: name it", own)
 			}
 			return a.run(c, args)
@@ -220,6 +228,7 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	f.StringVar(&pool, "pool", "", "pool")
 	f.StringVar(&zone, "zone", "", "failure zone")
 	f.BoolVar(&protected, "protected", false, "refuse what destroys data (--protected=false allows it again)")
+	f.Int64Var(&revision, "if-revision", 0, "refuse if anybody has decided something about the machine since this revision (see -o json)")
 	bmc.add(c)
 	a.add(c)
 	return c

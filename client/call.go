@@ -111,7 +111,8 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	answer, err := c.http.Do(request)
+	condition(request)
+	answer, err := c.send(request)
 	if err != nil {
 		return nil, c.unreachable(request.Context(), err)
 	}

@@ -43,7 +43,7 @@ func (s *Server) agentDelete(ctx context.Context, in *api.AgentRef) (api.None, e
 	if err != nil {
 		return api.None{}, err
 	}
-	return api.None{}, s.cutOff(a)
+	return api.None{}, s.store.After(ctx, func(context.Context) error { return s.cutOff(a) })
 }
 
 // revokeTokenOf ends the API token of an agent; it may have none any more.

@@ -76,7 +76,7 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 	if _, err := s.store.FindImage(ctx, i.Digest); sprout.KindOf(err) != sprout.NotFound {
 		return api.None{}, err
 	}
-	return api.None{}, s.images.Drop(i.Digest)
+	return api.None{}, s.store.After(ctx, func(context.Context) error { return s.images.Drop(i.Digest) })
 }
 
 // imageContent serves the stored bytes with ranges; they never change, so the

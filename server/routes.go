@@ -84,7 +84,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 // route registers one operation behind the guard; what the edge masks is logged.
 func route[In, Out any](s *Server, a huma.API, op api.Op[In, Out], handle func(context.Context, *In) (Out, error)) {
 	api.Register(a, op, s.guard, func(ctx context.Context, in *In) (Out, error) {
-		out, err := handle(ctx, in)
+		out, err := carryOut(ctx, s, op.Spec(), in, handle)
 		if err != nil {
 			s.logInternal(ctx, op.Name, err)
 		}

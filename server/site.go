@@ -63,5 +63,5 @@ func (s *Server) siteDelete(ctx context.Context, in *api.SiteRef) (api.None, err
 	if err != nil {
 		return api.None{}, err
 	}
-	return api.None{}, s.bus.RemoveSite(ctx, site.ID)
+	return api.None{}, s.store.After(ctx, func(ctx context.Context) error { return s.bus.RemoveSite(ctx, site.ID) })
 }

@@ -23,8 +23,12 @@ func (s *Store) Audit(ctx context.Context, tx pgx.Tx, r sprout.AuditRecord) erro
 }
 
 // AuditAlone records in a transaction of its own what changed nothing: a
-// refusal.
+// refusal. What ctx joined, and may yet be rolled back, is waited for.
 func (s *Store) AuditAlone(ctx context.Context, r sprout.AuditRecord) error {
+	if whole := joined(ctx); whole != nil {
+		whole.alone = append(whole.alone, r)
+		return nil
+	}
 	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.Audit(ctx, tx, r) })
 }
 

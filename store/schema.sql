@@ -390,6 +390,7 @@ CREATE TABLE public.record (
 CREATE TABLE public.request_key (
     id bytea NOT NULL,
     digest bytea NOT NULL,
+    claim text DEFAULT ''::text NOT NULL,
     sealed bytea,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );

@@ -30,6 +30,7 @@ type Store struct {
 	db     querier // the pool, or the transaction of In
 	config Config
 	hints  *hints
+	joins  chan struct{} // as many as may be open at once
 	teller *teller
 	// unsealed holds one: audit records wait to be sealed.
 	unsealed chan struct{}
@@ -44,7 +45,7 @@ type querier interface {
 
 // New makes a store over a pool that the caller closes.
 func New(pool *pgxpool.Pool, config Config) *Store {
-	return &Store{pool: pool, db: pool, config: config, hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1)}
+	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1)}
 }
 
 // Open connects to the database at url with a pool of at most connections

@@ -15,24 +15,34 @@ import (
 // Do must not keep tx, and must not use s itself inside where it wants to see
 // its own writes: that is s.In(tx).
 func (s *Store) Tx(ctx context.Context, do func(ctx context.Context, tx pgx.Tx) error) error {
-	var news []notice
-	var audited bool
+	if whole := joined(ctx); whole != nil {
+		return nest(ctx, whole, do)
+	}
+	var done txn
 	err := pgx.BeginFunc(ctx, s.pool, func(inner pgx.Tx) error {
 		tx := &txn{Tx: inner}
 		if err := do(ctx, tx); err != nil {
 			return err
 		}
+		if err := witness(ctx, tx); err != nil {
+			return err
+		}
 		err := s.flush(ctx, tx)
-		news, audited = tx.news, tx.audited
+		done = *tx
 		return err
 	})
 	if err != nil {
 		return explain(err)
 	}
-	if audited {
+	if done.audited {
 		s.tellSealer()
 	}
-	s.teller.tell(news)
+	s.teller.tell(done.news)
+	for _, do := range done.after {
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -59,6 +69,20 @@ type txn struct {
 	events   []sprout.WatchEvent
 	audited  bool     // records of it wait to be sealed
 	news     []notice // to be sent after the commit
+	after    []func(context.Context) error
+	alone    []sprout.AuditRecord // to be written after the end, whatever that is
+	over     bool                 // it has ended
+}
+
+// take adds what a savepoint within t queued.
+func (t *txn) take(inner *txn) {
+	for _, id := range inner.machines {
+		if !slices.Contains(t.machines, id) {
+			t.machines = append(t.machines, id)
+		}
+	}
+	t.changes, t.records = append(t.changes, inner.changes...), append(t.records, inner.records...)
+	t.events, t.news = append(t.events, inner.events...), append(t.news, inner.news...)
 }
 
 // Try runs do within tx, so that what it did can be undone alone: when do fails,

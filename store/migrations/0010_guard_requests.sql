@@ -35,6 +35,7 @@ CREATE TRIGGER workflow_revision BEFORE UPDATE ON workflow FOR EACH ROW
 CREATE TABLE request_key (
     id         bytea PRIMARY KEY, -- of the bearer and its key
     digest     bytea NOT NULL,    -- of the request
+    claim      text NOT NULL DEFAULT '', -- of who carries it out, where that is not one transaction
     sealed     bytea,             -- the answer; null: carried out, but the answer was lost
     created_at timestamptz NOT NULL DEFAULT now()
 );
