@@ -17,6 +17,8 @@ type Explanation struct {
 	Usual    *Usual             `json:"usual,omitempty" doc:"How long the step usually takes on this model"`
 	Limit    *sprout.StepLimit  `json:"limit,omitempty" doc:"How long the step may take, and why so long; none: it has no limit of its own"`
 	Cause    *Cause             `json:"cause,omitempty" doc:"Why it does not go on, as far as that can be told"`
+	Offline  bool               `json:"offline,omitempty" doc:"The site's agent is not heard of: what is known of running work is from then, and it goes on by itself"`
+	HeardAt  *time.Time         `json:"heardAt,omitempty" doc:"When the site's agent was heard of last, where it is offline"`
 	Attempt  sprout.AttemptID   `json:"attempt,omitempty" doc:"The boot attempt that the evidence is of"`
 	Evidence []sprout.BootEvent `json:"evidence" doc:"What was seen last, the oldest first"`
 	Problems []sprout.Problem   `json:"problems"`

@@ -40,7 +40,7 @@ func explainCommand(e *env, noun, takesOne, example, help string, ask func(ctx c
 }
 
 func (e *env) showExplanation(x api.Explanation) {
-	for _, sentence := range []string{doingWhat(x), waitingFor(x), usually(x), whyNot(x)} {
+	for _, sentence := range []string{doingWhat(x), waitingFor(x), awayFrom(x), usually(x), whyNot(x)} {
 		if sentence != "" {
 			fmt.Fprintln(e.stdout, sentence)
 		}
@@ -101,6 +101,9 @@ func waitingFor(x api.Explanation) string {
 	if w == nil || w.State.Ended() || w.Wait == "" {
 		return ""
 	}
+	if queued, ok := strings.CutPrefix(w.Wait, "queued: "); ok {
+		return "It is queued: " + queued + "."
+	}
 	text := fmt.Sprintf("It waits for %s since %s", w.Wait, w.Since.Local().Format(time.TimeOnly))
 	if w.Until != nil {
 		text += ", until " + w.Until.Local().Format(time.TimeOnly)
@@ -109,6 +112,17 @@ func waitingFor(x api.Explanation) string {
 		text += fmt.Sprintf(": %s, %s", brief(l.Duration()), l.Why)
 	}
 	return text + "."
+}
+
+// awayFrom says that the site of running work is not heard of.
+func awayFrom(x api.Explanation) string {
+	switch {
+	case !x.Offline:
+		return ""
+	case x.HeardAt == nil:
+		return fmt.Sprintf("Site %s has no agent that was ever heard of: the work waits for it.", x.Site)
+	}
+	return fmt.Sprintf("Site %s is offline since %s: what it has begun goes on there by itself, and is told of when it is back.", x.Site, x.HeardAt.Local().Format(time.TimeOnly))
 }
 
 // usually says how long the step takes on such machines, and how this one does.

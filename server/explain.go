@@ -68,6 +68,9 @@ func (s *Server) explain(ctx context.Context, m sprout.Machine, w *sprout.Workfl
 		if f := w.Error; f != nil && w.State == sprout.FailedRun {
 			e.Cause = cause(&e, diagnose.Diagnosis{Code: f.Code, Reason: f.Reason, Evidence: f.Evidence})
 		}
+		if err := s.addSite(ctx, &e, m.Site, *w); err != nil {
+			return e, err
+		}
 		if err := s.addLimit(ctx, &e, *w); err != nil {
 			return e, err
 		}
@@ -109,6 +112,21 @@ func explained(w sprout.Workflow, now time.Time) *api.ExplainedWorkflow {
 		}
 	}
 	return x
+}
+
+// addSite tells that running work is at a site that is not heard of.
+func (s *Server) addSite(ctx context.Context, e *api.Explanation, site sprout.SiteID, w sprout.Workflow) error {
+	if w.State.Ended() {
+		return nil
+	}
+	agent, err := s.store.AgentOf(ctx, site)
+	if err != nil && sprout.KindOf(err) != sprout.NotFound {
+		return err
+	}
+	if e.Offline = !agent.Online; e.Offline {
+		e.HeardAt = agent.LastSeen
+	}
+	return nil
 }
 
 // addLimit tells how long the step that the site is at may take: as its work was
@@ -209,6 +227,9 @@ func addHelp(e *api.Explanation) {
 	}
 	for _, p := range e.Problems {
 		add(p.Remedy)
+	}
+	if e.Offline {
+		add("sprout agent list")
 	}
 	if w := e.Workflow; w != nil && !w.State.Ended() {
 		if e.Cause != nil {

@@ -46,6 +46,9 @@ func TestExplain(t *testing.T) {
 		{At: began.Add(time.Second), Attempt: attempt, Machine: m.ID, MAC: mac, What: sprout.SawOffer, Client: "pxe-0", File: "undionly.kpxe", Detail: "offers 10.20.0.9\x00"},
 	})
 	x := eventually(t, explain, func(x api.Explanation) bool { return x.Cause != nil })
+	if !x.Offline || !slices.Contains(x.Help, "sprout agent list") { // this agent has no heartbeat
+		t.Errorf("the site is told of as online: %+v", x)
+	}
 	if x.Cause.Code != sprout.OfferIgnored || x.Cause.Means == "" || x.Cause.Remedy == "" || x.Workflow.Step != "boot-ramdisk" || x.Workflow.Since.Sub(began).Abs() > time.Millisecond {
 		t.Errorf("cause %+v of %+v", x.Cause, x.Workflow)
 	}
