@@ -10,6 +10,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/store"
 )
 
@@ -32,6 +33,7 @@ func (s *Server) agentDelete(ctx context.Context, in *api.AgentRef) (api.None, e
 	}
 	err = s.change(ctx, api.AgentDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, a.Site, a.ID, a.Name)
+		r.Changes = audit.Diff(a, nil)
 		if err := s.store.RetireAgent(ctx, tx, a.ID); err != nil {
 			return err
 		}
@@ -83,6 +85,7 @@ func (s *Server) agentTokenCreate(ctx context.Context, in *api.CreateAgentToken)
 			return err
 		}
 		made.Secret, err = s.pinned(made.Secret)
+		r.Changes = audit.Diff(nil, made)
 		return err
 	})
 	return made, err
@@ -223,5 +226,6 @@ func (s *Server) auditEnrol(ctx context.Context, tx pgx.Tx, a sprout.Agent, deta
 	record := s.record(ctx, api.AgentEnrol.Name)
 	record.Actor, record.Detail = string(a.ID), detail
 	about(&record, a.Site, a.ID, a.Name)
+	record.Changes = audit.Diff(nil, a)
 	return s.store.Audit(ctx, tx, record)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
+	"sprout/audit"
 	"sprout/dns"
 	"sprout/ipam"
 	"sprout/provision"
@@ -50,6 +51,10 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 	if err != nil {
 		return err
 	}
+	before, err := c.store.In(tx).Machine(ctx, id)
+	if err != nil {
+		return err
+	}
 	to, err := c.store.MoveMachine(ctx, tx, id, event, origin.Actor, fmt.Sprintf("%s %s", by.Kind, by.Workflow))
 	if err != nil {
 		return err
@@ -69,6 +74,7 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 	return c.store.Audit(ctx, tx, sprout.AuditRecord{
 		Kind: sprout.AuditWorkflow, Site: m.Site, Actor: origin.Actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
 		Outcome: "done", Request: origin.Request, Detail: fmt.Sprintf("now %s, by %s", to, by.Workflow),
+		Changes: audit.Diff(before, m),
 	})
 }
 

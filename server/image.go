@@ -9,6 +9,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/image"
 	"sprout/store"
 )
@@ -31,6 +32,7 @@ func (s *Server) imageImport(ctx context.Context, in *api.ImportImage) (made spr
 	err = s.change(ctx, api.ImageImport.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		made, err = s.store.CreateImage(ctx, tx, read)
 		about(r, "", made.ID, made.Name)
+		r.Changes = audit.Diff(nil, made)
 		r.Detail = made.Digest
 		return err
 	})
@@ -68,6 +70,7 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 	}
 	err = s.change(ctx, api.ImageDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, "", i.ID, i.Name)
+		r.Changes = audit.Diff(i, nil)
 		return s.store.DeleteImage(ctx, tx, i.ID)
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/store"
 )
 
@@ -49,6 +50,7 @@ func (s *Server) register(ctx context.Context, action, list string, machines []a
 			}
 			record := s.record(ctx, action)
 			about(&record, m.Site, m.ID, m.Name)
+			record.Changes = append(passwordGiven(ready[i].BMC), audit.Diff(nil, m)...)
 			if err := s.store.Audit(ctx, tx, record); err != nil {
 				return err
 			}
@@ -94,7 +96,12 @@ func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(
 			return err
 		}
 		about(r, m.Site, m.ID, m.Name)
-		return do(ctx, tx, m, r)
+		if err := do(ctx, tx, m, r); err != nil {
+			return err
+		}
+		after, err := s.store.In(tx).Machine(ctx, m.ID)
+		r.Changes = append(r.Changes, audit.Diff(m, after)...)
+		return err
 	})
 	if err != nil {
 		return m, err
@@ -104,13 +111,23 @@ func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(
 
 func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (sprout.Machine, error) {
 	b := in.Body
-	return s.changeMachine(ctx, api.MachineUpdate.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, _ *sprout.AuditRecord) error {
+	return s.changeMachine(ctx, api.MachineUpdate.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
 		_, err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected})
 		if err != nil || b.BMC == nil {
 			return err
 		}
+		r.Changes = passwordGiven(b.BMC)
 		return s.store.SetBMC(ctx, tx, m.ID, *b.BMC)
 	})
+}
+
+// passwordGiven is the change by a request that has a password, which no machine
+// of the store shows.
+func passwordGiven(b *sprout.BMC) []sprout.FieldChange {
+	if b == nil {
+		return nil
+	}
+	return audit.Diff(nil, map[string]string{"bmc.password": b.Password})
 }
 
 // machineDelete removes a machine that nobody uses. One that is given to an
@@ -126,6 +143,7 @@ func (s *Server) machineDelete(ctx context.Context, in *api.MachineRef) (api.Non
 			return err
 		}
 		about(r, m.Site, m.ID, m.Name)
+		r.Changes = audit.Diff(m, nil)
 		if err := mayDelete(m); err != nil {
 			return err
 		}

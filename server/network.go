@@ -11,6 +11,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/store"
 )
 
@@ -28,6 +29,7 @@ func (s *Server) networkCreate(ctx context.Context, in *api.CreateNetwork) (made
 	err = s.change(ctx, api.NetworkCreate.Name, func(ctx context.Context, _ pgx.Tx, r *sprout.AuditRecord) (err error) {
 		made, err = s.providers.Network.Create(ctx, n)
 		about(r, site.ID, made.ID, made.Name)
+		r.Changes = audit.Diff(nil, made)
 		return err
 	})
 	return made, asAsked(err, subnet)
@@ -144,6 +146,7 @@ func (s *Server) networkDelete(ctx context.Context, in *api.NetworkRef) (api.Non
 	}
 	return api.None{}, s.change(ctx, api.NetworkDelete.Name, func(ctx context.Context, _ pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, n.Site, n.ID, n.Name)
+		r.Changes = audit.Diff(n, nil)
 		return s.providers.Network.Delete(ctx, n.ID)
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/store"
 )
 
@@ -21,6 +22,7 @@ func (s *Server) siteCreate(ctx context.Context, in *api.CreateSite) (site sprou
 	err = s.change(ctx, api.SiteCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		site, err = s.store.CreateSite(ctx, tx, sprout.Site{Name: in.Body.Name, Domain: domain})
 		about(r, site.ID, site.ID, site.Name)
+		r.Changes = audit.Diff(nil, site)
 		return err
 	})
 	if err != nil {
@@ -58,6 +60,7 @@ func (s *Server) siteDelete(ctx context.Context, in *api.SiteRef) (api.None, err
 	}
 	err = s.change(ctx, api.SiteDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, site.ID, site.ID, site.Name)
+		r.Changes = audit.Diff(site, nil)
 		return s.store.DeleteSite(ctx, tx, site.ID)
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/store"
 )
 
@@ -23,6 +24,7 @@ func (s *Server) tokenCreate(ctx context.Context, in *api.CreateToken) (out api.
 	err = s.change(ctx, api.TokenCreate.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		out.Token, out.Secret, err = s.store.CreateToken(ctx, tx, t)
 		about(r, site, out.ID, out.Name)
+		r.Changes = audit.Diff(nil, out.Token)
 		r.Detail = "role " + string(t.Role)
 		return err
 	})
@@ -45,6 +47,7 @@ func (s *Server) tokenRevoke(ctx context.Context, in *api.TokenRef) (api.None, e
 	return api.None{}, s.change(ctx, api.TokenRevoke.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		t, err := s.store.RevokeToken(ctx, tx, string(found.ID))
 		about(r, t.Site, t.ID, t.Name)
+		r.Changes = audit.Diff(nil, map[string]any{"revokedAt": t.RevokedAt})
 		return err
 	})
 }

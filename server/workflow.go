@@ -12,6 +12,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/audit"
 	"sprout/store"
 	"sprout/workflow"
 )
@@ -82,14 +83,14 @@ func (s *Server) versioned(ctx context.Context, id sprout.WorkflowID) (out api.V
 }
 
 func (s *Server) workflowRetry(ctx context.Context, in *api.WorkflowRef) (sprout.Workflow, error) {
-	return s.act(ctx, api.WorkflowRetry.Name, in.Workflow, func(ctx context.Context, w sprout.Workflow, audit workflow.Effect[pgx.Tx]) error {
-		return s.engine.Retry(ctx, string(w.ID), workflow.StartOptions{}, audit)
+	return s.act(ctx, api.WorkflowRetry.Name, in.Workflow, func(ctx context.Context, w sprout.Workflow, record workflow.Effect[pgx.Tx]) error {
+		return s.engine.Retry(ctx, string(w.ID), workflow.StartOptions{}, record)
 	})
 }
 
 func (s *Server) workflowCancel(ctx context.Context, in *api.WorkflowRef) (sprout.Workflow, error) {
-	return s.act(ctx, api.WorkflowCancel.Name, in.Workflow, func(ctx context.Context, w sprout.Workflow, audit workflow.Effect[pgx.Tx]) error {
-		return s.engine.Cancel(ctx, string(w.ID), actor(ctx), audit)
+	return s.act(ctx, api.WorkflowCancel.Name, in.Workflow, func(ctx context.Context, w sprout.Workflow, record workflow.Effect[pgx.Tx]) error {
+		return s.engine.Cancel(ctx, string(w.ID), actor(ctx), record)
 	})
 }
 
@@ -103,13 +104,17 @@ func (s *Server) act(ctx context.Context, action, ref string, do func(context.Co
 	if err != nil {
 		return w, err
 	}
-	audit := func(ctx context.Context, tx pgx.Tx) error {
+	record := func(ctx context.Context, tx pgx.Tx) error {
+		after, err := s.store.In(tx).Workflow(ctx, id)
+		if err != nil {
+			return err
+		}
 		record := s.record(ctx, action)
 		about(&record, w.Site, w.ID, w.MachineName)
-		record.Detail = w.Kind
+		record.Detail, record.Changes = w.Kind, audit.Diff(w, after)
 		return s.store.Audit(ctx, tx, record)
 	}
-	if err := do(ctx, w, audit); err != nil {
+	if err := do(ctx, w, record); err != nil {
 		return w, err
 	}
 	return s.store.Workflow(ctx, id)
@@ -121,7 +126,7 @@ func (s *Server) start(ctx context.Context, action, kind string, m sprout.Machin
 	effects = append(effects, func(ctx context.Context, tx pgx.Tx) error {
 		record := s.record(ctx, action)
 		about(&record, m.Site, m.ID, m.Name)
-		record.Detail = "as " + string(id)
+		record.Detail, record.Changes = "as "+string(id), audit.Diff(nil, input)
 		return s.store.Audit(ctx, tx, record)
 	})
 	origin := withOrigin(ctx, store.Origin{Site: m.Site, Machine: m.ID, Actor: actor(ctx), Request: api.RequestID(ctx)})
