@@ -13,13 +13,15 @@ import (
 	"sprout/api"
 )
 
-// Handler is the whole HTTP surface: the API, its document, and health.
+// Handler is the whole HTTP surface: the API, its document with a page that
+// shows it, and health.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.routes(mux)
 	mux.HandleFunc("GET /healthz", s.serveHealth)
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /openapi.json", serveDocument)
+	apiDocRoutes(mux)
 	mux.HandleFunc("GET /docs/problems/{code}", serveProblemDocs)
 	mux.HandleFunc("GET /docs/problems/{$}", serveProblemDocs)
 	return s.identify(withSource(s.recover(bounded(plainToFault(mux)))))
