@@ -72,6 +72,7 @@ type Work struct {
 	Deadline   time.Time       `json:"deadline"`
 	Limits     []StepLimit     `json:"limits,omitempty"` // of its steps; none: the agent's own
 	Input      json.RawMessage `json:"input"`
+	Secret     []byte          `json:"secret,omitempty"` // of the input, sealed to the agent's curve key: user data
 }
 
 // CommissionWork is the input of a commission at a site.
@@ -85,7 +86,8 @@ type DeployWork struct {
 	Disk     DiskRule         `json:"disk"`
 	Hostname string           `json:"hostname"` // fully qualified
 	SSHKeys  []string         `json:"sshKeys"`
-	UserData string           `json:"userData"`
+	UserData string           `json:"userData,omitempty"` // of centres before 0.2; else it is sealed
+	Sealed   bool             `json:"sealed,omitempty"`   // the work's secret is its user data
 	Networks []InterfaceSetup `json:"networks"`
 }
 

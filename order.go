@@ -55,6 +55,7 @@ type Write struct {
 	Image       Image       `json:"image"`
 	Disk        DiskRule    `json:"disk"`
 	ConfigDrive ConfigDrive `json:"configDrive"`
+	UserData    []byte      `json:"sealedUserData,omitempty" doc:"Of the config drive, sealed to the agent, which opens it for the ramdisk"`
 	Hostname    string      `json:"hostname"`
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"path"
@@ -96,8 +97,12 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 			if err != nil {
 				return err
 			}
+			order, err := s.opened(given.Order)
+			if err != nil {
+				return err
+			}
 			s.boots.ordered(a, r, given.Order)
-			return writeJSON(w, given.Order)
+			return writeJSON(w, order)
 		}
 		select {
 		case <-r.Context().Done():
@@ -112,6 +117,22 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 			leave()
 		}
 	}
+}
+
+// opened returns the order as its ramdisk gets it: the user data, which is kept
+// sealed to this agent, is opened for the one answer.
+func (s *site) opened(o sprout.Order) (sprout.Order, error) {
+	if o.Write == nil || len(o.Write.UserData) == 0 {
+		return o, nil
+	}
+	secret, err := s.unseal(o.Write.UserData)
+	if err != nil {
+		return o, fmt.Errorf("cannot open the user data of order %s: %w", o.ID, err)
+	}
+	write := *o.Write
+	write.ConfigDrive.UserData, write.UserData = secret, nil
+	o.Write = &write
+	return o, nil
 }
 
 // report takes progress and results. A result is taken once; the same again is

@@ -30,6 +30,8 @@ func serverCommand(e *env) *cobra.Command {
 			return s.Run(c.Context())
 		},
 	}
+	c.Annotations = map[string]string{"runs": "yes"} // help shows it as a command and as a group
+	c.AddCommand(serverKeyCommand(e))
 	f := c.Flags()
 	f.StringVar(&file, "config", "", "YAML file (or SPROUT_SERVER_CONFIG)")
 	f.StringVar(&listen, "listen", "", "host:port of the API (default 0.0.0.0:8443)")

@@ -182,7 +182,7 @@ func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout
 	}
 	return sprout.DeployWork{
 		Image: in.Image, Disk: in.Disk, Hostname: data.Name, SSHKeys: in.SSHKeys,
-		UserData: in.UserData, Networks: []sprout.InterfaceSetup{setup},
+		UserData: in.UserData, Sealed: in.Sealed, Networks: []sprout.InterfaceSetup{setup},
 	}, nil
 }
 

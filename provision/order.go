@@ -215,8 +215,12 @@ func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
 	if err != nil {
 		return err
 	}
+	secret, err := sealedUserData(c, in)
+	if err != nil {
+		return err
+	}
 	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderWrite, Write: &sprout.Write{
-		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, Hostname: in.Hostname,
+		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname,
 	}})
 	if f := failureOf(err); f != nil && f.Code == sprout.DigestMismatch {
 		p.blame(ctx, f, in.Image.Digest)
@@ -230,6 +234,19 @@ func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
 	}
 	c.Detail("%d MiB on %s (%s), verified, %.0f s", w.RawBytes>>20, w.Disk.Name, w.Disk.Serial, w.Seconds)
 	return nil
+}
+
+// sealedUserData is the user data of the work as it came: only the ramdisk gets
+// it opened.
+func sealedUserData[T any](c *workflow.Call[T], in sprout.DeployWork) ([]byte, error) {
+	var whole SiteInput
+	if err := c.Input(&whole); err != nil || !in.Sealed {
+		return nil, err
+	}
+	if len(whole.Work.Secret) == 0 {
+		return nil, sprout.Fail(sprout.InternalFailure, "the user data did not come with the work", "work "+whole.Work.ID)
+	}
+	return whole.Work.Secret, nil
 }
 
 func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {

@@ -59,7 +59,20 @@ type DeployInput struct {
 	Disk     sprout.DiskRule  `json:"disk"`
 	Subnet   sprout.SubnetID  `json:"subnet"` // where the machine's address comes from
 	SSHKeys  []string         `json:"sshKeys"`
-	UserData string           `json:"userData"`
+	UserData string           `json:"userData,omitempty"` // only on its way in: see Sealed
+	Sealed   bool             `json:"sealed,omitempty"`   // there is user data, kept sealed beside the run
+}
+
+// Sealed parts the input of a workflow into what may be kept and shown as it is,
+// and what must be kept sealed; nil if nothing must.
+func Sealed(input any) (plain any, secret []byte) {
+	in, ok := input.(DeployInput)
+	if !ok || in.UserData == "" {
+		return input, nil
+	}
+	secret = []byte(in.UserData)
+	in.UserData, in.Sealed = "", true
+	return in, secret
 }
 
 // ReleaseInput is the input of the centre's release.

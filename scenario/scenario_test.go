@@ -79,6 +79,8 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"lookup":         tellLookup,
 		"count":          tellCount,
 		"expire-tokens":  tellExpireTokens,
+		"no-secret":      tellNoSecret,
+		"user-data":      tellUserData,
 		"random":         tellRandom,
 		"expand":         tellExpand,
 		"watch":          tellWatch,

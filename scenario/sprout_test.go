@@ -28,6 +28,9 @@ func (s *story) run(ts *testscript.TestScript, args []string) (code int, stdout 
 	code = cli.Main(ctx, args, strings.NewReader(""), &out, &errs)
 	_, _ = ts.Stdout().Write(out.Bytes())
 	_, _ = ts.Stderr().Write(errs.Bytes())
+	if !strings.Contains(strings.Join(args, " "), "token create") {
+		_, _ = s.said.Write(append(out.Bytes(), errs.Bytes()...))
+	}
 	return code, out.String()
 }
 

@@ -29,6 +29,7 @@ type story struct {
 	database string
 	log      *slog.Logger
 	logged   *record
+	said     *record // what commands printed, but for tokens that are shown once
 
 	server *process
 	url    string // of the control plane
@@ -59,7 +60,7 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 	logged := &record{}
 	log := slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := &story{
-		dir: dir, ports: ports, database: url, log: log, logged: logged, sites: map[string]*site{},
+		dir: dir, ports: ports, database: url, log: log, logged: logged, said: &record{}, sites: map[string]*site{},
 		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{}, watches: map[string]*watch{},
 	}
 	env.Values[storyKey{}] = s

@@ -89,7 +89,7 @@ func (c *centre) Delegate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, w 
 		return err
 	}
 	w.Generation = m.Generation
-	return c.store.Replicate(ctx, tx, site, sprout.ChangeWork, w.ID, w)
+	return c.store.ReplicateWork(ctx, tx, site, w)
 }
 
 func (c *centre) CancelWork(ctx context.Context, tx pgx.Tx, site sprout.SiteID, work string) error {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"sprout"
 	"sprout/provider"
+	"sprout/store"
 )
 
 // A Config is all that a control plane needs to know. Its JSON names are the
@@ -17,6 +19,8 @@ type Config struct {
 	Listen    string             `json:"listen" doc:"host:port of the API; port 0 takes a free one"`
 	TLS       TLSConfig          `json:"tls"`
 	Dir       string             `json:"dir" doc:"Directory of images, streams and the key of secrets"`
+	Key       string             `json:"key" doc:"Key of secrets in base64, or several with commas, in place of a file: for the environment"`
+	KeyFile   string             `json:"keyFile" doc:"File of the key of secrets, made if missing; the same for all replicas; empty: DIR/key"`
 	Database  DatabaseConfig     `json:"database"`
 	Bus       BusConfig          `json:"bus"`
 	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
@@ -89,6 +93,19 @@ func (c Config) Check() error {
 		}
 	}
 	return c.Providers.Check()
+}
+
+// KeyPath is the file of the key of secrets.
+func (c Config) KeyPath() string {
+	return cmp.Or(c.KeyFile, filepath.Join(c.Dir, "key"))
+}
+
+// OpenKey reads the key of secrets; a missing file is made.
+func (c Config) OpenKey() (store.Key, error) {
+	if c.Key != "" {
+		return store.ParseKey(c.Key)
+	}
+	return store.OpenKey(c.KeyPath())
 }
 
 func (c Config) adminFile() string {

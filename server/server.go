@@ -82,7 +82,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err := os.MkdirAll(s.config.Dir, 0o755); err != nil {
 		return sprout.InvalidField("dir", "cannot make the directory: %v", err)
 	}
-	key, err := store.OpenKey(filepath.Join(s.config.Dir, "key"))
+	key, err := s.config.OpenKey()
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal,
+		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "reseal": s.reseal,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

@@ -13,6 +13,7 @@ import (
 	"sprout"
 	"sprout/api"
 	"sprout/audit"
+	"sprout/provision"
 	"sprout/store"
 	"sprout/workflow"
 )
@@ -129,7 +130,8 @@ func (s *Server) start(ctx context.Context, action, kind string, m sprout.Machin
 		record.Detail, record.Changes = "as "+string(id), audit.Diff(nil, input)
 		return s.store.Audit(ctx, tx, record)
 	})
-	origin := withOrigin(ctx, store.Origin{Site: m.Site, Machine: m.ID, Actor: actor(ctx), Request: api.RequestID(ctx)})
+	input, secret := provision.Sealed(input)
+	origin := withOrigin(ctx, store.Origin{Site: m.Site, Machine: m.ID, Actor: actor(ctx), Request: api.RequestID(ctx), Secret: secret})
 	if _, err := s.engine.Start(origin, string(id), kind, input, workflow.StartOptions{}, effects...); err != nil {
 		return sprout.Workflow{}, err
 	}

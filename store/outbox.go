@@ -19,6 +19,7 @@ const OutboxChannel = "sprout_outbox"
 type change struct {
 	site sprout.SiteID
 	sprout.Change
+	secret []byte // of work: sealed, for whoever is the site's agent when it is sent
 }
 
 // Replicate queues that record key of the kind is now body at the site. It gets
@@ -28,7 +29,7 @@ func (s *Store) Replicate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, ki
 	if err != nil {
 		return fmt.Errorf("cannot replicate %s %s: %w", kind, key, err)
 	}
-	return s.queue(ctx, tx, change{site, sprout.Change{Kind: kind, Key: key, Body: raw}})
+	return s.queue(ctx, tx, change{site: site, Change: sprout.Change{Kind: kind, Key: key, Body: raw}})
 }
 
 // Forget queues that record key of the kind is gone at the site.
@@ -37,7 +38,7 @@ func (s *Store) Forget(ctx context.Context, tx pgx.Tx, site sprout.SiteID, kind 
 }
 
 func (s *Store) forgetAtSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, kind sprout.ChangeKind, key string) error {
-	return s.queue(ctx, tx, change{site, sprout.Change{Kind: kind, Key: key, Deleted: true}})
+	return s.queue(ctx, tx, change{site: site, Change: sprout.Change{Kind: kind, Key: key, Deleted: true}})
 }
 
 func (s *Store) queue(ctx context.Context, tx pgx.Tx, c change) error {
@@ -103,8 +104,8 @@ func writeSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, list []change
 	}
 	b := &pgx.Batch{}
 	for i, c := range list {
-		b.Queue(`INSERT INTO outbox (site, seq, kind, key, deleted, body) VALUES ($1, $2, $3, $4, $5, $6)`,
-			site, last-int64(len(list)-1-i), c.Kind, c.Key, c.Deleted, c.Body)
+		b.Queue(`INSERT INTO outbox (site, seq, kind, key, deleted, body, secret) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			site, last-int64(len(list)-1-i), c.Kind, c.Key, c.Deleted, c.Body, c.secret)
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return explain(err)
@@ -116,17 +117,28 @@ func writeSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, list []change
 type OutboxRow struct {
 	Site sprout.SiteID
 	sprout.Change
+	secret []byte
 }
 
+const outboxColumns = `site, seq, kind, key, deleted, body, secret`
+
 func scanOutbox(row pgx.CollectableRow) (o OutboxRow, err error) {
-	err = row.Scan(&o.Site, &o.Seq, &o.Kind, &o.Key, &o.Deleted, &o.Body)
+	err = row.Scan(&o.Site, &o.Seq, &o.Kind, &o.Key, &o.Deleted, &o.Body, &o.secret)
 	return o, err
+}
+
+// outbox reads changes as their sites shall get them.
+func (s *Store) outbox(ctx context.Context, rest string, args ...any) ([]OutboxRow, error) {
+	rows, err := many(ctx, s.db, scanOutbox, `SELECT `+outboxColumns+` FROM outbox WHERE `+rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	return rows, s.sealForSites(ctx, rows)
 }
 
 // OutboxAfter lists changes of a site after number seq, in order.
 func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, limit int) ([]sprout.Change, error) {
-	rows, err := many(ctx, s.db, scanOutbox, `
-		SELECT site, seq, kind, key, deleted, body FROM outbox WHERE site = $1 AND seq > $2 ORDER BY seq LIMIT $3`, site, seq, limit)
+	rows, err := s.outbox(ctx, `site = $1 AND seq > $2 ORDER BY seq LIMIT $3`, site, seq, limit)
 	out := make([]sprout.Change, len(rows))
 	for i, r := range rows {
 		out[i] = r.Change
@@ -137,9 +149,7 @@ func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, 
 // Unpublished lists changes that the relay has not handed on, in order within
 // each site, of all sites but those of except.
 func (s *Store) Unpublished(ctx context.Context, limit int, except ...sprout.SiteID) ([]OutboxRow, error) {
-	return many(ctx, s.db, scanOutbox, `
-		SELECT site, seq, kind, key, deleted, body FROM outbox
-		WHERE published_at IS NULL AND site <> ALL ($2) ORDER BY site, seq LIMIT $1`, limit, orEmpty(except))
+	return s.outbox(ctx, `published_at IS NULL AND site <> ALL ($2) ORDER BY site, seq LIMIT $1`, limit, orEmpty(except))
 }
 
 // MarkPublished notes that the relay handed on the changes of a site up to seq.

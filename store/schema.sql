@@ -361,7 +361,8 @@ CREATE TABLE public.outbox (
     deleted boolean NOT NULL,
     body jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    published_at timestamp with time zone
+    published_at timestamp with time zone,
+    secret bytea
 );
 
 CREATE TABLE public.problem (
@@ -480,6 +481,8 @@ CREATE TABLE public.token (
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    login boolean DEFAULT false NOT NULL,
     CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text, 'agent'::text])))
 );
 
@@ -498,6 +501,7 @@ CREATE TABLE public.workflow (
     ended_at timestamp with time zone,
     request text DEFAULT ''::text NOT NULL,
     revision bigint DEFAULT nextval('public.revision'::regclass) NOT NULL,
+    secret bytea,
     CONSTRAINT workflow_state_check CHECK ((state = ANY (ARRAY['running'::text, 'unwinding'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 
@@ -708,7 +712,9 @@ CREATE INDEX site_step_workflow_index ON public.site_step USING btree (workflow,
 
 CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine) WHERE latest;
 
-CREATE UNIQUE INDEX token_name_key ON public.token USING btree (name) WHERE (revoked_at IS NULL);
+CREATE INDEX token_login_index ON public.token USING btree (name, expires_at) WHERE login;
+
+CREATE UNIQUE INDEX token_name_key ON public.token USING btree (name) WHERE ((revoked_at IS NULL) AND (NOT login));
 
 CREATE INDEX workflow_due_index ON public.workflow USING btree (next_at) WHERE (state = ANY (ARRAY['running'::text, 'unwinding'::text]));
 

@@ -1,45 +1,83 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+	"unicode"
 
 	"sprout"
 )
 
-// A Key seals secrets at rest by AES-256-GCM (NIST SP 800-38D). Its zero value
-// seals nothing. It prints as a word, never as its bytes.
-type Key struct{ aead cipher.AEAD }
+// A Key seals secrets at rest by AES-256-GCM (NIST SP 800-38D). It is a list of
+// keys: the first seals, all open, so that keys can be changed while secrets of
+// before remain. Its zero value seals nothing. It prints as a word, never as its
+// bytes.
+type Key struct{ list []oneKey }
+
+// IsZero tells whether there is no key.
+func (k Key) IsZero() bool { return len(k.list) == 0 }
 
 func (Key) String() string   { return "store.Key" }
 func (Key) GoString() string { return "store.Key" }
 
-// NewKey makes a key of 32 bytes.
-func NewKey(raw []byte) (Key, error) {
-	if len(raw) != 32 {
-		return Key{}, sprout.Errorf(sprout.Invalid, "cannot use a key of %d bytes: it must have 32", len(raw))
-	}
-	block, err := aes.NewCipher(raw)
-	if err != nil {
-		return Key{}, fmt.Errorf("cannot use the key: %w", err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return Key{}, fmt.Errorf("cannot use the key: %w", err)
-	}
-	return Key{aead}, nil
+// oneKey seals, and marks what it sealed with its name.
+type oneKey struct {
+	mark string // begins what it sealed
+	aead cipher.AEAD
 }
 
-// OpenKey reads the key from a file that holds 32 bytes in base64 and that
-// only its owner may read. A missing file is made with a fresh key.
+// markLength is that of "k1" and four bytes of the key's SHA-256.
+const markLength = 6
+
+// NewKey makes a key of 32 bytes, or of several with that of now first.
+func NewKey(raw ...[]byte) (Key, error) {
+	var k Key
+	for _, r := range raw {
+		if len(r) != 32 {
+			return Key{}, sprout.Errorf(sprout.Invalid, "cannot use a key of %d bytes: it must have 32", len(r))
+		}
+		block, err := aes.NewCipher(r)
+		if err != nil {
+			return Key{}, fmt.Errorf("cannot use the key: %w", err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return Key{}, fmt.Errorf("cannot use the key: %w", err)
+		}
+		sum := sha256.Sum256(r)
+		k.list = append(k.list, oneKey{"k1" + string(sum[:markLength-2]), aead})
+	}
+	return k, nil
+}
+
+// ParseKey reads keys in base64, a line or a comma between.
+func ParseKey(text string) (Key, error) {
+	var all [][]byte
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		raw, err := base64.StdEncoding.DecodeString(word)
+		if err != nil {
+			return Key{}, sprout.Errorf(sprout.Invalid, "cannot use the key of secrets: it is not base64")
+		}
+		all = append(all, raw)
+	}
+	if len(all) == 0 {
+		return Key{}, sprout.Errorf(sprout.Invalid, "cannot use the key of secrets: it is empty")
+	}
+	return NewKey(all...)
+}
+
+// OpenKey reads the keys from a file that holds 32 bytes in base64 a line and
+// that only its owner may read. A missing file is made with a fresh key.
 func OpenKey(path string) (Key, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,17 +94,18 @@ func OpenKey(path string) (Key, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return Key{}, sprout.Errorf(sprout.Invalid, "cannot use the key in %s: others may read it (mode %o)", path, info.Mode().Perm()).WithRemedy("chmod 600 %s", path)
 	}
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil {
-		return Key{}, sprout.Errorf(sprout.Invalid, "cannot use the key in %s: it is not base64", path)
-	}
-	return NewKey(raw)
+	return ParseKey(string(text))
+}
+
+// FreshKey makes a key, as a line of a key file.
+func FreshKey() string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails since Go 1.24
+	return base64.StdEncoding.EncodeToString(raw) + "\n"
 }
 
 func makeKey(path string) ([]byte, error) {
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw) // never fails since Go 1.24
-	text := []byte(base64.StdEncoding.EncodeToString(raw) + "\n")
+	text := []byte(FreshKey())
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the key of secrets: %w", err)
@@ -80,28 +119,41 @@ func makeKey(path string) ([]byte, error) {
 
 // Seal encrypts secret for the owner: it opens only for the same one.
 func (k Key) Seal(owner string, secret []byte) ([]byte, error) {
-	if k.aead == nil {
+	if len(k.list) == 0 {
 		return nil, sprout.Errorf(sprout.Unavailable, "cannot keep a secret: the control plane has no key")
 	}
-	nonce := make([]byte, k.aead.NonceSize())
-	_, _ = rand.Read(nonce)
-	return k.aead.Seal(nonce, nonce, secret, []byte(owner)), nil
+	first := k.list[0]
+	head := make([]byte, markLength+first.aead.NonceSize())
+	copy(head, first.mark)
+	_, _ = rand.Read(head[markLength:])
+	return first.aead.Seal(head, head[markLength:], secret, []byte(owner)), nil
 }
 
-// Open decrypts what Seal made for the owner.
+// Open decrypts what Seal made for the owner, with whichever key it was.
 func (k Key) Open(owner string, sealed []byte) ([]byte, error) {
-	if k.aead == nil {
+	if len(k.list) == 0 {
 		return nil, sprout.Errorf(sprout.Unavailable, "cannot open a secret: the control plane has no key")
 	}
-	if len(sealed) < k.aead.NonceSize() {
-		return nil, errors.New("cannot open a secret: it is cut short")
+	for _, key := range k.list {
+		rest, marked := bytes.CutPrefix(sealed, []byte(key.mark))
+		for _, text := range [][]byte{rest, sealed} { // what was sealed before 0.2 has no mark
+			if secret, err := key.open(owner, text); err == nil {
+				return secret, nil
+			}
+			if !marked {
+				break
+			}
+		}
 	}
+	return nil, errors.New("cannot open a secret: it was sealed with a key that is not here, or for another owner")
+}
+
+func (k oneKey) open(owner string, text []byte) ([]byte, error) {
 	n := k.aead.NonceSize()
-	secret, err := k.aead.Open(nil, sealed[:n], sealed[n:], []byte(owner))
-	if err != nil {
-		return nil, errors.New("cannot open a secret: it was sealed with another key or for another owner")
+	if len(text) < n {
+		return nil, errors.New("it is cut short")
 	}
-	return secret, nil
+	return k.aead.Open(nil, text[:n], text[n:], []byte(owner))
 }
 
 // sealFor seals secret at rest to the agent with the curve key.

@@ -52,7 +52,7 @@ func (s *Store) siteMachines(ctx context.Context, tx pgx.Tx, where string, arg a
 		if err != nil {
 			return nil, fmt.Errorf("cannot replicate machine %s: %w", v.m.ID, err)
 		}
-		out = append(out, change{v.site, sprout.Change{Kind: sprout.ChangeMachine, Key: string(v.m.ID), Body: body}})
+		out = append(out, change{site: v.site, Change: sprout.Change{Kind: sprout.ChangeMachine, Key: string(v.m.ID), Body: body}})
 	}
 	return out, nil
 }
@@ -132,13 +132,13 @@ func (s *Store) snapshotRecords(ctx context.Context, tx pgx.Tx, id sprout.SiteID
 // cancellation if there was one.
 func (s *Store) snapshotWork(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
 	rows, err := many(ctx, tx, scanOutbox, `
-		SELECT o.site, o.seq, o.kind, o.key, o.deleted, o.body
+		SELECT o.site, o.seq, o.kind, o.key, o.deleted, o.body, o.secret
 		FROM (SELECT DISTINCT ON (kind, key) * FROM outbox
 		      WHERE site = $1 AND kind IN ('work', 'cancel') ORDER BY kind, key, seq DESC) o
 		JOIN workflow w ON w.site = o.site AND w.id = split_part(o.key, '/', 1)
 		WHERE w.state IN ('running', 'unwinding') AND NOT o.deleted ORDER BY o.seq`, id)
 	for _, r := range rows {
-		err = errors.Join(err, s.queue(ctx, tx, change{id, r.Change}))
+		err = errors.Join(err, s.queue(ctx, tx, change{id, r.Change, r.secret}))
 	}
 	return err
 }

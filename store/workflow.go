@@ -26,6 +26,7 @@ type Origin struct {
 	Machine sprout.MachineID // may be empty
 	Actor   string
 	Request string // id of the request that asked for it; empty: nobody did
+	Secret  []byte `db:"-"` // kept sealed beside the run until it has succeeded; may be empty
 }
 
 // CreateRun keeps a new run as version 1. With a machine it raises the
@@ -41,10 +42,14 @@ func (s *Store) CreateRun(ctx context.Context, tx pgx.Tx, run workflow.Run, o Or
 			return err
 		}
 	}
+	sealed, err := s.sealWork(run.ID, o.Secret)
+	if err != nil {
+		return err
+	}
 	n, err := exec(ctx, tx, `
-		INSERT INTO workflow (site, id, kind, machine, actor, state, step_name, version, next_at, run, created_at, ended_at, request)
-		SELECT id, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM site WHERE id = $1`,
-		o.Site, run.ID, run.Kind, o.Machine, o.Actor, run.State, run.StepName, run.Version, orNull(run.NextAt), run, run.CreatedAt, orNull(run.EndedAt), o.Request)
+		INSERT INTO workflow (site, id, kind, machine, actor, state, step_name, version, next_at, run, created_at, ended_at, request, secret)
+		SELECT id, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM site WHERE id = $1`,
+		o.Site, run.ID, run.Kind, o.Machine, o.Actor, run.State, run.StepName, run.Version, orNull(run.NextAt), run, run.CreatedAt, orNull(run.EndedAt), o.Request, sealed)
 	if err := mustTouch(n, err, "site", string(o.Site)); err != nil {
 		return err
 	}
@@ -137,6 +142,9 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 		WHERE id = $1 AND version = $2`,
 		run.ID, old.Version, run.State, run.StepName, run.Version, orNull(run.NextAt), run, orNull(run.EndedAt))
 	if err != nil {
+		return err
+	}
+	if err := forgetSecret(ctx, tx, run); err != nil {
 		return err
 	}
 	if n == 0 {

@@ -66,7 +66,7 @@ func New(tb testing.TB) *store.Store {
 func NewWith(tb testing.TB, config store.Config) *store.Store {
 	tb.Helper()
 	pool := NewPool(tb)
-	if config.Key == (store.Key{}) {
+	if config.Key.IsZero() {
 		config.Key = testKey(tb)
 	}
 	return store.New(pool, config)
