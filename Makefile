@@ -58,5 +58,8 @@ generate: ## Rewrite the files that are generated from code
 	go test ./cli -run TestReferenceIsGenerated -update
 	go test ./store -run TestSchemaIsTheDump -update
 
+bench-api: build ## Measure lists, gets, start and memory against the bare thing beside them
+	go run ./bench --sprout bin/sprout
+
 clean: ## Remove what was built, but not the caches
 	rm -rf bin

@@ -46,6 +46,7 @@ type Machine struct {
 	Interfaces   []Interface  `json:"interfaces"`
 	BMC          *BMC         `json:"bmc,omitempty"`
 	Tags         []string     `json:"tags"`
+	Labels       Labels       `json:"labels"`
 	Pool         string       `json:"pool"`
 	Zone         string       `json:"zone" doc:"Failure zone"`
 	Owner        string       `json:"owner,omitempty"`

@@ -7,18 +7,19 @@ import "sprout"
 // A Request is the constraints that a machine must meet. Zero fields do not
 // restrict.
 type Request struct {
-	Site         sprout.SiteID       `json:"site,omitempty"`
-	Name         string              `json:"name,omitempty"`
-	Architecture sprout.Architecture `json:"architecture,omitempty"`
-	BootMode     sprout.BootMode     `json:"bootMode,omitempty"`
-	MinCores     int                 `json:"minCores,omitempty"`
-	MinMemory    int64               `json:"minMemory,omitempty"` // bytes
-	MinDisk      int64               `json:"minDisk,omitempty"`   // bytes, of the largest disk
-	MinDisks     int                 `json:"minDisks,omitempty"`
-	MinNICs      int                 `json:"minNics,omitempty"`
-	Tags         []string            `json:"tags,omitempty"` // all of them
-	Pool         string              `json:"pool,omitempty"`
-	Zone         string              `json:"zone,omitempty"`
+	Site         sprout.SiteID        `json:"site,omitempty"`
+	Name         string               `json:"name,omitempty"`
+	Architecture sprout.Architecture  `json:"architecture,omitempty"`
+	BootMode     sprout.BootMode      `json:"bootMode,omitempty"`
+	MinCores     int                  `json:"minCores,omitempty"`
+	MinMemory    int64                `json:"minMemory,omitempty"` // bytes
+	MinDisk      int64                `json:"minDisk,omitempty"`   // bytes, of the largest disk
+	MinDisks     int                  `json:"minDisks,omitempty"`
+	MinNICs      int                  `json:"minNics,omitempty"`
+	Tags         []string             `json:"tags,omitempty"`   // all of them
+	Labels       []sprout.Requirement `json:"labels,omitempty"` // all of them
+	Pool         string               `json:"pool,omitempty"`
+	Zone         string               `json:"zone,omitempty"`
 }
 
 // A Removal says how many machines one constraint removed, and which.

@@ -21,6 +21,7 @@ type AuditFilter struct {
 type ListAudit struct {
 	Paging
 	AuditFilter
+	Sort string `query:"sort" enum:"created,-created" doc:"Order; a hyphen sorts backwards; empty: -created"`
 }
 
 // AuditRef names a record.

@@ -26,19 +26,17 @@ type BulkMachines struct {
 
 // A MachineSelector chooses machines. What is absent does not restrict.
 type MachineSelector struct {
-	All   bool         `json:"all,omitempty" doc:"Every machine there is; needed where nothing else restricts"`
-	Site  string       `json:"site,omitempty" doc:"Id, name or unique prefix of a site"`
-	State sprout.State `json:"state,omitempty" enum:"discovered,registered,ready,allocated,deployed,broken,retired"`
-	Tag   string       `json:"tag,omitempty"`
-	Pool  string       `json:"pool,omitempty"`
+	All bool `json:"all,omitempty" doc:"Every machine there is; needed where nothing else restricts"`
+	MachineMatch
 }
 
 // MachineUpdates is what may be changed of many machines alike.
 type MachineUpdates struct {
-	Tags      *[]string `json:"tags,omitempty"`
-	Pool      *string   `json:"pool,omitempty"`
-	Zone      *string   `json:"zone,omitempty"`
-	Protected *bool     `json:"protected,omitempty" doc:"Refuse what destroys data"`
+	Tags      *[]string   `json:"tags,omitempty"`
+	Labels    LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
+	Pool      *string     `json:"pool,omitempty"`
+	Zone      *string     `json:"zone,omitempty"`
+	Protected *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
 }
 
 // What came of one machine of a bulk.

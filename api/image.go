@@ -28,12 +28,18 @@ func (in *ImportImage) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
+// ListImages says which part of the images is asked for.
+type ListImages struct {
+	Paging
+	Sort string `query:"sort" enum:"name,-name,created,-created" doc:"Order; a hyphen sorts backwards; empty: name"`
+}
+
 // The operations on images.
 var (
 	ImageImport = Op[ImportImage, sprout.Image]{
 		Name: "image import", Method: "POST", Path: "/v1/images", Role: sprout.Operator, Status: 201, Upload: true, Wide: true, Help: "Import an OS disk image: raw, gzip, xz or zstd, or qcow2.",
 	}
-	ImageList = Op[Paging, Page[sprout.Image]]{
+	ImageList = Op[ListImages, Page[sprout.Image]]{
 		Name: "image list", Method: "GET", Path: "/v1/images", Role: sprout.Viewer, Help: "List the images.",
 	}
 	ImageShow = Op[ImageRef, sprout.Image]{

@@ -19,11 +19,9 @@ type ListOfMachine struct {
 
 // ListMachines narrows a list of machines.
 type ListMachines struct {
-	OfSite
+	MachineMatch
+	Sort string `query:"sort" enum:"created,-created,name,-name,state,-state" doc:"Order; a hyphen sorts backwards; empty: created"`
 	Paging
-	State sprout.State `query:"state" enum:"discovered,registered,ready,allocated,deployed,broken,retired"`
-	Tag   string       `query:"tag"`
-	Pool  string       `query:"pool"`
 }
 
 // A NewMachine is a machine as people describe it before it was ever seen.
@@ -35,6 +33,7 @@ type NewMachine struct {
 	BootMode     sprout.BootMode     `json:"bootMode,omitempty" enum:"bios,uefi"`
 	BMC          *sprout.BMC         `json:"bmc,omitempty"`
 	Tags         []string            `json:"tags,omitempty"`
+	Labels       sprout.Labels       `json:"labels,omitempty" maxProperties:"64" doc:"Keys and values as Kubernetes writes labels" example:"{\"rack\":\"r1\"}"`
 	Pool         string              `json:"pool,omitempty"`
 	Zone         string              `json:"zone,omitempty" doc:"Failure zone"`
 }
@@ -55,6 +54,7 @@ type UpdateMachine struct {
 	Body struct {
 		Name      *string     `json:"name,omitempty"`
 		Tags      *[]string   `json:"tags,omitempty"`
+		Labels    LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
 		Pool      *string     `json:"pool,omitempty"`
 		Zone      *string     `json:"zone,omitempty"`
 		Protected *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
@@ -85,6 +85,7 @@ type Constraints struct {
 	MinDisks     int                 `json:"minDisks,omitempty" minimum:"0"`
 	MinNICs      int                 `json:"minNics,omitempty" minimum:"0"`
 	Tags         []string            `json:"tags,omitempty" doc:"All of them"`
+	Labels       string              `json:"labels,omitempty" maxLength:"4096" doc:"Label selector, as of machine list" example:"rack=r1,env!=prod"`
 	Pool         string              `json:"pool,omitempty"`
 	Zone         string              `json:"zone,omitempty"`
 }

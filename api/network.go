@@ -25,12 +25,18 @@ type CreateNetwork struct {
 	}
 }
 
+// ListNetworks narrows a list of networks.
+type ListNetworks struct {
+	ListOfSite
+	Sort string `query:"sort" enum:"name,-name,created,-created" doc:"Order; a hyphen sorts backwards; empty: name"`
+}
+
 // The operations on networks, and the lists of what lies in them.
 var (
 	NetworkCreate = Op[CreateNetwork, sprout.Network]{
 		Name: "network create", Method: "POST", Path: "/v1/networks", Role: sprout.Admin, Status: 201, Help: "Create a network with its subnet.",
 	}
-	NetworkList = Op[ListOfSite, Page[sprout.Network]]{
+	NetworkList = Op[ListNetworks, Page[sprout.Network]]{
 		Name: "network list", Method: "GET", Path: "/v1/networks", Role: sprout.Viewer, Help: "List the networks.",
 	}
 	NetworkShow = Op[NetworkRef, sprout.Network]{

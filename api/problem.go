@@ -6,7 +6,11 @@ import "sprout"
 type ListProblems struct {
 	OfSite
 	Paging
-	All bool `query:"all" doc:"Those that are over as well"`
+	Machine  string          `query:"machine" doc:"Only of this machine"`
+	Code     []sprout.Code   `query:"code" maxItems:"32" doc:"Only with one of these codes" example:"bmc-denied"`
+	Severity sprout.Severity `query:"severity" enum:"warning,critical"`
+	Sort     string          `query:"sort" enum:"since,-since,code,-code,severity,-severity" doc:"Order; a hyphen sorts backwards; severity begins with what is critical; empty: since"`
+	All      bool            `query:"all" doc:"Those that are over as well"`
 }
 
 // ProblemList lists what is wrong.

@@ -18,6 +18,12 @@ type ListOfSite struct {
 	Paging
 }
 
+// ListSites says which part of the sites is asked for.
+type ListSites struct {
+	Paging
+	Sort string `query:"sort" enum:"name,-name,created,-created" doc:"Order; a hyphen sorts backwards; empty: name"`
+}
+
 // CreateSite is the input of SiteCreate.
 type CreateSite struct {
 	Body struct {
@@ -31,7 +37,7 @@ var (
 	SiteCreate = Op[CreateSite, sprout.Site]{
 		Name: "site create", Method: "POST", Path: "/v1/sites", Role: sprout.Admin, Status: 201, Wide: true, Help: "Create a site.",
 	}
-	SiteList = Op[Paging, Page[sprout.Site]]{
+	SiteList = Op[ListSites, Page[sprout.Site]]{
 		Name: "site list", Method: "GET", Path: "/v1/sites", Role: sprout.Viewer, Help: "List the sites.",
 	}
 	SiteShow = Op[SiteRef, sprout.Site]{

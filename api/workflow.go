@@ -11,8 +11,10 @@ type WorkflowRef struct {
 type ListWorkflows struct {
 	OfSite
 	Paging
-	Machine string               `query:"machine" doc:"Only of this machine"`
-	State   sprout.WorkflowState `query:"state" enum:"running,unwinding,succeeded,failed,cancelled"`
+	Machine string                 `query:"machine" doc:"Only of this machine"`
+	State   []sprout.WorkflowState `query:"state" enum:"running,unwinding,succeeded,failed,cancelled" maxItems:"5" doc:"Only in one of these states"`
+	Kind    string                 `query:"kind" maxLength:"63" doc:"Only of this kind" example:"deploy"`
+	Sort    string                 `query:"sort" enum:"created,-created,state,-state" doc:"Order; a hyphen sorts backwards; empty: -created"`
 }
 
 // ShowWorkflow is the input of WorkflowShow.

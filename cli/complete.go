@@ -81,9 +81,9 @@ func (e *env) nounWords() map[string]completer {
 	return map[string]completer{
 		"MACHINE": words(e, api.MachineList, api.ListMachines{}, func(m sprout.Machine) (string, string) { return m.Name, m.SiteName + ", " + string(m.State) }),
 		"MODEL":   words(e, api.ModelList, api.Paging{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
-		"SITE":    words(e, api.SiteList, api.Paging{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
-		"NETWORK": words(e, api.NetworkList, api.ListOfSite{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
-		"IMAGE":   words(e, api.ImageList, api.Paging{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
+		"SITE":    words(e, api.SiteList, api.ListSites{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
+		"NETWORK": words(e, api.NetworkList, api.ListNetworks{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
+		"IMAGE":   words(e, api.ImageList, api.ListImages{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
 		"WORKFLOW": words(e, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),

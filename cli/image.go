@@ -82,7 +82,7 @@ func (e *env) showUpload(r io.Reader, size int64, name string) (io.Reader, func(
 }
 
 func imageListCommand(e *env) *cobra.Command {
-	return listCommand(e, api.ImageList, &api.Paging{}, listing[sprout.Image]{
+	return listCommand(e, api.ImageList, &api.ListImages{}, listing[sprout.Image]{
 		Example: "  sprout image list", None: "no images: sprout image import NAME FILE",
 		Columns: []column[sprout.Image]{
 			{Name: "NAME", Value: func(i sprout.Image) string { return i.Name }},

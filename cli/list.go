@@ -68,6 +68,7 @@ func listOf[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]], in *
 	if c.Name() == "list" {
 		c.Aliases = []string{"ls"}
 	}
+	addSort(c, in)
 	if how.Grows {
 		c.Flags().IntVar(&limit, "limit", recent, "at most so many; 0: all")
 	} else {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +18,7 @@ func machineCommand(e *env) *cobra.Command {
 		machineDeleteCommand(e),
 		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
-		machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
+		machineLabelCommand(e), machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
 		machineHistoryCommand(e), machineExplainCommand(e), machineWaitCommand(e))
 }
 
@@ -28,23 +27,18 @@ func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref}
 func machineListCommand(e *env) *cobra.Command {
 	var in api.ListMachines
 	c := listCommand(e, api.MachineList, &in, listing[sprout.Machine]{
-		Example: "  sprout machine list\n  sprout machine list --site lon1 --state ready -o wide\n  sprout machine list --watch",
-		None:    "no machines: power one on in a network that discovers, or sprout machine create", Columns: machineColumns(),
+		Example: "  sprout machine list\n  sprout machine list --site lon1 --state ready,allocated --sort name -o wide\n" +
+			"  sprout machine list -l rack=r1,env!=prod --problem any\n  sprout machine list --watch",
+		None: "no machines: power one on in a network that discovers, or sprout machine create", Columns: machineColumns(),
 		Watch: &watching[sprout.Machine]{
 			In: func() api.WatchEvents {
-				return api.WatchEvents{OfSite: in.OfSite, Noun: []sprout.Noun{sprout.NounMachine}}
+				return api.WatchEvents{OfSite: api.OfSite{Site: in.Site}, Noun: []sprout.Noun{sprout.NounMachine}}
 			},
-			ID: func(m sprout.Machine) string { return string(m.ID) },
-			Keep: func(m sprout.Machine) bool {
-				return (in.State == "" || m.State == in.State) && (in.Tag == "" || slices.Contains(m.Tags, in.Tag)) && (in.Pool == "" || m.Pool == in.Pool)
-			},
+			ID:   func(m sprout.Machine) string { return string(m.ID) },
+			Keep: func(m sprout.Machine) bool { return in.Meets(m) },
 		},
 	})
-	f := c.Flags()
-	f.StringVar(&in.Site, "site", "", "only of this site")
-	f.StringVar((*string)(&in.State), "state", "", "only in this state: "+strings.Join(machineStates(), ", "))
-	f.StringVar(&in.Tag, "tag", "", "only with this tag")
-	f.StringVar(&in.Pool, "pool", "", "only of this pool")
+	addMatch(c, &in.MachineMatch)
 	return c
 }
 
@@ -68,6 +62,7 @@ func machineColumns() []column[sprout.Machine] {
 			return memory(m.Inventory.MemoryBytes)
 		}, Wide: true},
 		{Name: "IMAGE", Value: func(m sprout.Machine) string { return m.Image }, Wide: true},
+		{Name: "LABELS", Value: func(m sprout.Machine) string { return m.Labels.String() }, Wide: true},
 		{Name: "TAGS", Value: func(m sprout.Machine) string { return strings.Join(m.Tags, ",") }, Wide: true},
 		{Name: "ID", Value: func(m sprout.Machine) string { return string(m.ID) }, Wide: true},
 	}

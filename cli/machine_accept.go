@@ -17,6 +17,7 @@ import (
 func machineAcceptCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e}
 	var name string
+	var labels map[string]string
 	var bmc bmcFlags
 	c := &cobra.Command{
 		Use: "accept [MACHINE…]", Short: api.MachineAccept.Help, Args: takes(0, -1, machinesOrSelection),
@@ -26,31 +27,35 @@ func machineAcceptCommand(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			a.in.Body.Action = "accept"
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
-				return nil, e.accept(ctx, c, ref, name, bmc)
+				return nil, e.accept(ctx, c, ref, name, labels, bmc)
 			}
-			if own := ofOneOnly(c, "name"); own != "" && len(args) != 1 {
+			if own := ofOneOnly(c, "name", "label"); own != "" && len(args) != 1 {
 				return usage(c, "--%s is of one machine: name it", own)
 			}
 			return a.run(c, args)
 		},
 	}
 	c.Flags().StringVar(&name, "name", "", "name it from now on")
+	c.Flags().StringToStringVar(&labels, "label", nil, "label KEY=VALUE; may be repeated")
 	bmc.add(c)
 	a.add(c)
 	return c
 }
 
-func (e *env) accept(ctx context.Context, c *cobra.Command, ref, name string, bmc bmcFlags) error {
+func (e *env) accept(ctx context.Context, c *cobra.Command, ref, name string, labels map[string]string, bmc bmcFlags) error {
 	m, err := call(ctx, e, api.MachineShow, machineRef(ref))
 	if err != nil {
 		return err
 	}
 	change := api.UpdateMachine{MachineRef: machineRef(string(m.ID))}
 	set(name != "", &change.Body.Name, name)
+	for key, value := range labels {
+		change.Body.Labels = setLabel(change.Body.Labels, key, &value)
+	}
 	if change.Body.BMC, err = bmc.bmc(e, c, m.BMC); err != nil {
 		return err
 	}
-	if change.Body.Name != nil || change.Body.BMC != nil {
+	if change.Body.Name != nil || change.Body.Labels != nil || change.Body.BMC != nil {
 		if _, err := call(ctx, e, api.MachineUpdate, change); err != nil {
 			return err
 		}
@@ -74,15 +79,13 @@ func machineWaitCommand(e *env) *cobra.Command {
 			if state == "" {
 				return usage(c, "%s needs --state", c.CommandPath())
 			}
-			in.State = sprout.State(state)
+			in.State = []sprout.State{sprout.State(state)}
 			return e.awaitMachines(c.Context(), in, count, within)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&in.Site, "site", "", "only of this site")
 	f.StringVar(&state, "state", "", "the state to wait for: "+strings.Join(machineStates(), ", "))
-	f.StringVar(&in.Tag, "tag", "", "only with this tag")
-	f.StringVar(&in.Pool, "pool", "", "only of this pool")
+	addMatch(c, &in.MachineMatch)
 	f.IntVar(&count, "count", 1, "how many")
 	f.DurationVar(&within, "timeout", 10*time.Minute, "give up after this long")
 	return c
@@ -103,11 +106,11 @@ func (e *env) awaitMachines(ctx context.Context, in api.ListMachines, count int,
 			for _, m := range machines {
 				names = append(names, m.Name)
 			}
-			return e.say(machines, "%s: %s", in.State, strings.Join(names, ", "))
+			return e.say(machines, "%s: %s", in.State[0], strings.Join(names, ", "))
 		}
 		select {
 		case <-ctx.Done():
-			return sprout.Errorf(sprout.Unavailable, "%s", fmt.Sprintf("only %d of %d machines are %s after %s", len(machines), count, in.State, within)).
+			return sprout.Errorf(sprout.Unavailable, "%s", fmt.Sprintf("only %d of %d machines are %s after %s", len(machines), count, in.State[0], within)).
 				WithRemedy("sprout machine list; sprout problem list")
 		case <-tick.C:
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,6 @@ type machineAction struct {
 	*env
 	in       api.BulkMachines
 	selector api.MachineSelector
-	state    string
 	plan     bool
 	yes      bool
 	wait     bool
@@ -35,12 +35,7 @@ const machinesOrSelection = "the names of machines, or flags that select them"
 // add gives the command the flags that select, plan and wait.
 func (a *machineAction) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&a.selector.Site, "site", "", "every machine of this site")
-	f.StringVar(&a.state, "state", "", "every machine in this state: "+strings.Join(machineStates(), ", "))
-	if f.Lookup("tag") == nil { // of update they are what is to be set
-		f.StringVar(&a.selector.Tag, "tag", "", "every machine with this tag")
-		f.StringVar(&a.selector.Pool, "pool", "", "every machine of this pool")
-	}
+	addMatch(c, &a.selector.MachineMatch) // of update some are what is to be set
 	f.BoolVar(&a.selector.All, "all", false, "every machine there is")
 	f.BoolVar(&a.plan, "plan", false, "say for each machine what would happen and what it costs, and do nothing")
 	addYes(c, &a.yes)
@@ -52,8 +47,7 @@ func (a *machineAction) add(c *cobra.Command) {
 // run does it, once it is known to which machines and, where that is asked for,
 // after it was confirmed.
 func (a *machineAction) run(c *cobra.Command, args []string) error {
-	a.selector.State = sprout.State(a.state)
-	selects := a.selector != (api.MachineSelector{})
+	selects := !reflect.ValueOf(a.selector).IsZero()
 	switch {
 	case selects && len(args) > 0:
 		return usage(c, "%s takes names of machines or flags that select them, not both", c.CommandPath())

@@ -102,6 +102,7 @@ func machineCreateCommand(e *env) *cobra.Command {
 	f.StringVar(&arch, "arch", "", "amd64 or arm64 (default amd64)")
 	f.StringVar(&boot, "boot-mode", "", "bios or uefi (default: found out)")
 	f.StringSliceVar(&in.Body.Tags, "tag", nil, "tag; may be repeated")
+	f.StringToStringVar((*map[string]string)(&in.Body.Labels), "label", nil, "label KEY=VALUE; may be repeated")
 	f.StringVar(&in.Body.Pool, "pool", "", "pool")
 	f.StringVar(&in.Body.Zone, "zone", "", "failure zone")
 	bmc.add(c)

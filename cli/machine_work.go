@@ -104,6 +104,7 @@ func machineAllocateCommand(e *env) *cobra.Command {
 	f.IntVar(&b.MinDisks, "disks", 0, "at least so many disks")
 	f.IntVar(&b.MinNICs, "nics", 0, "at least so many interfaces")
 	f.StringSliceVar(&b.Tags, "tag", nil, "with this tag; may be repeated")
+	f.StringVarP(&b.Labels, "labels", "l", "", "with labels that meet a selector, as rack=r1,env!=prod,gpu,!spare")
 	f.StringVar(&b.Pool, "pool", "", "of this pool")
 	f.StringVar(&b.Zone, "zone", "", "in this failure zone")
 	f.StringVar(&b.Owner, "owner", "", "whom it is for (default the token's name)")

@@ -51,7 +51,7 @@ func networkCreateCommand(e *env) *cobra.Command {
 }
 
 func networkListCommand(e *env) *cobra.Command {
-	var in api.ListOfSite
+	var in api.ListNetworks
 	c := listCommand(e, api.NetworkList, &in, listing[sprout.Network]{
 		Example: "  sprout network list --site lon1", None: "no networks: sprout network create NAME --site SITE --cidr PREFIX",
 		Columns: []column[sprout.Network]{

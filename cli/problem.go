@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,12 @@ func problemCommand(e *env) *cobra.Command {
 			return list(e, problems, "nothing is wrong", problemColumns())
 		},
 	}
-	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
+	f := c.Flags()
+	f.StringVar(&in.Site, "site", "", "only of this site")
+	f.StringVar(&in.Machine, "machine", "", "only of this machine")
+	f.Var(&wordsOf[sprout.Code]{&in.Code}, "code", "only with one of these codes")
+	f.StringVar((*string)(&in.Severity), "severity", "", "only critical, or only warning")
+	addSort(c, &in)
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many (default all)")
 	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
 	watchFlag(c, &watch)
@@ -75,10 +81,12 @@ func problemColumns() []column[sprout.Problem] {
 
 func (e *env) watchProblems(ctx context.Context, in api.ListProblems, limit int) error {
 	return follow(ctx, e, followed[sprout.Problem]{
-		In:      api.WatchEvents{OfSite: in.OfSite, Noun: []sprout.Noun{sprout.NounProblem}},
-		Load:    func(ctx context.Context) ([]sprout.Problem, error) { return gather(ctx, e, api.ProblemList, in, limit) },
-		ID:      func(p sprout.Problem) string { return string(p.ID) },
-		Keep:    func(p sprout.Problem) bool { return in.All || p.ClearedAt == nil },
+		In:   api.WatchEvents{OfSite: in.OfSite, Machine: in.Machine, Noun: []sprout.Noun{sprout.NounProblem}},
+		Load: func(ctx context.Context) ([]sprout.Problem, error) { return gather(ctx, e, api.ProblemList, in, limit) },
+		ID:   func(p sprout.Problem) string { return string(p.ID) },
+		Keep: func(p sprout.Problem) bool {
+			return (in.All || p.ClearedAt == nil) && (len(in.Code) == 0 || slices.Contains(in.Code, p.Code)) && (in.Severity == "" || in.Severity == p.Severity)
+		},
 		Columns: problemColumns(), None: "nothing is wrong",
 	})
 }

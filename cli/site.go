@@ -32,7 +32,7 @@ func siteCreateCommand(e *env) *cobra.Command {
 }
 
 func siteListCommand(e *env) *cobra.Command {
-	return listCommand(e, api.SiteList, &api.Paging{}, listing[sprout.Site]{
+	return listCommand(e, api.SiteList, &api.ListSites{}, listing[sprout.Site]{
 		Example: "  sprout site list", None: "no sites: sprout site create NAME",
 		Columns: []column[sprout.Site]{
 			{Name: "NAME", Value: func(s sprout.Site) string { return s.Name }},

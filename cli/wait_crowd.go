@@ -75,7 +75,7 @@ func (e *env) followCrowd(ctx context.Context, workflows []sprout.Workflow) ([]s
 func (c *crowd) look(ctx context.Context) error {
 	listed := map[sprout.WorkflowID]bool{}
 	for _, state := range []sprout.WorkflowState{sprout.Running, sprout.Unwinding} {
-		list, err := gather(ctx, c.env, api.WorkflowList, api.ListWorkflows{State: state}, listedAtOnce)
+		list, err := gather(ctx, c.env, api.WorkflowList, api.ListWorkflows{State: []sprout.WorkflowState{state}}, listedAtOnce)
 		if err != nil {
 			return err
 		}

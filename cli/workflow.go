@@ -28,8 +28,10 @@ func workflowListCommand(e *env) *cobra.Command {
 			In: func() api.WatchEvents {
 				return api.WatchEvents{OfSite: in.OfSite, Machine: in.Machine, Noun: []sprout.Noun{sprout.NounWorkflow}}
 			},
-			ID:   func(w sprout.Workflow) string { return string(w.ID) },
-			Keep: func(w sprout.Workflow) bool { return in.State == "" || w.State == in.State },
+			ID: func(w sprout.Workflow) string { return string(w.ID) },
+			Keep: func(w sprout.Workflow) bool {
+				return (len(in.State) == 0 || slices.Contains(in.State, w.State)) && (in.Kind == "" || w.Kind == in.Kind)
+			},
 		},
 		Columns: []column[sprout.Workflow]{
 			{Name: "ID", Value: func(w sprout.Workflow) string { return string(w.ID) }},
@@ -46,7 +48,8 @@ func workflowListCommand(e *env) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
 	f.StringVar(&in.Machine, "machine", "", "only of this machine")
-	f.StringVar((*string)(&in.State), "state", "", "only in this state: "+strings.Join(workflowStates(), ", "))
+	f.StringVar(&in.Kind, "kind", "", "only of this kind, as deploy")
+	f.Var(&wordsOf[sprout.WorkflowState]{&in.State}, "state", "only in one of these states: "+strings.Join(workflowStates(), ", "))
 	return c
 }
 

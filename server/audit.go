@@ -18,7 +18,7 @@ import (
 func (s *Server) auditList(ctx context.Context, in *api.ListAudit) (api.Page[sprout.AuditRecord], error) {
 	s.sealNow(ctx)
 	f := auditFilter(ctx, in.AuditFilter)
-	f.Page = page(in.Paging)
+	f.Page = sorted(in.Paging, in.Sort)
 	return paged(s.store.AuditRecords(ctx, f))
 }
 
@@ -74,7 +74,15 @@ func (s *Server) problemList(ctx context.Context, in *api.ListProblems) (out api
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.Problems(ctx, store.ProblemFilter{Site: site, Cleared: in.All, Page: page(in.Paging)}))
+	f := store.ProblemFilter{Site: site, Codes: in.Code, Severity: in.Severity, Cleared: in.All, Page: sorted(in.Paging, in.Sort)}
+	if in.Machine != "" {
+		m, err := s.findMachine(ctx, in.Machine)
+		if err != nil {
+			return out, err
+		}
+		f.Subject = string(m.ID)
+	}
+	return paged(s.store.Problems(ctx, f))
 }
 
 func (s *Server) providerList(_ context.Context, in *api.Paging) (api.Page[api.Provider], error) {

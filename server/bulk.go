@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
@@ -76,7 +77,7 @@ func (b *bulk) check(ctx context.Context) error {
 		return sprout.InvalidField("machines", "name the machines, or select them")
 	case in.Select != nil && len(in.Machines) > 0:
 		return sprout.InvalidField("select", "machines are named already: give one of the two")
-	case in.Select != nil && *in.Select == (api.MachineSelector{}):
+	case in.Select != nil && reflect.ValueOf(*in.Select).IsZero():
 		return sprout.InvalidField("select", "selects nothing: restrict it, or set all")
 	case in.Deploy != nil && len(in.Machines) != 1: // of one machine it is the item's own fault
 		_, err := b.around.image(ctx, in.Deploy.Image)
@@ -142,12 +143,13 @@ func (b *bulk) choose(ctx context.Context) error {
 
 // selected lists the machines that a selector chooses.
 func (s *Server) selected(ctx context.Context, sel api.MachineSelector) ([]sprout.Machine, error) {
-	site, err := s.siteOf(ctx, sel.Site)
+	f, err := s.machineFilter(ctx, sel.MachineMatch)
 	if err != nil {
 		return nil, err
 	}
 	return all(func(p store.Page) ([]sprout.Machine, string, error) {
-		return s.store.Machines(ctx, store.MachineFilter{Site: site, State: sel.State, Tag: sel.Tag, Pool: sel.Pool, Page: p})
+		f.Page = p
+		return s.store.Machines(ctx, f)
 	})
 }
 

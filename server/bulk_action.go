@@ -61,6 +61,7 @@ func (b *bulk) actions() map[string]bulkAction {
 		"update": {op: api.MachineUpdate.Name, takes: "update", needs: true, plan: nothingToPlan,
 			do: func(ctx context.Context, m sprout.Machine) (sprout.Machine, *sprout.Workflow, error) {
 				change := api.UpdateMachine{MachineRef: api.MachineRef{Machine: string(m.ID)}}
+				change.Body.Labels = update.Labels
 				change.Body.Tags, change.Body.Pool, change.Body.Zone, change.Body.Protected = update.Tags, update.Pool, update.Zone, update.Protected
 				m, err := b.machineUpdate(ctx, &change)
 				return m, nil, err

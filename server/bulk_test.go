@@ -68,7 +68,9 @@ func TestBulkReportsEachMachine(t *testing.T) {
 		t.Errorf("audited as %q", of)
 	}
 
-	all := func(in *api.BulkMachines) { in.Body.Select = &api.MachineSelector{State: sprout.Registered} }
+	all := func(in *api.BulkMachines) {
+		in.Body.Select = &api.MachineSelector{MachineMatch: api.MachineMatch{State: []sprout.State{sprout.Registered}}}
+	}
 	marked := must(p.bulk(t, "mark-broken", func(in *api.BulkMachines) {
 		all(in)
 		in.Body.Mark = &api.Marking{Reason: "flood"}

@@ -128,7 +128,7 @@ func TestABrokenBodyIsRefused(t *testing.T) {
 	if said, _ := read(t, answer); answer.StatusCode != 400 {
 		t.Errorf("answered %d %s", answer.StatusCode, said)
 	}
-	if sites := must(client.List(t.Context(), p.admin, api.SiteList, api.Paging{}, 0))(t); len(sites) != 0 {
+	if sites := must(client.List(t.Context(), p.admin, api.SiteList, api.ListSites{}, 0))(t); len(sites) != 0 {
 		t.Errorf("made %v", sites)
 	}
 }

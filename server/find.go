@@ -101,17 +101,7 @@ func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, e
 }
 
 func (s *Server) findMachine(ctx context.Context, ref string) (sprout.Machine, error) {
-	m, err := s.store.FindMachine(ctx, scope(ctx), ref)
-	if err == nil || sprout.KindOf(err) != sprout.NotFound {
-		return m, err
-	}
-	machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
-		return s.store.Machines(ctx, store.MachineFilter{Site: scope(ctx), Page: p})
-	})
-	if err != nil {
-		return m, err
-	}
-	return match("machine", ref, machines, func(m sprout.Machine) []string { return []string{string(m.ID), m.Name, m.SiteName + "/" + m.Name} })
+	return s.store.FindMachine(ctx, scope(ctx), ref)
 }
 
 func (s *Server) findImage(ctx context.Context, ref string) (sprout.Image, error) {

@@ -45,8 +45,8 @@ func nameTaken(name string) error {
 	return e.WithRemedy("sprout image delete %s, or another name", name)
 }
 
-func (s *Server) imageList(ctx context.Context, in *api.Paging) (api.Page[sprout.Image], error) {
-	return paged(s.store.Images(ctx, page(*in)))
+func (s *Server) imageList(ctx context.Context, in *api.ListImages) (api.Page[sprout.Image], error) {
+	return paged(s.store.Images(ctx, sorted(in.Paging, in.Sort)))
 }
 
 func (s *Server) imageShow(ctx context.Context, in *api.ImageRef) (sprout.Image, error) {

@@ -64,7 +64,7 @@ func (s *Server) register(ctx context.Context, action, list string, machines []a
 func machineOf(site sprout.Site, m api.NewMachine) sprout.Machine {
 	out := sprout.Machine{
 		Site: site.ID, Name: m.Name, State: sprout.Registered, Architecture: m.Architecture, BootMode: m.BootMode,
-		BMC: m.BMC, Tags: filled(m.Tags), Pool: m.Pool, Zone: m.Zone,
+		BMC: m.BMC, Tags: filled(m.Tags), Labels: m.Labels, Pool: m.Pool, Zone: m.Zone,
 	}
 	for i, mac := range m.MACs {
 		out.Interfaces = append(out.Interfaces, sprout.Interface{MAC: mac, Boot: i == 0})
@@ -73,11 +73,25 @@ func machineOf(site sprout.Site, m api.NewMachine) sprout.Machine {
 }
 
 func (s *Server) machineList(ctx context.Context, in *api.ListMachines) (out api.Page[sprout.Machine], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	f, err := s.machineFilter(ctx, in.MachineMatch)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.Machines(ctx, store.MachineFilter{Site: site, State: in.State, Tag: in.Tag, Pool: in.Pool, Page: page(in.Paging)}))
+	f.Page = sorted(in.Paging, in.Sort)
+	return paged(s.store.Machines(ctx, f))
+}
+
+// machineFilter reads what machines are chosen by.
+func (s *Server) machineFilter(ctx context.Context, m api.MachineMatch) (f store.MachineFilter, err error) {
+	f = store.MachineFilter{
+		States: m.State, Name: m.Name, Tag: m.Tag, Pool: m.Pool, Zone: m.Zone, Owner: m.Owner,
+		Architecture: m.Architecture, BootMode: m.BootMode, Power: m.Power, Problem: m.Problem,
+	}
+	if f.Labels, err = sprout.ParseSelector(m.Labels); err != nil {
+		return f, err
+	}
+	f.Site, err = s.siteOf(ctx, m.Site)
+	return f, err
 }
 
 func (s *Server) machineShow(ctx context.Context, in *api.MachineRef) (sprout.Machine, error) {
@@ -112,7 +126,11 @@ func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(
 func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (sprout.Machine, error) {
 	b := in.Body
 	return s.changeMachine(ctx, api.MachineUpdate.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
-		_, err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected})
+		change := store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected}
+		if len(b.Labels) > 0 {
+			change.Labels = new(b.Labels.Over(m.Labels))
+		}
+		_, err := s.store.UpdateMachine(ctx, tx, m.ID, change)
 		if err != nil || b.BMC == nil {
 			return err
 		}

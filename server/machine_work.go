@@ -129,13 +129,17 @@ func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (
 	if err != nil {
 		return sprout.Machine{}, err
 	}
+	labels, err := sprout.ParseSelector(b.Labels)
+	if err != nil {
+		return sprout.Machine{}, err
+	}
 	name, err := s.nameOf(ctx, b.Name)
 	if err != nil {
 		return sprout.Machine{}, err
 	}
 	fit, removed := s.providers.Alloc.Choose(alloc.Request{
 		Site: site, Name: name, Architecture: b.Architecture, BootMode: b.BootMode, MinCores: b.MinCores, MinMemory: b.MinMemory,
-		MinDisk: b.MinDisk, MinDisks: b.MinDisks, MinNICs: b.MinNICs, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone,
+		MinDisk: b.MinDisk, MinDisks: b.MinDisks, MinNICs: b.MinNICs, Tags: b.Tags, Labels: labels, Pool: b.Pool, Zone: b.Zone,
 	}, machines)
 	owner := b.Owner
 	if owner == "" {

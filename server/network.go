@@ -127,12 +127,12 @@ func parseRange(field, text string) (sprout.Range, error) {
 	return sprout.Range{First: from, Last: to}, nil
 }
 
-func (s *Server) networkList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Network], err error) {
+func (s *Server) networkList(ctx context.Context, in *api.ListNetworks) (out api.Page[sprout.Network], err error) {
 	site, err := s.siteOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.ListNetworks(ctx, store.NetworkFilter{Site: site, Page: page(in.Paging)}))
+	return paged(s.store.ListNetworks(ctx, store.NetworkFilter{Site: site, Page: sorted(in.Paging, in.Sort)}))
 }
 
 func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (sprout.Network, error) {

@@ -6,7 +6,12 @@ import (
 )
 
 // page turns what was asked for of a list into what the store takes.
-func page(in api.Paging) store.Page { return store.Page{After: in.After, Limit: in.Limit} }
+func page(in api.Paging) store.Page { return sorted(in, "") }
+
+// sorted is page in an order.
+func sorted(in api.Paging, sort string) store.Page {
+	return store.Page{After: in.After, Limit: in.Limit, Sort: sort}
+}
 
 // paged answers a part of a list.
 func paged[T any](list []T, next string, err error) (api.Page[T], error) {

@@ -75,6 +75,11 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 			if got := p.text(t, made.Secret, s.Path); strings.Contains(got, "par1") || strings.Contains(got, string(theirs.Site)) {
 				t.Errorf("%s shows what is at the other site: %s", s.Name, got)
 			}
+			for _, there := range []string{"?site=par1", "?site=" + string(theirs.Site), "?machine=m-par1"} {
+				if answer, fault := p.ask(t, "GET", s.Path+there, made.Secret, ""); answer.status != missing && answer.status != 422 {
+					t.Errorf("%s%s answers %d %+v", s.Name, there, answer.status, fault)
+				}
+			}
 		default:
 			if w.status == denied {
 				refused++

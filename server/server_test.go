@@ -239,7 +239,7 @@ func TestWrongRequestsNameTheField(t *testing.T) {
 			}
 		})
 	}
-	if sites := must(client.List(t.Context(), p.admin, api.SiteList, api.Paging{}, 0))(t); len(sites) != 1 {
+	if sites := must(client.List(t.Context(), p.admin, api.SiteList, api.ListSites{}, 0))(t); len(sites) != 1 {
 		t.Errorf("what was refused changed something: %v", sites)
 	}
 }

@@ -45,8 +45,8 @@ func checkDomain(domain string) error {
 	return nil
 }
 
-func (s *Server) siteList(ctx context.Context, in *api.Paging) (api.Page[sprout.Site], error) {
-	return paged(s.store.Sites(ctx, store.SiteFilter{Site: scope(ctx), Page: page(*in)}))
+func (s *Server) siteList(ctx context.Context, in *api.ListSites) (api.Page[sprout.Site], error) {
+	return paged(s.store.Sites(ctx, store.SiteFilter{Site: scope(ctx), Page: sorted(in.Paging, in.Sort)}))
 }
 
 func (s *Server) siteShow(ctx context.Context, in *api.SiteRef) (sprout.Site, error) {

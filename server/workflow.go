@@ -28,7 +28,7 @@ func (s *Server) workflowList(ctx context.Context, in *api.ListWorkflows) (out a
 	if err != nil {
 		return out, err
 	}
-	f := store.WorkflowFilter{Site: site, State: in.State, Page: page(in.Paging)}
+	f := store.WorkflowFilter{Site: site, States: in.State, Kind: in.Kind, Page: sorted(in.Paging, in.Sort)}
 	if in.Machine != "" {
 		m, err := s.findMachine(ctx, in.Machine)
 		if err != nil {

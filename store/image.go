@@ -57,7 +57,8 @@ func (s *Store) FindImage(ctx context.Context, ref string) (sprout.Image, error)
 }
 
 var imageListing = listing[sprout.Image]{"image", "name", map[string]order[sprout.Image]{
-	"name": {[]key{text("name")}, func(i sprout.Image) []string { return []string{i.Name} }},
+	"created": {[]key{text("id")}, func(i sprout.Image) []string { return []string{string(i.ID)} }},
+	"name":    {[]key{text("name")}, func(i sprout.Image) []string { return []string{i.Name} }},
 }}
 
 // Images lists images, by default by name.

@@ -97,6 +97,14 @@ func equal[V ~string](q *selection, column string, value V) {
 	}
 }
 
+// begins restricts a list to rows whose column, which is in the order of its
+// bytes, begins with a word of letters, digits and hyphens.
+func begins(q *selection, column, word string) {
+	if word != "" {
+		q.where(column+" >= %s AND "+column+" < %s", word, word+"~") // after all that may follow
+	}
+}
+
 // page reads a part of a list: read runs a SELECT that ends in tail. It returns
 // the cursor of the next part, "" at the end. The limit is part of the statement
 // because a plan that does not know it may not use the index of the order.

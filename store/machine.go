@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,14 +12,14 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.pool, m.zone, m.owner, m.locked, m.protected, m.generation, m.image, m.tests_skipped, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.generation, m.image, m.tests_skipped, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
 
 func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 	err = row.Scan(&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.Generation, &m.Image, &m.TestsSkipped, &m.Inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.Generation, &m.Image, &m.TestsSkipped, &m.Inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev)
 	return m, err
 }
@@ -41,10 +40,16 @@ func (s *Store) CreateMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, 
 	if m.Architecture == "" {
 		m.Architecture = sprout.AMD64
 	}
+	if m.Labels == nil {
+		m.Labels = sprout.Labels{}
+	}
+	if err := m.Labels.Check(); err != nil {
+		return m, err
+	}
 	n, err := exec(ctx, tx, `
-		INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, pool, zone, owner, locked, protected)
-		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM site WHERE id = $1`,
-		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Pool, m.Zone, m.Owner, m.Locked, m.Protected)
+		INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected)
+		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM site WHERE id = $1`,
+		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected)
 	if err := mustTouch(n, err, "site", string(m.Site)); err != nil {
 		return m, err
 	}
@@ -85,6 +90,7 @@ func (s *Store) completeMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine
 type MachineChange struct {
 	Name         *string
 	Tags         *[]string
+	Labels       *sprout.Labels // in place of all it has
 	Pool         *string
 	Zone         *string
 	Owner        *string
@@ -101,12 +107,17 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 			return sprout.Machine{}, err
 		}
 	}
+	if c.Labels != nil {
+		if err := c.Labels.Check(); err != nil {
+			return sprout.Machine{}, err
+		}
+	}
 	n, err := exec(ctx, tx, `
 		UPDATE machine SET name = coalesce($2, name), tags = coalesce($3, tags), pool = coalesce($4, pool),
 			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
 			protected = coalesce($8, protected), image = coalesce($9, image),
-			tests_skipped = coalesce($10, tests_skipped), changed_at = now()
-		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped)
+			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels), changed_at = now()
+		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return sprout.Machine{}, err
 	}
@@ -242,73 +253,6 @@ func (s *Store) oneMachine(ctx context.Context, ref, where string, args ...any) 
 		return sprout.Machine{}, sprout.Errorf(sprout.NotFound, "cannot find machine %q", ref)
 	}
 	return list[0], nil
-}
-
-// FindMachine returns the machine that ref names: an id, the unique beginning
-// of an id, a name, or SITE/NAME. Site "" looks in every site. Invalid, naming
-// them, if several machines answer to ref.
-func (s *Store) FindMachine(ctx context.Context, site sprout.SiteID, ref string) (sprout.Machine, error) {
-	siteName, name, qualified := strings.Cut(ref, "/")
-	if !qualified {
-		siteName, name = "", ref
-	}
-	if name == "" {
-		return sprout.Machine{}, sprout.InvalidField("machine", "must be a name, SITE/NAME or an id")
-	}
-	list, err := s.machines(ctx, `
-		WHERE ($1 = '' OR m.site = $1) AND ($2 = '' OR s.name = $2)
-		  AND (m.name = $3 OR m.id = $3 OR (starts_with($3, 'mch_') AND length($3) > 4 AND starts_with(m.id, $3)))
-		ORDER BY m.id LIMIT 6`, site, siteName, name)
-	if err != nil {
-		return sprout.Machine{}, err
-	}
-	switch len(list) {
-	case 0:
-		return sprout.Machine{}, sprout.Errorf(sprout.NotFound, "cannot find machine %q", ref)
-	case 1:
-		return list[0], nil
-	}
-	return ambiguous(ref, list)
-}
-
-func ambiguous(ref string, list []sprout.Machine) (sprout.Machine, error) {
-	var names []string
-	for _, m := range list {
-		if string(m.ID) == ref {
-			return m, nil
-		}
-		names = append(names, m.SiteName+"/"+m.Name)
-	}
-	return sprout.Machine{}, sprout.InvalidField("machine", "%q may be %s: say which", ref, strings.Join(names, " or "))
-}
-
-// A MachineFilter restricts a list of machines; zero fields do not.
-type MachineFilter struct {
-	Site  sprout.SiteID
-	State sprout.State
-	Pool  string
-	Owner string
-	Tag   string
-	Page
-}
-
-var machineListing = listing[sprout.Machine]{"machine", "created", map[string]order[sprout.Machine]{
-	"created": {[]key{text("m.id")}, func(m sprout.Machine) []string { return []string{string(m.ID)} }},
-}}
-
-// Machines lists machines, by default in the order they were made.
-func (s *Store) Machines(ctx context.Context, f MachineFilter) ([]sprout.Machine, string, error) {
-	var q selection
-	equal(&q, "m.site", f.Site)
-	equal(&q, "m.state", f.State)
-	equal(&q, "m.pool", f.Pool)
-	equal(&q, "m.owner", f.Owner)
-	if f.Tag != "" {
-		q.where("%s = ANY (m.tags)", f.Tag)
-	}
-	return page(machineListing, f.Page, q, func(tail string, args ...any) ([]sprout.Machine, error) {
-		return s.machines(ctx, tail, args...)
-	})
 }
 
 // machines reads machines and completes them by a constant number of queries.

@@ -209,7 +209,8 @@ type NetworkFilter struct {
 }
 
 var networkListing = listing[sprout.Network]{"network", "name", map[string]order[sprout.Network]{
-	"name": {[]key{text("n.name"), text("n.id")}, func(n sprout.Network) []string { return []string{n.Name, string(n.ID)} }},
+	"created": {[]key{text("n.id")}, func(n sprout.Network) []string { return []string{string(n.ID)} }},
+	"name":    {[]key{text("n.name"), text("n.id")}, func(n sprout.Network) []string { return []string{n.Name, string(n.ID)} }},
 }}
 
 // ListNetworks lists networks, by default by name.

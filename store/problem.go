@@ -87,14 +87,18 @@ func (s *Store) ClearProblems(ctx context.Context, tx pgx.Tx, subject string, co
 
 // A ProblemFilter restricts a list of problems; zero fields do not.
 type ProblemFilter struct {
-	Site    sprout.SiteID
-	Subject string
-	Cleared bool // those that were closed too
+	Site     sprout.SiteID
+	Subject  string
+	Codes    []sprout.Code // any of them
+	Severity sprout.Severity
+	Cleared  bool // those that were closed too
 	Page
 }
 
 var problemListing = listing[sprout.Problem]{"problem", "since", map[string]order[sprout.Problem]{
-	"since": {[]key{text("id")}, func(p sprout.Problem) []string { return []string{string(p.ID)} }},
+	"since":    {[]key{text("id")}, func(p sprout.Problem) []string { return []string{string(p.ID)} }},
+	"code":     {[]key{text("code"), text("id")}, func(p sprout.Problem) []string { return []string{string(p.Code), string(p.ID)} }},
+	"severity": {[]key{text("severity"), text("id")}, func(p sprout.Problem) []string { return []string{string(p.Severity), string(p.ID)} }}, // critical is first
 }}
 
 // Problems lists problems, by default in the order they were raised.
@@ -102,6 +106,10 @@ func (s *Store) Problems(ctx context.Context, f ProblemFilter) ([]sprout.Problem
 	var q selection
 	equal(&q, "site", f.Site)
 	equal(&q, "subject", f.Subject)
+	equal(&q, "severity", f.Severity)
+	if len(f.Codes) > 0 {
+		q.where("code = ANY (%s)", f.Codes)
+	}
 	if !f.Cleared {
 		q.where("cleared_at IS NULL")
 	}

@@ -305,6 +305,7 @@ CREATE TABLE public.machine (
     inventory jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    labels jsonb DEFAULT '{}'::jsonb NOT NULL,
     revision bigint DEFAULT nextval('public.revision'::regclass) NOT NULL,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
@@ -682,6 +683,8 @@ CREATE UNIQUE INDEX audit_id_key ON public.audit USING btree (id);
 
 CREATE INDEX audit_name_index ON public.audit USING btree (name, seq);
 
+CREATE INDEX audit_site_index ON public.audit USING btree (site, seq);
+
 CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
 
 CREATE INDEX boot_attempt_machine_index ON public.boot_attempt USING btree (machine) WHERE (machine IS NOT NULL);
@@ -694,17 +697,41 @@ CREATE INDEX image_digest_index ON public.image USING btree (digest);
 
 CREATE INDEX interface_machine_index ON public.interface USING btree (machine);
 
+CREATE INDEX machine_any_state_index ON public.machine USING btree (state, id);
+
+CREATE INDEX machine_label_index ON public.machine USING gin (labels) WHERE (labels <> '{}'::jsonb);
+
 CREATE INDEX machine_model_index ON public.machine USING btree (((inventory ->> 'vendor'::text)), ((inventory ->> 'model'::text)));
 
+CREATE INDEX machine_name_index ON public.machine USING btree (name COLLATE "C", id);
+
+CREATE INDEX machine_owner_index ON public.machine USING btree (owner, id) WHERE (owner <> ''::text);
+
+CREATE INDEX machine_pool_index ON public.machine USING btree (pool, id) WHERE (pool <> ''::text);
+
+CREATE INDEX machine_site_name_index ON public.machine USING btree (site, name COLLATE "C", id);
+
 CREATE INDEX machine_state_index ON public.machine USING btree (site, state, id);
+
+CREATE INDEX machine_tag_index ON public.machine USING gin (tags) WHERE (tags <> '{}'::text[]);
+
+CREATE INDEX network_name_index ON public.network USING btree (name, id);
 
 CREATE INDEX outbox_key_index ON public.outbox USING btree (site, kind, key, seq);
 
 CREATE INDEX outbox_unpublished_index ON public.outbox USING btree (site, seq) WHERE (published_at IS NULL);
 
+CREATE INDEX problem_code_index ON public.problem USING btree (code, id);
+
+CREATE INDEX problem_open_index ON public.problem USING btree (id) WHERE (cleared_at IS NULL);
+
 CREATE UNIQUE INDEX problem_open_key ON public.problem USING btree (subject, code) WHERE (cleared_at IS NULL);
 
+CREATE INDEX problem_severity_index ON public.problem USING btree (severity, id);
+
 CREATE INDEX problem_site_index ON public.problem USING btree (site, id);
+
+CREATE INDEX problem_subject_index ON public.problem USING btree (subject, id);
 
 CREATE INDEX request_key_created_index ON public.request_key USING btree (created_at);
 
@@ -721,6 +748,10 @@ CREATE INDEX workflow_due_index ON public.workflow USING btree (next_at) WHERE (
 CREATE UNIQUE INDEX workflow_live_key ON public.workflow USING btree (machine) WHERE ((machine IS NOT NULL) AND (state = ANY (ARRAY['running'::text, 'unwinding'::text])));
 
 CREATE INDEX workflow_machine_index ON public.workflow USING btree (machine, id);
+
+CREATE INDEX workflow_site_state_index ON public.workflow USING btree (site, state, id);
+
+CREATE INDEX workflow_state_index ON public.workflow USING btree (state, id);
 
 CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_change();
 

@@ -85,7 +85,8 @@ type SiteFilter struct {
 }
 
 var siteListing = listing[sprout.Site]{"site", "name", map[string]order[sprout.Site]{
-	"name": {[]key{text("name")}, func(s sprout.Site) []string { return []string{s.Name} }},
+	"created": {[]key{text("id")}, func(s sprout.Site) []string { return []string{string(s.ID)} }},
+	"name":    {[]key{text("name")}, func(s sprout.Site) []string { return []string{s.Name} }},
 }}
 
 // Sites lists sites, by default by name.

@@ -66,13 +66,14 @@ type WorkflowFilter struct {
 	Site    sprout.SiteID
 	Machine sprout.MachineID
 	Kind    string
-	State   sprout.WorkflowState
-	Live    bool // only those that have not ended
+	States  []sprout.WorkflowState // any of them
+	Live    bool                   // only those that have not ended
 	Page
 }
 
 var workflowListing = listing[sprout.Workflow]{"workflow", "-created", map[string]order[sprout.Workflow]{
 	"created": {[]key{text("w.id")}, func(w sprout.Workflow) []string { return []string{string(w.ID)} }},
+	"state":   {[]key{text("w.state"), text("w.id")}, func(w sprout.Workflow) []string { return []string{string(w.State), string(w.ID)} }},
 }}
 
 // Workflows lists workflows, by default the latest first.
@@ -81,7 +82,13 @@ func (s *Store) Workflows(ctx context.Context, f WorkflowFilter) ([]sprout.Workf
 	equal(&q, "w.site", f.Site)
 	equal(&q, "w.machine", f.Machine)
 	equal(&q, "w.kind", f.Kind)
-	equal(&q, "w.state", f.State)
+	switch len(f.States) {
+	case 0:
+	case 1:
+		equal(&q, "w.state", f.States[0])
+	default:
+		q.where("w.state = ANY (%s)", f.States)
+	}
 	if f.Live {
 		q.where("w.state IN ('running', 'unwinding')")
 	}

@@ -41,6 +41,10 @@ func constraints(r alloc.Request) []constraint {
 		list = append(list, constraint{name: "tag " + tag, meets: func(m sprout.Machine) bool { return slices.Contains(m.Tags, tag) },
 			has: func(m sprout.Machine) string { return "tags: " + cmp.Or(strings.Join(m.Tags, ", "), "none") }})
 	}
+	for _, l := range r.Labels {
+		list = append(list, constraint{name: "label " + l.String(), meets: func(m sprout.Machine) bool { return m.Labels.Meets(l) },
+			has: func(m sprout.Machine) string { return "labels: " + cmp.Or(m.Labels.String(), "none") }})
+	}
 	return list
 }
 

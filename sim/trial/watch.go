@@ -89,7 +89,7 @@ func (w *watch) lookDiscovered(ctx context.Context) {
 	if idle {
 		return
 	}
-	machines, err := client.List(ctx, w.client, api.MachineList, api.ListMachines{State: sprout.Discovered}, 0)
+	machines, err := client.List(ctx, w.client, api.MachineList, api.ListMachines{MachineMatch: api.MachineMatch{State: []sprout.State{sprout.Discovered}}}, 0)
 	if err != nil {
 		return // asked again soon
 	}
@@ -114,7 +114,7 @@ func (w *watch) lookRuns(ctx context.Context) {
 		return
 	}
 	for _, state := range []sprout.WorkflowState{sprout.Running, sprout.Unwinding} {
-		moving, err := client.List(ctx, w.client, api.WorkflowList, api.ListWorkflows{State: state}, 0)
+		moving, err := client.List(ctx, w.client, api.WorkflowList, api.ListWorkflows{State: []sprout.WorkflowState{state}}, 0)
 		if err != nil {
 			return // asked again soon
 		}
