@@ -43,7 +43,8 @@ test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WOR
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
 
-bench-api: ## Measure the control plane beside what it stands on
+bench-api: build ## Measure the control plane beside what it stands on
+	@go run ./bench/api --sprout bin/sprout
 	@go test ./bench -run '^$$' -bench . -benchtime 1x | grep ^BENCH
 
 check: lint test generate ## Lint, test, and compare the generated files
@@ -57,9 +58,6 @@ generate: ## Rewrite the files that are generated from code
 	go test ./api -run TestOpenAPIIsWhatIsCheckedIn -update
 	go test ./cli -run TestReferenceIsGenerated -update
 	go test ./store -run TestSchemaIsTheDump -update
-
-bench-api: build ## Measure lists, gets, start and memory against the bare thing beside them
-	go run ./bench --sprout bin/sprout
 
 clean: ## Remove what was built, but not the caches
 	rm -rf bin

@@ -56,7 +56,7 @@ var imports = map[string][]string{
 	"lab":       {".", "wan", "power", "power/…"},
 	"sim":       {".", "power", "power/…", "ramdisk"},
 	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim", "wan"},
-	"scenario":  {}, "bench/…": {".", "…"},
+	"scenario":  {}, "bench": {".", "…"}, "bench/…": {".", "…"},
 }
 
 // why is printed with a forbidden import.

@@ -1,4 +1,4 @@
-// Bench measures Sprout against the bare thing beside it, in the same run and
+// Api measures Sprout against the bare thing beside it, in the same run and
 // by turns, because a figure alone says as much of the machine as of Sprout. Each
 // bench prints one line: BENCH <name> sprout=<n> <peer>=<n> ratio=<r>, or
 // bound=<n> where there is no peer. It is no part of the product.
