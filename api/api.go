@@ -16,7 +16,7 @@ import (
 
 // An Op is one operation. In is a struct whose fields carry the tags path,
 // query or header, and a field Body for a JSON body; Out is the JSON answer, or
-// None, Download or Stream.
+// None, Download, Lines or Stream.
 type Op[In, Out any] struct {
 	Name   string // "machine deploy": as the CLI spells it, and the action in the audit
 	Method string
@@ -37,6 +37,11 @@ type None struct{}
 
 // A Download is the Out of an operation that answers with bytes.
 type Download struct {
+	Serve func(w http.ResponseWriter, r *http.Request)
+}
+
+// Lines is the Out of an operation that answers with JSON values, one a line.
+type Lines struct {
 	Serve func(w http.ResponseWriter, r *http.Request)
 }
 

@@ -24,6 +24,20 @@ type ListAudit struct {
 	Sort string `query:"sort" enum:"created,-created" doc:"Order; a hyphen sorts backwards; empty: -created"`
 }
 
+// ExportAudit narrows an export of the audit.
+type ExportAudit struct {
+	AuditFilter
+	After int64 `query:"after" minimum:"0" doc:"Only records after this one"`
+}
+
+// An AuditEnd is the last line of an export: without it the export is not whole.
+type AuditEnd struct {
+	End     bool              `json:"end"`
+	Records int64             `json:"records" doc:"How many lines came before this one"`
+	Last    int64             `json:"last" doc:"The next export goes on after this number"`
+	Head    *sprout.AuditHead `json:"head,omitempty" doc:"The chain's signed end; for tokens of every site"`
+}
+
 // AuditRef names a record.
 type AuditRef struct {
 	Seq int64 `path:"record" minimum:"1" doc:"Number of a record"`
@@ -51,9 +65,14 @@ var (
 	AuditShow = Op[AuditRef, sprout.AuditRecord]{
 		Name: "audit show", Method: "GET", Path: "/v1/audit/{record}", Role: sprout.Viewer, Help: "Show one record of the audit, with what it changed.",
 	}
+	AuditExport = Op[ExportAudit, Lines]{
+		Name: "audit export", Method: "GET", Path: "/v1/audit/export", Role: sprout.Viewer, Help: "Export the audit, a line of JSON each record.",
+	}
 	AuditVerify = Op[VerifyAudit, AuditCheck]{
 		Name: "audit verify", Method: "GET", Path: "/v1/audit/verify", Role: sprout.Admin, Wide: true, Help: "Follow the audit's chain of hashes up to its signed head.",
 	}
 )
 
-func auditOperations() []Operation { return []Operation{AuditList, AuditShow, AuditVerify} }
+func auditOperations() []Operation {
+	return []Operation{AuditList, AuditShow, AuditExport, AuditVerify}
+}

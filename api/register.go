@@ -50,6 +50,9 @@ func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(c
 	case Download:
 		op.Responses = succeeds("application/octet-stream", &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}})
 		stream(a, op, handle, func(out Out) serve { return any(out).(Download).Serve })
+	case Lines:
+		op.Responses = succeeds("application/x-ndjson", &huma.MediaType{Schema: &huma.Schema{Type: "string", Description: "A JSON value each line."}})
+		stream(a, op, handle, func(out Out) serve { return any(out).(Lines).Serve })
 	case Stream:
 		data := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[sprout.WatchEvent](), true, "WatchEvent")
 		op.Responses = succeeds("text/event-stream", &huma.MediaType{Schema: &huma.Schema{

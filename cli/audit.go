@@ -14,7 +14,7 @@ import (
 )
 
 func auditCommand(e *env) *cobra.Command {
-	return group("audit", "Who asked for what, and what came of it.", auditListCommand(e), auditShowCommand(e), auditVerifyCommand(e))
+	return group("audit", "Who asked for what, and what came of it.", auditListCommand(e), auditShowCommand(e), auditExportCommand(e), auditVerifyCommand(e))
 }
 
 // filterAudit adds the flags that narrow the audit.
@@ -122,10 +122,14 @@ func auditShowCommand(e *env) *cobra.Command {
 
 func auditVerifyCommand(e *env) *cobra.Command {
 	var in api.VerifyAudit
+	var file string
 	c := &cobra.Command{
 		Use: "verify", Short: api.AuditVerify.Help, Args: takes(0, 0, "no arguments"),
 		Example: "  sprout audit verify\n  sprout audit verify --head 1234:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08   # a head that was kept elsewhere",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if file != "" {
+				return e.verifyFile(file)
+			}
 			check, err := call(c.Context(), e, api.AuditVerify, in)
 			if err != nil {
 				return err
@@ -136,7 +140,9 @@ func auditVerifyCommand(e *env) *cobra.Command {
 			return e.say(check, "the audit is intact: %d records, head %d:%s", check.Records, check.Head.Records, check.Head.Hash)
 		},
 	}
+	c.Flags().StringVar(&file, "file", "", "follow the chain of this exported file instead, without a control plane")
 	c.Flags().StringVar(&in.Head, "head", "", "RECORDS:HASH of a head that was kept elsewhere, which the chain must still hold")
+	c.MarkFlagsMutuallyExclusive("file", "head")
 	return c
 }
 

@@ -89,7 +89,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func inScript(ts *testscript.TestScript, args []string) int {
 	var stdout, stderr bytes.Buffer
 	for i, arg := range args {
-		if strings.HasSuffix(arg, ".yaml") || strings.HasSuffix(arg, ".raw") || strings.HasSuffix(arg, ".pub") {
+		if strings.HasSuffix(arg, ".yaml") || strings.HasSuffix(arg, ".raw") || strings.HasSuffix(arg, ".pub") || strings.HasSuffix(arg, ".jsonl") {
 			args[i] = ts.MkAbs(arg)
 		}
 	}

@@ -9,6 +9,18 @@ import (
 	"sprout/provision"
 )
 
+// HoldExports leaves no room for an export until release is called.
+func (s *Server) HoldExports() (release func()) {
+	for range mostExports {
+		s.exports <- struct{}{}
+	}
+	return func() {
+		for range mostExports {
+			<-s.exports
+		}
+	}
+}
+
 // TakeFacts is how the server takes facts, without the bus; a gap is a problem
 // after missing.
 func (s *Server) TakeFacts(missing time.Duration) bus.Take {

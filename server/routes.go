@@ -73,6 +73,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.ProblemList, s.problemList)
 	route(s, a, api.AuditList, s.auditList)
 	route(s, a, api.AuditShow, s.auditShow)
+	route(s, a, api.AuditExport, s.auditExport)
 	route(s, a, api.AuditVerify, s.auditVerify)
 	route(s, a, api.TokenCreate, s.tokenCreate)
 	route(s, a, api.TokenList, s.tokenList)

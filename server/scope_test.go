@@ -58,6 +58,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
 		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit show": {missing, ""}, "audit verify": {denied, ""},
+		"audit export": {anyone, ""}, // lines, no document: audit_export_test.go looks at it
 		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token whoami": {unseen, ""}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it

@@ -45,6 +45,7 @@ type Server struct {
 	engine    *workflow.Engine[pgx.Tx]
 	driver    *driver
 	hub       *hub
+	exports   chan struct{} // holds one for each that runs
 	feed      *feed
 	listener  net.Listener
 	http      *http.Server
@@ -61,7 +62,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, log: config.Log, hub: newHub(), started: make(chan struct{})}
+	s := &Server{config: config, log: config.Log, hub: newHub(), exports: make(chan struct{}, mostExports), started: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.Close()

@@ -142,6 +142,12 @@ func (s *Store) AuditAfter(ctx context.Context, f AuditFilter, after, last int64
 	return many(ctx, s.db, scanAudit, fmt.Sprintf("%s WHERE %s ORDER BY seq LIMIT %d", auditSelect, strings.Join(q.conditions, " AND "), AuditPart), q.args...)
 }
 
+// AuditHead returns the signed end of the chain, zero while nothing is sealed.
+func (s *Store) AuditHead(ctx context.Context) (sprout.AuditHead, error) {
+	head, _, err := s.readHead(ctx, s.db)
+	return head, err
+}
+
 // AuditRecord returns one sealed record; NotFound if there is none.
 func (s *Store) AuditRecord(ctx context.Context, seq int64) (sprout.AuditRecord, error) {
 	r, err := one(ctx, s.db, scanAudit, auditSelect+`WHERE seq = $1`, seq)
