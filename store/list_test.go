@@ -324,11 +324,11 @@ func TestFindMachineByBeginnings(t *testing.T) {
 			wantField(t, err, sprout.NotFound, "machine")
 		}
 	}
-	for _, ref := range []string{"web", "web-2", "lon1/web"} {
+	for _, ref := range []string{"web", "web-2", "lon1/web", "mch_"} {
 		_, err := s.FindMachine(t.Context(), "", ref)
 		wantField(t, err, sprout.Invalid, "machine")
 	}
-	for _, ref := range []string{"x", "lon1/x", "mch_", "par1/db-1"} {
+	for _, ref := range []string{"x", "lon1/x", "par1/db-1"} {
 		_, err := s.FindMachine(t.Context(), "", ref)
 		wantField(t, err, sprout.NotFound, "machine")
 	}

@@ -122,7 +122,7 @@ func (s *Store) FindMachine(ctx context.Context, site sprout.SiteID, ref string)
 		func(q *selection) { q.where("("+machineName+" = %[1]s OR m.id = %[1]s)", name) },
 		func(q *selection) { begins(q, machineName, name) },
 	}
-	if len(name) > 4 && strings.HasPrefix(name, idPattern[:4]) {
+	if strings.HasPrefix(name, idPattern[:4]) {
 		ways = append(ways, func(q *selection) { q.where("m.id BETWEEN %s AND %s", name, name+strings.Repeat("z", len(idPattern))) })
 	}
 	for _, by := range ways {

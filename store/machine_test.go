@@ -150,7 +150,7 @@ func TestFindMachine(t *testing.T) {
 	if !strings.Contains(err.Error(), "lon1/m1 or par1/m1") {
 		t.Errorf("it does not name them: %v", err)
 	}
-	_, err = s.FindMachine(t.Context(), "", "mch_")
+	_, err = s.FindMachine(t.Context(), "", "mch_z")
 	wantKind(t, err, sprout.NotFound)
 	_, err = s.FindMachine(t.Context(), "", "%")
 	wantKind(t, err, sprout.NotFound)
