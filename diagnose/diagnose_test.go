@@ -112,12 +112,7 @@ func TestEachRule(t *testing.T) {
 // Every code says what it means and what helps.
 func TestEveryCodeHasARemedy(t *testing.T) {
 	for _, code := range Codes() {
-		if !slices.ContainsFunc(sprout.Problems, func(p struct {
-			Code     sprout.Code
-			Severity sprout.Severity
-			Means    string
-			Remedy   string
-		}) bool {
+		if !slices.ContainsFunc(sprout.Problems, func(p sprout.ProblemKind) bool {
 			return p.Code == code && p.Means != "" && p.Remedy != ""
 		}) {
 			t.Errorf("%s has no row in sprout.Problems", code)

@@ -84,7 +84,7 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{"half a body", "POST", "/v1/sites", `{"name":`, nil, 400, "cannot read the body"},
 		{"two bodies", "POST", "/v1/sites", `{"name":"a"}{"name":"b"}`, nil, 400, "cannot read the body"},
 		{"unknown parameter", "GET", "/v1/machines?stat=ready", "", nil, 422, "unknown query parameter; did you mean state?"},
-		{"unknown parameter where there are none", "GET", "/v1/providers?x=y", "", nil, 422, "unknown query parameter; there are none"},
+		{"unknown parameter where there are none", "GET", "/v1/whoami?x=y", "", nil, 422, "unknown query parameter; there are none"},
 		{"unknown field", "POST", "/v1/sites", `{"name":"a","domian":"b"}`, nil, 422, "domian: unknown field; did you mean domain?"},
 		{"unknown field within", "POST", "/v1/machines/import", `{"machines":[{"site":"lon1","name":"a","mac":["52:54:00:00:00:01"],"macs":["52:54:00:00:00:01"],"bmc":{"driver":"manual","passwd":"x"}}]}`, nil, 422, "did you mean password?"},
 		{"field unlike any", "POST", "/v1/sites", `{"name":"a","qqqqqqqq":"b"}`, nil, 422, "qqqqqqqq: unknown field; known are domain, name"},

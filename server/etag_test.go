@@ -49,8 +49,8 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 	p, named, _ := populated(t)
 	for _, op := range api.Operations() {
 		s := op.Spec()
-		if s.Method != "GET" || s.Stream || s.Name == "boot show" || strings.HasSuffix(s.Name, "explain") {
-			continue // no boot was seen here; an explanation is of its instant
+		if s.Method != "GET" || s.Stream || s.Name == "audit export" || s.Name == "boot show" || strings.HasSuffix(s.Name, "explain") {
+			continue // streams have no whole; no boot was seen here; an explanation is of its instant
 		}
 		answer, body, _ := p.exchange(t, "GET", named.Replace(s.Path), "", nil)
 		tag := answer.Header.Get("ETag")

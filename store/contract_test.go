@@ -25,7 +25,7 @@ var taking = []struct {
 	{"changes a column's type", regexp.MustCompile(`(?i)\bALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE\b`)},
 	{"forbids what was allowed", regexp.MustCompile(`(?i)\bSET\s+NOT\s+NULL\b`)},
 	{"adds a column that an older INSERT does not fill", regexp.MustCompile(`(?i)\bADD\s+COLUMN\s+\w+\s+[^,;]*\bNOT\s+NULL\b[^,;]*[,;]`)},
-	{"removes rows that an older version wrote", regexp.MustCompile(`(?i)\b(TRUNCATE|DELETE\s+FROM)\b`)},
+	{"removes rows that an older version wrote", regexp.MustCompile(`(?im)(^|;)\s*(TRUNCATE|DELETE\s+FROM)\b`)},
 }
 
 var (
@@ -72,6 +72,8 @@ func TestMigrationsExpandBeforeTheyContract(t *testing.T) {
 		"ALTER TABLE a ADD COLUMN b text NOT NULL DEFAULT '';":    0,
 		"ALTER TABLE a ADD COLUMN b text; -- DROP TABLE is later": 0,
 		"CREATE INDEX i ON a (b); DROP INDEX j;":                  0,
+		"CREATE TRIGGER t BEFORE DELETE OR TRUNCATE ON a":         0,
+		"SELECT 1; TRUNCATE a":                                    1,
 	} {
 		if got := takes(sql); len(got) != want {
 			t.Errorf("%s takes %q", sql, got)

@@ -17,6 +17,8 @@ var sealedColumns = []struct{ table, column, owner string }{
 	{"enrol_token", "sealed", "agent"},
 	{"workflow", "secret", "id"},
 	{"outbox", "secret", "split_part(key, '/', 1)"},
+	{"request_key", "sealed", "'request ' || encode(id, 'hex')"},
+	{"audit_head", "signature", "'" + headOwner + "'"},
 }
 
 // resealBatch bounds what one transaction seals anew.

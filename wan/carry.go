@@ -59,10 +59,10 @@ func (r *Relay) deliver(to net.Conn, line <-chan parcel) bool {
 		if wait := time.Until(p.due); wait > 0 {
 			<-time.After(wait)
 		}
+		r.bytes.Add(int64(len(p.bytes))) // before whoever gets them can ask for the sum
 		if _, err := to.Write(p.bytes); err != nil {
 			return false
 		}
-		r.bytes.Add(int64(len(p.bytes)))
 	}
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // fails only where the other side has left

@@ -52,7 +52,7 @@ func fullRun(id string) workflow.Run {
 		ID: id, Kind: "deploy", State: sprout.Running, Step: 2, StepName: "third", Attempt: 3,
 		StepStarted: instant, StepDeadline: instant.Add(time.Hour), Deadline: instant.Add(2 * time.Hour),
 		Wait:       &sprout.Wait{For: "a sign", Since: instant, Until: instant.Add(time.Minute)},
-		WaitSignal: "sign", NextAt: instant.Add(time.Minute),
+		WaitSignal: "sign", NextAt: instant.Add(time.Minute), Unknown: true,
 		Claim:   &workflow.Claim{By: "one", Until: instant.Add(30 * time.Second)},
 		Signals: map[string]json.RawMessage{"other": json.RawMessage(`{"a":1}`)},
 		Input:   json.RawMessage(`{"image":"debian"}`), Data: json.RawMessage(`{"ip":"10.0.0.1"}`),
