@@ -49,6 +49,38 @@ func checkLabel(key, value string) error {
 	return nil
 }
 
+// What people say of a machine in words of their own is bounded: it is indexed,
+// and shown in tables.
+const (
+	MostTags    = 64
+	LongestWord = 128 // bytes of a tag, a pool, a failure zone or an owner
+)
+
+// CheckTags says what is wrong with the tags of a machine, as an Invalid error.
+func CheckTags(tags []string) error {
+	if len(tags) > MostTags {
+		return InvalidField("tags", "%d tags are more than the %d that a machine may have", len(tags), MostTags)
+	}
+	for _, tag := range tags {
+		if tag == "" {
+			return InvalidField("tags", "a tag cannot be empty")
+		}
+		if err := CheckWord("tags", tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckWord says that a tag, pool, zone or owner is too long, as an Invalid
+// error about the field.
+func CheckWord(field, word string) error {
+	if len(word) > LongestWord {
+		return InvalidField(field, "%.20q… is longer than %d bytes", word, LongestWord)
+	}
+	return nil
+}
+
 // A Requirement is one part of a label selector.
 type Requirement struct {
 	Key    string

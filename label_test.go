@@ -51,3 +51,15 @@ func TestLabelsAreBounded(t *testing.T) {
 		t.Error("a value with a space is taken")
 	}
 }
+
+func TestWordsAreBounded(t *testing.T) {
+	long := strings.Repeat("x", sprout.LongestWord)
+	if err := sprout.CheckTags([]string{"gpu", long}); err != nil {
+		t.Error(err)
+	}
+	for name, tags := range map[string][]string{"long": {long + "x"}, "empty": {""}, "many": make([]string, sprout.MostTags+1)} {
+		if err := sprout.CheckTags(tags); sprout.KindOf(err) != sprout.Invalid {
+			t.Errorf("%s: %v, want Invalid", name, err)
+		}
+	}
+}

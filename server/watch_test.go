@@ -260,8 +260,14 @@ func TestASlowClientIsToldToResume(t *testing.T) {
 	slow := p.raw(t, "?resource=true&noun=machine", "")
 	quick := watch(t, p.admin, api.WatchEvents{Noun: []sprout.Noun{sprout.NounMachine}})
 	const changes = 30 // of half a megabyte: more than sockets and queue hold
+	if err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE machine SET inventory = jsonb_build_object('serial', repeat('x', 512000)) WHERE id = $1`, m.ID)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for i := range changes {
-		tags := []string{fmt.Sprint(i), strings.Repeat("x", 500<<10)}
+		tags := []string{fmt.Sprint(i)}
 		if err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 			_, err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Tags: &tags})
 			return err

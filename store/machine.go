@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -43,7 +44,7 @@ func (s *Store) CreateMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, 
 	if m.Labels == nil {
 		m.Labels = sprout.Labels{}
 	}
-	if err := m.Labels.Check(); err != nil {
+	if err := checkSaid(MachineChange{Tags: &m.Tags, Labels: &m.Labels, Pool: &m.Pool, Zone: &m.Zone, Owner: &m.Owner}); err != nil {
 		return m, err
 	}
 	n, err := exec(ctx, tx, `
@@ -100,6 +101,24 @@ type MachineChange struct {
 	TestsSkipped *bool
 }
 
+// checkSaid checks what people say of a machine; what is nil is not said.
+func checkSaid(c MachineChange) error {
+	said := func(field string, word *string) error {
+		if word == nil {
+			return nil
+		}
+		return sprout.CheckWord(field, *word)
+	}
+	var labels, tags error
+	if c.Labels != nil {
+		labels = c.Labels.Check()
+	}
+	if c.Tags != nil {
+		tags = sprout.CheckTags(*c.Tags)
+	}
+	return cmp.Or(labels, tags, said("pool", c.Pool), said("zone", c.Zone), said("owner", c.Owner))
+}
+
 // UpdateMachine changes a machine. Conflict if the name is taken in the site.
 func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, c MachineChange) (sprout.Machine, error) {
 	if c.Name != nil {
@@ -107,10 +126,8 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 			return sprout.Machine{}, err
 		}
 	}
-	if c.Labels != nil {
-		if err := c.Labels.Check(); err != nil {
-			return sprout.Machine{}, err
-		}
+	if err := checkSaid(c); err != nil {
+		return sprout.Machine{}, err
 	}
 	n, err := exec(ctx, tx, `
 		UPDATE machine SET name = coalesce($2, name), tags = coalesce($3, tags), pool = coalesce($4, pool),
