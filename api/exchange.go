@@ -31,7 +31,7 @@ func receive(s Spec) func(huma.Context, func(huma.Context)) {
 		takes = "application/octet-stream"
 	}
 	return func(c huma.Context, next func(huma.Context)) {
-		if offers := mediaTypes(c.Operation(), s.Status); !acceptable(c.Header("Accept"), offers) {
+		if offers := mediaTypes(c.Operation()); !acceptable(c.Header("Accept"), offers) {
 			refuse(c, http.StatusNotAcceptable, "cannot answer with "+c.Header("Accept")+"; the answer is "+strings.Join(offers, " or "), "-H 'Accept: "+offers[0]+"'")
 			return
 		}
@@ -48,7 +48,7 @@ func receive(s Spec) func(huma.Context, func(huma.Context)) {
 }
 
 // mediaTypes lists what an operation answers with.
-func mediaTypes(op *huma.Operation, status int) (types []string) {
+func mediaTypes(op *huma.Operation) (types []string) {
 	for code, response := range op.Responses {
 		if len(code) == 3 && code[0] == '2' && response != nil {
 			for name := range response.Content {

@@ -142,7 +142,7 @@ func notified(b *testing.B, url string) func() time.Duration {
 			}
 		}
 	}()
-	b.Cleanup(func() { <-heard })
+	b.Cleanup(func() { _ = <-heard })
 	return func() time.Duration {
 		began := time.Now()
 		if _, err := conns[1].Exec(b.Context(), `SELECT pg_notify('bench', '')`); err != nil {

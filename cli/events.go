@@ -72,10 +72,10 @@ func (e *env) showEvent(event sprout.WatchEvent) {
 		at = *event.At
 	}
 	words := []string{at.Local().Format("15:04:05")}
-	switch {
-	case event.What == sprout.Opened:
+	switch event.What {
+	case sprout.Opened:
 		return
-	case event.What == sprout.Reset:
+	case sprout.Reset:
 		words = append(words, event.Reason)
 	default:
 		for _, cell := range []struct {

@@ -58,7 +58,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine history", "m1", 0, "", ""}, {"machine explain", "m1", 0, "", ""}, {"machine wait", "--state registered", 0, "", ""},
 		{"machine commission", "m1 m2 --plan", 3, "", ""}, {"machine commission", "m1", 0, "W", "id"},
 		{"workflow list", "", 0, "", ""}, {"workflow show", "W", 0, "", ""}, {"workflow explain", "W", 0, "", ""}, {"workflow retry", "W", 1, "", ""}, {"workflow retry", "W W", 1, "", ""},
-		{"workflow cancel", "W W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},
+		{"workflow cancel", "W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},
 		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""},
 		{"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
 		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},

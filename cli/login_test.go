@@ -44,7 +44,7 @@ func (s *secured) start(database, listen, dir string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- plane.Run(ctx) }()
-	s.stop = func() { cancel(); <-done }
+	s.stop = func() { cancel(); _ = <-done }
 	<-plane.Started()
 	secret, err := os.ReadFile(filepath.Join(dir, "admin-token"))
 	if err != nil {

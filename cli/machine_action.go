@@ -200,7 +200,7 @@ func (a *machineAction) many(ctx context.Context) error {
 	if a.machineReadable() {
 		err = a.answer(r, nil)
 	} else {
-		a.conclude(ctx, ended)
+		_ = a.conclude(ctx, ended) // judge says the same of them
 	}
 	return cmp.Or(err, a.judge(r))
 }

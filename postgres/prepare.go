@@ -173,14 +173,14 @@ func clearStale(ctx context.Context, dir string, log *slog.Logger) error {
 	}
 	first, _, _ := strings.Cut(string(raw), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
-	if err != nil || !serves(pid, dataDir(dir)) {
-		return nil // an empty, torn or stale file
+	if err != nil || !serves(pid, dataDir(dir)) { // an empty, torn or stale file
+		return awaitGone(ctx, dataDir(dir)) // what a killed server began ends by itself, soon
 	}
 	log.Warn("ending a PostgreSQL that was left behind", "dir", dir, "pid", pid)
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("cannot end the PostgreSQL that was left behind (pid %d): %w", pid, err)
 	}
-	return awaitGone(ctx, dataDir(dir), pid)
+	return awaitGone(ctx, dataDir(dir))
 }
 
 // serves tells whether the process is alive and works in the data directory,
@@ -190,17 +190,36 @@ func serves(pid int, data string) bool {
 	return err == nil && cwd == data
 }
 
-func awaitGone(ctx context.Context, data string, pid int) error {
+// awaitGone waits until no process works in the data directory: as long as one
+// does, its shared memory keeps a new server from starting.
+func awaitGone(ctx context.Context, data string) error {
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for serves(pid, data) {
+	for {
+		pid, err := anyServing(data)
+		if pid == 0 || err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("cannot end the PostgreSQL that was left behind (pid %d): %w", pid, ctx.Err())
 		case <-tick.C:
 		}
 	}
-	return nil
+}
+
+// anyServing returns a process that works in the data directory, 0 if none does.
+func anyServing(data string) (int, error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("cannot look for a PostgreSQL that was left behind: %w", err)
+	}
+	for _, p := range all {
+		if pid, err := strconv.Atoi(p.Name()); err == nil && serves(pid, data) {
+			return pid, nil
+		}
+	}
+	return 0, nil
 }

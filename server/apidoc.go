@@ -39,7 +39,7 @@ func apiDocRoutes(mux *http.ServeMux) {
 			h.Set("X-Content-Type-Options", "nosniff")
 			h.Set("Referrer-Policy", "no-referrer")
 			h.Set("Cache-Control", "no-cache")
-			http.ServeContent(w, r, file, time.Time{}, f.(interface { //nolint:errcheck,forcetypeassert // what is embedded can seek
+			http.ServeContent(w, r, file, time.Time{}, f.(interface { // what is embedded can seek
 				Read([]byte) (int, error)
 				Seek(int64, int) (int64, error)
 			}))

@@ -24,7 +24,7 @@ func withKey(key string) map[string]string { return map[string]string{"Idempoten
 
 func (p plane) machineNames(t *testing.T) string {
 	t.Helper()
-	_, body, _ := p.exchange(t, "GET", "/v1/machines", "", nil)
+	_, body, _ := p.exchange(t, "GET", "/v1/machines", "", nil) //nolint:bodyclose // exchange closes it
 	return body
 }
 
@@ -51,7 +51,7 @@ func TestARepeatIsAnsweredNotRepeated(t *testing.T) {
 		{"/v1/sites", `{"name":"par1"}`, 201},
 	} {
 		key := "key of " + c.path
-		if _, _, fault := ask(key, c.path, c.body); fault.Status != 422 || fault.Field != "Idempotency-Key" {
+		if _, _, fault := ask(key, c.path, c.body); fault.Status != 422 || fault.Field != "Idempotency-Key" { //nolint:bodyclose // exchange closes it
 			t.Errorf("a key with spaces: %+v", fault)
 		}
 		key = strings.ReplaceAll(key, " ", "-")
@@ -74,7 +74,7 @@ func TestARepeatIsAnsweredNotRepeated(t *testing.T) {
 		}
 	}
 	// What is kept holds secrets: nobody who reads the database sees them.
-	_, token, _ := ask("key-of-/v1/tokens", "/v1/tokens", `{"name":"ci","role":"viewer"}`)
+	_, token, _ := ask("key-of-/v1/tokens", "/v1/tokens", `{"name":"ci","role":"viewer"}`) //nolint:bodyclose // exchange closes it
 	var kept int
 	if err := db.QueryRow(t.Context(), `SELECT count(*) FROM request_key WHERE sealed IS NOT NULL`).Scan(&kept); err != nil || kept < 9 {
 		t.Fatal(kept, err)

@@ -115,7 +115,7 @@ func TestABrokenBodyIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // the test is over
 	_, err = fmt.Fprintf(conn, "POST /v1/sites HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"+
 		"f\r\n{\"name\":\"lon1\"}\r\nNO CHUNK\r\n", p.token)
 	if err != nil {

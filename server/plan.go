@@ -175,10 +175,9 @@ func add(c *api.Cost, m sprout.Machine, p api.Plan, image int64) {
 	if p.Traffic > 0 {
 		at.Uplink = image
 	}
-	switch {
-	case p.Becomes == sprout.Ready:
+	if p.Becomes == sprout.Ready {
 		at.Addresses -= len(p.Addresses)
-	default:
+	} else {
 		at.Addresses += len(p.Addresses)
 	}
 }

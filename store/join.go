@@ -24,7 +24,7 @@ func (s *Store) Join(ctx context.Context, do func(ctx context.Context, tx pgx.Tx
 	}
 	var whole *txn
 	err := s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		whole = tx.(*txn)                    //nolint:errcheck,forcetypeassert // Tx gives nothing else
+		whole = tx.(*txn)                    // Tx gives nothing else
 		defer func() { whole.over = true }() // a ctx that outlives it uses the pool again
 		return do(context.WithValue(ctx, joinKey{}, whole), tx)
 	})
