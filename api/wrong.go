@@ -56,7 +56,7 @@ func meant(field string, known []string) string {
 	name := field[strings.LastIndex(field, ".")+1:]
 	best, distance := "", len(name)/2+1
 	for _, k := range known {
-		if d := edits(strings.ToLower(name), strings.ToLower(k)); d < distance {
+		if d := Edits(strings.ToLower(name), strings.ToLower(k)); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -115,9 +115,9 @@ func (f finder) resolve(s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// edits is how many letters must be inserted, removed or replaced to make b of a
+// Edits is how many bytes must be inserted, removed or replaced to make b of a
 // (V. I. Levenshtein, Soviet Physics Doklady 10, 1966).
-func edits(a, b string) int {
+func Edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

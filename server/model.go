@@ -35,14 +35,18 @@ type pastSteps struct {
 func (p *past) steps(ctx context.Context, s *store.Store, kind, vendor, model string) (map[string]sprout.Usual, error) {
 	key := [3]string{kind, vendor, model}
 	p.mu.Lock()
-	defer p.mu.Unlock() // those who ask for the same at once wait for one answer
-	if k, ok := p.known[key]; ok && time.Since(k.at) < pastFor {
+	k, ok := p.known[key]
+	p.mu.Unlock()
+	if ok && time.Since(k.at) < pastFor {
 		return k.steps, nil
 	}
+	// Nobody waits here for who waits for a connection: two may ask the same.
 	steps, err := s.UsualSteps(ctx, kind, vendor, model)
 	if err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.known == nil || len(p.known) > 1000 {
 		p.known = map[[3]string]pastSteps{}
 	}
