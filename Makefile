@@ -45,7 +45,7 @@ test-real: ## Install real machines, BIOS and UEFI, end to end
 
 bench-api: build ## Measure the control plane beside what it stands on
 	@go run ./bench/api --sprout bin/sprout
-	@go test ./bench -run '^$$' -bench . -benchtime 1x | grep ^BENCH
+	@set -o pipefail; go test ./bench ./server -run '^$$' -bench 'VsNotify|VsRiver' -benchtime 1x | grep -E '^(BENCH|---|FAIL|panic)'
 
 check: lint test generate ## Lint, test, and compare the generated files
 	git diff --exit-code

@@ -1,5 +1,6 @@
 // Package bench measures Sprout side by side with what it stands on, in one run
-// on one machine: each benchmark prints one line, BENCH name sprout=… peer=…
-// ratio=…. `make bench-api` runs them. It holds benchmarks only;
-// bench/api has those that need a server process and a fleet in its database.
+// on one machine: each benchmark prints one Line, and fails where the line is
+// outside of its bound. `make bench-api` runs them. Here are the lines, their
+// bounds, and what needs no process of its own; bench/api has what needs a server
+// process and a fleet in its database.
 package bench

@@ -15,6 +15,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/bench"
 	"sprout/client"
 	"sprout/server"
 	"sprout/store"
@@ -61,7 +62,9 @@ func BenchmarkWatchVsNotify(b *testing.B) {
 		}
 	}
 	a, z := p99(ours), p99(theirs)
-	fmt.Printf("BENCH watch-vs-notify sprout=%.2f notify=%.2f ratio=%.2f\n", a, z, a/z)
+	if err := (bench.Line{Name: "watch-vs-notify", Sprout: a, Peer: "notify", Other: z}).Print(os.Stdout); err != nil {
+		b.Error(err)
+	}
 }
 
 // p99 is in milliseconds.

@@ -19,7 +19,7 @@ const (
 	workers = 50 // steps that may be taken at once
 	// A run that is overdue by lostAfter has no job any more: the net of
 	// netEvery gives it a new one.
-	netEvery  = 15 * time.Second
+	netEvery  = 10 * time.Second
 	lostAfter = 10 * time.Second
 )
 
@@ -31,9 +31,11 @@ type advance struct {
 // Kind is the stored name of the job.
 func (advance) Kind() string { return "advance" }
 
-// A driver makes River call the engine: every save of a run that is to go on
-// inserts a job for then, in the transaction of the save. A job that comes too
-// early or twice does nothing, so nothing has to be withdrawn.
+// A driver makes River call the engine: a save of a run that is to go on inserts
+// a job for then, in the transaction of the save. A job that comes too early or
+// twice does nothing, so nothing has to be withdrawn. While a worker has a run,
+// it needs no other job: the worker goes on by itself, and the net catches what a
+// process had that died.
 type driver struct {
 	river.WorkerDefaults[advance]
 	store  *store.Store
@@ -127,14 +129,32 @@ func (d *driver) insert(ctx context.Context, tx pgx.Tx, run string, at time.Time
 	return err
 }
 
-// Work is called by River. Advance saves what came of the step together with
-// the job of the next one, so there is nothing more to do here.
+// Work is called by River: it takes steps as long as the run is due. What comes
+// later has a job of its own by then, saved together with what came of the step.
 func (d *driver) Work(ctx context.Context, job *river.Job[advance]) error {
-	_, _, err := d.engine.Advance(ctx, job.Args.Run)
-	if sprout.KindOf(err) == sprout.NotFound {
-		return nil // its site was deleted
+	ctx = context.WithValue(ctx, workingKey{}, job.Args.Run)
+	for {
+		next, ended, err := d.engine.Advance(ctx, job.Args.Run)
+		if sprout.KindOf(err) == sprout.NotFound {
+			return nil // its site was deleted
+		}
+		if err != nil || ended || next.IsZero() || next.After(time.Now()) {
+			return err // River tries again
+		}
 	}
-	return err // River tries again
+}
+
+type workingKey struct{} // the run that a worker has
+
+// needsJob tells whether nobody would go on with a run that is saved like this.
+func needsJob(ctx context.Context, run workflow.Run) bool {
+	switch {
+	case run.State.Ended(), run.NextAt.IsZero():
+		return false
+	case run.Claim != nil:
+		return false // its worker does
+	}
+	return ctx.Value(workingKey{}) != run.ID || run.NextAt.After(time.Now())
 }
 
 // runs is the engine's store. It takes part in the transaction that withTx put
@@ -179,7 +199,7 @@ func (r runs) keep(ctx context.Context, run workflow.Run, effects []workflow.Eff
 				return err
 			}
 		}
-		if run.NextAt.IsZero() || run.State.Ended() {
+		if !needsJob(ctx, run) {
 			return nil
 		}
 		return r.insert(ctx, tx, run.ID, run.NextAt)

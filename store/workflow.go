@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,39 +115,17 @@ func (s *Store) OriginOf(ctx context.Context, id sprout.WorkflowID) (Origin, err
 // raises the version; else Conflict. A run that had ended and moves again (a
 // retry) occupies its machine anew, as in CreateRun.
 func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
-	type row struct {
-		Version int64
-		State   sprout.WorkflowState
-		Step    string
-		Machine sprout.MachineID
-		Site    sprout.SiteID
-	}
-	old, err := one(ctx, tx, pgx.RowToStructByPos[row], `
-		SELECT version, state, step_name, coalesce(machine, ''), site FROM workflow WHERE id = $1 FOR NO KEY UPDATE`, run.ID)
-	if err != nil {
-		return orNotFound(err, "workflow", run.ID)
-	}
-	if old.Version != run.Version {
-		return sprout.Errorf(sprout.Conflict, "cannot save workflow %s: it has changed since version %d", run.ID, run.Version)
-	}
-	if old.State.Ended() && !run.State.Ended() && old.Machine != "" {
-		if err := s.occupy(ctx, tx, old.Machine, "retry "+run.Kind+" of"); err != nil {
-			return err
+	old, err := replaceRun(ctx, tx, run, false)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if err = s.revive(ctx, tx, run); err == nil {
+			old, err = replaceRun(ctx, tx, run, true)
 		}
 	}
-	run.Version++
-	n, err := exec(ctx, tx, `
-		UPDATE workflow SET state = $3, step_name = $4, version = $5, next_at = $6, run = $7, ended_at = $8
-		WHERE id = $1 AND version = $2`,
-		run.ID, old.Version, run.State, run.StepName, run.Version, orNull(run.NextAt), run, orNull(run.EndedAt))
 	if err != nil {
 		return err
 	}
 	if err := forgetSecret(ctx, tx, run); err != nil {
 		return err
-	}
-	if n == 0 {
-		return fmt.Errorf("cannot save workflow %s: its row vanished under a lock", run.ID)
 	}
 	if old.State != run.State || old.Step != run.StepName { // else the site's work goes on as it was
 		if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1`, run.ID); err != nil {
@@ -160,6 +137,50 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 		told.State = string(run.State)
 	}
 	return s.tellWorkflow(ctx, tx, told)
+}
+
+// A runRow is what a run was before it was replaced.
+type runRow struct {
+	State   sprout.WorkflowState
+	Step    string
+	Machine sprout.MachineID
+	Site    sprout.SiteID
+}
+
+// replaceRun is pgx.ErrNoRows if another was first, and where a run that has
+// ended would move again, unless that is wanted.
+func replaceRun(ctx context.Context, tx pgx.Tx, run workflow.Run, revived bool) (runRow, error) {
+	before := run.Version
+	run.Version++
+	return one(ctx, tx, pgx.RowToStructByPos[runRow], `
+		WITH old AS (
+			SELECT id, state, step_name, machine, site FROM workflow
+			WHERE id = $1 AND version = $2 AND ($9 OR $10 OR ended_at IS NULL) FOR NO KEY UPDATE)
+		UPDATE workflow w SET state = $3, step_name = $4, version = $5, next_at = $6, run = $7, ended_at = $8
+		FROM old WHERE w.id = old.id
+		RETURNING old.state, old.step_name, coalesce(old.machine, ''), old.site`,
+		run.ID, before, run.State, run.StepName, run.Version, orNull(run.NextAt), run, orNull(run.EndedAt), revived, run.State.Ended())
+}
+
+// revive says why a run cannot be replaced, or, if it is a retry, has it occupy
+// its machine anew.
+func (s *Store) revive(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
+	type row struct {
+		Version int64
+		State   sprout.WorkflowState
+		Machine sprout.MachineID
+	}
+	old, err := one(ctx, tx, pgx.RowToStructByPos[row], `
+		SELECT version, state, coalesce(machine, '') FROM workflow WHERE id = $1 FOR NO KEY UPDATE`, run.ID)
+	switch {
+	case err != nil:
+		return orNotFound(err, "workflow", run.ID)
+	case old.Version != run.Version:
+		return sprout.Errorf(sprout.Conflict, "cannot save workflow %s: it has changed since version %d", run.ID, run.Version)
+	case old.State.Ended() && old.Machine != "":
+		return s.occupy(ctx, tx, old.Machine, "retry "+run.Kind+" of")
+	}
+	return nil
 }
 
 // RunsDue lists runs that should have been advanced before a time: the driver's

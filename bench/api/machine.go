@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"sprout/bench"
 )
 
 const (
@@ -19,13 +21,13 @@ const (
 )
 
 // listLastPage is the time of the last page of a list against the first.
-func listLastPage(ctx context.Context, g *ground) (result, error) {
+func listLastPage(ctx context.Context, g *ground) (bench.Line, error) {
 	last, err := g.lastPage(ctx)
 	if err != nil {
-		return result{}, err
+		return bench.Line{}, err
 	}
 	a, b, err := pairs(turns, g.page(ctx, last), g.page(ctx, ""))
-	return result{a, "first", b}, err
+	return bench.Line{Sprout: a, Peer: "first", Other: b}, err
 }
 
 // lastPage turns all pages and returns the cursor of the last one of pageSize.
@@ -71,7 +73,7 @@ var bareOf = []string{
 }
 
 // listVersusSQL is the time of a page against the bare SQL for the same page.
-func listVersusSQL(ctx context.Context, g *ground) (result, error) {
+func listVersusSQL(ctx context.Context, g *ground) (bench.Line, error) {
 	sql := milliseconds(func() error {
 		rows, err := g.pool.Query(ctx, bare+`WHERE m.id > $1 ORDER BY m.id LIMIT 100`, "")
 		if err != nil {
@@ -88,7 +90,7 @@ func listVersusSQL(ctx context.Context, g *ground) (result, error) {
 		return g.pool.SendBatch(ctx, b).Close()
 	})
 	a, b, err := pairs(turns, g.page(ctx, ""), sql)
-	return result{a, "sql", b}, err
+	return bench.Line{Sprout: a, Peer: "sql", Other: b}, err
 }
 
 // readAll decodes every value of every row, and returns the first of each.
@@ -106,7 +108,7 @@ func readAll(rows pgx.Rows) (ids []string, err error) {
 
 // getVersusSQL is how many machines a second many clients get by their ids,
 // against the bare SQL for the same.
-func getVersusSQL(ctx context.Context, g *ground) (result, error) {
+func getVersusSQL(ctx context.Context, g *ground) (bench.Line, error) {
 	sprout := g.rate(ctx, func(id string) error { _, err := g.get(ctx, "/v1/machines/"+id); return err })
 	sql := g.rate(ctx, func(id string) error {
 		b := &pgx.Batch{}
@@ -118,7 +120,7 @@ func getVersusSQL(ctx context.Context, g *ground) (result, error) {
 		return g.pool.SendBatch(ctx, b).Close()
 	})
 	a, b, err := pairs(7, sprout, sql)
-	return result{a, "sql", b}, err
+	return bench.Line{Sprout: a, Peer: "sql", Other: b}, err
 }
 
 // rate is how often a second clients can do something at once.

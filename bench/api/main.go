@@ -1,49 +1,37 @@
 // Api measures Sprout against the bare thing beside it, in the same run and
-// by turns, because a figure alone says as much of the machine as of Sprout. Each
-// bench prints one line: BENCH <name> sprout=<n> <peer>=<n> ratio=<r>, or
-// bound=<n> where there is no peer. It is no part of the product.
+// by turns, because a figure alone says as much of the machine as of Sprout. It
+// ends with 1 if a line is outside of its limit. It is no part of the product.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
 	"time"
+
+	"sprout/bench"
 )
 
-// A bench is one row: what it measures on the ground that all share.
-type bench struct {
+// A row is one benchmark: what it measures on the ground that all share.
+type row struct {
 	name string
-	run  func(ctx context.Context, g *ground) (result, error)
+	run  func(ctx context.Context, g *ground) (bench.Line, error)
 }
 
 // api lists the benches of `make bench-api`. A new one is a file with its run
 // and a row here.
-func api() []bench {
-	return []bench{
+func api() []row {
+	return []row{
 		{"list-last-page", listLastPage},
 		{"list-vs-sql", listVersusSQL},
 		{"get-vs-sql", getVersusSQL},
 		{"server-rss-mb", serverRSS}, // after lists and gets: it is what they leave
 		{"cli-start-ms", cliStart},
 	}
-}
-
-// A result is what a bench found.
-type result struct {
-	sprout float64
-	peer   string  // what it is compared with; "": a bound
-	other  float64 // the peer's figure, or the bound
-}
-
-func (r result) line(name string) string {
-	if r.peer == "" {
-		return fmt.Sprintf("BENCH %s sprout=%.4g bound=%.4g", name, r.sprout, r.other)
-	}
-	return fmt.Sprintf("BENCH %s sprout=%.4g %s=%.4g ratio=%.3f", name, r.sprout, r.peer, r.other, r.sprout/r.other)
 }
 
 func main() {
@@ -65,21 +53,20 @@ func run(ctx context.Context, binary string, machines int, names []string) (err 
 		return err
 	}
 	defer func() {
-		if stopped := g.close(); err == nil {
-			err = stopped
-		}
+		err = errors.Join(err, g.close())
 	}()
 	for _, b := range api() {
 		if len(names) > 0 && !slices.Contains(names, b.name) {
 			continue
 		}
-		r, err := b.run(ctx, g)
-		if err != nil {
-			return fmt.Errorf("cannot measure %s: %w", b.name, err)
+		line, failed := b.run(ctx, g)
+		if failed != nil {
+			return fmt.Errorf("cannot measure %s: %w", b.name, failed)
 		}
-		fmt.Println(r.line(b.name))
+		line.Name = b.name
+		err = errors.Join(err, line.Print(os.Stdout)) // the others are measured all the same
 	}
-	return nil
+	return err
 }
 
 // pairs measures two things n times by turns, so that whatever else the machine

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+)
+
+// A Line is what one benchmark found: Sprout's figure beside its peer's, or
+// beside a bound.
+type Line struct {
+	Name   string
+	Sprout float64
+	Peer   string  // what it is compared with; "": a bound
+	Other  float64 // the peer's figure, or the bound
+}
+
+// Ratio is Sprout's figure against the other.
+func (l Line) Ratio() float64 { return l.Sprout / l.Other }
+
+// String is the line as it is printed.
+func (l Line) String() string {
+	peer := l.Peer
+	if peer == "" {
+		peer = "bound"
+	}
+	return fmt.Sprintf("BENCH %s sprout=%.4g %s=%.4g ratio=%.3f", l.Name, l.Sprout, peer, l.Other, l.Ratio())
+}
+
+// A limit is what a ratio must keep to; zero fields do not hold it.
+type limit struct{ least, most float64 }
+
+// limits are what was promised, by the names of lines.
+var limits = map[string]limit{
+	"list-last-page":  {most: 1.3},
+	"list-vs-sql":     {most: 2.5},
+	"get-vs-sql":      {least: 0.4},
+	"watch-vs-notify": {most: 5},
+	"steps-vs-river":  {least: 0.4},
+	"cli-start-ms":    {most: 1},
+	"server-rss-mb":   {most: 1},
+}
+
+// Print prints the line. It is an error if the ratio is outside of its limit, or
+// if the line has none.
+func (l Line) Print(w io.Writer) error {
+	if _, err := fmt.Fprintln(w, l); err != nil {
+		return err
+	}
+	limit, ok := limits[l.Name]
+	ratio := l.Ratio()
+	switch {
+	case !ok:
+		return fmt.Errorf("%s has no limit in bench/line.go", l.Name)
+	case !(limit.least == 0 || ratio >= limit.least): // not a number is outside, too
+		return fmt.Errorf("%s: ratio %.3f is under %g", l.Name, ratio, limit.least)
+	case !(limit.most == 0 || ratio <= limit.most):
+		return fmt.Errorf("%s: ratio %.3f is over %g", l.Name, ratio, limit.most)
+	}
+	return nil
+}
