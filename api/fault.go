@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sprout"
 )
@@ -99,10 +100,36 @@ func statusOf(kind sprout.Kind) int {
 
 // WriteFault answers with a problem document.
 func WriteFault(w http.ResponseWriter, f *Fault) {
+	tell(w, f)
 	w.Header().Set("Content-Type", "application/problem+json")
 	maps.Copy(w.Header(), f.GetHeaders())
 	w.WriteHeader(f.Status)
 	_ = json.NewEncoder(w).Encode(f)
+}
+
+// tell lets w know which problem document is answered with, where it has a
+// method SeeFault to be told so.
+func tell(w http.ResponseWriter, f *Fault) {
+	for {
+		if see, ok := w.(interface{ SeeFault(f *Fault) }); ok {
+			see.SeeFault(f)
+			return
+		}
+		around, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = around.Unwrap()
+	}
+}
+
+// tellFault is tell for what huma writes.
+func tellFault(c huma.Context, _ string, v any) (any, error) {
+	if f, ok := v.(*Fault); ok {
+		_, w := humago.Unwrap(c)
+		tell(w, f)
+	}
+	return v, nil
 }
 
 // describeFaults puts the schema of Fault where huma documented its own error.

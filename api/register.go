@@ -25,7 +25,7 @@ func New(mux *http.ServeMux) huma.API {
 	config.OpenAPIPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil // no $schema with the request's host
 	config.RejectUnknownQueryParameters = true
-	config.Transformers = []huma.Transformer{finder{config.Components.Schemas}.toFault}
+	config.Transformers = []huma.Transformer{finder{config.Components.Schemas}.toFault, tellFault}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "A token of `sprout token create`."},
 	}

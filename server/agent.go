@@ -105,6 +105,7 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 	if err := sprout.CheckProtocol(in.Body.Protocol); err != nil {
 		return out, err
 	}
+	seen(ctx, nil, "", "", in.Body.Name)
 	in.Body.Token, _, _ = strings.Cut(in.Body.Token, ".") // what follows is for the agent
 	authorities, err := s.busAuthority()
 	if err != nil {
@@ -125,13 +126,6 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 		out.Bus.JWT, err = s.keys.UserJWT(out.Site.ID, out.Agent.ID, in.Body.PublicKey)
 		return err
 	})
-	if sprout.KindOf(err) == sprout.Denied {
-		record := s.record(ctx, api.AgentEnrol.Name)
-		record.Actor, record.Name, record.Outcome, record.Detail = "unknown agent", in.Body.Name, "refused", err.Error()
-		if err := s.store.AuditAlone(ctx, record); err != nil {
-			return out, err
-		}
-	}
 	if err != nil {
 		return out, err
 	}

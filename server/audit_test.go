@@ -89,7 +89,7 @@ func recordsOf(t *testing.T, url string) string {
 	defer db.Close(t.Context()) //nolint:errcheck // the database is dropped
 	var all string
 	err := db.QueryRow(t.Context(), `SELECT string_agg(line, E'\n') FROM (SELECT to_json(a)::text AS line FROM audit a UNION ALL SELECT to_json(u)::text FROM audit_unsealed u) AS lines`).Scan(&all)
-	if err != nil || !strings.Contains(all, "machine update") {
+	if err != nil || all == "" {
 		t.Fatalf("%v: %s", err, all)
 	}
 	return all

@@ -45,17 +45,18 @@ func outside(ctx context.Context, site sprout.SiteID) bool {
 
 // guard lets a request pass whose bearer has the operation's role, and is good
 // for as many sites as it reaches. No token, or one that is not good, is 401;
-// a role that is too small, or a token of one site, is 403 and a record in the
-// audit.
+// a role that is too small, or a token of one site, is 403.
 func (s *Server) guard(spec api.Spec) func(huma.Context, func(huma.Context)) {
 	return func(c huma.Context, next func(huma.Context)) {
 		if spec.Role == api.Public {
+			visitOf(c.Context()).asks(c, spec, sprout.Token{})
 			next(c)
 			return
 		}
 		token, fault := s.authenticate(c.Context(), c.Header("Authorization"))
+		visitOf(c.Context()).asks(c, spec, token)
 		if why := mayNot(spec, token); fault == nil && why != "" {
-			fault = s.refuse(c.Context(), spec, token, why)
+			fault = api.FaultOf(c.Context(), sprout.Errorf(sprout.Denied, "%q %s", spec.Name, why))
 		}
 		if fault != nil {
 			_, w := humago.Unwrap(c)
@@ -98,18 +99,6 @@ func mayNot(spec api.Spec, token sprout.Token) string {
 		return fmt.Sprintf("reaches beyond one site; the token %s is good for one only", token.Name)
 	}
 	return ""
-}
-
-// refuse records that a bearer asked for what it may not do.
-func (s *Server) refuse(ctx context.Context, spec api.Spec, token sprout.Token, why string) *api.Fault {
-	err := s.store.AuditAlone(ctx, sprout.AuditRecord{
-		Actor: token.Name, Action: spec.Name, Outcome: "refused", Request: api.RequestID(ctx), Site: token.Site, Detail: why,
-	})
-	if err != nil {
-		s.logInternal(ctx, spec.Name, err)
-		return api.FaultOf(ctx, err)
-	}
-	return api.FaultOf(ctx, sprout.Errorf(sprout.Denied, "%q %s", spec.Name, why))
 }
 
 // logInternal logs what the edge masks.

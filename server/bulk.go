@@ -191,15 +191,13 @@ func (b *bulk) refused(ctx context.Context, i int, err error) {
 		return
 	}
 	record := b.record(ctx, b.action.op)
-	record.Outcome, record.Detail = "refused", item.Fault.Detail
+	record.Outcome, record.Detail = outcomeOf(item.Fault), words(reasonOf(item.Fault))
 	if m := b.found[i]; m != nil {
 		about(&record, m.Site, m.ID, m.Name)
 	} else {
-		record.Site, record.Name = scope(ctx), item.Name
+		record.Site, record.Name = scope(ctx), words(item.Name)
 	}
-	if err := b.store.AuditAlone(ctx, record); err != nil {
-		b.log.Error("cannot record a refusal", "operation", b.action.op, "id", record.Request, "error", err)
-	}
+	b.refusals.note(record)
 }
 
 // act does the action, or plans it.

@@ -41,8 +41,9 @@ func match[T any](noun, ref string, items []T, names func(T) []string) (T, error
 	return none, sprout.InvalidField(noun, "%q may be %s: say which", ref, strings.Join(said[:min(len(said), 5)], " or "))
 }
 
-func (s *Server) findSite(ctx context.Context, ref string) (sprout.Site, error) {
-	site, err := s.store.FindSite(ctx, ref)
+func (s *Server) findSite(ctx context.Context, ref string) (site sprout.Site, err error) {
+	defer func() { seen(ctx, err, site.ID, site.ID, site.Name) }()
+	site, err = s.store.FindSite(ctx, ref)
 	if err == nil && !outside(ctx, site.ID) {
 		return site, nil
 	}
@@ -58,29 +59,32 @@ func (s *Server) findSite(ctx context.Context, ref string) (sprout.Site, error) 
 	return match("site", ref, sites, func(s sprout.Site) []string { return []string{string(s.ID), s.Name} })
 }
 
-func (s *Server) findAgent(ctx context.Context, ref string) (sprout.Agent, error) {
+func (s *Server) findAgent(ctx context.Context, ref string) (a sprout.Agent, err error) {
+	defer func() { seen(ctx, err, a.Site, a.ID, a.Name) }()
 	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) {
 		return s.store.Agents(ctx, store.AgentFilter{Site: scope(ctx), Page: p})
 	})
 	if err != nil {
-		return sprout.Agent{}, err
+		return a, err
 	}
 	return match("agent", ref, agents, func(a sprout.Agent) []string { return []string{string(a.ID), a.Name, a.SiteName} })
 }
 
 // findToken finds a token that is not revoked.
-func (s *Server) findToken(ctx context.Context, ref string) (sprout.Token, error) {
+func (s *Server) findToken(ctx context.Context, ref string) (t sprout.Token, err error) {
+	defer func() { seen(ctx, err, t.Site, t.ID, t.Name) }()
 	tokens, err := all(func(p store.Page) ([]sprout.Token, string, error) {
 		return s.store.Tokens(ctx, store.TokenFilter{Site: scope(ctx), Page: p})
 	})
 	if err != nil {
-		return sprout.Token{}, err
+		return t, err
 	}
 	tokens = slices.DeleteFunc(tokens, func(t sprout.Token) bool { return t.RevokedAt != nil || outside(ctx, t.Site) })
 	return match("token", ref, tokens, func(t sprout.Token) []string { return []string{string(t.ID), t.Name} })
 }
 
-func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, error) {
+func (s *Server) findNetwork(ctx context.Context, ref string) (n sprout.Network, err error) {
+	defer func() { seen(ctx, err, n.Site, n.ID, n.Name) }()
 	site, name, qualified := strings.Cut(ref, "/")
 	if !qualified {
 		n, err := s.store.FindNetwork(ctx, scope(ctx), ref)
@@ -91,21 +95,24 @@ func (s *Server) findNetwork(ctx context.Context, ref string) (sprout.Network, e
 	}
 	id, err := s.siteOf(ctx, site)
 	if err != nil {
-		return sprout.Network{}, err
+		return n, err
 	}
 	networks, err := s.store.Networks(ctx, id)
 	if err != nil {
-		return sprout.Network{}, err
+		return n, err
 	}
 	return match("network", name, networks, func(n sprout.Network) []string { return []string{string(n.ID), n.Name} })
 }
 
 func (s *Server) findMachine(ctx context.Context, ref string) (sprout.Machine, error) {
-	return s.store.FindMachine(ctx, scope(ctx), ref)
+	m, err := s.store.FindMachine(ctx, scope(ctx), ref)
+	seen(ctx, err, m.Site, m.ID, m.Name)
+	return m, err
 }
 
-func (s *Server) findImage(ctx context.Context, ref string) (sprout.Image, error) {
-	i, err := s.store.FindImage(ctx, ref)
+func (s *Server) findImage(ctx context.Context, ref string) (i sprout.Image, err error) {
+	defer func() { seen(ctx, err, "", i.ID, i.Name) }()
+	i, err = s.store.FindImage(ctx, ref)
 	if err == nil || sprout.KindOf(err) != sprout.NotFound {
 		return i, err
 	}
@@ -116,8 +123,10 @@ func (s *Server) findImage(ctx context.Context, ref string) (sprout.Image, error
 	return match("image", ref, images, func(i sprout.Image) []string { return []string{string(i.ID), i.Name, i.Digest} })
 }
 
-func (s *Server) findWorkflow(ctx context.Context, ref string) (sprout.WorkflowID, error) {
-	w, err := s.store.Workflow(ctx, sprout.WorkflowID(ref))
+func (s *Server) findWorkflow(ctx context.Context, ref string) (id sprout.WorkflowID, err error) {
+	var w sprout.Workflow
+	defer func() { seen(ctx, err, w.Site, w.ID, w.MachineName) }()
+	w, err = s.store.Workflow(ctx, sprout.WorkflowID(ref))
 	if err == nil && !outside(ctx, w.Site) {
 		return w.ID, nil
 	}

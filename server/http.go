@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,7 +25,7 @@ func (s *Server) Handler() http.Handler {
 	apiDocRoutes(mux)
 	mux.HandleFunc("GET /docs/problems/{code}", serveProblemDocs)
 	mux.HandleFunc("GET /docs/problems/{$}", serveProblemDocs)
-	return s.identify(withSource(s.recover(bounded(plainToFault(mux)))))
+	return withSource(s.identify(s.recover(bounded(plainToFault(mux)))))
 }
 
 // serveDocument serves the OpenAPI document of this version.
@@ -39,14 +40,19 @@ func serveDocument(w http.ResponseWriter, r *http.Request) {
 }
 
 // identify gives each request an id, the one that it came with where that is
-// sane; the answer, the log, the audit and the workflow carry it.
+// sane; the answer, the log, the audit and the workflow carry it. A request that
+// was refused is noted once it is answered.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := api.TakeRequestID(r.Header)
 		w.Header().Set("Request-Id", id)
 		began := time.Now()
-		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(seen, r.WithContext(api.WithRequestID(r.Context(), id)))
+		seen := &seenWriter{ResponseWriter: w, status: http.StatusOK, visit: &visit{}}
+		r = r.WithContext(context.WithValue(api.WithRequestID(r.Context(), id), visitKey{}, seen.visit))
+		next.ServeHTTP(seen, r)
+		if record, ok := seen.visit.refusal(r); ok {
+			s.refusals.note(record)
+		}
 		s.log.Log(r.Context(), slog.LevelDebug, "request", "id", id, "method", r.Method, "path", r.URL.Path, "status", seen.status, "took", time.Since(began))
 	})
 }
@@ -134,17 +140,3 @@ func (p *probeWriter) Write(b []byte) (int, error) {
 	}
 	return len(b), nil
 }
-
-// A statusWriter remembers the status for the log.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -31,7 +31,7 @@ func TestKeyIsChangedInSteps(t *testing.T) {
 		defer s.Close()
 		claim := &store.Claim{Key: answered, By: "one attempt"}
 		for _, err := range []error{
-			s.AuditAlone(t.Context(), sprout.AuditRecord{Actor: "ann", Action: "site create", Outcome: "refused"}),
+			s.AuditAll(t.Context(), []sprout.AuditRecord{{Actor: "ann", Action: "site create", Outcome: "refused"}}),
 			third(s.SealAudit(t.Context())), s.KeepAnswer(t.Context(), claim, []byte("its answer")),
 		} {
 			if err != nil {

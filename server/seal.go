@@ -41,6 +41,7 @@ func (s *Server) seal(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	s.refusals.finish(last)
 	if head, _, err := s.store.SealAudit(last); err == nil {
 		s.logHead(head)
 	}
@@ -51,9 +52,13 @@ func (s *Server) logHead(head sprout.AuditHead) {
 	s.log.Info("audit is sealed", "records", head.Records, "hash", head.Hash)
 }
 
-// sealNow seals what waits, for who is about to read. Where that fails the
-// sealed part can still be read; verify says what is wrong.
+// sealNow seals what waits, this replica's refusals included, for who is about
+// to read. Where that fails the sealed part can still be read; verify says what
+// is wrong.
 func (s *Server) sealNow(ctx context.Context) {
+	if err := s.refusals.flush(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("refusals wait to be recorded", "error", err)
+	}
 	if _, _, err := s.store.SealAudit(ctx); err != nil && ctx.Err() == nil {
 		s.log.Error("audit records wait to be sealed", "error", err)
 	}

@@ -46,6 +46,7 @@ type Server struct {
 	driver    *driver
 	hub       *hub
 	exports   chan struct{} // holds one for each that runs
+	refusals  *refusalBook
 	feed      *feed
 	listener  net.Listener
 	http      *http.Server
@@ -92,6 +93,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		return err
 	}
 	s.feed = newFeed(s.store, s.log)
+	s.refusals = newRefusalBook(s.log, s.store.AuditAll)
 	return store.Migrate(ctx, s.store.Pool(), s.log)
 }
 
@@ -165,7 +167,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "reseal": s.reseal,
+		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "reseal": s.reseal,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

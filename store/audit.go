@@ -22,14 +22,16 @@ func (s *Store) Audit(ctx context.Context, tx pgx.Tx, r sprout.AuditRecord) erro
 	return finish(ctx, s)
 }
 
-// AuditAlone records in a transaction of its own what changed nothing: a
-// refusal. What ctx joined, and may yet be rolled back, is waited for.
-func (s *Store) AuditAlone(ctx context.Context, r sprout.AuditRecord) error {
-	if whole := joined(ctx); whole != nil {
-		whole.alone = append(whole.alone, r)
+// AuditAll records in a transaction of its own what changed nothing: refusals.
+func (s *Store) AuditAll(ctx context.Context, list []sprout.AuditRecord) error {
+	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		for _, r := range list {
+			if err := s.Audit(ctx, tx, r); err != nil {
+				return err
+			}
+		}
 		return nil
-	}
-	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.Audit(ctx, tx, r) })
+	})
 }
 
 // AuditNews holds a value while records that this store wrote may wait to be
@@ -54,11 +56,19 @@ func (s *Store) writeAudit(ctx context.Context, t *txn) error {
 		b.Queue(`
 			INSERT INTO audit_unsealed (site, at, kind, actor, token, source, action, subject, name, outcome, detail, changes, request)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-			r.Site, time.Now().UTC().Truncate(time.Microsecond), cmp.Or(r.Kind, sprout.AuditSystem), r.Actor, r.Token, r.Source,
+			r.Site, writtenAt(r), cmp.Or(r.Kind, sprout.AuditSystem), r.Actor, r.Token, r.Source,
 			r.Action, r.Subject, r.Name, r.Outcome, r.Detail, changesOrNull(r.Changes), r.Request)
 	}
 	t.records, t.audited = nil, true
 	return explain(t.SendBatch(ctx, b).Close())
+}
+
+// writtenAt is when a record was made, now where it does not say so.
+func writtenAt(r sprout.AuditRecord) time.Time {
+	if r.At.IsZero() {
+		r.At = time.Now()
+	}
+	return r.At.UTC().Truncate(time.Microsecond)
 }
 
 func changesOrNull(list []sprout.FieldChange) any {

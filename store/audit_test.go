@@ -72,7 +72,7 @@ func TestAuditIsOfTheTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	record.Outcome = "refused"
-	if err := s.AuditAlone(t.Context(), record); err != nil {
+	if err := s.AuditAll(t.Context(), []sprout.AuditRecord{record}); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -86,7 +86,7 @@ func TestAuditIsOfTheTransaction(t *testing.T) {
 		t.Errorf("records %+v, %v", list, err)
 	}
 	record.Outcome = "maybe"
-	wantField(t, s.AuditAlone(t.Context(), record), sprout.Invalid, "outcome")
+	wantField(t, s.AuditAll(t.Context(), []sprout.AuditRecord{record}), sprout.Invalid, "outcome")
 }
 
 // A transaction that writes its record early and commits late does not hold up
@@ -127,7 +127,7 @@ func TestSealersOfAllReplicasMakeOneChain(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 20 {
-				err := s.AuditAlone(t.Context(), sprout.AuditRecord{Actor: "ann", Action: "a", Outcome: "refused"})
+				err := s.AuditAll(t.Context(), []sprout.AuditRecord{{Actor: "ann", Action: "a", Outcome: "refused"}})
 				if _, _, sealErr := s.SealAudit(t.Context()); err != nil || sealErr != nil {
 					t.Error(err, sealErr)
 					return

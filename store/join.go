@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,18 +21,11 @@ func (s *Store) Join(ctx context.Context, do func(ctx context.Context, tx pgx.Tx
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	var whole *txn
-	err := s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		whole = tx.(*txn)                    // Tx gives nothing else
+	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		whole := tx.(*txn)                   // Tx gives nothing else
 		defer func() { whole.over = true }() // a ctx that outlives it uses the pool again
 		return do(context.WithValue(ctx, joinKey{}, whole), tx)
 	})
-	if whole != nil {
-		for _, r := range whole.alone {
-			err = errors.Join(err, s.AuditAlone(ctx, r))
-		}
-	}
-	return err
 }
 
 // After runs do once what ctx joined has committed, at once where there is

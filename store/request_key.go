@@ -164,12 +164,12 @@ func (s *Store) Lock(ctx context.Context, tx pgx.Tx, noun, id string) error {
 	return orNotFound(err, noun, id)
 }
 
-// LastAudit returns the latest record about a subject, which may be unsealed
-// yet; false if there is none.
+// LastAudit returns the latest record of what was done to a subject, which may be
+// unsealed yet; false if there is none.
 func (s *Store) LastAudit(ctx context.Context, subject string) (r sprout.AuditRecord, found bool, err error) {
 	for _, latest := range []string{
-		`SELECT 0::bigint, '', ` + auditWords + ` FROM audit_unsealed WHERE subject = $1 ORDER BY id DESC LIMIT 1`,
-		auditSelect + `WHERE subject = $1 ORDER BY seq DESC LIMIT 1`,
+		`SELECT 0::bigint, '', ` + auditWords + ` FROM audit_unsealed WHERE subject = $1 AND outcome = 'done' ORDER BY id DESC LIMIT 1`,
+		auditSelect + `WHERE subject = $1 AND outcome = 'done' ORDER BY seq DESC LIMIT 1`,
 	} {
 		r, err = one(ctx, s.db, scanAudit, latest, subject)
 		if !errors.Is(err, pgx.ErrNoRows) {

@@ -70,8 +70,7 @@ type txn struct {
 	audited  bool     // records of it wait to be sealed
 	news     []notice // to be sent after the commit
 	after    []func(context.Context) error
-	alone    []sprout.AuditRecord // to be written after the end, whatever that is
-	over     bool                 // it has ended
+	over     bool // it has ended
 }
 
 // take adds what a savepoint within t queued.
