@@ -103,12 +103,15 @@ func (b *boots) ordered(a sitestore.Attempt, r *http.Request, o sprout.Order) {
 	b.tell(e)
 }
 
-func (b *boots) reported(a sitestore.Attempt, r *http.Request, o sprout.Order, report sprout.Report) {
+func (b *boots) reported(a sitestore.Attempt, r *http.Request, o sprout.Order, report sprout.Report, clockOff time.Duration) {
 	e := ofAttempt(a, r, sprout.SawOrderDone)
 	e.File, e.Detail = string(o.Kind), "the ramdisk did: "+string(o.Kind)
 	if w := report.Written; w != nil {
 		e.Bytes, e.Seconds = w.RawBytes, w.Seconds
 		e.Detail += " on " + path.Join("/dev", w.Disk.Name)
+	}
+	if clockOff != 0 {
+		e.Detail += fmt.Sprintf("; its clock is wrong by %s, so its times are the agent's", clockOff)
 	}
 	if report.Outcome == "failed" {
 		e.What, e.Code, e.Detail = sprout.SawOrderFailed, sprout.InternalFailure, "the ramdisk failed to "+string(o.Kind)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 // when the agent enrolled.
 func (s *site) connect() (*bus.Site, error) {
 	config := bus.SiteConfig{
-		URL: s.enrol.Bus.URL, Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
+		URL: cmp.Or(s.config.Bus, s.enrol.Bus.URL), Site: s.enrol.Site.ID, Agent: s.enrol.Agent.ID,
 		JWT: s.enrol.Bus.JWT, Seed: s.keys.user, Log: s.log,
 	}
 	if ca := s.enrol.Bus.CA; ca != "" {

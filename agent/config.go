@@ -33,6 +33,9 @@ type Config struct {
 	// CA is a file of the authority of the control plane's certificate (PEM).
 	// Empty: the one that the enrolment token names, else the system's.
 	CA string `json:"ca,omitempty" yaml:"ca,omitempty"`
+	// Bus is the URL at which the site reaches the bus; empty: what the control
+	// plane announces.
+	Bus string `json:"bus,omitempty" yaml:"bus,omitempty"`
 	// Interface is the network device of the provisioning network. Empty: DHCP
 	// answers relays only.
 	Interface string `json:"interface,omitempty" yaml:"interface,omitempty"`

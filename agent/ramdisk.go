@@ -149,6 +149,7 @@ func (s *site) report(w http.ResponseWriter, r *http.Request, a sitestore.Attemp
 	if !ok || given.Order.ID != report.Order {
 		return sprout.Errorf(sprout.Conflict, "cannot use the report: order %q is not the one that was given", report.Order)
 	}
+	off := onTime(&report, time.Now())
 	switch {
 	case report.Outcome == "progress":
 		err = s.progress(a, report)
@@ -167,10 +168,48 @@ func (s *site) report(w http.ResponseWriter, r *http.Request, a sitestore.Attemp
 		return err
 	}
 	if report.Outcome != "progress" && given.Report == nil {
-		s.boots.reported(a, r, given.Order, report)
+		s.boots.reported(a, r, given.Order, report, off)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// clockSlack is how far a machine's clock may be from the agent's before it is
+// wrong; what the machine did just now is dated within it.
+const clockSlack = 10 * time.Minute
+
+// onTime dates what a machine reports by the agent's clock where the machine's
+// own is wrong, and returns by how much it is; 0: it is right.
+func onTime(report *sprout.Report, now time.Time) (off time.Duration) {
+	var newest time.Time
+	if report.Inventory != nil {
+		newest = report.Inventory.At
+	}
+	for _, t := range report.Tests {
+		if t.At.After(newest) {
+			newest = t.At
+		}
+	}
+	off = newest.Sub(now).Round(time.Second)
+	// A test's time is when it began, so an old one proves nothing by itself.
+	if newest.IsZero() || off.Abs() <= clockSlack+longest(report.Tests) {
+		return 0
+	}
+	if report.Inventory != nil {
+		report.Inventory.At = report.Inventory.At.Add(-off)
+	}
+	for i := range report.Tests {
+		report.Tests[i].At = report.Tests[i].At.Add(-off)
+	}
+	return off
+}
+
+// longest is how long the longest of the tests took.
+func longest(tests []sprout.TestResult) (most time.Duration) {
+	for _, t := range tests {
+		most = max(most, time.Duration(t.Seconds*float64(time.Second)))
+	}
+	return most
 }
 
 // progress is shown to whoever watches the machine's runs.

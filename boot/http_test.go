@@ -64,7 +64,7 @@ func TestScript(t *testing.T) {
 	}{
 		"/boot/52-54-00-00-00-01.ipxe": {"10.0.0.5", 200, []string{
 			"#!ipxe\n", "echo Sprout: web-01 boots the ramdisk to deploy\n", "boot attempt att_1\n",
-			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none console=ttyS0 console=tty0 quiet ||",
+			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
 			"initrd --name initrd http://10.0.0.1:8080/boot/initrd ||",
 		}, "exit"},
 		"/boot/52:54:00:00:00:01.ipxe": {"10.0.0.5", 200, []string{"TOKEN1"}, "exit"},

@@ -23,12 +23,14 @@ func (s script) BootIF() string { return "01-" + strings.ReplaceAll(s.MAC, ":", 
 // ramdiskScript loads kernel and initrd and boots them. A fetch that fails is
 // repeated: the intent has a deadline, and the firmware has no better idea.
 // initrd= is for UEFI, where the kernel's stub looks for the file by that name.
+// A kernel that panics, as when the ramdisk's program dies, restarts the machine
+// after 30 s.
 var ramdiskScript = template.Must(template.New("ramdisk").Parse(`#!ipxe
 echo Sprout: {{.Reason}}
 echo Sprout: boot attempt {{.Intent.Attempt}}
 :again
 imgfree
-kernel {{.URL}}/boot/vmlinuz initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
+kernel {{.URL}}/boot/vmlinuz initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
 initrd --name initrd {{.URL}}/boot/initrd || goto failed
 boot || goto failed
 :failed

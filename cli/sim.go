@@ -25,6 +25,7 @@ import (
 func simCommand(e *env) *cobra.Command {
 	var c trial.Config
 	var faults, link, goal, dir, profile string
+	var limits map[string]string
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Try a whole installation with simulated machines.", Args: takes(0, 0, "no arguments"),
 		Long: "Bring up a private control plane, the agents of so many sites, and simulated machines with BMCs, all on loopback and in a\n" +
@@ -44,10 +45,14 @@ func simCommand(e *env) *cobra.Command {
 	f.Uint64Var(&c.Seed, "seed", 1, "of the faults and the link")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "machines under way at once (default 200)")
 	f.DurationVar(&c.Patience, "patience", 0, "how long each stage of a machine may take (default 40m)")
+	f.StringToStringVar(&limits, "limit", nil, "how long steps may take on these machines, as boot-ramdisk=1m (default: what Sprout says)")
 	f.StringVar(&profile, "profile", "", "write a CPU profile, labelled by part, to this file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		c.Goal = trial.Goal(goal)
 		if c.Faults, err = e.readFaults(faults); err != nil {
+			return err
+		}
+		if c.Limits, err = parseLimits(limits); err != nil {
 			return err
 		}
 		if link != "" {
@@ -80,6 +85,19 @@ func simCommand(e *env) *cobra.Command {
 		return e.showTrial(report, dir)
 	}
 	return cmd
+}
+
+// parseLimits reads the durations of --limit.
+func parseLimits(given map[string]string) (map[string]time.Duration, error) {
+	limits := map[string]time.Duration{}
+	for step, text := range given {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Minute {
+			return nil, sprout.InvalidField("--limit", "%s=%s: a step may take a minute or more, like 90s", step, text)
+		}
+		limits[step] = d
+	}
+	return limits, nil
 }
 
 // readFaults reads the file of --faults strictly.

@@ -24,7 +24,7 @@ func TestSimulateDocFaults(t *testing.T) {
 	if err := decodeStrict([]byte(text), "faults.yaml", &faults); err != nil {
 		t.Fatal(err)
 	}
-	if err := (trial.Config{Sites: 1, Machines: 1, Goal: trial.Deploy, Concurrency: 1, Faults: faults}).Check(); err != nil || len(faults) != 3 {
+	if err := (trial.Config{Sites: 1, Machines: 1, Goal: trial.Deploy, Concurrency: 1, Faults: faults}).Check(); err != nil || len(faults) != 4 {
 		t.Errorf("%d faults: %v", len(faults), err)
 	}
 	for _, name := range trial.FaultNames() {
@@ -47,10 +47,11 @@ func TestSimRefuses(t *testing.T) {
 		args  []string
 		words string
 	}{
-		{[]string{"--faults", file("- {fault: wrong-clock, probability: 1}")}, "it knows power-loss, silent, corrupt"},
+		{[]string{"--faults", file("- {fault: wrong-cable, probability: 1}")}, "it knows power-loss, hung-kernel, ramdisk-killed"},
 		{[]string{"--faults", file("- {fault: corrupt, likelihood: 1}")}, "likelihood"},
 		{[]string{"--faults", "/does/not/exist"}, "--faults"},
 		{[]string{"--link", "slow"}, "--link"},
+		{[]string{"--limit", "boot-ramdisk=5s"}, "a minute or more"},
 		{[]string{"--workflow", "dance"}, "discover commission deploy all"},
 		{[]string{"--machines", "0"}, "--machines"},
 	} {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -32,6 +33,9 @@ const (
 	inSystem   stage = "system" // an operating system, which boots nothing
 )
 
+// otherServer is in TEST-NET-1 (RFC 5737).
+const otherServer = "192.0.2.67"
+
 const (
 	offerWithin = 500 * time.Millisecond // the first wait; doubled with each try (RFC 2131 section 4.1)
 	dhcpTries   = 4
@@ -45,6 +49,11 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 		return lease{}, err
 	}
 	defer relay.Close()
+	if s == inFirmware {
+		if err := m.troubleDHCP(ctx, relay); err != nil {
+			return lease{}, err
+		}
+	}
 	offer, err := relay.ask(ctx, dhcpv4.MessageTypeOffer, func() (*dhcpv4.DHCPv4, error) {
 		return m.request(s, dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover))
 	})
@@ -63,7 +72,49 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 	if err != nil {
 		return lease{}, fmt.Errorf("cannot get a lease of %s: %w", offer.YourIPAddr, err)
 	}
+	if f, hit := m.fault(Taken, StepDHCP, 0); hit && s == inFirmware {
+		return lease{}, m.decline(relay, ack, f)
+	}
 	return read(ack)
+}
+
+// troubleDHCP lets the faults happen that are there before the first DISCOVER.
+func (m *Machine) troubleDHCP(ctx context.Context, r *relay) error {
+	if f, hit := m.fault(Twice, StepDHCP, 0); hit {
+		m.note(StepDHCP, "fault: %s", f)
+		r.twice = true
+	}
+	f, hit := m.fault(Nak, StepDHCP, 0)
+	if !hit {
+		return nil
+	}
+	// INIT-REBOOT (RFC 2131 section 4.3.2): an address of the network where it
+	// stood before, here one of TEST-NET-1 (RFC 5737).
+	_, err := r.ask(ctx, dhcpv4.MessageTypeAck, func() (*dhcpv4.DHCPv4, error) {
+		return m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(net.IPv4(192, 0, 2, 7))))
+	})
+	if !errors.Is(err, errNak) {
+		return fmt.Errorf("cannot be refused an address of another network: %w", err)
+	}
+	m.note(StepDHCP, "fault: %s: %v", f, err)
+	return nil
+}
+
+// decline tells the server that somebody uses the address already (RFC 2131
+// section 4.4.4), and starts over.
+func (m *Machine) decline(r *relay, ack *dhcpv4.DHCPv4, f Fault) error {
+	msg, err := m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeDecline),
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(ack.YourIPAddr)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(ack.ServerIdentifier())))
+	if err != nil {
+		return err
+	}
+	if _, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server); err != nil {
+		return fmt.Errorf("cannot send: %w", err)
+	}
+	m.note(StepDHCP, "fault: %s: declines %s", f, ack.YourIPAddr)
+	return fmt.Errorf("somebody uses %s", ack.YourIPAddr)
 }
 
 // takeOther says for all to hear that the machine takes the offer of another
@@ -71,7 +122,7 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 func (m *Machine) takeOther(ctx context.Context, r *relay, offer *dhcpv4.DHCPv4, f Fault) error {
 	msg, err := m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
-		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(f.Device))))
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(cmp.Or(f.Device, otherServer)))))
 	if err != nil {
 		return err
 	}
@@ -168,7 +219,11 @@ type relay struct {
 	conn   *net.UDPConn
 	server netip.AddrPort
 	stop   func() bool
+	twice  bool // every packet is carried twice
 }
+
+// errNak is a server's refusal.
+var errNak = errors.New("refused")
 
 func (m *Machine) openRelay(ctx context.Context) (*relay, error) {
 	local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(m.wire.Relay, 0))
@@ -195,10 +250,13 @@ func (r *relay) ask(ctx context.Context, want dhcpv4.MessageType, message func()
 	}
 	within := offerWithin
 	for range dhcpTries {
-		if _, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server); err != nil && ctx.Err() == nil {
+		if err := r.send(msg); err != nil && ctx.Err() == nil {
 			return nil, fmt.Errorf("cannot send: %w", err)
 		}
 		answer, err := r.receive(msg, want, time.Now().Add(within))
+		if answer != nil && r.twice {
+			err = r.same(msg, answer, want, time.Now().Add(within))
+		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -208,6 +266,28 @@ func (r *relay) ask(ctx context.Context, want dhcpv4.MessageType, message func()
 		within *= 2
 	}
 	return nil, fmt.Errorf("no answer from %s", r.server)
+}
+
+// send carries a packet to the server.
+func (r *relay) send(msg *dhcpv4.DHCPv4) error {
+	_, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server)
+	if err == nil && r.twice {
+		_, err = r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server)
+	}
+	return err
+}
+
+// same waits for the second answer to a packet that was carried twice; one that
+// says something else is an error. A server may also answer once only.
+func (r *relay) same(msg, first *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline time.Time) error {
+	second, err := r.receive(msg, want, deadline)
+	if err != nil || second == nil {
+		return err
+	}
+	if !second.YourIPAddr.Equal(first.YourIPAddr) {
+		return fmt.Errorf("two answers differ: %s and %s", first.YourIPAddr, second.YourIPAddr)
+	}
+	return nil
 }
 
 // receive returns the answer to msg, nil if none comes before the deadline.
@@ -233,7 +313,7 @@ func (r *relay) receive(msg *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline ti
 		case want:
 			return answer, nil
 		case dhcpv4.MessageTypeNak:
-			return nil, fmt.Errorf("refused: %s", answer.Message())
+			return nil, fmt.Errorf("%w: %s", errNak, answer.Message())
 		default: // an answer to an earlier message
 		}
 	}

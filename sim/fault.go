@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sprout"
 )
@@ -21,9 +22,15 @@ const (
 	DeadDisk  FaultKind = "dead-disk"  // reads and writes of Device (a serial; empty: the first) fail (steps test, write, erase)
 	NeverHome FaultKind = "never-home" // the installed system does not phone home (step home)
 
-	OtherServer  FaultKind = "other-server"  // the firmware takes the offer of another DHCP server, at the address Device (step dhcp)
+	Nak        FaultKind = "dhcp-nak"        // the firmware remembers an address of another network, and is refused it (step dhcp)
+	Twice      FaultKind = "duplicate-offer" // the network carries every DHCP packet twice: two offers, two acknowledgements (step dhcp)
+	Taken      FaultKind = "address-taken"   // the firmware finds the address it was given in use, and declines it (step dhcp)
+	Killed     FaultKind = "ramdisk-killed"  // the ramdisk's program dies; its kernel panics and restarts the machine (steps hello to reboot)
+	WrongClock FaultKind = "wrong-clock"     // the machine's clock is wrong by Device, like -24h; empty: -87600h, ten years (step hello)
+
+	OtherServer  FaultKind = "other-server"  // the firmware takes the offer of another DHCP server, at the address Device, or one of TEST-NET-1 (step dhcp)
 	Stall        FaultKind = "stall"         // the loader's TFTP transfer hangs after its first block (step loader)
-	WrongFile    FaultKind = "wrong-file"    // the firmware fetches the file Device, and cannot run it (step loader)
+	WrongFile    FaultKind = "wrong-file"    // the firmware fetches the file Device, or the loader of the other boot mode, and cannot run it (step loader)
 	CutOff       FaultKind = "cut-off"       // the ramdisk gets an address, and reaches nobody (step hello)
 	NetworkFirst FaultKind = "network-first" // the firmware finds no system on the disk, and boots from the network again (step disk)
 )
@@ -40,6 +47,11 @@ var FaultKinds = []struct {
 	{Truncate, []Step{StepWrite}},
 	{DeadDisk, []Step{StepTest, StepWrite, StepErase}},
 	{NeverHome, []Step{StepHome}},
+	{Nak, []Step{StepDHCP}},
+	{Twice, []Step{StepDHCP}},
+	{Taken, []Step{StepDHCP}},
+	{Killed, []Step{StepHello, StepIdle, StepInspect, StepTest, StepWrite, StepErase, StepReboot}},
+	{WrongClock, []Step{StepHello}},
 	{OtherServer, []Step{StepDHCP}},
 	{Stall, []Step{StepLoader}},
 	{WrongFile, []Step{StepLoader}},
@@ -52,7 +64,7 @@ type Fault struct {
 	Kind    FaultKind
 	Step    Step
 	Percent int    // of the write, 0 to 100; other steps: at their start
-	Device  string // of DeadDisk, OtherServer and WrongFile
+	Device  string // of DeadDisk, OtherServer, WrongFile and WrongClock
 	Times   int    // how often it happens; 0: always
 }
 
@@ -96,6 +108,9 @@ func (f Fault) check() error {
 		if len(row.Steps) > 0 && !slices.Contains(row.Steps, f.Step) {
 			return sprout.InvalidField("fault", "%s happens at one of the steps %v, not at %q", f.Kind, row.Steps, f.Step)
 		}
+		if _, err := f.clock(); err != nil {
+			return sprout.InvalidField("fault", "%q is not by how much a clock is wrong, like -24h", f.Device)
+		}
 		return nil
 	}
 	var kinds []string
@@ -103,6 +118,20 @@ func (f Fault) check() error {
 		kinds = append(kinds, string(row.Kind))
 	}
 	return sprout.InvalidField("fault", "%q is not one of %s", f.Kind, strings.Join(kinds, ", "))
+}
+
+// usualClock is a clock whose battery died long ago.
+const usualClock = -10 * 365 * 24 * time.Hour
+
+// clock is by how much a WrongClock is wrong; 0 for other kinds.
+func (f Fault) clock() (time.Duration, error) {
+	switch {
+	case f.Kind != WrongClock:
+		return 0, nil
+	case f.Device == "":
+		return usualClock, nil
+	}
+	return time.ParseDuration(f.Device)
 }
 
 func (f Fault) String() string {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,14 @@ func (m *Machine) bootNetwork(ctx context.Context) error {
 	return m.runRamdisk(ctx, w, kernel.cmdline)
 }
 
+// wrongLoader is that of the boot mode which is not the machine's.
+func (m *Machine) wrongLoader() string {
+	if m.spec.BootMode == sprout.BIOS {
+		return "snponly.efi"
+	}
+	return "undionly.kpxe"
+}
+
 // fetchLoader fetches what the firmware was told to run.
 func (m *Machine) fetchLoader(ctx context.Context, l lease) error {
 	if err := m.at(ctx, StepLoader, "%s from %s", l.file, l.ip); err != nil {
@@ -70,12 +79,13 @@ func (m *Machine) fetchLoader(ctx context.Context, l lease) error {
 	}
 	stall, stalls := m.fault(Stall, StepLoader, 0)
 	wrong, errs := m.fault(WrongFile, StepLoader, 0)
+	limit := m.pace.limit()
 	if errs {
-		l.file = wrong.Device
+		l.file, limit = cmp.Or(wrong.Device, m.wrongLoader()), 0
 	}
 	port := m.wire.TFTPPort
 	set(&port, 69)
-	_, err := tftpGet(ctx, l.ip, netip.AddrPortFrom(l.server, port), l.file, m.pace.limit(), func() error {
+	_, err := tftpGet(ctx, l.ip, netip.AddrPortFrom(l.server, port), l.file, limit, func() error {
 		if stalls {
 			return m.hang(ctx, stall)
 		}

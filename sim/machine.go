@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"sprout"
 	"sprout/power"
@@ -36,6 +37,7 @@ type Machine struct {
 	cancel    context.CancelFunc   // nil: off
 	ended     chan struct{}        // closed when the goroutine of this power-on has ended
 	disks     []disk
+	clock     time.Duration // by how much it is wrong
 	faults    []Fault
 	gate      chan struct{} // closed by Release
 	journal   []Entry
@@ -147,7 +149,11 @@ var (
 	errPowerLost = errors.New("the supply tripped")
 	errPowerOff  = errors.New("the system turned it off")
 	errReboot    = errors.New("the system reboots")
+	errKilled    = fmt.Errorf("the ramdisk was killed: %w", errReboot)
 )
+
+// endsBoot tells whether err is the end of a boot, not of what it was doing.
+func endsBoot(err error) bool { return errors.Is(err, errPowerLost) || errors.Is(err, errReboot) }
 
 // live is a machine from power-on to off; it returns why it went off. What the
 // firmware cannot boot it tries again, as servers do.
@@ -189,9 +195,11 @@ func (m *Machine) boot(ctx context.Context, device power.BootDevice) error {
 		return err
 	}
 	system, installed := m.installed()
-	if f, hit := m.fault(NetworkFirst, StepDisk, 0); hit && installed && device != power.BootNetwork {
-		m.note(StepDisk, "fault: %s", f)
-		installed = false
+	if installed && device != power.BootNetwork {
+		if f, hit := m.fault(NetworkFirst, StepDisk, 0); hit {
+			m.note(StepDisk, "fault: %s", f)
+			installed = false
+		}
 	}
 	if installed && device != power.BootNetwork {
 		return m.runSystem(ctx, system)
@@ -225,6 +233,10 @@ func (m *Machine) trouble(ctx context.Context, step Step, percent int) error {
 	if f, hit := m.fault(PowerLoss, step, percent); hit {
 		m.note(step, "fault: %s", f)
 		return errPowerLost
+	}
+	if f, hit := m.fault(Killed, step, percent); hit {
+		m.note(step, "fault: %s", f)
+		return errKilled
 	}
 	if f, hit := m.fault(Silent, step, percent); hit {
 		return m.hang(ctx, f)

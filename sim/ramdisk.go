@@ -46,6 +46,10 @@ func (m *Machine) runRamdisk(ctx context.Context, w *web, cmdline []string) erro
 		}
 		return m.hang(ctx, f)
 	}
+	if f, hit := m.fault(WrongClock, StepHello, 0); hit {
+		m.note(StepHello, "fault: %s", f)
+		m.setClock(f)
+	}
 	r := &ram{machine: m, web: w, done: map[string]sprout.Report{}, client: &ramdisk.Client{
 		URL: agent, Token: token, HTTP: w.client, Log: m.log.With("machine", m.spec.Name),
 	}}
@@ -115,7 +119,7 @@ func (r *ram) perform(ctx context.Context, o sprout.Order) (sprout.Report, error
 	default:
 		err = fmt.Errorf("this ramdisk knows no order %q", o.Kind)
 	}
-	if ctx.Err() != nil || errors.Is(err, errPowerLost) {
+	if ctx.Err() != nil || endsBoot(err) {
 		return report, errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
@@ -133,10 +137,24 @@ func failureOf(err error) *sprout.Failure {
 	return sprout.Fail(sprout.InternalFailure, err.Error(), "")
 }
 
+// setClock makes the machine's clock wrong for good.
+func (m *Machine) setClock(f Fault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock, _ = f.clock() // check has read it
+}
+
+// now is the time by the machine's own clock.
+func (m *Machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Add(m.clock).UTC()
+}
+
 func (m *Machine) inventory() sprout.Inventory {
 	s := m.spec
 	inv := sprout.Inventory{
-		At: time.Now().UTC(), Architecture: s.Architecture, BootMode: s.BootMode, Vendor: s.Vendor, Model: s.Model,
+		At: m.now(), Architecture: s.Architecture, BootMode: s.BootMode, Vendor: s.Vendor, Model: s.Model,
 		Serial: s.Serial, UUID: s.UUID, Firmware: "Simulated 1.0", MemoryBytes: s.MemoryBytes, Disks: s.Disks,
 		CPU: sprout.CPU{Model: "Simulated", Sockets: 1, Cores: s.Cores, Threads: s.Cores},
 	}
@@ -152,7 +170,7 @@ func (m *Machine) inventory() sprout.Inventory {
 
 // test yields one result a device; a dead disk fails.
 func (m *Machine) test() []sprout.TestResult {
-	now := time.Now().UTC()
+	now := m.now()
 	result := func(test, kind, device string, metrics ...sprout.Metric) sprout.TestResult {
 		return sprout.TestResult{Test: test, Kind: kind, Device: device, Outcome: sprout.Passed, Metrics: metrics, At: now}
 	}

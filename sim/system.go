@@ -64,6 +64,7 @@ func (m *Machine) phoneHome(ctx context.Context, s *System) error {
 		return err
 	}
 	if f, hit := m.fault(NeverHome, StepHome, 0); hit {
+		m.note(StepHome, "fault: %s", f)
 		return errors.New("fault: " + f.String())
 	}
 	w := newWeb(seed.source)

@@ -48,7 +48,7 @@ func (r *ram) write(ctx context.Context, o sprout.Order) (*sprout.Written, error
 	defer plain.Close()
 	raw, n, err := r.copyToDisk(ctx, o, plain)
 	switch {
-	case ctx.Err() != nil || errors.Is(err, errPowerLost):
+	case ctx.Err() != nil || endsBoot(err):
 		return nil, err
 	case body.failed != nil:
 		return nil, sprout.Fail(sprout.ImageUnavailable, "the image cannot be fetched from the agent", body.failed.Error())

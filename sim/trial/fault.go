@@ -18,10 +18,13 @@ import (
 type Fault struct {
 	Fault       string   `json:"fault"`
 	Probability float64  `json:"probability,omitempty"` // of each machine, 0 to 1
+	Machine     string   `json:"machine,omitempty"`     // one machine, as sim00001, in place of a probability
+	During      Goal     `json:"during,omitempty"`      // from which workflow on; empty: from the start
 	Step        sim.Step `json:"step,omitempty"`        // at which it happens; each kind has a usual one
 	Percent     int      `json:"percent,omitempty"`     // of the write
 	Times       int      `json:"times,omitempty"`       // how often to one machine; 0: once, and a dead disk for ever
-	Device      string   `json:"device,omitempty"`      // serial of the dead disk; empty: the first
+	Device      string   `json:"device,omitempty"`      // the dead disk's serial, the other server's address, the wrong file or clock
+	Site        string   `json:"site,omitempty"`        // the one whose WAN it is, as sim-2; empty: all
 	At          string   `json:"at,omitempty"`          // of the trial, as 30s; for faults of the WAN
 	For         string   `json:"for,omitempty"`         // how long, as 10s; 0: 10s
 }
@@ -39,6 +42,17 @@ type kind struct {
 // kinds lists every fault.
 var kinds = []kind{
 	{name: "power-loss", about: "the machine's supply trips", sim: sim.PowerLoss, step: sim.StepWrite},
+	{name: "hung-kernel", about: "the ramdisk's kernel hangs before the ramdisk says anything", sim: sim.Silent, step: sim.StepHello},
+	{name: "ramdisk-killed", about: "the ramdisk's program dies, its kernel panics and restarts the machine", sim: sim.Killed, step: sim.StepInspect},
+	{name: "cut-off", about: "the ramdisk gets an address and reaches nobody", sim: sim.CutOff, step: sim.StepHello},
+	{name: "wrong-clock", about: "the machine's clock is ten years slow, or wrong by the device", sim: sim.WrongClock, step: sim.StepHello},
+	{name: "dhcp-nak", about: "the firmware remembers an address of another network, and is refused it", sim: sim.Nak, step: sim.StepDHCP},
+	{name: "duplicate-offer", about: "every DHCP packet of a boot is carried twice: two offers, two acknowledgements", sim: sim.Twice, step: sim.StepDHCP},
+	{name: "address-taken", about: "the firmware finds the address it is given in use, and declines it", sim: sim.Taken, step: sim.StepDHCP},
+	{name: "other-server", about: "the firmware takes the offer of another DHCP server, and hangs", sim: sim.OtherServer, step: sim.StepDHCP},
+	{name: "stall", about: "the loader's TFTP transfer hangs after its first block", sim: sim.Stall, step: sim.StepLoader},
+	{name: "wrong-file", about: "the firmware fetches the wrong loader, and hangs", sim: sim.WrongFile, step: sim.StepLoader},
+	{name: "network-first", about: "the firmware finds no system on the disk once, and boots from the network again", sim: sim.NetworkFirst, step: sim.StepDisk},
 	{name: "silent", about: "kernel or ramdisk hangs: power stays on, nothing more is said", sim: sim.Silent, step: sim.StepHello},
 	{name: "corrupt", about: "a bit of the image flips on its way", sim: sim.Corrupt, step: sim.StepWrite},
 	{name: "truncate", about: "the image's download ends early", sim: sim.Truncate, step: sim.StepWrite},
@@ -47,8 +61,8 @@ var kinds = []kind{
 	{name: "bmc-503", about: "the BMC answers 503 so many times", bmc: func(f Fault, b *emulator.Faults) { b.Unavailable = f.Times }},
 	{name: "bmc-dropped-session", about: "the BMC forgets its sessions when the machine comes to the step", step: sim.StepHello},
 	{name: "boot-order-ignored", about: "the BMC accepts boot overrides and drops them", bmc: func(_ Fault, b *emulator.Faults) { b.IgnoreOverride = true }},
-	{name: "wan-cut", about: "no agent reaches the control plane", wan: true},
-	{name: "link-flap", about: "every connection between agents and control plane is torn", wan: true},
+	{name: "wan-cut", about: "no agent, or that of one site, reaches the control plane", wan: true},
+	{name: "link-flap", about: "every connection between agents, or that of one site, and control plane is torn", wan: true},
 }
 
 // FaultNames lists the faults that a file may name, with a word on each.
@@ -83,7 +97,13 @@ func (f Fault) check() error {
 	switch {
 	case f.At != "" || f.For != "":
 		return sprout.InvalidField("at", "%s happens to machines with a probability, not at a time", f.Fault)
-	case !(f.Probability > 0 && f.Probability <= 1):
+	case f.Site != "":
+		return sprout.InvalidField("site", "%s happens to machines", f.Fault)
+	case f.During != "" && !slices.Contains(Goals, f.During):
+		return sprout.InvalidField("during", "%q is not one of %v", f.During, Goals)
+	case f.Machine != "" && f.Probability != 0:
+		return sprout.InvalidField("probability", "%s happens to %s: it has no probability", f.Fault, f.Machine)
+	case f.Machine == "" && !(f.Probability > 0 && f.Probability <= 1):
 		return sprout.InvalidField("probability", "%g is not above 0 and up to 1", f.Probability)
 	case f.Times < 0:
 		return sprout.InvalidField("times", "%d is negative", f.Times)
@@ -100,8 +120,8 @@ func (f Fault) check() error {
 }
 
 func (f Fault) checkSchedule() error {
-	if f.Probability != 0 || f.Step != "" || f.Times != 0 || f.Percent != 0 || f.Device != "" {
-		return sprout.InvalidField("fault", "%s happens at a time: it has at and for, nothing else", f.Fault)
+	if f.Probability != 0 || f.Step != "" || f.Times != 0 || f.Percent != 0 || f.Device != "" || f.Machine != "" || f.During != "" {
+		return sprout.InvalidField("fault", "%s happens at a time: it has at, for and site, nothing else", f.Fault)
 	}
 	if d, err := time.ParseDuration(f.At); err != nil || d < 0 {
 		return sprout.InvalidField("at", "%q must be a time after the start, like 30s", f.At)
@@ -130,24 +150,50 @@ func (f Fault) scheduled() bool {
 	return err == nil && k.wan
 }
 
-// give hands a fault to one machine, or to its BMC.
-func (f Fault) give(config *sim.Config, bmc *emulator.Faults, s *subject) {
+// hits tells whether the fault is one of the machine's.
+func (f Fault) hits(machine string, dice float64) bool {
+	if f.Machine != "" {
+		return f.Machine == machine
+	}
+	return !f.scheduled() && dice < f.Probability
+}
+
+// inflict has the faults of a stage happen to the machine from now on.
+func (t *trial) inflict(s *subject, during Goal) error {
+	for _, f := range s.faults {
+		if f.During != during && !(f.During == "" && during == Discover) {
+			continue
+		}
+		t.score.fault(f.Fault)
+		if err := f.give(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give hands a fault to the machine, or to its BMC.
+func (f Fault) give(s *subject) error {
 	k, err := f.kind()
 	if err != nil {
-		return // Check has refused it
+		return err
 	}
-	f.Times = max(f.Times, map[bool]int{true: 1}[k.bmc != nil])
 	switch {
 	case k.bmc != nil:
-		k.bmc(f, bmc)
+		f.Times = max(f.Times, 1)
+		k.bmc(f, &s.bmc)
+		s.slot.BMC.SetFaults(s.bmc)
 	case k.sim != "":
-		config.Faults = append(config.Faults, f.onMachine(k))
+		return s.slot.Machine.Inject(f.onMachine(k))
 	default:
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.dropAt = k.step
 		if f.Step != "" {
 			s.dropAt = f.Step
 		}
 	}
+	return nil
 }
 
 // schedule lets the faults of the WAN happen, until ctx ends.
@@ -174,9 +220,10 @@ func (g *ground) wanFault(ctx context.Context, f Fault, s *score) {
 		return
 	}
 	s.fault(f.Fault)
-	g.wan.Cut()
+	line := g.line(f.Site)
+	line.Cut()
 	wait(ctx, lasts)
-	g.wan.Heal()
+	line.Heal()
 }
 
 // wait tells whether d has passed, not ctx ended.

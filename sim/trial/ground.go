@@ -34,9 +34,7 @@ type ground struct {
 	made   bool // dir is ours to remove
 	access dev.Access
 	plane  *process
-	api    *wan.Relay
-	bus    *wan.Relay
-	wan    wan.Relays // both
+	bus    string // host:port where it listens
 	sites  []*site
 }
 
@@ -45,7 +43,27 @@ type site struct {
 	name    string
 	octet   byte // its network is 127.octet.0.0/16
 	ports   agent.Ports
+	api     *wan.Relay
+	bus     *wan.Relay
 	process *process
+}
+
+// line is the WAN of a site, or of all of them.
+func (g *ground) line(name string) (line wan.Relays) {
+	for _, s := range g.sites {
+		if name == "" || s.name == name {
+			line = append(line, s.api, s.bus)
+		}
+	}
+	return line
+}
+
+// carried is how many bytes the WAN carried for the API, and for the bus.
+func (g *ground) carried() (api, bus int64) {
+	for _, s := range g.sites {
+		api, bus = api+s.api.Bytes(), bus+s.bus.Bytes()
+	}
+	return api, bus
 }
 
 func (s *site) address(host uint16) netip.Addr {
@@ -84,24 +102,16 @@ func lay(ctx context.Context, c Config, s *score) (_ *ground, err error) {
 }
 
 func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
-	random := rand.New(rand.NewPCG(g.config.Seed, 1)) // it is no secret
-	for _, r := range []**wan.Relay{&g.api, &g.bus} {
-		if *r, err = wan.Listen("127.0.0.1:0", g.config.Link, random.Uint64(), nil); err != nil {
-			return err
-		}
-		g.wan = append(g.wan, *r)
-	}
 	busAt, err := freePort(netip.MustParseAddr("127.0.0.1"))
 	if err != nil {
 		return err
 	}
-	listen := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), busAt).String()
-	g.bus.Lead(listen)
+	g.bus = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), busAt).String()
 	ready := make(chan struct{})
 	g.plane = start("server", func(ctx context.Context) error {
 		return dev.Run(ctx, dev.Config{
-			Dir: filepath.Join(g.dir, "plane"), Listen: "127.0.0.1:0", BusListen: listen, Log: g.config.Log.With("process", "server"),
-			Change: func(c *server.Config) { c.Bus.Announce, c.Tracer = "nats://"+g.bus.Address(), s.sql },
+			Dir: filepath.Join(g.dir, "plane"), Listen: "127.0.0.1:0", BusListen: g.bus, Log: g.config.Log.With("process", "server"),
+			Change: func(c *server.Config) { c.Tracer = s.sql },
 			Ready: func(a dev.Access) error {
 				g.access = a
 				close(ready)
@@ -112,7 +122,6 @@ func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
 	if err := g.plane.await(ctx, ready); err != nil {
 		return fmt.Errorf("cannot start the control plane: %w", err)
 	}
-	g.api.Lead(strings.TrimPrefix(g.access.URL, "http://"))
 	return nil
 }
 
@@ -126,14 +135,34 @@ func (g *ground) startSites(ctx context.Context) error {
 	if err := g.writeBootFiles(); err != nil {
 		return err
 	}
+	random := rand.New(rand.NewPCG(g.config.Seed, 1)) // it is no secret
 	for i := range g.config.Sites {
-		s := &site{name: fmt.Sprintf("sim-%d", i+1), octet: byte(firstOctet + i)}
+		s := &site{name: siteName(i), octet: byte(firstOctet + i)}
+		if err := g.layLine(s, random); err != nil {
+			return err
+		}
+		g.sites = append(g.sites, s)
 		if err := g.startSite(ctx, c, s); err != nil {
 			return fmt.Errorf("cannot set up site %s: %w", s.name, err)
 		}
-		g.sites = append(g.sites, s)
 	}
 	return g.awaitAgents(ctx, c)
+}
+
+func siteName(i int) string { return fmt.Sprintf("sim-%d", i+1) }
+
+// layLine makes the WAN of a site.
+func (g *ground) layLine(s *site, random *rand.Rand) (err error) {
+	for _, r := range []struct {
+		at **wan.Relay
+		to string
+	}{{&s.api, strings.TrimPrefix(g.access.URL, "http://")}, {&s.bus, g.bus}} {
+		if *r.at, err = wan.Listen("127.0.0.1:0", g.config.Link, random.Uint64(), nil); err != nil {
+			return err
+		}
+		(*r.at).Lead(r.to)
+	}
+	return nil
 }
 
 func (g *ground) startSite(ctx context.Context, c *client.Client, s *site) error {
@@ -158,7 +187,7 @@ func (g *ground) startSite(ctx context.Context, c *client.Client, s *site) error
 		return err
 	}
 	config := agent.Config{
-		DataDir: filepath.Join(g.dir, s.name), Server: "http://" + g.api.Address(), Token: made.Secret, Name: s.name,
+		DataDir: filepath.Join(g.dir, s.name), Server: "http://" + s.api.Address(), Bus: "nats://" + s.bus.Address(), Token: made.Secret, Name: s.name,
 		Address: netip.PrefixFrom(s.address(1), 16), BootFiles: filepath.Join(g.dir, "boot"), RamdiskDir: filepath.Join(g.dir, "boot"),
 		Log: g.config.Log.With("process", "agent", "site", s.name),
 	}
@@ -227,10 +256,18 @@ func (g *ground) awaitAgents(ctx context.Context, c *client.Client) error {
 func (g *ground) close() {
 	var agents sync.WaitGroup
 	for _, s := range g.sites {
-		agents.Go(s.process.stop)
+		if s.process != nil {
+			agents.Go(s.process.stop)
+		}
 	}
 	agents.Wait()
-	g.wan.Close()
+	for _, s := range g.sites {
+		for _, r := range []*wan.Relay{s.api, s.bus} {
+			if r != nil {
+				r.Close()
+			}
+		}
+	}
 	if g.plane != nil {
 		g.plane.stop()
 	}

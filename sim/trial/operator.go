@@ -46,7 +46,11 @@ type subject struct {
 	mac   string
 	site  *site
 	slot  *sim.Slot
+	home  netip.Addr // the last that it phoned home from; the machine's goroutine's
 	known sprout.MachineID
+
+	faults []Fault         // that its dice gave it
+	bmc    emulator.Faults // of its BMC
 
 	mu     sync.Mutex // the machine tells from its own goroutine
 	step   sim.Step
@@ -87,14 +91,17 @@ func (t *trial) manage(ctx context.Context, i int) {
 		site: t.ground.sites[i%len(t.ground.sites)],
 	}
 	s.result = Result{Machine: s.name, Site: s.site.name, Outcome: Finished}
-	defer func() { t.score.end(s.result) }()
+	defer func() { t.end(s) }()
 	if err := t.plug(s, i); err != nil {
 		s.result.lose("plug", err)
 		return
 	}
 	for _, stage := range t.stages() {
 		stageCtx, cancel := context.WithTimeout(ctx, t.Patience)
-		err := stage.do(t, stageCtx, s)
+		err := t.inflict(s, stage.goal)
+		if err == nil {
+			err = stage.do(t, stageCtx, s)
+		}
 		late := stageCtx.Err() != nil
 		cancel()
 		switch {
@@ -115,6 +122,17 @@ func (t *trial) manage(ctx context.Context, i int) {
 	}
 }
 
+// end tells how it ended with the machine.
+func (t *trial) end(s *subject) {
+	s.mu.Lock()
+	result := s.result
+	s.mu.Unlock()
+	t.score.end(result)
+	if t.Ended != nil {
+		t.Ended(result)
+	}
+}
+
 // plug racks the machine with the faults that its dice give it.
 func (t *trial) plug(s *subject, i int) (err error) {
 	dice := rand.New(rand.NewPCG(t.Seed, uint64(i)+2)) // it is no secret
@@ -123,16 +141,12 @@ func (t *trial) plug(s *subject, i int) (err error) {
 		Wire: s.site.wire(), Memory: journalOfEach, Watch: func(e sim.Entry) { t.saw(s, e) },
 		Log: t.Log.With("process", "machine"),
 	}
-	var bmc emulator.Faults
 	for _, f := range t.Faults {
-		if !f.scheduled() && dice.Float64() < f.Probability {
-			f.give(&config, &bmc, s)
-			t.score.fault(f.Fault)
+		if f.hits(s.name, dice.Float64()) {
+			s.faults = append(s.faults, f)
 		}
 	}
-	if s.slot, err = t.rack.Plug(config); err == nil {
-		s.slot.BMC.SetFaults(bmc)
-	}
+	s.slot, err = t.rack.Plug(config)
 	return err
 }
 
@@ -146,6 +160,9 @@ func (t *trial) saw(s *subject, e sim.Entry) {
 	if drop {
 		s.dropAt = ""
 	}
+	if fault, ok := strings.CutPrefix(e.Detail, "fault: "); ok {
+		s.result.Faults = append(s.result.Faults, fault)
+	}
 	s.mu.Unlock()
 	if drop {
 		s.slot.BMC.DropSessions()
@@ -158,8 +175,12 @@ func (t *trial) saw(s *subject, e sim.Entry) {
 	}
 	if ip, ok := strings.CutPrefix(e.Detail, "from "); ok && e.Step == sim.StepHome {
 		if addr, err := netip.ParseAddr(ip); err == nil {
+			s.home = addr
 			t.score.address(addr, s.name)
 		}
+	}
+	if e.Step == sim.StepOff {
+		t.score.freed(s.home, s.name)
 	}
 }
 
@@ -183,12 +204,14 @@ func (t *trial) discover(ctx context.Context, s *subject) error {
 	defer t.watch.forget(s.mac)
 	press := time.NewTicker(time.Second)
 	defer press.Stop()
-	for on := false; ; {
-		if !on || s.slot.Machine.Power() == sprout.PowerOff {
-			if on { // its supply tripped; somebody walks there
+	for on, since := false, began; ; {
+		hangs := time.Since(since) > t.ResetAfter
+		if !on || hangs || s.slot.Machine.Power() == sprout.PowerOff {
+			if on { // its supply tripped, or it hangs; somebody walks there
 				s.result.Retries++
+				_ = s.slot.Machine.PowerOff(ctx) // never fails
 			}
-			on = true
+			on, since = true, time.Now()
 			if err := s.slot.Machine.PowerOn(ctx, s.slot.BMC.TakeBoot()); err != nil {
 				return err
 			}
@@ -217,7 +240,30 @@ func (t *trial) accept(ctx context.Context, s *subject) error {
 	return err
 }
 
+// limit sets how long steps may take on the machines' model, once.
+func (t *trial) limit(ctx context.Context) error {
+	if len(t.Limits) == 0 {
+		return nil
+	}
+	t.limiting.Lock()
+	defer t.limiting.Unlock()
+	if t.limited {
+		return nil
+	}
+	in := api.SetModel{ModelRef: api.ModelRef{Model: "Sprout Simulated"}}
+	in.Body.Limits = map[string]int64{}
+	for step, limit := range t.Limits {
+		in.Body.Limits[step] = int64(limit / time.Second)
+	}
+	_, err := client.Call(ctx, t.client, api.ModelSet, in)
+	t.limited = err == nil
+	return err
+}
+
 func (t *trial) commission(ctx context.Context, s *subject) error {
+	if err := t.limit(ctx); err != nil {
+		return err
+	}
 	if err := t.accept(ctx, s); err != nil {
 		return err
 	}
@@ -275,8 +321,14 @@ func (t *trial) release(ctx context.Context, s *subject) error {
 // mustBe checks a machine's state after its workflow.
 func (t *trial) mustBe(ctx context.Context, s *subject, state sprout.State) error {
 	m, err := client.Call(ctx, t.client, api.MachineShow, api.MachineRef{Machine: string(s.known)})
-	if err != nil || m.State == state {
+	if err != nil {
 		return err
+	}
+	if inv := m.Inventory; inv != nil && time.Since(inv.At).Abs() > time.Hour+t.Patience {
+		t.score.violated("%s is said to have been inspected at %s", s.name, inv.At)
+	}
+	if m.State == state {
+		return nil
 	}
 	if len(m.Problems) > 0 {
 		p := m.Problems[0]
@@ -303,6 +355,7 @@ func (t *trial) follow(ctx context.Context, s *subject, w sprout.Workflow) error
 			return ended.Error
 		}
 		s.result.Retries++
+		s.result.Causes = append(s.result.Causes, ended.Error.Code)
 		if _, err := client.Call(ctx, t.client, api.WorkflowRetry, api.WorkflowRef{Workflow: string(w.ID)}); err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func (t *trial) report() Report {
 		Reached:   Reached{Discovered: s.at[Discover], Ready: s.at[Commission], Deployed: s.at[Deploy], Released: s.at[All]},
 		PerMinute: Rates{Discovered: s.rate(Discover), Ready: s.rate(Commission), Deployed: s.rate(Deploy)},
 		Outcomes:  s.outcomes, Early: s.early, Violations: s.violations, Faults: s.faults, BootRetries: s.bootRetries,
-		LinkTorn: t.ground.wan.Torn(), Steps: stepsOf(s.steps), Timeline: s.points,
+		LinkTorn: t.ground.line("").Torn(), Steps: stepsOf(s.steps), Timeline: s.points,
 	}
 	for _, c := range s.causes {
 		r.Causes = append(r.Causes, *c)
@@ -143,7 +143,8 @@ func (t *trial) cost() (Cost, []Statement) {
 	n := float64(max(s.at[Discover], 1))
 	c.CPUPerMachine = (c.CPUSeconds + c.PostgresSeconds) / n
 	c.SQLPerMachine, c.TxPerMachine = float64(sql)/n, float64(transactions)/n
-	c.BusPerMachine, c.APIPerMachine = float64(t.ground.bus.Bytes())/n, float64(t.ground.api.Bytes())/n
+	api, bus := t.ground.carried()
+	c.BusPerMachine, c.APIPerMachine = float64(bus)/n, float64(api)/n
 	c.MemoryPerMachine = 1024 * (c.PeakMemoryMB - s.first.MemoryMB) / n
 	return c, top
 }

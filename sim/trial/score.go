@@ -22,13 +22,15 @@ const (
 
 // A Result is the end of one machine.
 type Result struct {
-	Machine string      `json:"machine"`
-	Site    string      `json:"site"`
-	Outcome Outcome     `json:"outcome"`
-	Retries int         `json:"retries,omitempty"`
-	Stage   string      `json:"stage,omitempty"` // at which it ended early
-	Code    sprout.Code `json:"code,omitempty"`
-	Reason  string      `json:"reason,omitempty"`
+	Machine string        `json:"machine"`
+	Site    string        `json:"site"`
+	Outcome Outcome       `json:"outcome"`
+	Retries int           `json:"retries,omitempty"`
+	Faults  []string      `json:"faults,omitempty"` // that really happened to it, as its journal says
+	Causes  []sprout.Code `json:"causes,omitempty"` // of the workflows that were retried
+	Stage   string        `json:"stage,omitempty"`  // at which it ended early
+	Code    sprout.Code   `json:"code,omitempty"`
+	Reason  string        `json:"reason,omitempty"`
 }
 
 func (r *Result) fail(stage string, err error) {
@@ -186,6 +188,15 @@ func (s *score) address(ip netip.Addr, machine string) {
 		s.violations = append(s.violations, fmt.Sprintf("%s and %s both have the address %s", other, machine, ip))
 	}
 	s.homes[ip] = machine
+}
+
+// freed notes that a machine, which is off, does not use the address any more.
+func (s *score) freed(ip netip.Addr, machine string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.homes[ip] == machine {
+		delete(s.homes, ip)
+	}
 }
 
 func (s *score) sample(now time.Time, u Usage) {

@@ -43,7 +43,14 @@ type Config struct {
 	Seed        uint64        // of the faults and of what the link does
 	Concurrency int           // machines under way at once; 0: 200
 	Patience    time.Duration // for each stage of one machine; 0: 40 minutes, longer than each timeout of the product
-	Dir         string        // holds everything while it runs; empty: a new one, removed at the end
+	ResetAfter  time.Duration // after which somebody resets a machine that is not discovered; 0: 5 minutes
+	// Limits are how long steps of the product may take on the machines' model,
+	// by the step's name, each a minute at least; nil: what the product says.
+	Limits map[string]time.Duration
+	// Ended is called with the end of every machine, from many goroutines; nil:
+	// nobody is told.
+	Ended func(Result)
+	Dir   string // holds everything while it runs; empty: a new one, removed at the end
 	// Progress is called every second until the end; nil: nobody is told.
 	Progress func(Progress)
 	Log      *slog.Logger // nil: nothing is logged
@@ -73,8 +80,24 @@ func (c Config) Check() error {
 		if err := f.check(); err != nil {
 			return fmt.Errorf("fault %d: %w", i+1, err)
 		}
+		if err := c.checkSite(f.Site); err != nil {
+			return fmt.Errorf("fault %d: %w", i+1, err)
+		}
 	}
 	return c.Link.Check("--link")
+}
+
+// checkSite refuses a site that the trial does not have.
+func (c Config) checkSite(name string) error {
+	if name == "" {
+		return nil
+	}
+	for i := range max(c.Sites, 1) {
+		if siteName(i) == name {
+			return nil
+		}
+	}
+	return sprout.InvalidField("site", "there is no site %q: they are %s to %s", name, siteName(0), siteName(max(c.Sites, 1)-1))
 }
 
 func (c Config) withDefaults() Config {
@@ -91,6 +114,9 @@ func (c Config) withDefaults() Config {
 	if c.Patience == 0 {
 		c.Patience = 40 * time.Minute
 	}
+	if c.ResetAfter == 0 {
+		c.ResetAfter = 5 * time.Minute
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +132,9 @@ type trial struct {
 	score  *score
 	image  sprout.Image
 	rack   *sim.Rack
+
+	limiting sync.Mutex
+	limited  bool
 }
 
 // The user of every simulated BMC.

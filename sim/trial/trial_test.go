@@ -134,13 +134,13 @@ func TestRefused(t *testing.T) {
 		{"--sites", "from 1 to", Config{Machines: 1, Sites: 1000}},
 		{"--workflow", "is not one of", Config{Machines: 1, Goal: "dance"}},
 		{"--concurrency", "from 1 to", Config{Machines: 5000, Concurrency: 5000}},
-		{"fault", "it knows power-loss, silent,", Config{Machines: 1, Faults: []Fault{{Fault: "wrong-clock", Probability: 1}}}},
+		{"fault", "it knows power-loss, hung-kernel,", Config{Machines: 1, Faults: []Fault{{Fault: "wrong-cable", Probability: 1}}}},
 		{"probability", "above 0", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt"}}}},
 		{"fault", "happens at one of the steps", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt", Probability: 1, Step: "dhcp"}}}},
 		{"step", "does not happen at a step", Config{Machines: 1, Faults: []Fault{{Fault: "bmc-503", Probability: 1, Step: "dhcp"}}}},
 		{"at", "with a probability", Config{Machines: 1, Faults: []Fault{{Fault: "corrupt", Probability: 1, At: "3s"}}}},
 		{"at", "like 30s", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut"}}}},
-		{"fault", "at and for", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut", At: "1s", Probability: 0.5}}}},
+		{"fault", "at, for and site", Config{Machines: 1, Faults: []Fault{{Fault: "wan-cut", At: "1s", Probability: 0.5}}}},
 		{"--link", "from 0 to 50", Config{Machines: 1, Link: wan.Weather{Loss: 0.9}}},
 	} {
 		_, err := Run(t.Context(), c.config)
