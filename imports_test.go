@@ -24,6 +24,7 @@ var imports = map[string][]string{
 	"agent":  {".", "bus", "diagnose", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
+	"api/…":  {".", "api"},
 
 	"provision": {".", "workflow", "ipam", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
 	"provider":  {".", "alloc/…", "boot/…", "dhcp/…", "dns/…", "hwtest/…", "ipam/…", "network/…", "power/…", "alloc", "dhcp", "dns", "hwtest", "ipam", "network", "power"},

@@ -53,6 +53,7 @@ type Spec struct {
 	Upload, Wide, Many       bool
 	Body                     bool // it takes a JSON body
 	Stream                   bool // it answers without end
+	Download                 bool // it answers with bytes, also with a part of them
 }
 
 // An Operation is any Op.
@@ -65,6 +66,7 @@ type Operation interface {
 func (o Op[In, Out]) Spec() Spec {
 	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide, Many: o.Many}
 	_, s.Stream = any(*new(Out)).(Stream)
+	_, s.Download = any(*new(Out)).(Download)
 	_, s.Body = reflect.TypeFor[In]().FieldByName("Body")
 	if s.Status == 0 {
 		s.Status = http.StatusOK

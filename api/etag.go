@@ -171,7 +171,10 @@ func headersOf(s Spec) (list []*huma.Param) {
 	case s.Method == http.MethodPost && s.Role != Public:
 		add("Idempotency-Key", "Random text, new for each request that is not a repeat: for 24 hours the same request with the same key is carried out once, and answered the same", "6f1c1a52-4b8e-4f0e-9d2c-8f8b8d0c5d11")
 	}
-	if changesOne(s) {
+	if s.Download {
+		add("Range", "Which part of the bytes to answer with (RFC 9110, section 14.2); without one, all", "bytes=0-1023")
+	}
+	if changesOne(s) || s.Download {
 		add("If-Match", "Entity tag of the resource as it was seen, or its revision in quotes: 412 if anybody has decided something about it since", `"4711-9f86d081884c7d65"`)
 	}
 	return list

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -130,28 +129,4 @@ func tellFault(c huma.Context, _ string, v any) (any, error) {
 		tell(w, f)
 	}
 	return v, nil
-}
-
-// describeFaults puts the schema of Fault where huma documented its own error.
-func describeFaults(doc *huma.OpenAPI) {
-	schema := doc.Components.Schemas.Schema(reflect.TypeFor[Fault](), true, "Fault")
-	delete(doc.Components.Schemas.Map(), "ErrorModel")
-	delete(doc.Components.Schemas.Map(), "ErrorDetail")
-	for _, item := range doc.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
-			if op == nil {
-				continue
-			}
-			for status, response := range op.Responses {
-				for _, r := range refusals {
-					if strconv.Itoa(r.Status) == status {
-						response.Description = r.When
-					}
-				}
-				if media := response.Content["application/problem+json"]; media != nil {
-					media.Schema = schema
-				}
-			}
-		}
-	}
 }

@@ -25,7 +25,7 @@ var refusals = []refusal{
 	{http.StatusNotAcceptable, sprout.Invalid, "The header Accept allows none of the media types of the answer.", answers},
 	{http.StatusRequestTimeout, sprout.Unavailable, "The body did not arrive in time.", takesBody},
 	{http.StatusConflict, sprout.Conflict, "It is not possible in the state that things are in, or a request with the same Idempotency-Key still runs (Retry-After says when to ask again).", nil},
-	{http.StatusPreconditionFailed, sprout.Conflict, "The resource has changed since the entity tag of If-Match.", changesOne},
+	{http.StatusPreconditionFailed, sprout.Conflict, "The resource is not what the entity tag of If-Match says: it has changed since, or is yet to be made.", changes},
 	{http.StatusRequestEntityTooLarge, sprout.Invalid, "The body is too large.", takesBody},
 	{http.StatusRequestURITooLong, sprout.Invalid, "The path with its query is longer than 8 KiB.", nil},
 	{http.StatusUnsupportedMediaType, sprout.Invalid, "The body is of another media type than the operation takes.", takesBody},
@@ -39,7 +39,8 @@ var refusals = []refusal{
 func takesBody(s Spec) bool  { return s.Body || s.Upload }
 func needsToken(s Spec) bool { return s.Role != Public }
 func answers(s Spec) bool    { return s.Status != http.StatusNoContent }
-func changesOne(s Spec) bool { return s.Method != http.MethodGet && s.Resource() != "" }
+func changes(s Spec) bool    { return s.Method != http.MethodGet }
+func changesOne(s Spec) bool { return changes(s) && s.Resource() != "" }
 
 // Resource is the name of the path's last parameter: the noun of the one thing
 // that an operation is about. "" where it is about none that exists.

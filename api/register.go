@@ -51,7 +51,13 @@ func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(c
 		op.Responses = succeeds("application/octet-stream", &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}})
 		stream(a, op, handle, func(out Out) serve { return any(out).(Download).Serve })
 	case Lines:
-		op.Responses = succeeds("application/x-ndjson", &huma.MediaType{Schema: &huma.Schema{Type: "string", Description: "A JSON value each line."}})
+		schemas := a.OpenAPI().Components.Schemas
+		op.Responses = succeeds("application/x-ndjson", &huma.MediaType{Schema: &huma.Schema{
+			Type: "string", Description: "A JSON value each line: an AuditRecord, and an AuditEnd at last.",
+			Extensions: map[string]any{"x-line": &huma.Schema{AnyOf: []*huma.Schema{
+				schemas.Schema(reflect.TypeFor[sprout.AuditRecord](), true, "AuditRecord"), schemas.Schema(reflect.TypeFor[AuditEnd](), true, "AuditEnd"),
+			}}},
+		}})
 		stream(a, op, handle, func(out Out) serve { return any(out).(Lines).Serve })
 	case Stream:
 		data := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[sprout.WatchEvent](), true, "WatchEvent")
@@ -124,7 +130,7 @@ func Document() ([]byte, error) {
 	for _, op := range Operations() {
 		op.document(a)
 	}
-	describeFaults(a.OpenAPI())
+	describeAnswers(a.OpenAPI())
 	raw, err := json.MarshalIndent(a.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, sprout.Errorf(sprout.Internal, "cannot write the OpenAPI document: %w", err)

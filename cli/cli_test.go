@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"sprout/api/apitest"
 	"sprout/cli"
 	"sprout/server"
 	"sprout/store/storetest"
@@ -48,7 +49,7 @@ func start(t *testing.T, dir string) (url, token string, stop func(), err error)
 	c.Listen, c.Bus.Listen, c.Dir = "127.0.0.1:0", "127.0.0.1:0", dir
 	c.TLS.Disable, c.Bus.Plain = true, true
 	c.Database.URL = storetest.NewURL(t)
-	c.Log = slog.New(slog.DiscardHandler)
+	c.Log, c.Edge = slog.New(slog.DiscardHandler), apitest.Edge(t)
 	s, err := server.New(t.Context(), c)
 	if err != nil {
 		return "", "", nil, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"sprout/api/apitest"
 	"sprout/cli"
 	"sprout/server"
 	"sprout/store/storetest"
@@ -37,6 +38,7 @@ func (s *secured) start(database, listen, dir string) {
 	s.t.Helper()
 	c := server.Defaults()
 	c.Listen, c.Bus.Listen, c.Dir, c.Database.URL, c.Log = listen, "127.0.0.1:0", dir, database, slog.New(slog.DiscardHandler)
+	c.Edge = apitest.Edge(s.t)
 	plane, err := server.New(s.t.Context(), c)
 	if err != nil {
 		s.t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/api/apitest"
 	"sprout/client"
 )
 
@@ -157,7 +159,7 @@ func (p *program) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.admin, err = client.New(client.Config{URL: "http://" + p.url, Token: strings.TrimSpace(string(secret))}); err != nil {
+	if p.admin, err = client.New(client.Config{URL: "http://" + p.url, Token: strings.TrimSpace(string(secret)), HTTP: &http.Client{Transport: apitest.Transport(t, nil)}}); err != nil {
 		t.Fatal(err)
 	}
 }

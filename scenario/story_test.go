@@ -3,16 +3,20 @@ package scenario_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"sprout/api/apitest"
 	"sprout/server"
 	"sprout/sim"
 	"sprout/store/storetest"
@@ -35,9 +39,10 @@ type story struct {
 	url    string // of the control plane
 	token  string // of its administrator
 
-	busAt    string     // where the control plane's embedded bus listens
-	api, bus *wan.Relay // what lies between agents and control plane
-	wan      wan.Relays // both
+	busAt    string                          // where the control plane's embedded bus listens
+	api, bus *wan.Relay                      // what lies between agents and control plane
+	wan      wan.Relays                      // both
+	edge     func(http.Handler) http.Handler // of each control plane
 	sites    map[string]*site
 	rack     *sim.Rack
 	watches  map[string]*watch // by name
@@ -63,6 +68,11 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 		dir: dir, ports: ports, database: url, log: log, logged: logged, said: &record{}, sites: map[string]*site{},
 		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{}, watches: map[string]*watch{},
 	}
+	t, ok := env.T().(testing.TB)
+	if !ok {
+		return errors.New("a story is told to another than a test")
+	}
+	s.edge = apitest.Edge(t)
 	env.Values[storyKey{}] = s
 	env.Defer(func() {
 		s.end()
@@ -70,7 +80,7 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 			env.T().Log(err)
 		}
 		_ = os.RemoveAll(dir)
-		if t, ok := env.T().(interface{ Failed() bool }); ok && t.Failed() {
+		if t.Failed() {
 			env.T().Log(s.epilogue())
 		}
 	})
@@ -124,7 +134,7 @@ func (s *story) startServer() error {
 	config.Listen, config.Dir = "127.0.0.1:0", filepath.Join(s.dir, "server")
 	config.Database = server.DatabaseConfig{URL: s.database, Connections: 8}
 	config.Bus = server.BusConfig{Listen: s.busAt, Announce: "nats://" + s.bus.Address()}
-	config.Log = s.log.With("process", "server")
+	config.Log, config.Edge = s.log.With("process", "server"), s.edge
 	control, err := server.New(context.Background(), config)
 	if err != nil {
 		return fmt.Errorf("cannot start the control plane: %w", err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,9 @@ type Config struct {
 
 	// Tracer sees every statement that goes to the database; nil: nobody does.
 	Tracer pgx.QueryTracer `json:"-"`
+
+	// Edge wraps all that is served, so that a test sees every answer; nil: nothing does.
+	Edge func(http.Handler) http.Handler `json:"-"`
 
 	Log *slog.Logger `json:"-"`
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -97,6 +98,38 @@ func (s *Server) imageContent(ctx context.Context, in *api.ImageRef) (api.Downlo
 		defer f.Close() //nolint:errcheck // only read
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("ETag", `"`+i.Digest+`"`)
-		http.ServeContent(w, r, "", time.Time{}, f)
+		http.ServeContent(&contentWriter{ResponseWriter: w, request: r}, r, "", time.Time{}, f)
 	}}, nil
 }
+
+// A contentWriter makes problem documents of the plain refusals of
+// http.ServeContent: of a range that is not there, and of another entity tag.
+type contentWriter struct {
+	http.ResponseWriter
+	request *http.Request
+	refused bool
+}
+
+func (w *contentWriter) WriteHeader(status int) {
+	if status < http.StatusBadRequest {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.refused = true
+	detail := "the content is not what the entity tag of If-Match says"
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		detail = "cannot answer with the range " + w.request.Header.Get("Range") + ": the content is " + strings.TrimPrefix(w.Header().Get("Content-Range"), "bytes */") + " bytes"
+	}
+	w.Header().Del("ETag") // it is of the content
+	api.WriteFault(w.ResponseWriter, api.NewFault(w.request.Context(), status, api.KindOfStatus(status), detail))
+}
+
+func (w *contentWriter) Write(p []byte) (int, error) {
+	if w.refused {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *contentWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

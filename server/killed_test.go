@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/api/apitest"
 	"sprout/client"
 	"sprout/postgres"
 	"sprout/server"
@@ -140,7 +142,7 @@ func (g *provingGround) begin() {
 // admin is an administrator's client of the first replica.
 func (g *provingGround) admin() *client.Client {
 	g.t.Helper()
-	return must(client.New(client.Config{URL: g.servers[0].said, Token: g.token}))(g.t)
+	return must(client.New(client.Config{URL: g.servers[0].said, Token: g.token, HTTP: &http.Client{Transport: apitest.Transport(g.t, nil)}}))(g.t)
 }
 
 func (g *provingGround) child(name, hub string) server.Child {

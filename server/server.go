@@ -130,8 +130,12 @@ func (s *Server) openAPI(context.Context) (err error) {
 	if err != nil {
 		return sprout.InvalidField("listen", "cannot listen: %v", err)
 	}
+	handler := s.Handler()
+	if s.config.Edge != nil {
+		handler = s.config.Edge(handler)
+	}
 	s.http = &http.Server{
-		Handler: s.Handler(), TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: handler, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	return nil

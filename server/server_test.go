@@ -16,6 +16,7 @@ import (
 
 	"sprout"
 	"sprout/api"
+	"sprout/api/apitest"
 	"sprout/client"
 	"sprout/server"
 	"sprout/store/storetest"
@@ -45,6 +46,7 @@ func run(t *testing.T, change ...func(*server.Config)) plane {
 	c.TLS.Disable, c.Bus.Plain = true, true
 	c.Database.URL = storetest.NewURL(t)
 	c.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c.Edge = apitest.Edge(t)
 	for _, f := range change {
 		f(&c)
 	}

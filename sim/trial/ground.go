@@ -111,7 +111,7 @@ func (g *ground) startPlane(ctx context.Context, s *score) (err error) {
 	g.plane = start("server", func(ctx context.Context) error {
 		return dev.Run(ctx, dev.Config{
 			Dir: filepath.Join(g.dir, "plane"), Listen: "127.0.0.1:0", BusListen: g.bus, Log: g.config.Log.With("process", "server"),
-			Change: func(c *server.Config) { c.Tracer = s.sql },
+			Change: func(c *server.Config) { c.Tracer, c.Edge = s.sql, g.config.Edge },
 			Ready: func(a dev.Access) error {
 				g.access = a
 				close(ready)

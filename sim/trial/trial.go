@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/pprof"
 	"sync"
 	"time"
@@ -54,6 +55,8 @@ type Config struct {
 	// Progress is called every second until the end; nil: nobody is told.
 	Progress func(Progress)
 	Log      *slog.Logger // nil: nothing is logged
+	// Edge is of the control plane, so that a test sees every answer.
+	Edge func(http.Handler) http.Handler
 }
 
 const (

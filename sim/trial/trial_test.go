@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sprout"
+	"sprout/api/apitest"
 	"sprout/wan"
 )
 
@@ -18,6 +19,7 @@ func TestTrial(t *testing.T) {
 	t.Parallel()
 	const machines, sites = 20, 2
 	r, err := Run(t.Context(), Config{
+		Edge:  apitest.Edge(t),
 		Sites: sites, Machines: machines, Goal: Deploy, Seed: 1,
 		Faults: []Fault{{Fault: "dead-disk", Probability: 0.2}},
 	})
@@ -107,7 +109,7 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	r, err := Run(ctx, Config{Sites: 1, Machines: 10, Goal: All, Seed: 1, Concurrency: 2, Progress: func(p Progress) {
+	r, err := Run(ctx, Config{Edge: apitest.Edge(t), Sites: 1, Machines: 10, Goal: All, Seed: 1, Concurrency: 2, Progress: func(p Progress) {
 		if p.Discovered > 0 {
 			stop()
 		}
