@@ -37,25 +37,3 @@ const (
 	HeartbeatEvery = 2 * time.Second
 	OfflineAfter   = 10 * time.Second
 )
-
-// A Role is what a token's bearer may do. Each includes the one before it.
-type Role string
-
-const (
-	Viewer   Role = "viewer"   // read
-	Operator Role = "operator" // and run machines
-	Admin    Role = "admin"    // and manage sites, agents, tokens
-	// AgentRole is for a site's agent: fetch images, nothing else.
-	AgentRole Role = "agent"
-)
-
-// A Token is what a bearer shows to the API. Only its hash is stored.
-type Token struct {
-	ID        TokenID    `json:"id"`
-	Name      string     `json:"name"`
-	Role      Role       `json:"role"`
-	Site      SiteID     `json:"site,omitempty" doc:"The only site it is good for; empty: all"`
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	CreatedAt time.Time  `json:"createdAt"`
-	RevokedAt *time.Time `json:"revokedAt,omitempty"`
-}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -95,6 +96,27 @@ func Operations() []Operation {
 		all = append(all, noun...)
 	}
 	return all
+}
+
+// Reach returns the sites at which a token's bearer may call an operation of role
+// need; false if there are none.
+func Reach(t sprout.Token, need sprout.Role) (sites sprout.Sites, enough bool) {
+	sites = sprout.Sites{} // none, which is not every one
+	for _, g := range t.All() {
+		if !May(g.Role, need) {
+			continue
+		}
+		if g.Sites.Every() {
+			return nil, true
+		}
+		enough = true
+		for _, id := range g.Sites {
+			if !slices.Contains(sites, id) {
+				sites = append(sites, id)
+			}
+		}
+	}
+	return sites, enough
 }
 
 // May tells whether a bearer of role have may call an operation of role need.

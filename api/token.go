@@ -12,9 +12,17 @@ type CreateToken struct {
 	Body struct {
 		Name   string      `json:"name" minLength:"1" maxLength:"63" doc:"Who will bear it; the audit shows it" example:"ci"`
 		Role   sprout.Role `json:"role" enum:"viewer,operator,admin"`
-		Site   string      `json:"site,omitempty" doc:"The only site that it is good for: id, name or unique prefix; empty: every site that its maker's token is good for"`
-		Expiry int         `json:"expirySeconds,omitempty" minimum:"0" doc:"Seconds until it expires; 0: never"`
+		Sites  []string    `json:"sites,omitempty" maxItems:"100" doc:"The only sites that the role holds at: ids, names or unique prefixes; none: every site that its maker is an administrator of"`
+		Grants []NewGrant  `json:"grants,omitempty" maxItems:"20" doc:"Further roles at other sites"`
+		Expiry int         `json:"expirySeconds,omitempty" minimum:"0" maximum:"315360000" doc:"Seconds until it expires; 0: 90 days"`
+		Never  bool        `json:"neverExpires,omitempty" doc:"It does not expire"`
 	}
+}
+
+// A NewGrant is a role at sites, of a token to be made.
+type NewGrant struct {
+	Role  sprout.Role `json:"role" enum:"viewer,operator,admin"`
+	Sites []string    `json:"sites" minItems:"1" maxItems:"100" doc:"Ids, names or unique prefixes"`
 }
 
 // A NewToken is a token with its secret, which is shown this one time.

@@ -165,6 +165,10 @@ func (e *env) sayLogin(who sprout.Token, context string, conn connection) error 
 		if who.ExpiresAt != nil {
 			until = " until " + moment(*who.ExpiresAt)
 		}
-		fmt.Fprintf(e.stdout, "logged in to %s as %s (%s)%s; context %s is current\n", conn.Server, who.Name, who.Role, until, context)
+		fmt.Fprintf(e.stdout, "logged in to %s as %s (%s)%s; context %s is current\n", conn.Server, who.Name, rolesOf(who), until, context)
+		if who.Kind == sprout.FirstToken {
+			fmt.Fprintln(e.stderr, "this is the token of the installation's first start, which never expires: make each person a token of their own by\n"+
+				"sprout token create NAME --role admin, log in with that, then sprout token revoke "+who.Name)
+		}
 	})
 }

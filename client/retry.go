@@ -40,21 +40,22 @@ func condition(request *http.Request) {
 // send sends a request, again where its connection broke: the server may have
 // carried it out, but answers the same to the same key. What changes without a
 // key, and a body that cannot be had again, is sent once. A server that cannot
-// be reached in the first place is not waited for.
+// be reached in the first place is not waited for. What was refused because too
+// much is asked was not carried out: it is sent again when the server says.
 func (c *Client) send(request *http.Request) (*http.Response, error) {
-	again := request.Method == http.MethodGet || request.Header.Get("Idempotency-Key") != ""
-	again = again && (request.Body == nil || request.GetBody != nil)
+	whole := request.Body == nil || request.GetBody != nil
+	again := whole && (request.Method == http.MethodGet || request.Header.Get("Idempotency-Key") != "")
 	lag := firstLag
 	for try := 1; ; try++ {
 		answer, err := c.http.Do(request)
-		if try == tries || !again {
+		if try == tries || !whole || err != nil && !again {
 			return answer, err
 		}
 		wait := lag
 		switch {
 		case err == nil:
-			runs, after := stillRuns(answer)
-			if !runs {
+			later, after := askLater(answer)
+			if !later || answer.StatusCode == http.StatusConflict && !again {
 				return answer, nil
 			}
 			_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
@@ -75,11 +76,12 @@ func (c *Client) send(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// stillRuns tells whether the server still carries out the request that was
-// sent before with the same key, and how long to wait for it.
-func stillRuns(answer *http.Response) (bool, time.Duration) {
+// askLater tells whether the server still carries out the request that was sent
+// before with the same key, or is asked too often, and how long to wait.
+func askLater(answer *http.Response) (bool, time.Duration) {
 	after, err := strconv.Atoi(answer.Header.Get("Retry-After"))
-	return answer.StatusCode == http.StatusConflict && err == nil, min(time.Duration(after)*time.Second, longest)
+	later := answer.StatusCode == http.StatusConflict || answer.StatusCode == http.StatusTooManyRequests
+	return later && err == nil, min(time.Duration(after)*time.Second, longest)
 }
 
 // unreached tells whether nothing was sent at all.

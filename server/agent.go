@@ -15,11 +15,11 @@ import (
 )
 
 func (s *Server) agentList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Agent], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.Agents(ctx, store.AgentFilter{Site: site, Page: page(in.Paging)}))
+	return paged(s.store.Agents(ctx, store.AgentFilter{Sites: sites, Page: page(in.Paging)}))
 }
 
 func (s *Server) agentShow(ctx context.Context, in *api.AgentRef) (sprout.Agent, error) {
@@ -202,7 +202,7 @@ func (s *Server) admit(ctx context.Context, tx pgx.Tx, site sprout.SiteID, in *a
 	if err != nil {
 		return err
 	}
-	_, out.Token, err = s.store.CreateToken(ctx, tx, sprout.Token{Name: agentToken(out.Agent.ID), Role: sprout.AgentRole, Site: site})
+	_, out.Token, err = s.store.CreateToken(ctx, tx, sprout.Token{Name: agentToken(out.Agent.ID), Role: sprout.AgentRole, Sites: sprout.At(site)})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (s *Server) auditList(ctx context.Context, in *api.ListAudit) (api.Page[spr
 
 func auditFilter(ctx context.Context, in api.AuditFilter) store.AuditFilter {
 	return store.AuditFilter{
-		Site: scope(ctx), Subject: in.Subject, Actor: in.Actor, Action: in.Action, Outcome: in.Outcome, Kind: in.Kind, Since: in.Since, Until: in.Until,
+		Sites: scope(ctx), Subject: in.Subject, Actor: in.Actor, Action: in.Action, Outcome: in.Outcome, Kind: in.Kind, Since: in.Since, Until: in.Until,
 	}
 }
 
@@ -70,11 +70,11 @@ func parseHead(text string) (head sprout.AuditHead, err error) {
 }
 
 func (s *Server) problemList(ctx context.Context, in *api.ListProblems) (out api.Page[sprout.Problem], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	f := store.ProblemFilter{Site: site, Codes: in.Code, Severity: in.Severity, Cleared: in.All, Page: sorted(in.Paging, in.Sort)}
+	f := store.ProblemFilter{Sites: sites, Codes: in.Code, Severity: in.Severity, Cleared: in.All, Page: sorted(in.Paging, in.Sort)}
 	if in.Machine != "" {
 		m, err := s.findMachine(ctx, in.Machine)
 		if err != nil {

@@ -30,7 +30,7 @@ func (s *Server) auditExport(ctx context.Context, in *api.ExportAudit) (api.Line
 		return api.Lines{}, sprout.InvalidField("after", "there is no record %d: the last one is %d", in.After, head.Records).WithRemedy("sprout audit verify")
 	}
 	f, end := auditFilter(ctx, in.AuditFilter), api.AuditEnd{End: true, Last: head.Records}
-	if scope(ctx) == "" {
+	if scope(ctx).Every() {
 		end.Head = &head
 	}
 	return api.Lines{Serve: func(w http.ResponseWriter, r *http.Request) {

@@ -78,7 +78,7 @@ func TestAuditExportStreamsAndGoesOn(t *testing.T) {
 		t.Errorf("only what is asked for: %+v, %v", end, err)
 	}
 	var token api.CreateToken
-	token.Body.Name, token.Body.Role, token.Body.Site = "ours", sprout.Viewer, "lon1"
+	token.Body.Name, token.Body.Role, token.Body.Sites = "ours", sprout.Viewer, []string{"lon1"}
 	ours := must(client.Call(t.Context(), p.admin, api.TokenCreate, token))(t)
 	end, _, err = p.as(t, ours.Secret).ExportAudit(t.Context(), api.ExportAudit{}, func(line []byte) error {
 		var r sprout.AuditRecord

@@ -195,7 +195,7 @@ func (b *bulk) refused(ctx context.Context, i int, err error) {
 	if m := b.found[i]; m != nil {
 		about(&record, m.Site, m.ID, m.Name)
 	} else {
-		record.Site, record.Name = scope(ctx), words(item.Name)
+		record.Site, record.Name = scope(ctx).Only(), words(item.Name)
 	}
 	b.refusals.note(record)
 }

@@ -34,12 +34,11 @@ func about[ID ~string](r *sprout.AuditRecord, site sprout.SiteID, id ID, name st
 	r.Site, r.Subject, r.Name = site, string(id), name
 }
 
-// siteOf returns the id of the site that ref names; for "" the only one that who
-// asks may see, or "" for all.
-func (s *Server) siteOf(ctx context.Context, ref string) (sprout.SiteID, error) {
+// sitesOf returns the site that ref names; for "" those that who asks may see.
+func (s *Server) sitesOf(ctx context.Context, ref string) (sprout.Sites, error) {
 	if ref == "" {
 		return scope(ctx), nil
 	}
 	site, err := s.findSite(ctx, ref)
-	return site.ID, err
+	return sprout.At(site.ID), err
 }

@@ -25,6 +25,7 @@ type Config struct {
 	Database  DatabaseConfig     `json:"database"`
 	Bus       BusConfig          `json:"bus"`
 	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
+	Limits    LimitsConfig       `json:"limits"`
 	Providers provider.Selection `json:"providers"`
 
 	// Tracer sees every statement that goes to the database; nil: nobody does.
@@ -95,6 +96,9 @@ func (c Config) Check() error {
 		if _, _, err := net.SplitHostPort(c.Bus.Listen); err != nil {
 			return sprout.InvalidField("bus.listen", "%q must be host:port", c.Bus.Listen)
 		}
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	return c.Providers.Check()
 }

@@ -139,7 +139,7 @@ func (s *Server) freeName(ctx context.Context, tx pgx.Tx, site sprout.SiteID, fo
 	base := "new-" + nameOf(found)
 	name := base
 	for n := 2; ; n++ {
-		_, err := s.store.In(tx).FindMachine(ctx, site, name)
+		_, err := s.store.In(tx).FindMachine(ctx, sprout.At(site), name)
 		if sprout.KindOf(err) == sprout.NotFound {
 			return name, nil
 		}

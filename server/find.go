@@ -51,7 +51,7 @@ func (s *Server) findSite(ctx context.Context, ref string) (site sprout.Site, er
 		return site, err
 	}
 	sites, err := all(func(p store.Page) ([]sprout.Site, string, error) {
-		return s.store.Sites(ctx, store.SiteFilter{Site: scope(ctx), Page: p})
+		return s.store.Sites(ctx, store.SiteFilter{Sites: scope(ctx), Page: p})
 	})
 	if err != nil {
 		return site, err
@@ -62,7 +62,7 @@ func (s *Server) findSite(ctx context.Context, ref string) (site sprout.Site, er
 func (s *Server) findAgent(ctx context.Context, ref string) (a sprout.Agent, err error) {
 	defer func() { seen(ctx, err, a.Site, a.ID, a.Name) }()
 	agents, err := all(func(p store.Page) ([]sprout.Agent, string, error) {
-		return s.store.Agents(ctx, store.AgentFilter{Site: scope(ctx), Page: p})
+		return s.store.Agents(ctx, store.AgentFilter{Sites: scope(ctx), Page: p})
 	})
 	if err != nil {
 		return a, err
@@ -72,14 +72,23 @@ func (s *Server) findAgent(ctx context.Context, ref string) (a sprout.Agent, err
 
 // findToken finds a token that is not revoked.
 func (s *Server) findToken(ctx context.Context, ref string) (t sprout.Token, err error) {
-	defer func() { seen(ctx, err, t.Site, t.ID, t.Name) }()
+	defer func() { seen(ctx, err, t.Sites.Only(), t.ID, t.Name) }()
 	tokens, err := all(func(p store.Page) ([]sprout.Token, string, error) {
-		return s.store.Tokens(ctx, store.TokenFilter{Site: scope(ctx), Page: p})
+		return s.store.Tokens(ctx, store.TokenFilter{Sites: scope(ctx), Page: p})
 	})
 	if err != nil {
 		return t, err
 	}
-	tokens = slices.DeleteFunc(tokens, func(t sprout.Token) bool { return t.RevokedAt != nil || outside(ctx, t.Site) })
+	tokens = slices.DeleteFunc(tokens, func(t sprout.Token) bool { return t.RevokedAt != nil })
+	var same []string
+	for _, t := range tokens {
+		if t.Name == ref {
+			same = append(same, string(t.ID))
+		}
+	}
+	if len(same) > 1 { // logins of one person
+		return sprout.Token{}, sprout.InvalidField("token", "%q is %s: say which", ref, strings.Join(same[:min(len(same), 5)], " or "))
+	}
 	return match("token", ref, tokens, func(t sprout.Token) []string { return []string{string(t.ID), t.Name} })
 }
 
@@ -93,11 +102,11 @@ func (s *Server) findNetwork(ctx context.Context, ref string) (n sprout.Network,
 		}
 		site, name = "", ref
 	}
-	id, err := s.siteOf(ctx, site)
+	sites, err := s.sitesOf(ctx, site)
 	if err != nil {
 		return n, err
 	}
-	networks, err := s.store.Networks(ctx, id)
+	networks, err := s.store.Networks(ctx, sites)
 	if err != nil {
 		return n, err
 	}
@@ -133,7 +142,7 @@ func (s *Server) findWorkflow(ctx context.Context, ref string) (id sprout.Workfl
 	if err != nil && sprout.KindOf(err) != sprout.NotFound {
 		return "", err
 	}
-	recent, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Site: scope(ctx), Page: store.Page{Limit: 1000}})
+	recent, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Sites: scope(ctx), Page: store.Page{Limit: 1000}})
 	if err != nil {
 		return "", err
 	}

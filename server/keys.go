@@ -103,7 +103,7 @@ func (s *Server) firstToken(ctx context.Context) error {
 		return sprout.InvalidField("adminTokenFile", "cannot write it: %v", err)
 	}
 	err = s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		made, err := s.store.PutToken(ctx, tx, sprout.Token{Name: "admin", Role: sprout.Admin}, secret)
+		made, err := s.store.PutToken(ctx, tx, sprout.Token{Name: "admin", Kind: sprout.FirstToken, Role: sprout.Admin}, secret)
 		if err != nil {
 			return err
 		}
@@ -112,6 +112,6 @@ func (s *Server) firstToken(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(file))
 	}
-	s.log.Info("first administrator's token is written", "file", file)
+	s.log.Info("first administrator's token is written; it never expires: make others with it, then revoke it", "file", file)
 	return nil
 }

@@ -90,7 +90,7 @@ func (s *Server) machineFilter(ctx context.Context, m api.MachineMatch) (f store
 	if f.Labels, err = sprout.ParseSelector(m.Labels); err != nil {
 		return f, err
 	}
-	f.Site, err = s.siteOf(ctx, m.Site)
+	f.Sites, err = s.sitesOf(ctx, m.Site)
 	return f, err
 }
 

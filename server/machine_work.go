@@ -119,12 +119,12 @@ func mayCommission(m sprout.Machine) error {
 // others take meanwhile are passed over.
 func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (sprout.Machine, error) {
 	b := in.Body
-	site, err := s.siteOf(ctx, b.Site)
+	sites, err := s.sitesOf(ctx, b.Site)
 	if err != nil {
 		return sprout.Machine{}, err
 	}
 	machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
-		return s.store.Machines(ctx, store.MachineFilter{Site: site, Page: p})
+		return s.store.Machines(ctx, store.MachineFilter{Sites: sites, Page: p})
 	})
 	if err != nil {
 		return sprout.Machine{}, err
@@ -138,7 +138,7 @@ func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (
 		return sprout.Machine{}, err
 	}
 	fit, removed := s.providers.Alloc.Choose(alloc.Request{
-		Site: site, Name: name, Architecture: b.Architecture, BootMode: b.BootMode, MinCores: b.MinCores, MinMemory: b.MinMemory,
+		Site: sites.Only(), Name: name, Architecture: b.Architecture, BootMode: b.BootMode, MinCores: b.MinCores, MinMemory: b.MinMemory,
 		MinDisk: b.MinDisk, MinDisks: b.MinDisks, MinNICs: b.MinNICs, Tags: b.Tags, Labels: labels, Pool: b.Pool, Zone: b.Zone,
 	}, machines)
 	owner := b.Owner

@@ -128,11 +128,11 @@ func parseRange(field, text string) (sprout.Range, error) {
 }
 
 func (s *Server) networkList(ctx context.Context, in *api.ListNetworks) (out api.Page[sprout.Network], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.ListNetworks(ctx, store.NetworkFilter{Site: site, Page: sorted(in.Paging, in.Sort)}))
+	return paged(s.store.ListNetworks(ctx, store.NetworkFilter{Sites: sites, Page: sorted(in.Paging, in.Sort)}))
 }
 
 func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (sprout.Network, error) {
@@ -152,19 +152,19 @@ func (s *Server) networkDelete(ctx context.Context, in *api.NetworkRef) (api.Non
 }
 
 func (s *Server) addressList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Address], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.Addresses(ctx, store.AddressFilter{Site: site, Page: page(in.Paging)}))
+	return paged(s.store.Addresses(ctx, store.AddressFilter{Sites: sites, Page: page(in.Paging)}))
 }
 
 func (s *Server) leaseList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Lease], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.Leases(ctx, store.LeaseFilter{Site: site, Page: page(in.Paging)}))
+	return paged(s.store.Leases(ctx, store.LeaseFilter{Sites: sites, Page: page(in.Paging)}))
 }
 
 // filled keeps an empty list from becoming null in JSON.

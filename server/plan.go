@@ -47,7 +47,7 @@ func (a *surroundings) image(ctx context.Context, ref string) (sprout.Image, err
 }
 
 func (a *surroundings) networksOf(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
-	return once(a, a.networks, site, func() ([]sprout.Network, error) { return a.store.Networks(ctx, site) })
+	return once(a, a.networks, site, func() ([]sprout.Network, error) { return a.store.Networks(ctx, sprout.At(site)) })
 }
 
 // usualRun tells how long a kind of workflow takes on such machines; nil where

@@ -83,7 +83,7 @@ func (l ledger) AddressesOf(ctx context.Context, machine sprout.MachineID) ([]sp
 
 // Networks lists the networks of a site.
 func (l ledger) Networks(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
-	return l.in(ctx).Networks(ctx, site)
+	return l.in(ctx).Networks(ctx, sprout.At(site))
 }
 
 // KeepNetwork makes a network.

@@ -25,7 +25,10 @@ func TestRefusalsAreOnRecord(t *testing.T) {
 	must(client.Call(t.Context(), p.admin, api.MachineLock, api.MachineRef{Machine: "m1"}))(t)
 	token := func(name string, role sprout.Role, site string) api.NewToken {
 		var in api.CreateToken
-		in.Body.Name, in.Body.Role, in.Body.Site = name, role, site
+		in.Body.Name, in.Body.Role = name, role
+		if site != "" {
+			in.Body.Sites = []string{site}
+		}
 		return must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
 	}
 	viewer, ours, gone := token("viewer", sprout.Viewer, ""), token("ours", sprout.Admin, "par1"), token("gone", sprout.Admin, "")

@@ -89,6 +89,6 @@ func route[In, Out any](s *Server, a huma.API, op api.Op[In, Out], handle func(c
 		if err != nil {
 			s.logInternal(ctx, op.Name, err)
 		}
-		return out, err
+		return out, elsewhere(ctx, op.Spec(), err)
 	})
 }

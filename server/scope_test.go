@@ -28,11 +28,11 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 	enrol(t, p, "par1")
 	theirs := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m-par1"}}))(t)
 	var in api.CreateToken
-	in.Body.Name, in.Body.Role, in.Body.Site = "theirs", sprout.Viewer, "par1"
+	in.Body.Name, in.Body.Role, in.Body.Sites = "theirs", sprout.Viewer, []string{"par1"}
 	must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
-	in.Body.Name, in.Body.Role, in.Body.Site = "ours", sprout.Admin, "lon1"
+	in.Body.Name, in.Body.Role, in.Body.Sites = "ours", sprout.Admin, []string{"lon1"}
 	made := must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
-	if made.Site == "" {
+	if made.Sites.Only() == "" {
 		t.Fatal("the token is good for every site")
 	}
 
@@ -59,7 +59,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"workflow explain": {missing, ""},
 		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit show": {missing, ""}, "audit verify": {denied, ""},
 		"audit export": {anyone, ""}, // lines, no document: audit_export_test.go looks at it
-		"token create": {missing, `{"name":"x","role":"viewer","site":"par1"}`}, "token whoami": {unseen, ""}, "token list": {unseen, ""}, "token revoke": {missing, ""},
+		"token create": {missing, `{"name":"x","role":"viewer","sites":["par1"]}`}, "token whoami": {unseen, ""}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
@@ -96,7 +96,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		}
 	}
 	for _, r := range must(client.List(t.Context(), p.as(t, made.Secret), api.AuditList, api.ListAudit{}, 0))(t) {
-		if r.Outcome == "refused" && refused[r.Request] && r.Site == made.Site {
+		if r.Outcome == "refused" && refused[r.Request] && r.Site == made.Sites.Only() {
 			delete(refused, r.Request)
 		}
 	}
@@ -110,9 +110,9 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 			t.Errorf("%s does not show its own site: %s", path, got)
 		}
 	}
-	in.Body.Name, in.Body.Site = "child", ""
-	if child := must(client.Call(t.Context(), p.as(t, made.Secret), api.TokenCreate, in))(t); child.Site != made.Site {
-		t.Errorf("a token of one site made one of %q", child.Site)
+	in.Body.Name, in.Body.Sites = "child", nil
+	if child := must(client.Call(t.Context(), p.as(t, made.Secret), api.TokenCreate, in))(t); child.Sites.Only() != made.Sites.Only() {
+		t.Errorf("a token of one site made one of %q", child.Sites)
 	}
 }
 

@@ -47,6 +47,8 @@ type Server struct {
 	hub       *hub
 	exports   chan struct{} // holds one for each that runs
 	refusals  *refusalBook
+	limits    *limits
+	used      chan sprout.TokenID // whose use is to be written
 	feed      *feed
 	listener  net.Listener
 	http      *http.Server
@@ -63,7 +65,10 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, log: config.Log, hub: newHub(), exports: make(chan struct{}, mostExports), started: make(chan struct{})}
+	s := &Server{config: config, log: config.Log, hub: newHub(), exports: make(chan struct{}, mostExports), used: make(chan sprout.TokenID, usedBatch), started: make(chan struct{})}
+	if s.limits, err = newLimits(config.Limits); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -171,7 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "reseal": s.reseal,
+		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

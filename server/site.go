@@ -46,7 +46,7 @@ func checkDomain(domain string) error {
 }
 
 func (s *Server) siteList(ctx context.Context, in *api.ListSites) (api.Page[sprout.Site], error) {
-	return paged(s.store.Sites(ctx, store.SiteFilter{Site: scope(ctx), Page: sorted(in.Paging, in.Sort)}))
+	return paged(s.store.Sites(ctx, store.SiteFilter{Sites: scope(ctx), Page: sorted(in.Paging, in.Sort)}))
 }
 
 func (s *Server) siteShow(ctx context.Context, in *api.SiteRef) (sprout.Site, error) {

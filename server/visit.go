@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -89,22 +90,31 @@ func (v *visit) refusal(r *http.Request) (sprout.AuditRecord, bool) {
 	if f == nil {
 		return sprout.AuditRecord{}, false
 	}
-	denied := f.Kind == sprout.Denied || f.Status == http.StatusNotFound && v.token.Site != ""
+	denied := f.Kind == sprout.Denied || f.Status == http.StatusNotFound && v.within() != nil
 	if looks := r.Method == http.MethodGet || r.Method == http.MethodHead; looks && (!denied || v.spec.Name == "") {
 		return sprout.AuditRecord{}, false
 	}
 	rec := v.about
 	rec.Kind, rec.Token, rec.Source, rec.Request = sprout.AuditRequest, v.token.ID, source(r.Context()), api.RequestID(r.Context())
-	rec.Site, rec.Actor, rec.Action = cmp.Or(rec.Site, v.token.Site), cmp.Or(v.token.Name, "unknown"), v.spec.Name
+	rec.Site, rec.Actor, rec.Action = cmp.Or(rec.Site, v.token.Sites.Only()), cmp.Or(v.token.Name, "unknown"), v.spec.Name
 	rec.Outcome, rec.Detail = outcomeOf(f), reasonOf(f)
 	if rec.Action == "" {
 		rec.Action, rec.Name = "http", r.Method+" "+r.URL.Path
 	}
-	if f.Status == http.StatusNotFound && v.token.Site != "" {
-		rec.Detail += "; the token is good for one site only"
+	if f.Status == http.StatusNotFound && v.within() != nil {
+		rec.Detail += fmt.Sprintf("; the token is good for %s only", countSites(len(v.within())))
 	}
 	rec.Action, rec.Name, rec.Detail = words(rec.Action), words(rec.Name), words(rec.Detail)
 	return rec, true
+}
+
+// within is the sites that the bearer may ask this of, nil for every one.
+func (v *visit) within() sprout.Sites {
+	sites, enough := api.Reach(v.token, v.spec.Role)
+	if !enough {
+		return nil
+	}
+	return sites
 }
 
 // outcomeOf tells what the sender did wrong from what went wrong here.

@@ -54,7 +54,7 @@ func (s *Server) eventWatch(ctx context.Context, in *api.WatchEvents) (api.Strea
 
 func (s *Server) eventFilter(ctx context.Context, in *api.WatchEvents) (f store.EventFilter, err error) {
 	f = store.EventFilter{Nouns: in.Noun, Subject: in.Subject}
-	if f.Site, err = s.siteOf(ctx, in.Site); err != nil {
+	if f.Sites, err = s.sitesOf(ctx, in.Site); err != nil {
 		return f, err
 	}
 	if in.Machine != "" {

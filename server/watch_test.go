@@ -107,7 +107,7 @@ func TestWatchTellsWhatChangesInItsScope(t *testing.T) {
 		must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed(name)))(t)
 	}
 	var in api.CreateToken
-	in.Body.Name, in.Body.Role, in.Body.Site = "london", sprout.Viewer, "lon1"
+	in.Body.Name, in.Body.Role, in.Body.Sites = "london", sprout.Viewer, []string{"lon1"}
 	london := must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
 	whole := watch(t, p.admin, api.WatchEvents{Resource: true})
 	only := watch(t, p.as(t, london.Secret), api.WatchEvents{})

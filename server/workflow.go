@@ -24,11 +24,11 @@ const (
 )
 
 func (s *Server) workflowList(ctx context.Context, in *api.ListWorkflows) (out api.Page[sprout.Workflow], err error) {
-	site, err := s.siteOf(ctx, in.Site)
+	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	f := store.WorkflowFilter{Site: site, States: in.State, Kind: in.Kind, Page: sorted(in.Paging, in.Sort)}
+	f := store.WorkflowFilter{Sites: sites, States: in.State, Kind: in.Kind, Page: sorted(in.Paging, in.Sort)}
 	if in.Machine != "" {
 		m, err := s.findMachine(ctx, in.Machine)
 		if err != nil {

@@ -163,7 +163,7 @@ func (s *Store) AddressesOf(ctx context.Context, machine sprout.MachineID) ([]sp
 
 // An AddressFilter restricts a list of addresses; zero fields do not.
 type AddressFilter struct {
-	Site   sprout.SiteID
+	Sites  sprout.Sites
 	Subnet sprout.SubnetID
 	Page
 }
@@ -175,7 +175,7 @@ var addressListing = listing[sprout.Address]{"address", "ip", map[string]order[s
 // Addresses lists addresses in order, those of one site after those of another.
 func (s *Store) Addresses(ctx context.Context, f AddressFilter) ([]sprout.Address, string, error) {
 	var q selection
-	equal(&q, "a.site", f.Site)
+	among(&q, "a.site", f.Sites)
 	equal(&q, "a.subnet", f.Subnet)
 	return page(addressListing, f.Page, q, func(tail string, args ...any) ([]sprout.Address, error) {
 		return many(ctx, s.db, scanAddress, addressSelect+tail, args...)

@@ -107,7 +107,7 @@ func TestSubnetsMayOverlapInTwoSitesOnly(t *testing.T) {
 	wantField(t, create(sprout.Network{Name: "b", Subnets: []sprout.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/24"), Gateway: netip.MustParseAddr("10.2.0.1")}}}), sprout.Invalid, "subnets.gateway")
 	wantField(t, create(sprout.Network{Name: "b", Subnets: []sprout.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/24"),
 		Ranges: []sprout.Range{rangeOf(sprout.Dynamic, "10.1.0.10", "10.1.0.20"), rangeOf(sprout.Dynamic, "10.1.0.20", "10.1.0.30")}}}}), sprout.Conflict, "subnets.ranges")
-	if list, err := s.Networks(t.Context(), lon.ID); err != nil || len(list) != 1 {
+	if list, err := s.Networks(t.Context(), sprout.At(lon.ID)); err != nil || len(list) != 1 {
 		t.Errorf("what was refused left something: %v, %v", list, err)
 	}
 }

@@ -156,7 +156,7 @@ func (s *Store) AgentByKey(ctx context.Context, publicKey string) (sprout.Agent,
 
 // An AgentFilter restricts a list of agents; zero fields do not.
 type AgentFilter struct {
-	Site sprout.SiteID
+	Sites sprout.Sites
 	Page
 }
 
@@ -167,7 +167,7 @@ var agentListing = listing[sprout.Agent]{"agent", "site", map[string]order[sprou
 // Agents lists the live agents by the names of their sites.
 func (s *Store) Agents(ctx context.Context, f AgentFilter) ([]sprout.Agent, string, error) {
 	q := selection{args: []any{sprout.OfflineAfter}, conditions: []string{"a.retired_at IS NULL"}}
-	equal(&q, "a.site", f.Site)
+	among(&q, "a.site", f.Sites)
 	return page(agentListing, f.Page, q, func(tail string, args ...any) ([]sprout.Agent, error) {
 		return many(ctx, s.db, scanAgent, agentFrom+tail, args...)
 	})

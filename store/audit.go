@@ -101,7 +101,7 @@ func scanAuditAfter(row pgx.CollectableRow, first, second any, r *sprout.AuditRe
 
 // An AuditFilter restricts a list of sealed audit records; zero fields do not.
 type AuditFilter struct {
-	Site    sprout.SiteID
+	Sites   sprout.Sites
 	Subject string // an id or a name
 	Actor   string
 	Action  string
@@ -113,7 +113,7 @@ type AuditFilter struct {
 }
 
 func (f AuditFilter) selection() (q selection) {
-	equal(&q, "site", f.Site)
+	among(&q, "site", f.Sites)
 	equal(&q, "actor", f.Actor)
 	equal(&q, "action", f.Action)
 	equal(&q, "outcome", f.Outcome)

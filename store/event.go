@@ -85,7 +85,7 @@ func writeEvents(ctx context.Context, t *txn) error {
 
 // An EventFilter restricts what is read of the event log; zero fields do not.
 type EventFilter struct {
-	Site    sprout.SiteID // what is of no site too
+	Sites   sprout.Sites // and what is of no site
 	Machine sprout.MachineID
 	Subject string
 	Nouns   []sprout.Noun
@@ -93,7 +93,7 @@ type EventFilter struct {
 
 // Match tells whether e passes the filter.
 func (f EventFilter) Match(e sprout.WatchEvent) bool {
-	return (f.Site == "" || e.Site == f.Site || e.Noun == sprout.NounImage) &&
+	return (f.Sites.Has(e.Site) || e.Noun == sprout.NounImage) &&
 		(f.Machine == "" || e.Machine == f.Machine) && (f.Subject == "" || e.Subject == f.Subject) &&
 		(len(f.Nouns) == 0 || slices.Contains(f.Nouns, e.Noun))
 }

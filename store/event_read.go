@@ -79,7 +79,7 @@ const eventsSelect = `
 	LEFT JOIN machine m ON m.id = e.machine
 	ORDER BY e.xid, e.seq`
 
-const eventsWhere = `($7 = '' OR site = $7 OR starts_with(subject, 'img_')) AND ($8 = '' OR machine = $8) AND ($9 = '' OR subject = $9)
+const eventsWhere = `($7::text[] IS NULL OR site = ANY ($7) OR starts_with(subject, 'img_')) AND ($8 = '' OR machine = $8) AND ($9 = '' OR subject = $9)
 		 AND (cardinality($10::text[]) = 0 OR split_part(subject, '_', 1) = ANY ($10))`
 
 func (s *Store) events(ctx context.Context, from Position, until string, f EventFilter, limit int) (Events, error) {
@@ -88,7 +88,7 @@ func (s *Store) events(ctx context.Context, from Position, until string, f Event
 		upto = until
 	}
 	rows, err := many(ctx, s.db, scanEvent, eventsSelect, from.seen, upto, from.epoch, strconv.FormatUint(from.xid, 10), from.seq, limit+1,
-		f.Site, f.Machine, f.Subject, prefixes(f.Nouns))
+		f.Sites, f.Machine, f.Subject, prefixes(f.Nouns))
 	if err != nil {
 		return Events{}, err
 	}

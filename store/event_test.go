@@ -232,7 +232,7 @@ func TestEventsSayWhatHappened(t *testing.T) {
 	}; !slices.Equal(got, want) {
 		t.Errorf("events %q,\nwant %q", got, want)
 	}
-	only, err := s.EventsAfter(t.Context(), before, store.EventFilter{Site: site.ID, Nouns: []sprout.Noun{sprout.NounProblem}}, 100)
+	only, err := s.EventsAfter(t.Context(), before, store.EventFilter{Sites: sprout.At(site.ID), Nouns: []sprout.Noun{sprout.NounProblem}}, 100)
 	if err != nil || len(only.List) != 2 {
 		t.Errorf("of the problem: %v, %v", only.List, err)
 	}

@@ -28,7 +28,7 @@ func (s *Store) SetLease(ctx context.Context, tx pgx.Tx, l sprout.Lease) error {
 
 // A LeaseFilter restricts a list of leases; zero fields do not.
 type LeaseFilter struct {
-	Site sprout.SiteID
+	Sites sprout.Sites
 	Page
 }
 
@@ -40,7 +40,7 @@ var leaseListing = listing[sprout.Lease]{"lease", "ip", map[string]order[sprout.
 // those of another.
 func (s *Store) Leases(ctx context.Context, f LeaseFilter) ([]sprout.Lease, string, error) {
 	q := selection{conditions: []string{"state = 'bound'", "expires_at > now()"}}
-	equal(&q, "site", f.Site)
+	among(&q, "site", f.Sites)
 	return page(leaseListing, f.Page, q, func(tail string, args ...any) ([]sprout.Lease, error) {
 		return many(ctx, s.db, scanLease, leaseSelect+tail, args...)
 	})

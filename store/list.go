@@ -97,6 +97,17 @@ func equal[V ~string](q *selection, column string, value V) {
 	}
 }
 
+// among restricts a list to rows of sites.
+func among(q *selection, column string, sites sprout.Sites) {
+	switch {
+	case sites.Every():
+	case len(sites) == 1:
+		q.where(column+" = %s", sites[0])
+	default:
+		q.where(column+" = ANY (%s)", sites)
+	}
+}
+
 // begins restricts a list to rows whose column, which is in the order of its
 // bytes, begins with a word of letters, digits and hyphens.
 func begins(q *selection, column, word string) {

@@ -121,11 +121,11 @@ func TestAnIndexServesEveryOrder(t *testing.T) {
 		ask   func(site sprout.SiteID, p store.Page) error
 	}{
 		"machine": {[]string{"created", "name", "state"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.Machines(ctx, store.MachineFilter{Site: site, Page: p})
+			_, _, err := s.Machines(ctx, store.MachineFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"workflow": {[]string{"created", "state"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.Workflows(ctx, store.WorkflowFilter{Site: site, Page: p})
+			_, _, err := s.Workflows(ctx, store.WorkflowFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"workflow of a machine": {[]string{"created"}, func(_ sprout.SiteID, p store.Page) error {
@@ -133,23 +133,23 @@ func TestAnIndexServesEveryOrder(t *testing.T) {
 			return err
 		}},
 		"problem": {[]string{"since", "code", "severity"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.Problems(ctx, store.ProblemFilter{Site: site, Page: p, Cleared: true})
+			_, _, err := s.Problems(ctx, store.ProblemFilter{Sites: sprout.At(site), Page: p, Cleared: true})
 			return err
 		}},
 		"audit": {[]string{"created"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.AuditRecords(ctx, store.AuditFilter{Site: site, Page: p})
+			_, _, err := s.AuditRecords(ctx, store.AuditFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"network": {[]string{"created", "name"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.ListNetworks(ctx, store.NetworkFilter{Site: site, Page: p})
+			_, _, err := s.ListNetworks(ctx, store.NetworkFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"address": {[]string{"ip"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.Addresses(ctx, store.AddressFilter{Site: site, Page: p})
+			_, _, err := s.Addresses(ctx, store.AddressFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"lease": {[]string{"ip"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.Leases(ctx, store.LeaseFilter{Site: site, Page: p})
+			_, _, err := s.Leases(ctx, store.LeaseFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"image": {[]string{"created", "name"}, func(_ sprout.SiteID, p store.Page) error {
@@ -157,7 +157,7 @@ func TestAnIndexServesEveryOrder(t *testing.T) {
 			return err
 		}},
 		"site": {[]string{"created", "name"}, func(site sprout.SiteID, p store.Page) error {
-			_, _, err := s.Sites(ctx, store.SiteFilter{Site: site, Page: p})
+			_, _, err := s.Sites(ctx, store.SiteFilter{Sites: sprout.At(site), Page: p})
 			return err
 		}},
 		"history": {[]string{"created"}, func(_ sprout.SiteID, p store.Page) error {
@@ -249,10 +249,10 @@ func TestMachinesAreNarrowed(t *testing.T) {
 		want string
 	}{
 		{store.MachineFilter{}, "db-1 web-10 web-2 web-2"},
-		{store.MachineFilter{Site: lon.ID}, "db-1 web-10 web-2"},
-		{store.MachineFilter{Site: par.ID}, "web-2"},
+		{store.MachineFilter{Sites: sprout.At(lon.ID)}, "db-1 web-10 web-2"},
+		{store.MachineFilter{Sites: sprout.At(par.ID)}, "web-2"},
 		{store.MachineFilter{States: []sprout.State{sprout.Discovered}}, "db-1"},
-		{store.MachineFilter{States: []sprout.State{sprout.Discovered, sprout.Registered}, Site: lon.ID}, "db-1 web-10 web-2"},
+		{store.MachineFilter{States: []sprout.State{sprout.Discovered, sprout.Registered}, Sites: sprout.At(lon.ID)}, "db-1 web-10 web-2"},
 		{store.MachineFilter{Name: "web-"}, "web-10 web-2 web-2"},
 		{store.MachineFilter{Name: "web-1"}, "web-10"},
 		{store.MachineFilter{Tag: "ssd"}, "web-2"},
@@ -263,7 +263,7 @@ func TestMachinesAreNarrowed(t *testing.T) {
 		{store.MachineFilter{Architecture: sprout.ARM64}, "web-10"},
 		{store.MachineFilter{BootMode: sprout.UEFI}, "web-2"},
 		{store.MachineFilter{Power: sprout.PowerOn}, ""},
-		{store.MachineFilter{Power: sprout.PowerUnknown, Site: par.ID}, "web-2"},
+		{store.MachineFilter{Power: sprout.PowerUnknown, Sites: sprout.At(par.ID)}, "web-2"},
 		{store.MachineFilter{Problem: store.AnyProblem}, "db-1"},
 		{store.MachineFilter{Problem: string(sprout.BMCDenied)}, "db-1"},
 		{store.MachineFilter{Problem: string(sprout.AgentOffline)}, ""},
@@ -308,28 +308,28 @@ func TestFindMachineByBeginnings(t *testing.T) {
 	s := storetest.New(t)
 	lon, par := fleet(t, s)
 	for ref, want := range map[string]string{"db-1": "lon1/db-1", "d": "lon1/db-1", "web-1": "lon1/web-10", "par1/web": "par1/web-2", "lon1/web-2": "lon1/web-2"} {
-		m, err := s.FindMachine(t.Context(), "", ref)
+		m, err := s.FindMachine(t.Context(), nil, ref)
 		if err != nil || m.SiteName+"/"+m.Name != want {
 			t.Errorf("%s finds %s/%s, %v", ref, m.SiteName, m.Name, err)
 		}
 		for _, id := range []string{string(m.ID), string(m.ID[:len(m.ID)-2])} {
-			if same, err := s.FindMachine(t.Context(), m.Site, id); err != nil || same.ID != m.ID {
+			if same, err := s.FindMachine(t.Context(), sprout.At(m.Site), id); err != nil || same.ID != m.ID {
 				t.Errorf("%s finds %s, %v", id, same.ID, err)
 			}
 			other := par.ID
 			if m.Site == par.ID {
 				other = lon.ID
 			}
-			_, err := s.FindMachine(t.Context(), other, id)
+			_, err := s.FindMachine(t.Context(), sprout.At(other), id)
 			wantField(t, err, sprout.NotFound, "machine")
 		}
 	}
 	for _, ref := range []string{"web", "web-2", "lon1/web", "mch_"} {
-		_, err := s.FindMachine(t.Context(), "", ref)
+		_, err := s.FindMachine(t.Context(), nil, ref)
 		wantField(t, err, sprout.Invalid, "machine")
 	}
 	for _, ref := range []string{"x", "lon1/x", "par1/db-1"} {
-		_, err := s.FindMachine(t.Context(), "", ref)
+		_, err := s.FindMachine(t.Context(), nil, ref)
 		wantField(t, err, sprout.NotFound, "machine")
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // A MachineFilter restricts a list of machines; zero fields do not.
 type MachineFilter struct {
-	Site         sprout.SiteID
+	Sites        sprout.Sites
 	States       []sprout.State // any of them
 	Name         string         // names that begin so
 	Tag          string
@@ -39,7 +39,7 @@ const machineName = `m.name COLLATE "C"`
 // Machines lists machines, by default in the order they were made.
 func (s *Store) Machines(ctx context.Context, f MachineFilter) ([]sprout.Machine, string, error) {
 	var q selection
-	equal(&q, "m.site", f.Site)
+	among(&q, "m.site", f.Sites)
 	switch len(f.States) {
 	case 0:
 	case 1:
@@ -99,11 +99,11 @@ func meet(q *selection, all []sprout.Requirement) {
 }
 
 // FindMachine returns the machine that ref names: an id, a name or SITE/NAME,
-// else the unique beginning of an id or of a name. Site "" looks in every site.
+// else the unique beginning of an id or of a name. It looks in the sites only.
 // Invalid, naming them, if several machines answer to ref.
-func (s *Store) FindMachine(ctx context.Context, site sprout.SiteID, ref string) (sprout.Machine, error) {
+func (s *Store) FindMachine(ctx context.Context, sites sprout.Sites, ref string) (sprout.Machine, error) {
 	if len(ref) == len(idPattern) && strings.HasPrefix(ref, idPattern[:4]) {
-		m, err := s.oneMachine(ctx, ref, "WHERE m.id = $1 AND ($2 = '' OR m.site = $2)", ref, site)
+		m, err := s.oneMachine(ctx, ref, "WHERE m.id = $1 AND ($2::text[] IS NULL OR m.site = ANY ($2))", ref, sites)
 		if sprout.KindOf(err) != sprout.NotFound || err == nil {
 			return m, err
 		}
@@ -116,7 +116,7 @@ func (s *Store) FindMachine(ctx context.Context, site sprout.SiteID, ref string)
 		return sprout.Machine{}, sprout.InvalidField("machine", "must be a name, SITE/NAME or an id")
 	}
 	var scope selection
-	equal(&scope, "m.site", site)
+	among(&scope, "m.site", sites)
 	equal(&scope, "s.name", siteName)
 	ways := []func(q *selection){
 		func(q *selection) { q.where("("+machineName+" = %[1]s OR m.id = %[1]s)", name) },

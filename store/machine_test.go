@@ -126,7 +126,7 @@ func TestNamesAndMACsAreTheirSitesOwn(t *testing.T) {
 	wantField(t, create(sprout.Machine{Name: "M_2"}), sprout.Invalid, "name")
 	wantField(t, create(sprout.Machine{Name: "m2", Architecture: "vax"}), sprout.Invalid, "architecture")
 	wantField(t, create(sprout.Machine{Name: "m2", BMC: &sprout.BMC{Driver: "telnet"}}), sprout.Invalid, "bmc.driver")
-	list, _, err := s.Machines(t.Context(), store.MachineFilter{Site: lon.ID})
+	list, _, err := s.Machines(t.Context(), store.MachineFilter{Sites: sprout.At(lon.ID)})
 	if err != nil || len(list) != 1 {
 		t.Errorf("what was refused left something: %d machines, %v", len(list), err)
 	}
@@ -140,19 +140,19 @@ func TestFindMachine(t *testing.T) {
 	for ref, site := range map[string]sprout.SiteID{
 		"m1": lon.ID, "lon1/m1": "", string(m1.ID): "", string(m1.ID)[:29]: "",
 	} {
-		got, err := s.FindMachine(t.Context(), site, ref)
+		got, err := s.FindMachine(t.Context(), sprout.At(site), ref)
 		if err != nil || got.ID != m1.ID {
 			t.Errorf("%s: got %s, %v", ref, got.ID, err)
 		}
 	}
-	_, err := s.FindMachine(t.Context(), "", "m1")
+	_, err := s.FindMachine(t.Context(), nil, "m1")
 	wantField(t, err, sprout.Invalid, "machine")
 	if !strings.Contains(err.Error(), "lon1/m1 or par1/m1") {
 		t.Errorf("it does not name them: %v", err)
 	}
-	_, err = s.FindMachine(t.Context(), "", "mch_z")
+	_, err = s.FindMachine(t.Context(), nil, "mch_z")
 	wantKind(t, err, sprout.NotFound)
-	_, err = s.FindMachine(t.Context(), "", "%")
+	_, err = s.FindMachine(t.Context(), nil, "%")
 	wantKind(t, err, sprout.NotFound)
 	got, err := s.MachineByMAC(t.Context(), par.ID, "52:54:00:00:00:01")
 	if err != nil || got.ID != other.ID {

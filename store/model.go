@@ -9,9 +9,9 @@ import (
 	"sprout"
 )
 
-// Models lists the models of a site's machines ("": of all), those of which
+// Models lists the models of the machines of sites, those of which
 // there are most first, with the limits that people have set for them.
-func (s *Store) Models(ctx context.Context, site sprout.SiteID) ([]sprout.Model, error) {
+func (s *Store) Models(ctx context.Context, sites sprout.Sites) ([]sprout.Model, error) {
 	return many(ctx, s.db, func(row pgx.CollectableRow) (m sprout.Model, err error) {
 		err = row.Scan(&m.Vendor, &m.Name, &m.Machines, &m.MemoryBytes, &m.DiskBytes, &m.Limits)
 		return m, err
@@ -24,9 +24,9 @@ func (s *Store) Models(ctx context.Context, site sprout.SiteID) ([]sprout.Model,
 			       coalesce(max((inventory ->> 'memoryBytes')::bigint), 0) AS memory,
 			       coalesce(max((SELECT sum((d ->> 'bytes')::bigint) FROM jsonb_array_elements(
 			         CASE jsonb_typeof(inventory -> 'disks') WHEN 'array' THEN inventory -> 'disks' ELSE '[]' END) d)), 0)::bigint AS disks
-			FROM machine WHERE inventory ->> 'model' <> '' AND inventory ->> 'vendor' IS NOT NULL AND ($1 = '' OR site = $1)
+			FROM machine WHERE inventory ->> 'model' <> '' AND inventory ->> 'vendor' IS NOT NULL AND ($1::text[] IS NULL OR site = ANY ($1))
 			GROUP BY 1, 2) m
-		ORDER BY m.machines DESC, m.vendor, m.model LIMIT 1000`, site)
+		ORDER BY m.machines DESC, m.vendor, m.model LIMIT 1000`, sites)
 }
 
 // ModelLimits lists the limits that people have set for a model.

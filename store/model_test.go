@@ -90,7 +90,7 @@ func TestModels(t *testing.T) {
 	set("phone-home", time.Hour, "ann")
 	set("boot-ramdisk", time.Hour, "ann")
 	set("boot-ramdisk", 25*time.Minute, "bob")
-	all, err := s.Models(t.Context(), "")
+	all, err := s.Models(t.Context(), nil)
 	if err != nil || len(all) != 2 {
 		t.Fatalf("models are %+v, %v", all, err)
 	}
@@ -101,7 +101,7 @@ func TestModels(t *testing.T) {
 	if l := got.Limits; len(l) != 2 || l[0].Step != "boot-ramdisk" || l[0].Seconds != 1500 || l[0].By != "bob" || l[0].At.IsZero() {
 		t.Errorf("limits are %+v", got.Limits)
 	}
-	if one, err := s.Models(t.Context(), par.ID); err != nil || len(one) != 2 || one[0].Machines != 1 {
+	if one, err := s.Models(t.Context(), sprout.At(par.ID)); err != nil || len(one) != 2 || one[0].Machines != 1 {
 		t.Errorf("of one site: %+v, %v", one, err)
 	}
 	set("boot-ramdisk", 0, "bob")

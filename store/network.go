@@ -183,9 +183,9 @@ func (s *Store) Network(ctx context.Context, id sprout.NetworkID) (sprout.Networ
 	return list[0], nil
 }
 
-// FindNetwork returns the network of a site that ref names: its name or id.
-func (s *Store) FindNetwork(ctx context.Context, site sprout.SiteID, ref string) (sprout.Network, error) {
-	list, err := s.networks(ctx, `WHERE ($1 = '' OR n.site = $1) AND (n.name = $2 OR n.id = $2) ORDER BY s.name LIMIT 2`, site, ref)
+// FindNetwork returns the network of one of the sites that ref names: its name or id.
+func (s *Store) FindNetwork(ctx context.Context, sites sprout.Sites, ref string) (sprout.Network, error) {
+	list, err := s.networks(ctx, `WHERE ($1::text[] IS NULL OR n.site = ANY ($1)) AND (n.name = $2 OR n.id = $2) ORDER BY s.name LIMIT 2`, sites, ref)
 	switch {
 	case err != nil:
 		return sprout.Network{}, err
@@ -197,14 +197,14 @@ func (s *Store) FindNetwork(ctx context.Context, site sprout.SiteID, ref string)
 	return list[0], nil
 }
 
-// Networks lists the networks of a site by name, site "" those of all.
-func (s *Store) Networks(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
-	return s.networks(ctx, `WHERE $1 = '' OR n.site = $1 ORDER BY s.name, n.name`, site)
+// Networks lists the networks of sites by name.
+func (s *Store) Networks(ctx context.Context, sites sprout.Sites) ([]sprout.Network, error) {
+	return s.networks(ctx, `WHERE $1::text[] IS NULL OR n.site = ANY ($1) ORDER BY s.name, n.name`, sites)
 }
 
 // A NetworkFilter restricts a list of networks; zero fields do not.
 type NetworkFilter struct {
-	Site sprout.SiteID
+	Sites sprout.Sites
 	Page
 }
 
@@ -216,7 +216,7 @@ var networkListing = listing[sprout.Network]{"network", "name", map[string]order
 // ListNetworks lists networks, by default by name.
 func (s *Store) ListNetworks(ctx context.Context, f NetworkFilter) ([]sprout.Network, string, error) {
 	var q selection
-	equal(&q, "n.site", f.Site)
+	among(&q, "n.site", f.Sites)
 	return page(networkListing, f.Page, q, func(tail string, args ...any) ([]sprout.Network, error) {
 		return s.networks(ctx, tail, args...)
 	})

@@ -87,7 +87,7 @@ func (s *Store) ClearProblems(ctx context.Context, tx pgx.Tx, subject string, co
 
 // A ProblemFilter restricts a list of problems; zero fields do not.
 type ProblemFilter struct {
-	Site     sprout.SiteID
+	Sites    sprout.Sites
 	Subject  string
 	Codes    []sprout.Code // any of them
 	Severity sprout.Severity
@@ -104,7 +104,7 @@ var problemListing = listing[sprout.Problem]{"problem", "since", map[string]orde
 // Problems lists problems, by default in the order they were raised.
 func (s *Store) Problems(ctx context.Context, f ProblemFilter) ([]sprout.Problem, string, error) {
 	var q selection
-	equal(&q, "site", f.Site)
+	among(&q, "site", f.Sites)
 	equal(&q, "subject", f.Subject)
 	equal(&q, "severity", f.Severity)
 	if len(f.Codes) > 0 {

@@ -484,6 +484,9 @@ CREATE TABLE public.token (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     last_used_at timestamp with time zone,
     login boolean DEFAULT false NOT NULL,
+    sites text[],
+    grants jsonb DEFAULT '[]'::jsonb NOT NULL,
+    first boolean DEFAULT false NOT NULL,
     CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text, 'agent'::text])))
 );
 

@@ -65,7 +65,14 @@ func (s *Store) UpdateSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID, dom
 // Conflict.
 func (s *Store) DeleteSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
 	gone := happened(sprout.WasDeleted, id, id)
-	var err error
+	// A token of several sites is good for the others still; one of this site only
+	// goes with it.
+	_, err := exec(ctx, tx, `
+		UPDATE token SET sites = array_remove(sites, $1), site = (array_remove(sites, $1))[1]
+		WHERE $1 = ANY (sites) AND cardinality(sites) > 1`, id)
+	if err != nil {
+		return err
+	}
 	if gone.Name, err = one(ctx, tx, pgx.RowTo[string], `DELETE FROM site WHERE id = $1 RETURNING name`, id); err != nil {
 		return orNotFound(err, "site", string(id))
 	}
@@ -80,7 +87,7 @@ func (s *Store) FindSite(ctx context.Context, ref string) (sprout.Site, error) {
 
 // A SiteFilter restricts a list of sites; zero fields do not.
 type SiteFilter struct {
-	Site sprout.SiteID
+	Sites sprout.Sites
 	Page
 }
 
@@ -92,7 +99,7 @@ var siteListing = listing[sprout.Site]{"site", "name", map[string]order[sprout.S
 // Sites lists sites, by default by name.
 func (s *Store) Sites(ctx context.Context, f SiteFilter) ([]sprout.Site, string, error) {
 	var q selection
-	equal(&q, "id", f.Site)
+	among(&q, "id", f.Sites)
 	return page(siteListing, f.Page, q, func(tail string, args ...any) ([]sprout.Site, error) {
 		return many(ctx, s.db, scanSite, `SELECT `+siteColumns+` FROM site `+tail, args...)
 	})

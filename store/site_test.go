@@ -109,7 +109,7 @@ func TestProblemsAreOpenOnce(t *testing.T) {
 		return err
 	})
 	raise(sprout.BMCDenied, "anew")
-	list, _, err = s.Problems(t.Context(), store.ProblemFilter{Site: site.ID, Cleared: true})
+	list, _, err = s.Problems(t.Context(), store.ProblemFilter{Sites: sprout.At(site.ID), Cleared: true})
 	if err != nil || len(list) != 3 || list[0].ClearedAt == nil || list[2].Reason != "anew" {
 		t.Errorf("problems %+v, %v", list, err)
 	}
@@ -161,7 +161,7 @@ func TestSilentAgentsAreAProblem(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		list, _, err := s.Problems(t.Context(), store.ProblemFilter{Site: site.ID})
+		list, _, err := s.Problems(t.Context(), store.ProblemFilter{Sites: sprout.At(site.ID)})
 		if err != nil || len(list) != want {
 			t.Errorf("after %s: %+v, %v", change, list, err)
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -18,10 +19,12 @@ func hashOf(secret string) []byte {
 	return sum[:]
 }
 
-const tokenColumns = `id, name, role, coalesce(site, ''), expires_at, created_at, revoked_at`
+// Of a token that a server of before made, site is all that tells of its sites.
+const tokenColumns = `id, name, CASE WHEN first THEN 'first' WHEN login THEN 'login' WHEN role = 'agent' THEN 'agent' ELSE 'made' END, role,
+	coalesce(sites, CASE WHEN site IS NOT NULL THEN ARRAY[site] END), grants, expires_at, created_at, last_used_at, revoked_at`
 
 func scanToken(row pgx.CollectableRow) (t sprout.Token, err error) {
-	err = row.Scan(&t.ID, &t.Name, &t.Role, &t.Site, &t.ExpiresAt, &t.CreatedAt, &t.RevokedAt)
+	err = row.Scan(&t.ID, &t.Name, &t.Kind, &t.Role, &t.Sites, &t.Grants, &t.ExpiresAt, &t.CreatedAt, &t.LastUsedAt, &t.RevokedAt)
 	return t, err
 }
 
@@ -33,7 +36,8 @@ func (s *Store) CreateToken(ctx context.Context, tx pgx.Tx, t sprout.Token) (mad
 }
 
 // PutToken makes a token of the API with a secret that the caller chose (the
-// first administrator's, an agent's).
+// first administrator's, an agent's). A server of before takes it for one of the
+// first of its sites: for less than it is, never for more.
 func (s *Store) PutToken(ctx context.Context, tx pgx.Tx, t sprout.Token, secret string) (sprout.Token, error) {
 	if t.Name == "" {
 		return t, sprout.InvalidField("name", "a token needs a name")
@@ -45,8 +49,8 @@ func (s *Store) PutToken(ctx context.Context, tx pgx.Tx, t sprout.Token, secret 
 		t.ID = sprout.NewID[sprout.TokenID](sprout.PrefixToken)
 	}
 	return one(ctx, tx, scanToken, `
-		INSERT INTO token (id, site, name, hash, role, expires_at) VALUES ($1, nullif($2, ''), $3, $4, $5, $6)
-		RETURNING `+tokenColumns, t.ID, t.Site, t.Name, hashOf(secret), t.Role, t.ExpiresAt)
+		INSERT INTO token (id, site, sites, grants, name, hash, role, first, login, expires_at) VALUES ($1, ($2::text[])[1], $2, $3, $4, $5, $6, $7, $8, $9)
+		RETURNING `+tokenColumns, t.ID, t.Sites, orEmpty(t.Grants), t.Name, hashOf(secret), t.Role, t.Kind == sprout.FirstToken, t.Kind == sprout.LoginToken, t.ExpiresAt)
 }
 
 // TokenBySecret returns the token whose bearer shows secret. Denied, saying
@@ -66,6 +70,15 @@ func (s *Store) TokenBySecret(ctx context.Context, secret string) (sprout.Token,
 	return t, nil
 }
 
+// UseTokens records that tokens were used now, unless that was recorded less than
+// a minute ago.
+func (s *Store) UseTokens(ctx context.Context, ids []sprout.TokenID) error {
+	_, err := exec(ctx, s.db, `
+		UPDATE token SET last_used_at = now()
+		WHERE id = ANY ($1) AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')`, ids)
+	return err
+}
+
 // RevokeToken ends the token that ref names (id, or name of one not revoked).
 func (s *Store) RevokeToken(ctx context.Context, tx pgx.Tx, ref string) (sprout.Token, error) {
 	t, err := one(ctx, tx, scanToken, `
@@ -74,7 +87,7 @@ func (s *Store) RevokeToken(ctx context.Context, tx pgx.Tx, ref string) (sprout.
 	if err != nil {
 		return t, orNotFound(err, "a valid token", ref)
 	}
-	return t, s.touch(ctx, tx, happened(sprout.WasDeleted, t.Site, t.ID)) // ends what it watches
+	return t, s.touch(ctx, tx, happened(sprout.WasDeleted, t.Sites.Only(), t.ID)) // ends what it watches
 }
 
 // TokenRevoked tells whether the token was revoked. One that is not kept here is
@@ -85,7 +98,7 @@ func (s *Store) TokenRevoked(ctx context.Context, id sprout.TokenID) (bool, erro
 
 // A TokenFilter restricts a list of tokens; zero fields do not.
 type TokenFilter struct {
-	Site sprout.SiteID // good for this site only
+	Sites sprout.Sites // good for no others
 	Page
 }
 
@@ -96,8 +109,51 @@ var tokenListing = listing[sprout.Token]{"token", "created", map[string]order[sp
 // Tokens lists tokens in the order they were made, revoked ones included.
 func (s *Store) Tokens(ctx context.Context, f TokenFilter) ([]sprout.Token, string, error) {
 	var q selection
-	equal(&q, "site", f.Site)
+	if !f.Sites.Every() {
+		q.where(`coalesce(sites, ARRAY[site]) <@ %[1]s AND NOT EXISTS (SELECT FROM jsonb_array_elements(grants) g
+			WHERE NOT (g ? 'sites' AND ARRAY(SELECT jsonb_array_elements_text(g -> 'sites')) <@ %[1]s))`, f.Sites)
+	}
 	return page(tokenListing, f.Page, q, func(tail string, args ...any) ([]sprout.Token, error) {
-		return many(ctx, s.db, scanToken, `SELECT `+tokenColumns+` FROM token `+tail, args...)
+		list, err := many(ctx, s.db, scanToken, `SELECT `+tokenColumns+` FROM token `+tail, args...)
+		if err != nil {
+			return nil, err
+		}
+		return list, s.NameSites(ctx, list...)
 	})
+}
+
+// NameSites fills in the names of the sites that tokens are good for. One that
+// was deleted keeps its id.
+func (s *Store) NameSites(ctx context.Context, tokens ...sprout.Token) error {
+	var ids sprout.Sites
+	for _, t := range tokens {
+		for _, g := range t.All() {
+			ids = append(ids, g.Sites...)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	sites, err := many(ctx, s.db, scanSite, `SELECT `+siteColumns+` FROM site WHERE id = ANY ($1)`, ids)
+	if err != nil {
+		return err
+	}
+	names := map[sprout.SiteID]string{}
+	for _, site := range sites {
+		names[site.ID] = site.Name
+	}
+	called := func(sites sprout.Sites) (list []string) {
+		for _, id := range sites {
+			list = append(list, cmp.Or(names[id], string(id)))
+		}
+		return list
+	}
+	for i := range tokens {
+		t := &tokens[i]
+		t.SiteNames = called(t.Sites)
+		for j := range t.Grants {
+			t.Grants[j].SiteNames = called(t.Grants[j].Sites)
+		}
+	}
+	return nil
 }

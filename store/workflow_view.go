@@ -63,7 +63,7 @@ func (s *Store) Workflow(ctx context.Context, id sprout.WorkflowID) (sprout.Work
 
 // A WorkflowFilter restricts a list of workflows; zero fields do not.
 type WorkflowFilter struct {
-	Site    sprout.SiteID
+	Sites   sprout.Sites
 	Machine sprout.MachineID
 	Kind    string
 	States  []sprout.WorkflowState // any of them
@@ -79,7 +79,7 @@ var workflowListing = listing[sprout.Workflow]{"workflow", "-created", map[strin
 // Workflows lists workflows, by default the latest first.
 func (s *Store) Workflows(ctx context.Context, f WorkflowFilter) ([]sprout.Workflow, string, error) {
 	var q selection
-	equal(&q, "w.site", f.Site)
+	among(&q, "w.site", f.Sites)
 	equal(&q, "w.machine", f.Machine)
 	equal(&q, "w.kind", f.Kind)
 	switch len(f.States) {
