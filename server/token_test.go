@@ -107,6 +107,7 @@ func TestATokenHasRolesAtSeveralSites(t *testing.T) {
 		t.Errorf("an administrator of two sites sees the tokens %v", names)
 	}
 	// One site goes: the token is good for the other still, and for no more.
+	must(client.Call(t.Context(), p.admin, api.MachineUnlock, api.MachineRef{Machine: "m-lon1"}))(t)
 	must(client.Call(t.Context(), p.admin, api.MachineDelete, api.MachineRef{Machine: "m-lon1"}))(t)
 	must(client.Call(t.Context(), p.admin, api.SiteDelete, api.SiteRef{Site: "lon1"}))(t)
 	if who := must(client.Call(t.Context(), p.as(t, two.Secret), api.TokenWhoami, struct{}{}))(t); strings.Join(who.SiteNames, " ") != "par1" {
