@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api help deps build ramdisk image demo dev test test-go test-engine test-real check lint generate clean
+.PHONY: bench-api help deps build ramdisk image demo dev test test-go test-engine test-faults test-real check lint generate clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test-go: ## Run the Go tests with the race detector: a test that fails is run on
 
 test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WORKFLOWS=n, SPROUT_SEED=n)
 	SPROUT_WORKFLOWS=$(or $(WORKFLOWS),2000) go test ./server -run TestKilledWhileWorkflowsRun -count=1 -v -timeout 30m
+
+test-faults: ## Break every part at every step and see that it heals: a line each (FAULTS="agent*,* deploy:* kill" for some)
+	SPROUT_FAULTS='$(or $(FAULTS),all)' go test ./faults -run TestMatrix -count=1 -v -timeout 60m
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh

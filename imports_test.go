@@ -57,7 +57,7 @@ var imports = map[string][]string{
 	"lab":       {".", "wan", "power", "power/…"},
 	"sim":       {".", "power", "power/…", "ramdisk"},
 	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim", "wan"},
-	"scenario":  {}, "bench": {".", "…"}, "bench/…": {".", "…"},
+	"scenario":  {}, "faults": {}, "faults/…": {}, "bench": {".", "…"}, "bench/…": {".", "…"},
 }
 
 // why is printed with a forbidden import.

@@ -97,6 +97,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.engine.WithGate(c.Gate)
 	if s.centre, err = s.fetching(); err != nil {
 		return nil, err
 	}

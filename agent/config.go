@@ -17,6 +17,7 @@ import (
 
 	"sprout"
 	"sprout/provision"
+	"sprout/workflow"
 )
 
 // A Config says how to run a site's agent.
@@ -57,6 +58,8 @@ type Config struct {
 	Status string `json:"status,omitempty" yaml:"status,omitempty"`
 	// Limits are how long steps may take; zero fields: the usual.
 	Limits provision.Limits `json:"-" yaml:"-"`
+	// Gate is passed by every call of a step: for tests; nil: there is none.
+	Gate workflow.Gate `json:"-" yaml:"-"`
 	// Log takes what is worth reading later.
 	Log *slog.Logger `json:"-" yaml:"-"`
 }

@@ -12,6 +12,7 @@ import (
 	"sprout"
 	"sprout/provider"
 	"sprout/store"
+	"sprout/workflow"
 )
 
 // A Config is all that a control plane needs to know. Its JSON names are the
@@ -27,6 +28,9 @@ type Config struct {
 	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
 	Limits    LimitsConfig       `json:"limits"`
 	Providers provider.Selection `json:"providers"`
+
+	// Gate is passed by every call of a step: for tests; nil: there is none.
+	Gate workflow.Gate `json:"-"`
 
 	// Tracer sees every statement that goes to the database; nil: nobody does.
 	Tracer pgx.QueryTracer `json:"-"`

@@ -121,7 +121,7 @@ func (s *Server) openEngine(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.engine.OnPark(centre.parked)
+	s.engine.WithGate(s.config.Gate).OnPark(centre.parked)
 	s.driver.engine, s.driver.ready = s.engine, func() { s.ready.set("engine", true) }
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sprout"
+	"sprout/faults/lossy"
 )
 
 // crashEnv tells a child of the test which file it is to write leases to.
@@ -21,6 +22,9 @@ const crashEnv = "SPROUT_TEST_LEASES"
 // TestMain makes a child of TestLeasesSurviveKill what it is.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(crashEnv); path != "" {
+		if err := lossy.Record(filepath.Dir(path), kept(path)); err != nil {
+			panic(err)
+		}
 		fmt.Println(giveLeases(path))
 		os.Exit(1) // it is to be killed before
 	}
@@ -53,10 +57,21 @@ func giveLeases(path string) error {
 	return nil
 }
 
+// kept is where a child keeps what its store has synced.
+func kept(path string) string { return filepath.Dir(path) + ".synced" }
+
+// A killed child, and its host with it: what it had not synced is lost too, and
+// every lease that it had acknowledged is there.
 func TestLeasesSurviveKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "site.db")
+	path := filepath.Join(t.TempDir(), "data", "site.db")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for round := range 3 {
 		saved := killWhileGiving(t, path)
+		if _, err := lossy.Drop(filepath.Dir(path), kept(path)); err != nil {
+			t.Fatal(err)
+		}
 		s := open(t, path)
 		for _, ip := range saved {
 			if l, ok := s.LeaseByIP(netip.MustParseAddr(ip)); !ok || l.State != "bound" {

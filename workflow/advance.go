@@ -117,6 +117,10 @@ func (e *Engine[T]) call(ctx context.Context, cancel context.CancelCauseFunc, c 
 		}
 		c.late = errors.Is(timed.Err(), context.DeadlineExceeded)
 	}()
+	if e.gate != nil {
+		e.gate(timed, c.Run, false)
+		defer func() { e.gate(timed, c.Run, true) }()
+	}
 	return do(timed, c)
 }
 

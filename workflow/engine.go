@@ -35,6 +35,7 @@ type Engine[T any] struct {
 	defs  map[string]Definition[T]
 	lease time.Duration
 	park  func(ctx context.Context, tx T, run Run) error
+	gate  Gate
 
 	mu    sync.Mutex
 	calls map[string]context.CancelCauseFunc // by claim: the calls in flight in this process
@@ -63,6 +64,17 @@ func New[T any](store Store[T], clock func() time.Time, log *slog.Logger, defs .
 // used: a shorter one finds dead processes sooner, and is renewed more often.
 func (e *Engine[T]) WithLease(lease time.Duration) *Engine[T] {
 	e.lease = lease
+	return e
+}
+
+// A Gate is passed twice by every call of a Do or an Undo: before it, with its
+// claim saved, and after it (done), before its outcome is. It may wait, and must
+// not longer than ctx. Tests hold processes there to kill them in mid step.
+type Gate func(ctx context.Context, run Run, done bool)
+
+// WithGate has every call pass the gate, before the engine is used; nil: none.
+func (e *Engine[T]) WithGate(g Gate) *Engine[T] {
+	e.gate = g
 	return e
 }
 

@@ -1,0 +1,199 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+	"sprout/api"
+	"sprout/client"
+	"sprout/provision"
+	"sprout/sim"
+	"sprout/sitestore"
+)
+
+// check holds the installation to what it promises, after a round.
+func (g *ground) check(cells []*cell) {
+	t := g.t
+	t.Helper()
+	g.eventually("the agent is online again", 2*time.Minute, g.caughtUp)
+	for _, c := range cells {
+		if c.err != nil {
+			continue
+		}
+		for _, check := range []func(context.Context, *cell) error{g.checkState, checkDisk, g.checkSteps} {
+			if err := check(t.Context(), c); err != nil {
+				t.Errorf("%s, and then: %v", c.line(), err)
+			}
+		}
+	}
+	g.checkRest()
+	g.checkAddresses(cells)
+	g.eventually("the audit has no gap", 30*time.Second, func(ctx context.Context) (string, bool) {
+		audit, err := client.Call(ctx, g.client, api.AuditVerify, api.VerifyAudit{})
+		return fmt.Sprintf("%+v, %v", audit, err), err == nil && audit.Intact
+	})
+}
+
+// checkState holds the machine to the state that its workflow leads to.
+func (g *ground) checkState(ctx context.Context, c *cell) error {
+	want := map[string]sprout.State{
+		discover: sprout.Discovered, provision.Commission: sprout.Ready, provision.Deploy: sprout.Deployed, provision.Release: sprout.Ready,
+	}[c.Kind]
+	m, err := ask(ctx, g, api.MachineShow, api.MachineRef{Machine: string(c.id)})
+	switch {
+	case err != nil:
+		return err
+	case m.State != want:
+		return fmt.Errorf("the machine is %s, not %s", m.State, want)
+	case m.Activity != nil:
+		return fmt.Errorf("the machine is busy with %+v", m.Activity)
+	case len(m.Problems) > 0:
+		return fmt.Errorf("the machine has problems: %+v", m.Problems)
+	}
+	return nil
+}
+
+// checkDisk looks at the machine's disk itself.
+func checkDisk(_ context.Context, c *cell) error {
+	system, installed := c.slot.Machine.Installed()
+	switch c.Kind {
+	case provision.Deploy:
+		if !installed || system.RawDigest != c.subject.image || !system.Homed {
+			return fmt.Errorf("it is called deployed, and its disk holds %+v", system)
+		}
+	case provision.Release:
+		if dirty := c.slot.Machine.Dirty(); len(dirty) > 0 {
+			return fmt.Errorf("it is called erased, and its disks hold data: %+v", dirty)
+		}
+	}
+	return nil
+}
+
+// checkSteps reads the record of the last try: every step was done once, in order,
+// so no fact was lost, and none came twice.
+func (g *ground) checkSteps(ctx context.Context, c *cell) error {
+	if c.workflow == "" {
+		return nil
+	}
+	w, err := ask(ctx, g, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: api.WorkflowRef{Workflow: string(c.workflow)}})
+	if err != nil {
+		return err
+	}
+	for _, at := range []string{"centre", "site"} {
+		var want, got []string
+		for _, p := range places() {
+			if p.Kind == c.Kind && p.At == at {
+				want = append(want, p.Step)
+			}
+		}
+		for _, r := range w.Steps {
+			if r.At == at && r.Outcome == "done" {
+				got = append(got, r.Name)
+			}
+		}
+		if len(got) < len(want) || !slices.Equal(got[len(got)-len(want):], want) {
+			return fmt.Errorf("the %s's steps that are done are %v, not %v at the end", at, got, want)
+		}
+		if c.outcome == "finished" && len(got) != len(want) {
+			return fmt.Errorf("the %s's steps that are done are %v, not %v", at, got, want)
+		}
+	}
+	return nil
+}
+
+// checkRest sees that nothing is left that runs, or is wrong.
+func (g *ground) checkRest() {
+	g.t.Helper()
+	for _, state := range []sprout.WorkflowState{sprout.Running, sprout.Unwinding} {
+		left, err := client.List(g.t.Context(), g.client, api.WorkflowList, api.ListWorkflows{State: []sprout.WorkflowState{state}}, 0)
+		if err != nil || len(left) > 0 {
+			g.t.Errorf("%d workflows are %s still: %+v, %v", len(left), state, left, err)
+		}
+	}
+	g.eventually("no problem is open", time.Minute, func(ctx context.Context) (string, bool) {
+		open, err := client.List(ctx, g.client, api.ProblemList, api.ListProblems{}, 0)
+		return fmt.Sprintf("%+v, %v", open, err), err == nil && len(open) == 0
+	})
+}
+
+// checkAddresses sees that no two machines have one address, and that each lease
+// that a machine was given last is on record.
+func (g *ground) checkAddresses(cells []*cell) {
+	t := g.t
+	t.Helper()
+	taken, err := client.List(t.Context(), g.client, api.AddressList, api.ListOfSite{}, 0)
+	must(t, err)
+	held := map[netip.Addr]string{}
+	for _, a := range taken {
+		if other, ok := held[a.IP]; ok && other != a.MAC {
+			t.Errorf("%s and %s both have the address %s", other, a.MAC, a.IP)
+		}
+		held[a.IP] = a.MAC
+	}
+	g.eventually("every lease is on record", 30*time.Second, func(ctx context.Context) (string, bool) {
+		leases, err := client.List(ctx, g.client, api.LeaseList, api.ListOfSite{}, 0)
+		if err != nil {
+			return err.Error(), false
+		}
+		holder := map[netip.Addr]string{}
+		for _, l := range leases {
+			holder[l.IP] = l.MAC
+		}
+		for _, c := range cells {
+			if ip, ok := lastLease(c); ok && holder[ip] != c.mac {
+				return fmt.Sprintf("%s (%s) was given %s, of which the record says %q", c.name, c.mac, ip, holder[ip]), false
+			}
+		}
+		return "", true
+	})
+}
+
+// lastLease is the address that DHCP gave the machine last.
+func lastLease(c *cell) (ip netip.Addr, ok bool) {
+	if c.subject == nil {
+		return ip, false
+	}
+	for _, e := range c.slot.Machine.Journal() {
+		if e.Step == sim.StepLoader {
+			if at, is := addressOf(e); is {
+				ip, ok = at, true
+			}
+		}
+	}
+	return ip, ok
+}
+
+// closeBooks ends the agent, and compares what it has told with what was heard.
+func (g *ground) closeBooks() {
+	t := g.t
+	t.Helper()
+	db := must1(pgx.Connect(t.Context(), g.db.URL()))(t)
+	defer db.Close(context.Background()) //nolint:errcheck // only read
+	g.agent.kill()
+	s := must1(sitestore.Open(filepath.Join(g.agent.Agent.DataDir, "site.db"), slog.New(slog.DiscardHandler)))(t)
+	waiting, told, err := s.Outbox()
+	must(t, err)
+	must(t, s.Close())
+	g.eventually("the centre has heard every fact once", 30*time.Second, func(ctx context.Context) (string, bool) {
+		var heard int64
+		err := db.QueryRow(ctx, `SELECT last_fact FROM inbox`).Scan(&heard)
+		return fmt.Sprintf("the site made %d facts, of which %d wait; the centre took %d (%v)", told, waiting, heard, err), err == nil && heard == told
+	})
+	for kind, event := range map[string]sprout.Event{provision.Commission: sprout.Commissioned, provision.Deploy: sprout.Installed, provision.Release: sprout.Released} {
+		var moved int
+		must(t, db.QueryRow(t.Context(), `SELECT count(*) FROM machine_history WHERE event = $1`, event).Scan(&moved))
+		g.mu.Lock()
+		if want := len(g.succeeded[kind]); moved != want {
+			t.Errorf("%d machines were moved by %s, and %d workflows succeeded", moved, event, want)
+		}
+		g.mu.Unlock()
+	}
+}

@@ -1,0 +1,85 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// matrixVariable asks for the matrix: patterns of "who place how" with commas
+// between, as "agent*,postgres*kill"; "all" is everything.
+const matrixVariable = "SPROUT_FAULTS"
+
+// TestMatrix is `make test-faults`: everything is broken at every step.
+func TestMatrix(t *testing.T) {
+	want := os.Getenv(matrixVariable)
+	if want == "" {
+		t.Skip("the whole matrix takes minutes: make test-faults, or set " + matrixVariable)
+	}
+	for name, embedded := range map[string]bool{"one server": true, "replicas": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, map[bool]byte{true: 50, false: 51}[embedded], embedded, time.Minute, chosen(want))
+		})
+	}
+}
+
+// A few cells of the matrix, quickly: a replica is stopped for a moment, the agent
+// dies, and machines lose power.
+func TestSomeFaults(t *testing.T) {
+	t.Parallel()
+	some := map[string][]string{
+		"replica stop": {"discover/hello", "commission/centre:accept", "deploy/centre:publish-name", "deploy/write-image"},
+		"agent kill":   {"discover/inspect", "commission/power-on", "deploy/write-image", "deploy/phone-home", "release/erase-disks"},
+		"power lost":   {"deploy/write-image", "commission/inspect"},
+	}
+	run(t, 52, false, 3*time.Second, func(f fault, p place) bool {
+		return slices.Contains(some[f.who+" "+f.how], p.String())
+	})
+}
+
+// chosen tells which cells the patterns name.
+func chosen(patterns string) func(fault, place) bool {
+	return func(f fault, p place) bool {
+		name := fmt.Sprintf("%s %s %s", f.who, strings.ReplaceAll(p.String(), "/", ":"), f.how)
+		return slices.ContainsFunc(strings.Split(patterns, ","), func(pattern string) bool {
+			ok, err := path.Match(strings.ReplaceAll(pattern, "/", ":"), name)
+			return pattern == "all" || err == nil && ok
+		})
+	}
+}
+
+// run breaks what is wanted, prints a line for each cell, and checks what must
+// hold after each.
+func run(t *testing.T, octet byte, embedded bool, lasts time.Duration, wanted func(fault, place) bool) {
+	var g *ground
+	for _, f := range faults(embedded) {
+		var at []place
+		for _, p := range places() {
+			if wanted(f, p) {
+				at = append(at, p)
+			}
+		}
+		if len(at) == 0 {
+			continue
+		}
+		if g == nil {
+			g = newGround(t, octet, embedded, lasts)
+		}
+		cells := g.round(f, at)
+		for _, c := range cells {
+			fmt.Println(c.line())
+			if c.err != nil {
+				t.Errorf("%s", c.line())
+			}
+		}
+		g.check(cells)
+	}
+	if g != nil {
+		g.closeBooks()
+	}
+}
