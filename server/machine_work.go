@@ -123,12 +123,6 @@ func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (
 	if err != nil {
 		return sprout.Machine{}, err
 	}
-	machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
-		return s.store.Machines(ctx, store.MachineFilter{Sites: sites, Page: p})
-	})
-	if err != nil {
-		return sprout.Machine{}, err
-	}
 	labels, err := sprout.ParseSelector(b.Labels)
 	if err != nil {
 		return sprout.Machine{}, err
@@ -137,21 +131,45 @@ func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (
 	if err != nil {
 		return sprout.Machine{}, err
 	}
-	fit, removed := s.providers.Alloc.Choose(alloc.Request{
+	want := alloc.Request{
 		Site: sites.Only(), Name: name, Architecture: b.Architecture, BootMode: b.BootMode, MinCores: b.MinCores, MinMemory: b.MinMemory,
 		MinDisk: b.MinDisk, MinDisks: b.MinDisks, MinNICs: b.MinNICs, Tags: b.Tags, Labels: labels, Pool: b.Pool, Zone: b.Zone,
-	}, machines)
+	}
 	owner := b.Owner
 	if owner == "" {
 		owner = actor(ctx)
 	}
-	for _, m := range fit {
-		got, err := s.give(ctx, m, owner)
-		if sprout.KindOf(err) != sprout.Conflict || err == nil {
-			return got, err
+	return s.allocate(ctx, sites, want, owner)
+}
+
+// allocate looks among the machines that an index finds for the request, and
+// only where none of them fits at all others: to say why.
+func (s *Server) allocate(ctx context.Context, sites sprout.Sites, want alloc.Request, owner string) (sprout.Machine, error) {
+	near := store.MachineFilter{
+		Sites: sites, States: []sprout.State{sprout.Ready}, Name: want.Name, Labels: want.Labels,
+		Pool: want.Pool, Zone: want.Zone, Architecture: want.Architecture, BootMode: want.BootMode,
+	}
+	var of int
+	var removed []alloc.Removal
+	for _, filter := range []store.MachineFilter{near, {Sites: sites}} {
+		machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
+			filter.Page = p
+			return s.store.Machines(ctx, filter)
+		})
+		if err != nil {
+			return sprout.Machine{}, err
+		}
+		var fit []sprout.Machine
+		fit, removed = s.providers.Alloc.Choose(want, machines)
+		of = len(machines)
+		for _, m := range fit {
+			got, err := s.give(ctx, m, owner)
+			if sprout.KindOf(err) != sprout.Conflict || err == nil {
+				return got, err
+			}
 		}
 	}
-	return sprout.Machine{}, noneFits(len(machines), removed)
+	return sprout.Machine{}, noneFits(of, removed)
 }
 
 // nameOf turns a reference into the machine's name, "" for "".

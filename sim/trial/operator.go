@@ -200,8 +200,9 @@ func (s *subject) at() sim.Step {
 // until the control plane has found it; then takes it in, with its BMC.
 func (t *trial) discover(ctx context.Context, s *subject) error {
 	began := time.Now()
-	found := t.watch.discovered(s.mac)
-	defer t.watch.forget(s.mac)
+	name := "new-" + s.name // by its serial number, which is its name
+	found := t.watch.discovered(name)
+	defer t.watch.forget(name)
 	press := time.NewTicker(time.Second)
 	defer press.Stop()
 	for on, since := false, began; ; {

@@ -129,6 +129,6 @@ th { border-bottom: 1px solid #999 } td.n, th.n { text-align: right } code { fon
 <tr><td>between agents and API</td><td></td><td class="n">{{kb .APIPerMachine}}</td></tr></table>{{end}}
 <h2>Statements that were waited for most</h2>
 <table><tr><th class="n">count</th><th class="n">ms each</th><th>statement</th></tr>
-{{range .Statements}}<tr><td class="n">{{.Count}}</td><td class="n">{{each .}}</td><td><code>{{.SQL}}</code></td></tr>{{end}}</table>
+{{range .Most}}<tr><td class="n">{{.Count}}</td><td class="n">{{each .}}</td><td><code>{{.SQL}}</code></td></tr>{{end}}</table>
 </body></html>
 `

@@ -28,7 +28,7 @@ type Report struct {
 	LinkTorn    int64           `json:"linkTorn"` // connections that the link's loss has dropped
 	Steps       []Step          `json:"steps"`
 	Cost        Cost            `json:"cost"`
-	Statements  []Statement     `json:"statements"` // those waited for most
+	Statements  []Statement     `json:"statements"` // those waited for most first
 	Timeline    []Point         `json:"timeline"`
 }
 
@@ -92,8 +92,11 @@ func (r Report) OK() bool {
 	return r.Outcomes[Lost] == 0 && len(r.Violations) == 0 && !r.Interrupted
 }
 
-// topStatements is how many statements a report shows.
+// topStatements is how many statements a report shows to people; its JSON has all.
 const topStatements = 15
+
+// Most are the statements that people are shown.
+func (r Report) Most() []Statement { return r.Statements[:min(topStatements, len(r.Statements))] }
 
 func (t *trial) report() Report {
 	s := t.score
@@ -132,7 +135,7 @@ func (s *score) rate(g Goal) float64 {
 // cost adds up what was used since the first machine. The score's mu is held.
 func (t *trial) cost() (Cost, []Statement) {
 	s := t.score
-	sql, transactions, top := s.sql.counts(topStatements)
+	sql, transactions, top := s.sql.counts()
 	var c Cost
 	for _, p := range s.points {
 		c.PeakMemoryMB = max(c.PeakMemoryMB, p.MemoryMB)

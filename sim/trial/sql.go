@@ -108,16 +108,16 @@ func (s *statements) reset() {
 	s.total, s.transactions, s.byText = 0, 0, nil
 }
 
-// counts returns how many statements and transactions there were, and the n
-// texts that their callers waited for most.
-func (s *statements) counts(n int) (total, transactions int64, top []Statement) {
+// counts returns how many statements and transactions there were, and their
+// texts, those that their callers waited for most first.
+func (s *statements) counts() (total, transactions int64, top []Statement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for sql, at := range s.byText {
 		top = append(top, Statement{SQL: brief(sql), Count: at.Count, Seconds: at.Seconds})
 	}
 	slices.SortFunc(top, func(a, b Statement) int { return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.SQL, b.SQL)) })
-	return s.total, s.transactions, top[:min(n, len(top))]
+	return s.total, s.transactions, top
 }
 
 // briefly is how much of a statement's text a report shows.

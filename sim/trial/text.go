@@ -105,7 +105,7 @@ func (r Report) writeCost(out *strings.Builder) {
 	out.WriteString("\nStatements that were waited for most:\n")
 	table(out, func(row func(...any)) {
 		row("count", "ms each", "statement")
-		for _, s := range r.Statements {
+		for _, s := range r.Most() {
 			row(s.Count, fmt.Sprintf("%.2f", 1000*s.Seconds/float64(max(s.Count, 1))), s.SQL)
 		}
 	})

@@ -7,6 +7,7 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -181,12 +182,21 @@ func (t *trial) run(ctx context.Context) (Report, error) {
 	t.score.begin(time.Now())
 	t.score.sample(gauge.read(time.Now()))
 	var helpers sync.WaitGroup
-	helpers.Go(func() { t.watch.run(beside) })
+	ctx, deaf := context.WithCancelCause(ctx)
+	defer deaf(nil)
+	helpers.Go(func() {
+		if err := t.watch.run(beside); err != nil {
+			deaf(fmt.Errorf("cannot hear from the control plane: %w", err))
+		}
+	})
 	helpers.Go(func() { t.ground.schedule(beside, t.Faults, t.score) })
 	helpers.Go(func() { t.measure(beside, gauge) })
 	pprof.Do(ctx, pprof.Labels("part", "machines"), t.manageAll)
 	stop()
 	helpers.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return Report{}, err
+	}
 	t.score.finish(time.Now(), ctx.Err() != nil)
 	t.score.sample(gauge.read(time.Now()))
 	return t.report(), nil
