@@ -45,7 +45,7 @@ func BenchmarkWatchVsNotify(b *testing.B) {
 	for i := range changes + 50 {
 		tags := []string{fmt.Sprint(i)}
 		if err := s.Tx(b.Context(), func(ctx context.Context, tx pgx.Tx) error {
-			_, err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Tags: &tags})
+			err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Tags: &tags})
 			return err
 		}); err != nil {
 			b.Fatal(err)

@@ -31,9 +31,9 @@ type centreData struct {
 
 func (p centre[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
-		{Name: "accept", Do: p.accept, Timeout: shortStep},
-		{Name: "commission-at-site", Do: p.atSite(Commission, commissionBy, p.commissionWork), Undo: p.cancelAtSite, Timeout: commissionBy},
-		{Name: "finish", Do: p.finishCommission, Timeout: shortStep},
+		{Name: "accept", Do: p.accept, Quick: true, Timeout: shortStep},
+		{Name: "commission-at-site", Do: p.atSite(Commission, commissionBy, p.commissionWork), Quick: true, Undo: p.cancelAtSite, Timeout: commissionBy},
+		{Name: "finish", Do: p.finishCommission, Quick: true, Timeout: shortStep},
 	}}
 }
 
@@ -41,17 +41,17 @@ func (p centre[T]) deploy() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Deploy, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
 		{Name: "reserve-address", Do: p.reserveAddress, Undo: p.releaseAddress, Timeout: shortStep, Attempts: 3},
 		{Name: "publish-name", Do: p.publishName, Undo: p.withdrawName, Timeout: shortStep, Attempts: 3},
-		{Name: "install-at-site", Do: p.atSite(Deploy, deployBy, p.deployWork), Undo: p.cancelAtSite, Timeout: deployBy},
-		{Name: "finish", Do: p.finishDeploy, Timeout: shortStep},
+		{Name: "install-at-site", Do: p.atSite(Deploy, deployBy, p.deployWork), Quick: true, Undo: p.cancelAtSite, Timeout: deployBy},
+		{Name: "finish", Do: p.finishDeploy, Quick: true, Timeout: shortStep},
 	}}
 }
 
 func (p centre[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
-		{Name: "release-at-site", Do: p.atSite(Release, releaseBy, p.releaseWork), Undo: p.cancelAtSite, Timeout: releaseBy},
+		{Name: "release-at-site", Do: p.atSite(Release, releaseBy, p.releaseWork), Quick: true, Undo: p.cancelAtSite, Timeout: releaseBy},
 		{Name: "withdraw-name", Do: p.withdrawName, Timeout: shortStep, Attempts: 3},
 		{Name: "release-address", Do: p.releaseAddress, Timeout: shortStep, Attempts: 3},
-		{Name: "finish", Do: p.finishRelease, Timeout: shortStep},
+		{Name: "finish", Do: p.finishRelease, Quick: true, Timeout: shortStep},
 	}}
 }
 

@@ -85,7 +85,8 @@ type ReleaseInput struct {
 // a method that takes one is an effect of the step that asks for it. Actor is
 // who asked for the workflow.
 type Centre[T any] interface {
-	// Machine returns a machine with its interfaces, addresses and inventory.
+	// Machine returns a machine with its interfaces and inventory; its
+	// addresses, problems and the like may be left out.
 	Machine(ctx context.Context, id sprout.MachineID) (sprout.Machine, error)
 	// Site returns a site.
 	Site(ctx context.Context, id sprout.SiteID) (sprout.Site, error)

@@ -29,7 +29,7 @@ func (c *centre) IPAM() ipam.Provider { return c.ipam }
 func (c *centre) DNS() dns.Provider   { return c.dns }
 
 func (c *centre) Machine(ctx context.Context, id sprout.MachineID) (sprout.Machine, error) {
-	return c.store.Machine(ctx, id)
+	return c.store.MachinePorts(ctx, id)
 }
 
 func (c *centre) Site(ctx context.Context, id sprout.SiteID) (sprout.Site, error) {
@@ -51,7 +51,7 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 	if err != nil {
 		return err
 	}
-	before, err := c.store.In(tx).Machine(ctx, id)
+	before, err := c.store.In(tx).Bare().Machine(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -59,22 +59,21 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 	if err != nil {
 		return err
 	}
-	change := store.MachineChange{}
+	after := before
+	after.State = to
 	if event == sprout.Installed || event == sprout.Released {
-		change.Image = &image
-	}
-	if event == sprout.Released {
-		nobody := ""
-		change.Owner = &nobody
-	}
-	m, err := c.store.UpdateMachine(ctx, tx, id, change)
-	if err != nil {
-		return err
+		change := store.MachineChange{Image: &image}
+		if after.Image = image; event == sprout.Released {
+			after.Owner, change.Owner = "", new("")
+		}
+		if err := c.store.UpdateMachine(ctx, tx, id, change); err != nil {
+			return err
+		}
 	}
 	return c.store.Audit(ctx, tx, sprout.AuditRecord{
-		Kind: sprout.AuditWorkflow, Site: m.Site, Actor: origin.Actor, Action: "machine " + string(event), Subject: string(id), Name: m.Name,
+		Kind: sprout.AuditWorkflow, Site: before.Site, Actor: origin.Actor, Action: "machine " + string(event), Subject: string(id), Name: before.Name,
 		Outcome: "done", Request: origin.Request, Detail: fmt.Sprintf("now %s, by %s", to, by.Workflow),
-		Changes: audit.Diff(before, m),
+		Changes: audit.Diff(before, after),
 	})
 }
 
@@ -84,7 +83,7 @@ func (c *centre) origin(ctx context.Context, tx pgx.Tx, by provision.Cause) (sto
 }
 
 func (c *centre) Delegate(ctx context.Context, tx pgx.Tx, site sprout.SiteID, w sprout.Work) error {
-	m, err := c.store.In(tx).Machine(ctx, w.Machine)
+	m, err := c.store.In(tx).Bare().Machine(ctx, w.Machine)
 	if err != nil {
 		return err
 	}
@@ -101,12 +100,11 @@ func (c *centre) SkippedTests(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 		// Results of an earlier run are no longer about this commissioning.
 		return c.store.SetTests(ctx, tx, id, nil, true)
 	}
-	_, err := c.store.UpdateMachine(ctx, tx, id, store.MachineChange{TestsSkipped: &skipped})
-	return err
+	return c.store.TestsRun(ctx, tx, id)
 }
 
 func (c *centre) Raise(ctx context.Context, tx pgx.Tx, id sprout.MachineID, by provision.Cause, f sprout.Failure) error {
-	m, err := c.store.In(tx).Machine(ctx, id)
+	m, err := c.store.In(tx).Bare().Machine(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sp
 	if err != nil {
 		return err
 	}
-	m, err := c.store.In(tx).Machine(ctx, id)
+	m, err := c.store.In(tx).Bare().Machine(ctx, id)
 	if err != nil {
 		return err
 	}

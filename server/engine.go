@@ -21,6 +21,9 @@ const (
 	// netEvery gives it a new one.
 	netEvery  = 10 * time.Second
 	lostAfter = 10 * time.Second
+	// Nobody needs a job for what is due later than that, and most often not at
+	// all any more: the net finds it.
+	jobWithin = 20 * time.Second
 )
 
 // An advance is River's job: call Advance on a run once it is due.
@@ -35,7 +38,7 @@ func (advance) Kind() string { return "advance" }
 // a job for then, in the transaction of the save. A job that comes too early or
 // twice does nothing, so nothing has to be withdrawn. While a worker has a run,
 // it needs no other job: the worker goes on by itself, and the net catches what a
-// process had that died.
+// process had that died. It also finds what was due late when it was saved.
 type driver struct {
 	river.WorkerDefaults[advance]
 	store  *store.Store
@@ -93,7 +96,7 @@ func (d *driver) Run(ctx context.Context) error {
 
 // catchLost gives jobs to the runs that were due before a time.
 func (d *driver) catchLost(ctx context.Context, before time.Time) {
-	due, err := d.store.RunsDue(ctx, before, 1000)
+	due, err := d.store.RunsDue(ctx, before, time.Now(), 1000)
 	if err != nil && ctx.Err() == nil {
 		d.log.Warn("cannot look for lost jobs", "error", err)
 	}
@@ -153,6 +156,8 @@ func needsJob(ctx context.Context, run workflow.Run) bool {
 		return false
 	case run.Claim != nil:
 		return false // its worker does
+	case time.Until(run.NextAt) > jobWithin:
+		return false
 	}
 	return ctx.Value(workingKey{}) != run.ID || run.NextAt.After(time.Now())
 }

@@ -37,7 +37,7 @@ func body[T any](f sprout.Fact) (T, error) {
 
 // machineAt returns the machine of a fact, NotFound unless it is of the site.
 func (s *Server) machineAt(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) (sprout.Machine, error) {
-	m, err := s.store.In(tx).Machine(ctx, f.Machine)
+	m, err := s.store.In(tx).Bare().Machine(ctx, f.Machine)
 	if err == nil && m.Site != site {
 		return m, sprout.Errorf(sprout.NotFound, "cannot find machine %s in site %s", f.Machine, site)
 	}

@@ -100,10 +100,11 @@ func (s *Server) machineShow(ctx context.Context, in *api.MachineRef) (sprout.Ma
 
 // changeMachine finds a machine and runs do on it, audited under action.
 func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(context.Context, pgx.Tx, sprout.Machine, *sprout.AuditRecord) error) (sprout.Machine, error) {
-	m, err := s.findMachine(ctx, ref)
+	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), ref)
 	if err != nil {
 		return m, err
 	}
+	var after sprout.Machine
 	err = s.change(ctx, action, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		m, err := s.store.LockMachine(ctx, tx, m.ID)
 		if err != nil {
@@ -113,14 +114,11 @@ func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(
 		if err := do(ctx, tx, m, r); err != nil {
 			return err
 		}
-		after, err := s.store.In(tx).Machine(ctx, m.ID)
+		after, err = s.store.In(tx).Machine(ctx, m.ID)
 		r.Changes = append(r.Changes, audit.Diff(m, after)...)
 		return err
 	})
-	if err != nil {
-		return m, err
-	}
-	return s.store.Machine(ctx, m.ID)
+	return after, err
 }
 
 func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (sprout.Machine, error) {
@@ -130,7 +128,7 @@ func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (spro
 		if len(b.Labels) > 0 {
 			change.Labels = new(b.Labels.Over(m.Labels))
 		}
-		_, err := s.store.UpdateMachine(ctx, tx, m.ID, change)
+		err := s.store.UpdateMachine(ctx, tx, m.ID, change)
 		if err != nil || b.BMC == nil {
 			return err
 		}
@@ -151,7 +149,7 @@ func passwordGiven(b *sprout.BMC) []sprout.FieldChange {
 // machineDelete removes a machine that nobody uses. One that is given to an
 // owner must be released first.
 func (s *Server) machineDelete(ctx context.Context, in *api.MachineRef) (api.None, error) {
-	m, err := s.findMachine(ctx, in.Machine)
+	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), in.Machine)
 	if err != nil {
 		return api.None{}, err
 	}
@@ -228,8 +226,7 @@ func (s *Server) machineUnlock(ctx context.Context, in *api.MachineRef) (sprout.
 
 func (s *Server) setLock(ctx context.Context, action, ref string, locked bool) (sprout.Machine, error) {
 	return s.changeMachine(ctx, action, ref, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, _ *sprout.AuditRecord) error {
-		_, err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Locked: &locked})
-		return err
+		return s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Locked: &locked})
 	})
 }
 

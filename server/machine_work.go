@@ -177,7 +177,7 @@ func (s *Server) nameOf(ctx context.Context, ref string) (string, error) {
 	if ref == "" {
 		return "", nil
 	}
-	m, err := s.findMachine(ctx, ref)
+	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), ref)
 	return m.Name, err
 }
 
@@ -190,8 +190,7 @@ func (s *Server) give(ctx context.Context, m sprout.Machine, owner string) (spro
 		if _, err := s.store.MoveMachine(ctx, tx, m.ID, sprout.Allocate, actor(ctx), "to "+owner); err != nil {
 			return err
 		}
-		_, err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Owner: &owner})
-		return err
+		return s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Owner: &owner})
 	})
 }
 

@@ -269,7 +269,7 @@ func TestASlowClientIsToldToResume(t *testing.T) {
 	for i := range changes {
 		tags := []string{fmt.Sprint(i)}
 		if err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
-			_, err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Tags: &tags})
+			err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Tags: &tags})
 			return err
 		}); err != nil {
 			t.Fatal(err)

@@ -78,6 +78,15 @@ func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, re
 	return s.touch(ctx, tx, changed("", id))
 }
 
+// TestsRun notes that the machine's hardware was tested when it was commissioned.
+func (s *Store) TestsRun(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
+	n, err := exec(ctx, tx, `UPDATE machine SET tests_skipped = false, changed_at = now() WHERE id = $1 AND tests_skipped`, id)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.touch(ctx, tx, changed("", id))
+}
+
 // TestHistory lists the results of all runs of hardware tests, the latest first.
 func (s *Store) TestHistory(ctx context.Context, id sprout.MachineID, limit int) ([]sprout.TestResult, error) {
 	scan := func(row pgx.CollectableRow) (sprout.TestResult, error) {

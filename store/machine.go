@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net"
 	"time"
 
@@ -120,14 +119,14 @@ func checkSaid(c MachineChange) error {
 }
 
 // UpdateMachine changes a machine. Conflict if the name is taken in the site.
-func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, c MachineChange) (sprout.Machine, error) {
+func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, c MachineChange) error {
 	if c.Name != nil {
 		if err := checkLabel(*c.Name); err != nil {
-			return sprout.Machine{}, err
+			return err
 		}
 	}
 	if err := checkSaid(c); err != nil {
-		return sprout.Machine{}, err
+		return err
 	}
 	n, err := exec(ctx, tx, `
 		UPDATE machine SET name = coalesce($2, name), tags = coalesce($3, tags), pool = coalesce($4, pool),
@@ -136,12 +135,9 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels), changed_at = now()
 		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
-		return sprout.Machine{}, err
+		return err
 	}
-	if err := s.replicateMachine(ctx, tx, id); err != nil {
-		return sprout.Machine{}, err
-	}
-	return s.In(tx).Machine(ctx, id)
+	return s.replicateMachine(ctx, tx, id)
 }
 
 // MoveMachine moves a machine by the row of the lifecycle for event, and writes
@@ -156,15 +152,15 @@ func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID,
 	if err != nil {
 		return from, err
 	}
-	n, err := exec(ctx, tx, `UPDATE machine SET state = $3, changed_at = now() WHERE id = $1 AND state = $2`, id, from, to)
+	n, err := exec(ctx, tx, `
+		WITH moved AS (UPDATE machine SET state = $3, changed_at = now() WHERE id = $1 AND state = $2 RETURNING site, id)
+		INSERT INTO machine_history (site, machine, actor, from_state, event, to_state, reason)
+		SELECT site, id, $4, $2, $5, $3, $6 FROM moved`, id, from, to, actor, event, reason)
 	if err != nil {
 		return from, err
 	}
 	if n == 0 {
 		return from, sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is no longer %s", event, id, from)
-	}
-	if err := s.addHistory(ctx, tx, MachineMove{Machine: id, Actor: actor, From: from, Event: event, To: to, Reason: reason}); err != nil {
-		return from, err
 	}
 	moved := changed("", id)
 	moved.State = string(to)
@@ -275,7 +271,7 @@ func (s *Store) oneMachine(ctx context.Context, ref, where string, args ...any) 
 // machines reads machines and completes them by a constant number of queries.
 func (s *Store) machines(ctx context.Context, where string, args ...any) ([]sprout.Machine, error) {
 	list, err := many(ctx, s.db, scanMachine, machineSelect+where, args...)
-	if err != nil || len(list) == 0 {
+	if err != nil || len(list) == 0 || s.bare {
 		return list, err
 	}
 	return list, s.fill(ctx, list)
@@ -284,11 +280,5 @@ func (s *Store) machines(ctx context.Context, where string, args ...any) ([]spro
 // LockMachine takes the machine's row until the transaction ends: for checks
 // that must still be true when it commits.
 func (s *Store) LockMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID) (sprout.Machine, error) {
-	if _, err := one(ctx, tx, pgx.RowTo[string], `SELECT id FROM machine WHERE id = $1 FOR UPDATE`, id); err != nil {
-		if errors.Is(err, pgx.ErrNoRows) {
-			return sprout.Machine{}, orNotFound(err, "machine", string(id))
-		}
-		return sprout.Machine{}, err
-	}
-	return s.In(tx).Machine(ctx, id)
+	return s.In(tx).oneMachine(ctx, string(id), `WHERE m.id = $1 FOR UPDATE OF m`, id)
 }

@@ -19,9 +19,7 @@ func (s *Store) fill(ctx context.Context, list []sprout.Machine) error {
 		ids[i], at[m.ID] = string(m.ID), m
 	}
 	b := &pgx.Batch{}
-	b.Queue(`
-		SELECT machine, name, mac::text, boot, driver, link, speed_mbs, pci
-		FROM interface WHERE machine = ANY ($1) ORDER BY machine, position`, ids).Query(fillInterfaces(at))
+	b.Queue(interfaceSelect, ids).Query(fillInterfaces(at))
 	b.Queue(`
 		SELECT machine, driver, url, username, system, insecure FROM bmc WHERE machine = ANY ($1)`, ids).Query(fillBMCs(at))
 	b.Queue(addressSelect+`WHERE a.machine = ANY ($1) ORDER BY a.machine, a.ip`, ids).Query(fillAddresses(at))
@@ -32,6 +30,24 @@ func (s *Store) fill(ctx context.Context, list []sprout.Machine) error {
 	b.Queue(activitySelect, ids).Query(fillActivities(at))
 	return explain(s.db.SendBatch(ctx, b).Close())
 }
+
+// MachinePorts returns a machine with its interfaces, and else without what other
+// tables know of it.
+func (s *Store) MachinePorts(ctx context.Context, id sprout.MachineID) (sprout.Machine, error) {
+	m, err := s.Bare().Machine(ctx, id)
+	if err != nil {
+		return m, err
+	}
+	rows, err := s.db.Query(ctx, interfaceSelect, []string{string(id)})
+	if err != nil {
+		return m, explain(err)
+	}
+	return m, explain(fillInterfaces(machineIndex{id: &m})(rows))
+}
+
+const interfaceSelect = `
+	SELECT machine, name, mac::text, boot, driver, link, speed_mbs, pci
+	FROM interface WHERE machine = ANY ($1) ORDER BY machine, position`
 
 type machineIndex map[sprout.MachineID]*sprout.Machine
 

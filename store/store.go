@@ -34,6 +34,7 @@ type Store struct {
 	teller *teller
 	// unsealed holds one: audit records wait to be sealed.
 	unsealed chan struct{}
+	bare     bool // machines are read without what other tables know of them
 }
 
 // querier is what the pool and a transaction have in common.
@@ -95,6 +96,14 @@ func (s *Store) In(tx pgx.Tx) *Store {
 	within := *s
 	within.db = tx
 	return &within
+}
+
+// Bare returns the store as it reads machines by their own row alone: one
+// statement, and without interfaces, addresses, BMC, problems, tests and activity.
+func (s *Store) Bare() *Store {
+	bare := *s
+	bare.bare = true
+	return &bare
 }
 
 // hints remember per subnet where the next free address may be. They are only

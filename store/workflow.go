@@ -183,11 +183,13 @@ func (s *Store) revive(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
 	return nil
 }
 
-// RunsDue lists runs that should have been advanced before a time: the driver's
-// net for jobs that were lost.
-func (s *Store) RunsDue(ctx context.Context, before time.Time, limit int) ([]sprout.WorkflowID, error) {
+// RunsDue lists runs that should have been advanced before a time, or, where a
+// process that took their step has died, before dead: the driver's net for those
+// that have no job.
+func (s *Store) RunsDue(ctx context.Context, before, dead time.Time, limit int) ([]sprout.WorkflowID, error) {
 	return many(ctx, s.db, pgx.RowTo[sprout.WorkflowID], `
-		SELECT id FROM workflow WHERE state IN ('running', 'unwinding') AND next_at < $1 ORDER BY next_at LIMIT $2`, before, limit)
+		SELECT id FROM workflow WHERE state IN ('running', 'unwinding') AND next_at < greatest($1::timestamptz, $2::timestamptz)
+		  AND (next_at < $1 OR run ? 'claim') ORDER BY next_at LIMIT $3`, before, dead, limit)
 }
 
 // RunsUnknown lists runs that are parked because a version did not know their

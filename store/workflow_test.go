@@ -157,7 +157,7 @@ func TestWorkflowShowsTheStepsOfItsSite(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Errorf("list %v, %v", list, err)
 	}
-	due, err := s.RunsDue(t.Context(), time.Now().Add(time.Minute), 10)
+	due, err := s.RunsDue(t.Context(), time.Now().Add(time.Minute), time.Time{}, 10)
 	if err != nil || len(due) != 1 || due[0] != "wfl_1" {
 		t.Errorf("due %v, %v", due, err)
 	}

@@ -52,6 +52,8 @@ func (e *Engine[T]) move(ctx context.Context, run Run, now time.Time) (Run, erro
 		e.giveUp(&after, "not undone: this version does not know the step", now)
 	case run.State == sprout.Running && overdue(run, now) != nil:
 		e.unwind(&after, overdue(run, now), now)
+	case run.State == sprout.Running && step.Quick && run.Claim == nil:
+		return e.takeQuick(ctx, run, step, now)
 	case run.State == sprout.Running:
 		return e.take(ctx, run, step, step.Do, now)
 	case step.Undo == nil:
@@ -92,7 +94,9 @@ func (e *Engine[T]) take(ctx context.Context, run Run, step Step[T], do func(con
 		return run, err
 	}
 	call := &Call[T]{Run: run.clone(), Now: now, data: run.Data}
-	err = e.call(callCtx, cancel, call, do)
+	stop := e.keepClaim(callCtx, run.ID, claim, cancel)
+	err = e.call(callCtx, call, do)
+	stop()
 	switch {
 	case err == nil || isWait(err):
 	case errors.Is(context.Cause(callCtx), errTakenOver):
@@ -100,16 +104,15 @@ func (e *Engine[T]) take(ctx context.Context, run Run, step Step[T], do func(con
 	case ctx.Err() != nil: // this process is stopping: the step did not fail
 		return run, errors.Join(ctx.Err(), e.release(ctx, run))
 	}
-	saveCtx, stop := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
-	defer stop()
+	saveCtx, saved := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer saved()
 	return e.settle(saveCtx, run, step, call, err)
 }
 
-// call runs Do or Undo until the step's deadline, keeping the claim meanwhile.
-func (e *Engine[T]) call(ctx context.Context, cancel context.CancelCauseFunc, c *Call[T], do func(context.Context, *Call[T]) error) (err error) {
+// call runs Do or Undo until the step's deadline.
+func (e *Engine[T]) call(ctx context.Context, c *Call[T], do func(context.Context, *Call[T]) error) (err error) {
 	timed, stop := context.WithTimeout(ctx, c.Run.StepDeadline.Sub(c.Now))
 	defer stop()
-	defer e.keepClaim(ctx, c.Run.ID, *c.Run.Claim, cancel)()
 	defer func() {
 		if p := recover(); p != nil {
 			e.log.ErrorContext(ctx, "step panicked", "run", c.Run.ID, "step", c.Run.StepName, "panic", p, "stack", string(debug.Stack()))

@@ -17,8 +17,27 @@ var (
 // claim saves that the step's Do or Undo is about to be called. What the step
 // waited for stays as it is: only the outcome may change it.
 func (e *Engine[T]) claim(ctx context.Context, run Run, step Step[T], claim Claim, now time.Time) (Run, error) {
-	after := run.clone()
+	after, again := e.begin(run, step, now)
 	after.Claim, after.NextAt = &claim, claim.Until
+	if again {
+		if run.Claim != nil {
+			e.log.WarnContext(ctx, "step is called again: the process that called it died", "run", run.ID, "step", run.StepName)
+		}
+		if err := e.store.Save(ctx, after); err != nil {
+			return run, raced(err)
+		}
+	} else if err := e.save(ctx, run, after, nil); err != nil {
+		return run, err
+	}
+	after.Version++
+	return after, nil
+}
+
+// begin returns the run as it is while its step is called; again tells that the
+// step was called before.
+func (e *Engine[T]) begin(run Run, step Step[T], now time.Time) (after Run, again bool) {
+	after = run.clone()
+	after.Claim = nil
 	if !begun(run) {
 		after.StepStarted, after.StepDeadline = now, now.Add(step.limit(run))
 		if run.State == sprout.Running && !run.Deadline.IsZero() && run.Deadline.Before(after.StepDeadline) {
@@ -26,21 +45,11 @@ func (e *Engine[T]) claim(ctx context.Context, run Run, step Step[T], claim Clai
 		}
 	}
 	if e.record(&after) != nil {
-		if run.Claim != nil {
-			e.log.WarnContext(ctx, "step is called again: the process that called it died", "run", run.ID, "step", run.StepName)
-		}
-		if err := e.store.Save(ctx, after); err != nil {
-			return run, raced(err)
-		}
-	} else {
-		after.Wait, after.WaitSignal = nil, ""
-		e.addRecord(&after, "running", "", now)
-		if err := e.save(ctx, run, after, nil); err != nil {
-			return run, err
-		}
+		return after, true
 	}
-	after.Version++
-	return after, nil
+	after.Wait, after.WaitSignal = nil, ""
+	e.addRecord(&after, "running", "", now)
+	return after, false
 }
 
 func raced(err error) error {

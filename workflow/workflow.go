@@ -90,6 +90,11 @@ type Step[T any] struct {
 	// yet. A *sprout.Failure: failed, and tried again while Attempts allow.
 	// Any other error: the same, as an internal failure.
 	Do func(ctx context.Context, c *Call[T]) error
+	// Quick says that Do changes nothing but by Commit, and waits for nobody
+	// but its store: it is called without a claim, and its outcome saved with
+	// that of the quick steps after it. Two processes may call it at once; only
+	// one of them saves.
+	Quick bool
 	// Undo takes back what Do did, also when Do failed in its middle. May be
 	// nil. It may wait as Do does. An error is tried again, UndoAttempts times
 	// in all, each within Timeout; then the next step is undone regardless.

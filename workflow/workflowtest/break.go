@@ -140,6 +140,7 @@ func (b *breaker[T]) dieAfterUndo(i int) {
 }
 
 func (b *breaker[T]) cancelBefore(i int) {
+	b.c.Definition.Steps[i].Quick = false // else it may be taken together with the step before
 	b.start()
 	b.run(func(run workflow.Run) bool { return run.State == sprout.Running && run.Step == i })
 	b.cancel()
