@@ -113,7 +113,7 @@ func (s *Store) OriginOf(ctx context.Context, id sprout.WorkflowID) (Origin, err
 
 // SaveRun replaces the run if its stored version is still run.Version, and
 // raises the version; else Conflict. A run that had ended and moves again (a
-// retry) occupies its machine anew, as in CreateRun.
+// retry, by run.Retries) occupies its machine anew, as in CreateRun.
 func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
 	old, err := replaceRun(ctx, tx, run, false)
 	if errors.Is(err, pgx.ErrNoRows) {
