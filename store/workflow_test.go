@@ -65,7 +65,7 @@ func TestLockedMachineRefusesWorkflows(t *testing.T) {
 	m := storetest.Machine(t, s, site.ID, "m1", "52:54:00:00:00:01")
 	locked := true
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Locked: &locked})
+		err := s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Locked: &locked})
 		return err
 	})
 	err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return start(ctx, s, tx, "wfl_1", site.ID, m.ID) })
