@@ -119,6 +119,13 @@ func (s *Server) findMachine(ctx context.Context, ref string) (sprout.Machine, e
 	return m, err
 }
 
+// findRow is findMachine for those who need no more than the machine's own row.
+func (s *Server) findRow(ctx context.Context, ref string) (sprout.Machine, error) {
+	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), ref)
+	seen(ctx, err, m.Site, m.ID, m.Name)
+	return m, err
+}
+
 func (s *Server) findImage(ctx context.Context, ref string) (i sprout.Image, err error) {
 	defer func() { seen(ctx, err, "", i.ID, i.Name) }()
 	i, err = s.store.FindImage(ctx, ref)

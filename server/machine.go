@@ -100,7 +100,7 @@ func (s *Server) machineShow(ctx context.Context, in *api.MachineRef) (sprout.Ma
 
 // changeMachine finds a machine and runs do on it, audited under action.
 func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(context.Context, pgx.Tx, sprout.Machine, *sprout.AuditRecord) error) (sprout.Machine, error) {
-	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), ref)
+	m, err := s.findRow(ctx, ref)
 	if err != nil {
 		return m, err
 	}
@@ -149,7 +149,7 @@ func passwordGiven(b *sprout.BMC) []sprout.FieldChange {
 // machineDelete removes a machine that nobody uses. One that is given to an
 // owner must be released first.
 func (s *Server) machineDelete(ctx context.Context, in *api.MachineRef) (api.None, error) {
-	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), in.Machine)
+	m, err := s.findRow(ctx, in.Machine)
 	if err != nil {
 		return api.None{}, err
 	}

@@ -177,7 +177,7 @@ func (s *Server) nameOf(ctx context.Context, ref string) (string, error) {
 	if ref == "" {
 		return "", nil
 	}
-	m, err := s.store.Bare().FindMachine(ctx, scope(ctx), ref)
+	m, err := s.findRow(ctx, ref)
 	return m.Name, err
 }
 
