@@ -142,15 +142,35 @@ func (c *centre) Ended(ctx context.Context, tx pgx.Tx, by provision.Cause, id sp
 	return c.store.Audit(ctx, tx, r)
 }
 
-// parked raises the problem of a run that is parked at a step which this version
-// does not know, and closes it when the run goes on or ends.
+// audited has every end of a step of the definitions' runs recorded, with the
+// change itself.
+func audited(s *store.Store, defs ...workflow.Definition[pgx.Tx]) []workflow.Definition[pgx.Tx] {
+	for i := range defs {
+		defs[i].OnMove = func(ctx context.Context, tx pgx.Tx, before, after workflow.Run) error {
+			return s.AuditSteps(ctx, tx, sprout.WorkflowID(after.ID), before.Steps, after.Steps)
+		}
+	}
+	return defs
+}
+
+// parked records that a run is parked, or goes on. It raises the problem of one
+// that is parked at a step which this version does not know, and closes it.
 func (c *centre) parked(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
 	origin, err := c.store.In(tx).OriginOf(ctx, sprout.WorkflowID(run.ID))
 	if err != nil {
 		return err
 	}
 	if !run.Parked() {
-		_, err := c.store.ClearProblems(ctx, tx, run.ID, sprout.UnknownStep)
+		if _, err := c.store.ClearProblems(ctx, tx, run.ID, sprout.UnknownStep); err != nil || run.State.Ended() {
+			return err
+		}
+		return c.store.AuditRun(ctx, tx, sprout.WorkflowID(run.ID), run.StepName, "done", "no longer parked")
+	}
+	why := "parked"
+	if run.Wait != nil {
+		why += ": waits for " + run.Wait.For
+	}
+	if err := c.store.AuditRun(ctx, tx, sprout.WorkflowID(run.ID), run.StepName, "failed", why); err != nil {
 		return err
 	}
 	if !run.Unknown {

@@ -39,6 +39,9 @@ var claims = []struct{ what, sql string }{
 		WHERE w.state = 'succeeded' AND NOT EXISTS (SELECT FROM trial_call c WHERE c.run = w.id AND c.step = s AND c.outcome = 'done')`},
 	{"workflows whose end is not on record once", `
 		SELECT count(*) FROM trial_plan p WHERE 1 <> (SELECT count(*) FROM audit a WHERE a.subject = p.run AND a.action = 'workflow trial')`},
+	{"workflows of which not every end of a step is on record once", `
+		SELECT count(*) FROM workflow w WHERE (SELECT count(*) FROM jsonb_array_elements(w.run -> 'steps') s WHERE s ->> 'outcome' <> 'running')
+			+ (SELECT count(*) FROM site_step s WHERE s.workflow = w.id AND s.outcome <> 'running') <> (SELECT count(*) FROM audit a WHERE a.subject = w.id AND a.kind = 'workflow')`},
 	{"pieces of work were given out more than once", `
 		SELECT count(*) FROM (SELECT FROM outbox WHERE kind = 'work' GROUP BY key HAVING count(*) > 1) twice`},
 	{"changes were never published", `SELECT count(*) FROM outbox WHERE published_at IS NULL`},

@@ -150,7 +150,7 @@ func (s *Server) useTrials(calls *callLog, lease time.Duration) error {
 	if err != nil {
 		return err
 	}
-	defs := append(provision.CentreDefinitions[pgx.Tx](centre), trial(s.store, calls))
+	defs := audited(s.store, append(provision.CentreDefinitions[pgx.Tx](centre), trial(s.store, calls))...)
 	engine, err := workflow.New(s.driver.runs(), time.Now, s.log, defs...)
 	if err != nil {
 		return err

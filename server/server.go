@@ -117,7 +117,7 @@ func (s *Server) openEngine(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.engine, err = workflow.New(s.driver.runs(), time.Now, s.log, provision.CentreDefinitions[pgx.Tx](centre)...)
+	s.engine, err = workflow.New(s.driver.runs(), time.Now, s.log, audited(s.store, provision.CentreDefinitions[pgx.Tx](centre)...)...)
 	if err != nil {
 		return err
 	}

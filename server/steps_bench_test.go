@@ -88,7 +88,7 @@ func stepping(b *testing.B, s *store.Store) func() float64 {
 			Name: fmt.Sprint("step-", i), Timeout: time.Minute, Do: func(context.Context, *workflow.Call[pgx.Tx]) error { return nil },
 		})
 	}
-	if d.engine, err = workflow.New(d.runs(), time.Now, d.log, def); err != nil {
+	if d.engine, err = workflow.New(d.runs(), time.Now, d.log, audited(s, def)...); err != nil {
 		b.Fatal(err)
 	}
 	ready := make(chan struct{})

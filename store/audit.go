@@ -45,13 +45,9 @@ func (s *Store) tellSealer() {
 	}
 }
 
-// writeAudit inserts what is queued, unsealed: no two transactions wait for
-// each other here.
-func (s *Store) writeAudit(ctx context.Context, t *txn) error {
-	if len(t.records) == 0 {
-		return nil
-	}
-	b := &pgx.Batch{}
+// queueAudit adds the statements that insert what is queued, unsealed: no two
+// transactions wait for each other here.
+func queueAudit(b *pgx.Batch, t *txn) {
 	for _, r := range t.records {
 		b.Queue(`
 			INSERT INTO audit_unsealed (site, at, kind, actor, token, source, action, subject, name, outcome, detail, changes, request)
@@ -59,16 +55,8 @@ func (s *Store) writeAudit(ctx context.Context, t *txn) error {
 			r.Site, writtenAt(r), cmp.Or(r.Kind, sprout.AuditSystem), r.Actor, r.Token, r.Source,
 			r.Action, r.Subject, r.Name, r.Outcome, r.Detail, changesOrNull(r.Changes), r.Request)
 	}
-	t.records, t.audited = nil, true
-	return explain(t.SendBatch(ctx, b).Close())
-}
-
-// writtenAt is when a record was made, now where it does not say so.
-func writtenAt(r sprout.AuditRecord) time.Time {
-	if r.At.IsZero() {
-		r.At = time.Now()
-	}
-	return r.At.UTC().Truncate(time.Microsecond)
+	t.audited = t.audited || len(t.records) > 0
+	t.records = nil
 }
 
 func changesOrNull(list []sprout.FieldChange) any {

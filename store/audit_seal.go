@@ -136,7 +136,7 @@ func (s *Store) firstHead(ctx context.Context, tx pgx.Tx) (head sprout.AuditHead
 			Actor: "sprout", Action: "audit seal", Outcome: "failed", Kind: sprout.AuditSystem,
 			Detail: fmt.Sprintf("the signed head was gone: records after %d may be too", last.Seq),
 		}}}
-		if err := s.writeAudit(ctx, t); err != nil {
+		if err := s.flush(ctx, t); err != nil {
 			return head, false, err
 		}
 	}

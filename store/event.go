@@ -58,10 +58,11 @@ func merged(old, e sprout.WatchEvent) sprout.WatchEvent {
 	return e
 }
 
-// writeEvents inserts what is queued. A machine need not say its site.
-func writeEvents(ctx context.Context, t *txn) error {
+// queueEvents adds the statement that inserts what is queued. A machine need not
+// say its site.
+func queueEvents(b *pgx.Batch, t *txn) {
 	if len(t.events) == 0 {
-		return nil
+		return
 	}
 	var columns [6][]string
 	for _, e := range t.events {
@@ -70,17 +71,15 @@ func writeEvents(ctx context.Context, t *txn) error {
 		}
 	}
 	t.events = nil
-	if _, err := exec(ctx, t.Tx, `
+	b.Queue(`
 		INSERT INTO event (what, subject, site, machine, name, state)
 		SELECT u.what, u.subject, coalesce(nullif(u.site, ''), m.site, ''), coalesce(nullif(u.machine, ''), m.id, ''), u.name, u.state
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 		     WITH ORDINALITY u (what, subject, site, machine, name, state, n)
 		     LEFT JOIN machine m ON m.id = u.subject
 		ORDER BY u.n`,
-		columns[0], columns[1], columns[2], columns[3], columns[4], columns[5]); err != nil {
-		return err
-	}
-	return notify(ctx, t, EventChannel, "")
+		columns[0], columns[1], columns[2], columns[3], columns[4], columns[5])
+	t.notify(notice{EventChannel, ""})
 }
 
 // An EventFilter restricts what is read of the event log; zero fields do not.

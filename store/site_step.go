@@ -37,10 +37,13 @@ func (s *Store) ReportSteps(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 		return nil
 	}
 	type row struct {
-		Workflow sprout.WorkflowID
-		Machine  sprout.MachineID
+		id sprout.WorkflowID
+		mover
 	}
-	kept, err := many(ctx, tx, pgx.RowToStructByPos[row], `
+	kept, err := many(ctx, tx, func(c pgx.CollectableRow) (r row, err error) {
+		err = c.Scan(&r.id, &r.Site, &r.Machine, &r.MachineName, &r.Actor, &r.Request, &r.Kind)
+		return r, err
+	}, `
 		WITH kept AS (
 			INSERT INTO site_step (site, workflow, work, name, attempt, outcome, detail, started_at, ended_at)
 			SELECT w.site, w.id, r.work, r.name, r.attempt, r.outcome, r.detail, r.started_at, r.ended_at
@@ -50,7 +53,7 @@ func (s *Store) ReportSteps(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 			ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
 				detail = excluded.detail, ended_at = excluded.ended_at
 			RETURNING workflow)
-		SELECT id, coalesce(machine, '') FROM workflow WHERE id IN (SELECT workflow FROM kept) ORDER BY id`, site, siteStepRows(steps))
+		SELECT w.id, `+moverWords+` FROM workflow w WHERE w.id IN (SELECT workflow FROM kept) ORDER BY w.id`, site, siteStepRows(steps))
 	if err != nil {
 		return err
 	}
@@ -67,10 +70,24 @@ func (s *Store) ReportSteps(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 			return err
 		}
 	}
+	movers := map[sprout.WorkflowID]mover{}
 	for _, of := range kept {
-		if err := s.tellWorkflow(ctx, tx, sprout.WatchEvent{What: sprout.WasChanged, Subject: string(of.Workflow), Site: site, Machine: of.Machine}); err != nil {
+		movers[of.id] = of.mover
+		if err := s.tellWorkflow(ctx, tx, sprout.WatchEvent{What: sprout.WasChanged, Subject: string(of.id), Site: site, Machine: of.Machine}); err != nil {
 			return err
 		}
+	}
+	var last sprout.AuditRecord
+	for _, r := range steps {
+		m, known := movers[r.Workflow]
+		record, ended := m.stepRecord(string(r.Workflow), "site", r.StepRecord)
+		if !known || !ended || record.Detail == last.Detail && record.Subject == last.Subject && record.Action == last.Action {
+			continue
+		}
+		if err := s.Audit(ctx, tx, record); err != nil {
+			return err
+		}
+		last = record
 	}
 	return nil
 }

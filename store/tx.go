@@ -54,10 +54,14 @@ func notify(ctx context.Context, q querier, channel, payload string) error {
 		_, err := exec(ctx, q, `SELECT pg_notify($1, $2)`, channel, payload)
 		return err
 	}
-	if n := (notice{channel, payload}); !slices.Contains(t.news, n) {
+	t.notify(notice{channel, payload})
+	return nil
+}
+
+func (t *txn) notify(n notice) {
+	if !slices.Contains(t.news, n) {
 		t.news = append(t.news, n)
 	}
-	return nil
 }
 
 // A txn is a transaction with what is to be written last in it.
@@ -66,11 +70,15 @@ type txn struct {
 	changes  []change
 	machines []sprout.MachineID // to be replicated as they are at the end
 	records  []sprout.AuditRecord
-	events   []sprout.WatchEvent
-	audited  bool     // records of it wait to be sealed
-	news     []notice // to be sent after the commit
-	after    []func(context.Context) error
-	over     bool // it has ended
+	mover    struct { // of the run that it saved last
+		id sprout.WorkflowID
+		mover
+	}
+	events  []sprout.WatchEvent
+	audited bool     // records of it wait to be sealed
+	news    []notice // to be sent after the commit
+	after   []func(context.Context) error
+	over    bool // it has ended
 }
 
 // take adds what a savepoint within t queued.
@@ -81,6 +89,7 @@ func (t *txn) take(inner *txn) {
 		}
 	}
 	t.changes, t.records = append(t.changes, inner.changes...), append(t.records, inner.records...)
+	t.mover = inner.mover
 	t.events, t.news = append(t.events, inner.events...), append(t.news, inner.news...)
 }
 
@@ -122,10 +131,13 @@ func (s *Store) flush(ctx context.Context, t *txn) error {
 	if err := s.writeChanges(ctx, t); err != nil {
 		return err
 	}
-	if err := writeEvents(ctx, t); err != nil {
-		return err
+	b := &pgx.Batch{}
+	queueEvents(b, t)
+	queueAudit(b, t)
+	if b.Len() == 0 {
+		return nil
 	}
-	return s.writeAudit(ctx, t)
+	return explain(t.SendBatch(ctx, b).Close())
 }
 
 func many[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {

@@ -132,6 +132,9 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 			return err
 		}
 	}
+	if t, ok := tx.(*txn); ok {
+		t.mover.id, t.mover.mover = sprout.WorkflowID(run.ID), old.mover
+	}
 	told := sprout.WatchEvent{What: sprout.WasChanged, Subject: run.ID, Site: old.Site, Machine: old.Machine}
 	if old.State != run.State {
 		told.State = string(run.State)
@@ -141,10 +144,9 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 
 // A runRow is what a run was before it was replaced.
 type runRow struct {
-	State   sprout.WorkflowState
-	Step    string
-	Machine sprout.MachineID
-	Site    sprout.SiteID
+	State sprout.WorkflowState
+	Step  string
+	mover
 }
 
 // replaceRun is pgx.ErrNoRows if another was first, and where a run that has
@@ -152,14 +154,19 @@ type runRow struct {
 func replaceRun(ctx context.Context, tx pgx.Tx, run workflow.Run, revived bool) (runRow, error) {
 	before := run.Version
 	run.Version++
-	return one(ctx, tx, pgx.RowToStructByPos[runRow], `
+	return one(ctx, tx, scanRunRow, `
 		WITH old AS (
-			SELECT id, state, step_name, machine, site FROM workflow
+			SELECT id, state, step_name FROM workflow
 			WHERE id = $1 AND version = $2 AND ($9 OR $10 OR ended_at IS NULL) FOR NO KEY UPDATE)
 		UPDATE workflow w SET state = $3, step_name = $4, version = $5, next_at = $6, run = $7, ended_at = $8
 		FROM old WHERE w.id = old.id
-		RETURNING old.state, old.step_name, coalesce(old.machine, ''), old.site`,
+		RETURNING old.state, old.step_name, `+moverWords,
 		run.ID, before, run.State, run.StepName, run.Version, orNull(run.NextAt), run, orNull(run.EndedAt), revived, run.State.Ended())
+}
+
+func scanRunRow(row pgx.CollectableRow) (r runRow, err error) {
+	err = row.Scan(&r.State, &r.Step, &r.Site, &r.Machine, &r.MachineName, &r.Actor, &r.Request, &r.Kind)
+	return r, err
 }
 
 // revive says why a run cannot be replaced, or, if it is a retry, has it occupy
