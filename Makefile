@@ -40,8 +40,9 @@ test-go: ## Run the Go tests with the race detector: a test that fails is run on
 test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WORKFLOWS=n, SPROUT_SEED=n)
 	SPROUT_WORKFLOWS=$(or $(WORKFLOWS),2000) go test ./server -run TestKilledWhileWorkflowsRun -count=1 -v -timeout 30m
 
-test-faults: ## Break every part at every step and see that it heals: a line each (FAULTS="agent*,* deploy:* kill" for some)
+test-faults: $(if $(QEMU),ramdisk image) ## Break every part at every step and see that it heals (FAULTS="agent * kill" for some, QEMU=1 for real firmware too)
 	SPROUT_FAULTS='$(or $(FAULTS),all)' go test ./faults -run TestMatrix -count=1 -v -timeout 60m
+	$(if $(QEMU),faults/qemu.sh)
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh

@@ -47,6 +47,9 @@ type ground struct {
 	wire    sim.Wire
 	lasts   time.Duration // how long what is stopped or cut is so
 
+	limiting sync.Mutex
+	limited  bool
+
 	mu        sync.Mutex
 	machines  map[place]*subject
 	plugged   int

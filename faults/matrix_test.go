@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -20,10 +21,12 @@ func TestMatrix(t *testing.T) {
 	if want == "" {
 		t.Skip("the whole matrix takes minutes: make test-faults, or set " + matrixVariable)
 	}
+	sum := &tally{}
+	t.Cleanup(func() { fmt.Println(sum) })
 	for name, embedded := range map[string]bool{"one server": true, "replicas": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, map[bool]byte{true: 50, false: 51}[embedded], embedded, time.Minute, chosen(want))
+			run(t, map[bool]byte{true: 50, false: 51}[embedded], embedded, time.Minute, sum, chosen(want))
 		})
 	}
 }
@@ -37,9 +40,28 @@ func TestSomeFaults(t *testing.T) {
 		"agent kill":   {"discover/inspect", "commission/power-on", "deploy/write-image", "deploy/phone-home", "release/erase-disks"},
 		"power lost":   {"deploy/write-image", "commission/inspect"},
 	}
-	run(t, 52, false, 3*time.Second, func(f fault, p place) bool {
+	run(t, 52, false, 3*time.Second, &tally{}, func(f fault, p place) bool {
 		return slices.Contains(some[f.who+" "+f.how], p.String())
 	})
+}
+
+// A tally counts outcomes.
+type tally struct{ all, finished, retried, bad atomic.Int64 }
+
+func (s *tally) add(c *cell) {
+	s.all.Add(1)
+	switch {
+	case c.err != nil:
+		s.bad.Add(1)
+	case c.outcome == "finished":
+		s.finished.Add(1)
+	default:
+		s.retried.Add(1)
+	}
+}
+
+func (s *tally) String() string {
+	return fmt.Sprintf("FAULTS %d: %d finished, %d retried, %d neither", s.all.Load(), s.finished.Load(), s.retried.Load(), s.bad.Load())
 }
 
 // chosen tells which cells the patterns name.
@@ -55,7 +77,7 @@ func chosen(patterns string) func(fault, place) bool {
 
 // run breaks what is wanted, prints a line for each cell, and checks what must
 // hold after each.
-func run(t *testing.T, octet byte, embedded bool, lasts time.Duration, wanted func(fault, place) bool) {
+func run(t *testing.T, octet byte, embedded bool, lasts time.Duration, sum *tally, wanted func(fault, place) bool) {
 	var g *ground
 	for _, f := range faults(embedded) {
 		var at []place
@@ -73,6 +95,7 @@ func run(t *testing.T, octet byte, embedded bool, lasts time.Duration, wanted fu
 		cells := g.round(f, at)
 		for _, c := range cells {
 			fmt.Println(c.line())
+			sum.add(c)
 			if c.err != nil {
 				t.Errorf("%s", c.line())
 			}

@@ -189,8 +189,8 @@ func (g *ground) bring(ctx context.Context, c *cell) error {
 		}
 		next := ""
 		switch {
-		case c.Kind == provision.Commission && (m.State == sprout.Registered || m.State == sprout.Ready):
-			return nil
+		case c.Kind == provision.Commission && (m.State == sprout.Registered && !c.machine || m.State == sprout.Ready):
+			return nil // one whose own trouble it waits for must be of a known model: see limit
 		case c.Kind == provision.Deploy && m.State == sprout.Allocated, c.Kind == provision.Release && m.State == sprout.Deployed:
 			return nil
 		case m.State == sprout.Registered:
@@ -216,8 +216,29 @@ func (g *ground) bring(ctx context.Context, c *cell) error {
 		if err := g.awaitSuccess(ctx, id); err != nil {
 			return err
 		}
+		if err := g.limit(ctx); err != nil {
+			return err
+		}
 	}
 	return errors.New("the machine does not come to the state to start from")
+}
+
+// shortLimits are how many seconds steps may take that wait for a machine which may
+// never come: the usual is half an hour.
+var shortLimits = map[string]int64{"boot-ramdisk": 150, "phone-home": 150}
+
+// limit shortens them on the machines' model, once it is known.
+func (g *ground) limit(ctx context.Context) error {
+	g.limiting.Lock()
+	defer g.limiting.Unlock()
+	if g.limited {
+		return nil
+	}
+	in := api.SetModel{ModelRef: api.ModelRef{Model: "Sprout Simulated"}}
+	in.Body.Limits = shortLimits
+	_, err := ask(ctx, g, api.ModelSet, in)
+	g.limited = err == nil
+	return err
 }
 
 // begin begins a workflow on the machine.
