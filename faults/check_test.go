@@ -66,7 +66,7 @@ func checkDisk(_ context.Context, c *cell) error {
 	system, installed := c.slot.Machine.Installed()
 	switch c.Kind {
 	case provision.Deploy:
-		if !installed || system.RawDigest != c.subject.image || !system.Homed {
+		if !installed || system.RawDigest != c.image || !system.Homed {
 			return fmt.Errorf("it is called deployed, and its disk holds %+v", system)
 		}
 	case provision.Release:

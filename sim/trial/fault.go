@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -161,7 +162,7 @@ func (f Fault) hits(machine string, dice float64) bool {
 // inflict has the faults of a stage happen to the machine from now on.
 func (t *trial) inflict(s *subject, during Goal) error {
 	for _, f := range s.faults {
-		if f.During != during && !(f.During == "" && during == Discover) {
+		if cmp.Or(f.During, Discover) != during {
 			continue
 		}
 		t.score.fault(f.Fault)
