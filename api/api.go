@@ -91,7 +91,7 @@ func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
 		siteOperations(), agentOperations(), networkOperations(), machineOperations(), imageOperations(),
-		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), watchOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), watchOperations(),
 	} {
 		all = append(all, noun...)
 	}

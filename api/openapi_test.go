@@ -46,7 +46,7 @@ func TestEveryOperationIsWhole(t *testing.T) {
 			}
 			seen[key] = s.Name
 		}
-		if s.Role == Public && s.Name != "agent enrol" {
+		if s.Role == Public && s.Name != "agent enrol" && s.Name != "login show" && s.Name != "login create" {
 			t.Errorf("%q needs no token", s.Name)
 		}
 	}

@@ -25,7 +25,7 @@ import (
 type login struct {
 	*env
 	fingerprint, tokenFile, name string
-	yes                          bool
+	yes, oidc                    bool
 }
 
 func loginCommand(e *env) *cobra.Command {
@@ -34,8 +34,10 @@ func loginCommand(e *env) *cobra.Command {
 		Use: "login URL", Short: "Log in to a control plane, and remember it as a context.", Args: takes(1, 1, "the URL of a control plane"),
 		Long: "Log in to a control plane, and remember it as a context. The first time it shows the fingerprint of the control plane's\n" +
 			"authority: compare it with the one that `sprout server` logs when it starts. It is pinned then: a server that shows another\n" +
-			"is refused. The token is asked for, unless --token, --token-file or SPROUT_TOKEN has it.",
+			"is refused. Where the control plane names an OpenID provider, you log in there with a browser on any machine, and are given a token\n" +
+			"that expires. Else the token is asked for, unless --token, --token-file or SPROUT_TOKEN has it.",
 		Example: "  sprout login https://sprout.example:8443\n" +
+			"  sprout login https://sprout.example:8443 --oidc\n" +
 			"  sprout login https://sprout.example:8443 --fingerprint sha256:… --token-file token --context production\n" +
 			"  sprout login https://localhost:8443 --ca /var/lib/sprout/server/ca.crt --token-file /var/lib/sprout/server/admin-token",
 		RunE: func(c *cobra.Command, args []string) error { return l.run(c.Context(), args[0]) },
@@ -43,6 +45,7 @@ func loginCommand(e *env) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&l.fingerprint, "fingerprint", "", "SHA-256 of the authority, in place of the question")
 	f.StringVar(&l.tokenFile, "token-file", "", "file that holds the token; - reads standard input")
+	f.BoolVar(&l.oidc, "oidc", false, "log in at the control plane's OpenID provider, also where a token is at hand")
 	f.StringVar(&l.name, "name", "", "name of the context (default --context, else the server's host name)")
 	f.BoolVarP(&l.yes, "yes", "y", false, "trust the authority that the server shows, unseen")
 	return c
@@ -57,7 +60,7 @@ func (l *login) run(ctx context.Context, address string) error {
 	if conn.CA, err = l.authority(ctx, u); err != nil {
 		return err
 	}
-	if conn.Token, err = l.secret(); err != nil {
+	if conn.Token, err = l.credential(ctx, conn); err != nil {
 		return err
 	}
 	c, err := client.New(client.Config{URL: conn.Server, Token: conn.Token, CA: []byte(conn.CA), UserAgent: "sprout-cli/" + sprout.Version})
@@ -77,6 +80,22 @@ func (l *login) run(ctx context.Context, address string) error {
 		return err
 	}
 	return l.sayLogin(who, name, conn)
+}
+
+// credential gets the token: from the provider, or from the user.
+func (l *login) credential(ctx context.Context, conn connection) (string, error) {
+	c, err := client.New(client.Config{URL: conn.Server, CA: []byte(conn.CA), UserAgent: "sprout-cli/" + sprout.Version})
+	if err != nil {
+		return "", err
+	}
+	offer, err := l.byProvider(ctx, c, conn.Server)
+	if err != nil {
+		return "", err
+	}
+	if offer != nil {
+		return l.atProvider(ctx, c, *offer)
+	}
+	return l.secret()
 }
 
 // loginURL reads the URL of a control plane. Tokens go in the clear to this

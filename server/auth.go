@@ -124,6 +124,9 @@ func (s *Server) authenticate(ctx context.Context, header string) (sprout.Token,
 		}
 		f := api.NewFault(ctx, http.StatusUnauthorized, sprout.Denied, err.Error())
 		f.Field, f.Remedy = "token", "sprout token create NAME, by an administrator"
+		if token.Kind == sprout.LoginToken {
+			f.Remedy = "sprout login URL --oidc"
+		}
 		return token, f
 	}
 	s.logInternal(ctx, "authenticate", err)

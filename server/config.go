@@ -27,6 +27,7 @@ type Config struct {
 	Bus       BusConfig          `json:"bus"`
 	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
 	Limits    LimitsConfig       `json:"limits"`
+	OIDC      OIDCConfig         `json:"oidc"`
 	Providers provider.Selection `json:"providers"`
 
 	// Gate is passed by every call of a step: for tests; nil: there is none.
@@ -101,7 +102,7 @@ func (c Config) Check() error {
 			return sprout.InvalidField("bus.listen", "%q must be host:port", c.Bus.Listen)
 		}
 	}
-	if err := c.Limits.check(); err != nil {
+	if err := cmp.Or(c.Limits.check(), c.OIDC.check()); err != nil {
 		return err
 	}
 	return c.Providers.Check()

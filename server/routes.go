@@ -75,6 +75,8 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.AuditShow, s.auditShow)
 	route(s, a, api.AuditExport, s.auditExport)
 	route(s, a, api.AuditVerify, s.auditVerify)
+	route(s, a, api.LoginShow, s.loginShow)
+	route(s, a, api.LoginCreate, s.loginCreate)
 	route(s, a, api.TokenCreate, s.tokenCreate)
 	route(s, a, api.TokenList, s.tokenList)
 	route(s, a, api.TokenWhoami, s.tokenWhoami)

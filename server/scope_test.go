@@ -44,7 +44,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 	}{
 		"site create": {denied, `{"name":"x"}`}, "site list": {unseen, ""}, "site show": {missing, ""}, "site delete": {missing, ""},
 		"agent list": {unseen, ""}, "agent show": {missing, ""}, "agent delete": {missing, ""},
-		"agent token create": {missing, `{"site":"par1"}`}, "agent enrol": {anyone, ""},
+		"agent token create": {missing, `{"site":"par1"}`}, "agent enrol": {anyone, ""}, "login show": {anyone, ""}, "login create": {anyone, ""},
 		"network create": {missing, `{"site":"par1","name":"x","cidr":"10.9.0.0/24"}`}, "network list": {unseen, ""}, "network show": {missing, ""},
 		"network delete": {missing, ""}, "address list": {unseen, ""}, "lease list": {unseen, ""},
 		"machine create": {missing, machine}, "machine import": {missing, `{"machines":[` + machine + `]}`}, "machine list": {unseen, ""},

@@ -48,6 +48,7 @@ type Server struct {
 	exports   chan struct{} // holds one for each that runs
 	refusals  *refusalBook
 	limits    *limits
+	issuer    *issuer             // of people's logins; nil: there is none
 	used      chan sprout.TokenID // whose use is to be written
 	feed      *feed
 	listener  net.Listener
@@ -66,6 +67,9 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s := &Server{config: config, log: config.Log, hub: newHub(), exports: make(chan struct{}, mostExports), used: make(chan sprout.TokenID, usedBatch), started: make(chan struct{})}
+	if config.OIDC.Issuer != "" {
+		s.issuer = newIssuer(config.OIDC)
+	}
 	if s.limits, err = newLimits(config.Limits); err != nil {
 		return nil, err
 	}

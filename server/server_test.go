@@ -159,7 +159,7 @@ func TestEveryOperationChecksWhoAsks(t *testing.T) {
 		s := op.Spec()
 		path := parameter.ReplaceAllString(s.Path, "x")
 		if s.Role == api.Public {
-			if answer, _ := p.ask(t, s.Method, path, "", "{}"); answer.status != 422 {
+			if answer, _ := p.ask(t, s.Method, path, "", "{}"); answer.status != 422 && s.Method != "GET" {
 				t.Errorf("%s answers %d to an empty body", s.Name, answer.status)
 			}
 			continue

@@ -45,6 +45,13 @@ func (v *visit) asks(c huma.Context, spec api.Spec, token sprout.Token) {
 	}
 }
 
+// by keeps who asks, where no token says it.
+func (v *visit) by(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.token.Name = name
+}
+
 // seen keeps what a request turned out to be about: what a finder found first,
 // without an error.
 func seen[ID ~string](ctx context.Context, err error, site sprout.SiteID, id ID, name string) {

@@ -53,6 +53,29 @@ func (s *Store) PutToken(ctx context.Context, tx pgx.Tx, t sprout.Token, secret 
 		RETURNING `+tokenColumns, t.ID, t.Sites, orEmpty(t.Grants), t.Name, hashOf(secret), t.Role, t.Kind == sprout.FirstToken, t.Kind == sprout.LoginToken, t.ExpiresAt)
 }
 
+// CreateLogin makes a person's token. proof is the hash of what the person logged in
+// with: Denied if it has served before.
+func (s *Store) CreateLogin(ctx context.Context, tx pgx.Tx, t sprout.Token, proof []byte) (sprout.Token, string, error) {
+	before, err := one(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM token WHERE proof = $1)`, proof)
+	if err != nil {
+		return t, "", err
+	}
+	if before {
+		return t, "", sprout.Errorf(sprout.Denied, "cannot accept the id token: it has served for a login before").WithRemedy("sprout login URL --oidc")
+	}
+	made, secret, err := s.CreateToken(ctx, tx, t)
+	if err != nil {
+		return made, secret, err
+	}
+	_, err = exec(ctx, tx, `UPDATE token SET proof = $2 WHERE id = $1`, made.ID, proof) // of two at once the second is a conflict
+	return made, secret, err
+}
+
+// TokenNamed tells whether there is a token of that name that is no login.
+func (s *Store) TokenNamed(ctx context.Context, name string) (bool, error) {
+	return one(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM token WHERE name = $1 AND revoked_at IS NULL AND NOT login)`, name)
+}
+
 // TokenBySecret returns the token whose bearer shows secret. Denied, saying
 // why, if it is unknown, revoked or expired.
 func (s *Store) TokenBySecret(ctx context.Context, secret string) (sprout.Token, error) {
