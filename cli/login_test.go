@@ -22,7 +22,9 @@ import (
 type secured struct {
 	t           *testing.T
 	url, token  string
+	database    string
 	dir, config string
+	change      func(*server.Config) // nil: nothing
 	stop        func()
 }
 
@@ -39,6 +41,9 @@ func (s *secured) start(database, listen, dir string) {
 	c := server.Defaults()
 	c.Listen, c.Bus.Listen, c.Dir, c.Database.URL, c.Log = listen, "127.0.0.1:0", dir, database, slog.New(slog.DiscardHandler)
 	c.Edge = apitest.Edge(s.t)
+	if s.change != nil {
+		s.change(&c)
+	}
 	plane, err := server.New(s.t.Context(), c)
 	if err != nil {
 		s.t.Fatal(err)
@@ -52,6 +57,7 @@ func (s *secured) start(database, listen, dir string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.database = database
 	s.url, s.token = plane.URL(), strings.TrimSpace(string(secret))
 }
 

@@ -487,6 +487,7 @@ CREATE TABLE public.token (
     sites text[],
     grants jsonb DEFAULT '[]'::jsonb NOT NULL,
     first boolean DEFAULT false NOT NULL,
+    proof bytea,
     CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text, 'agent'::text])))
 );
 
@@ -745,6 +746,8 @@ CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine
 CREATE INDEX token_login_index ON public.token USING btree (name, expires_at) WHERE login;
 
 CREATE UNIQUE INDEX token_name_key ON public.token USING btree (name) WHERE ((revoked_at IS NULL) AND (NOT login));
+
+CREATE UNIQUE INDEX token_proof_key ON public.token USING btree (proof) WHERE (proof IS NOT NULL);
 
 CREATE INDEX workflow_due_index ON public.workflow USING btree (next_at) WHERE (state = ANY (ARRAY['running'::text, 'unwinding'::text]));
 

@@ -17,11 +17,11 @@ server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => {
     token_endpoint_auth_method: 'none',
   });
   const provider = new Provider(issuer, {
-    clients: [device('sprout'), device('other'), device('hasty')],
+    clients: [device('sprout'), device('other'), device('hasty'), device('brief')],
     conformIdTokenClaims: false, // claims are in the id token, as most providers have it
     claims: { openid: ['sub'], profile: ['name', 'preferred_username', 'groups'] },
     features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true } },
-    ttl: { DeviceCode: (ctx, token, client) => (client.clientId === 'hasty' ? 1 : 600), IdToken: 300 },
+    ttl: { DeviceCode: (ctx, token, client) => (client.clientId === 'hasty' ? 1 : 600), IdToken: (ctx, token, client) => (client.clientId === 'brief' ? 1 : 300) },
     findAccount: (ctx, id) => ({
       accountId: id,
       claims: () => ({ sub: id, ...JSON.parse(readFileSync(process.env.PEOPLE))[id] }),
