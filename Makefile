@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api help deps build ramdisk image demo dev test test-go test-engine test-faults test-real check lint generate clean
+.PHONY: bench-api help deps build ramdisk image demo dev test test-go test-engine test-api test-faults test-real check lint generate clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,7 @@ demo: ramdisk image ## From nothing to installed machines: KEEP=1 leaves them ru
 dev: deps build ## Run a control plane for development in the foreground
 	bin/sprout dev
 
-test: ramdisk image test-go test-real ## Run every test, the real boots included
+test: ramdisk image test-go test-api test-real ## Run every test, the real boots included
 
 test-go: ## Run the Go tests with the race detector: a test that fails is run once more, and named
 	go vet ./...
@@ -43,6 +43,9 @@ test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WOR
 test-faults: $(if $(QEMU),ramdisk image) ## Break every part at every step and see that it heals (FAULTS="agent * kill" for some, QEMU=1 for real firmware too)
 	SPROUT_FAULTS='$(or $(FAULTS),all)' go test ./faults -run TestMatrix -count=1 -v -timeout 60m
 	$(if $(QEMU),faults/qemu.sh)
+
+test-api: ## Send 20,000 requests made from the API's document, valid and broken (REQUESTS=n, SPROUT_SEED=n)
+	SPROUT_REQUESTS=$(or $(REQUESTS),20000) go test ./server -run TestGeneratedRequests -count=1 -v -timeout 30m
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh

@@ -21,11 +21,27 @@ import (
 // again.
 const askAgain = 1
 
-// carryOut carries a request out: on what its sender has seen, if it says so by
+// mostTimes is how often a request is carried out that other requests stand in
+// the way of: each time nothing of it was done.
+const mostTimes = 5
+
+// carryOut carries a request out, and does so again where PostgreSQL undid all of
+// it for the sake of another request.
+func carryOut[In, Out any](ctx context.Context, s *Server, spec api.Spec, in *In, handle func(context.Context, *In) (Out, error)) (out Out, err error) {
+	for times := 1; ; times++ {
+		out, err = carryOnce(ctx, s, spec, in, handle)
+		if !store.Undone(err) || times == mostTimes || spec.Upload || spec.Many {
+			return out, err
+		}
+		s.log.Debug("a request is carried out again", "id", api.RequestID(ctx), "operation", spec.Name, "error", err)
+	}
+}
+
+// carryOnce carries a request out: on what its sender has seen, if it says so by
 // If-Match, and only once, if it bears an Idempotency-Key. Either needs that all
 // of it is one transaction, which the kept answer is part of: whenever the
 // server dies, everything is there or nothing.
-func carryOut[In, Out any](ctx context.Context, s *Server, spec api.Spec, in *In, handle func(context.Context, *In) (Out, error)) (out Out, err error) {
+func carryOnce[In, Out any](ctx context.Context, s *Server, spec api.Spec, in *In, handle func(context.Context, *In) (Out, error)) (out Out, err error) {
 	x := api.ExchangeOf(ctx)
 	matches := x.IfMatch != "" && spec.Method != http.MethodGet
 	key, err := requestKey(ctx, spec, x, in)

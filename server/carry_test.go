@@ -228,3 +228,31 @@ func TestTheClientAsksAgainOnABrokenConnection(t *testing.T) {
 		t.Errorf("%d machines", n)
 	}
 }
+
+// Two requests that wait for each other are both carried out: PostgreSQL undoes
+// one of them, which then is carried out again.
+func TestWhatPostgreSQLUndoesIsCarriedOutAgain(t *testing.T) {
+	p, _, db := populated(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("par1")))(t)
+	for _, statement := range []string{
+		`CREATE SEQUENCE times`,
+		`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('times') < 3 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+			RETURN old;
+		END $$`,
+		`CREATE TRIGGER deadlock BEFORE DELETE ON site FOR EACH ROW EXECUTE FUNCTION deadlock()`,
+	} {
+		if _, err := db.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if answer, said, _ := p.exchange(t, "DELETE", "/v1/sites/par1", "", nil); answer.StatusCode != http.StatusNoContent {
+		t.Errorf("%d %s", answer.StatusCode, said)
+	}
+	if _, err := db.Exec(t.Context(), `ALTER SEQUENCE times MINVALUE -1000 RESTART -1000`); err != nil {
+		t.Fatal(err)
+	}
+	if answer, said, _ := p.exchange(t, "DELETE", "/v1/sites/lon1", "", nil); answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("what never succeeds is answered %d %s", answer.StatusCode, said)
+	}
+}

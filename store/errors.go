@@ -72,6 +72,10 @@ func explain(err error) error {
 		return e
 	}
 	switch {
+	case pg.Code == "23503": // those that may be broken by a delete have a row above
+		e := sprout.Errorf(sprout.Conflict, "cannot go on: what it is for has been deleted meanwhile")
+		e.Err = err
+		return e
 	case pg.Code == "22P02" || pg.Code == "22003" || pg.Code == "22021" || pg.Code == "22P05": // no number, or no text: a zero byte
 		e := sprout.Errorf(sprout.Invalid, "cannot use the value: %s", pg.Message)
 		e.Err = err
@@ -80,6 +84,13 @@ func explain(err error) error {
 		return sprout.Errorf(sprout.Unavailable, "cannot finish in the database now, try again: %w", err)
 	}
 	return &statementError{pg, err}
+}
+
+// Undone tells whether PostgreSQL has undone a transaction for the sake of
+// another, because both could not go on: the same again may well succeed.
+func Undone(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
 // A statementError is a defect of ours: PostgreSQL refused a statement for a

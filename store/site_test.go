@@ -55,6 +55,31 @@ func TestSites(t *testing.T) {
 	}
 }
 
+// What is made for a site that is just being deleted is refused: it is no defect.
+func TestASiteThatIsDeletedMeanwhile(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1").ID
+	late := make(chan error, 1)
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+		if err := s.DeleteSite(ctx, tx, site); err != nil {
+			return err
+		}
+		go func() {
+			late <- s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error { // it still sees the site
+				_, _, err := s.CreateEnrolToken(ctx, tx, site, time.Hour)
+				return err
+			})
+		}()
+		for waiting := 0; waiting == 0; {
+			if err := s.Pool().QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&waiting); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	wantKind(t, <-late, sprout.Conflict)
+}
+
 func TestHeartbeatMakesAnAgentOnline(t *testing.T) {
 	s := storetest.New(t)
 	site := storetest.Site(t, s, "lon1")

@@ -38,6 +38,7 @@ type Document struct {
 // An Operation is what the document says of a method on a path.
 type Operation struct {
 	OperationID string
+	Tags        []string
 	Parameters  []Parameter
 	RequestBody *struct{ Content map[string]Media }
 	Responses   map[string]Response // by status
