@@ -266,17 +266,27 @@ func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {
 }
 
 // bootDisk has the ramdisk reboot and ends the boot intent, so that the machine
-// boots its disk. What comes next is seen by the phone-home, not assumed.
+// boots its disk. What comes next is seen by the phone-home, not assumed. A
+// machine that lost power before its ramdisk could say so, and came back by
+// itself, has booted its disk if the installed system has reported already.
 func (p site[T]) bootDisk(ctx context.Context, c *workflow.Call[T]) error {
-	if _, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot}); err != nil {
+	id, data, err := p.state(c)
+	if err != nil {
 		return err
 	}
-	id, _, err := p.state(c)
-	if err != nil {
+	if home(c.Run.Signals[SignalPhoneHome], data.Attempt) {
+		c.Detail("the installed system runs already")
+	} else if _, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot}); err != nil {
 		return err
 	}
 	c.Commit(func(ctx context.Context, tx T) error { return p.ClearIntent(ctx, tx, id) })
 	return nil
+}
+
+// home tells whether a phone-home is of the attempt.
+func home(payload json.RawMessage, attempt sprout.AttemptID) bool {
+	var seen HomeSeen
+	return json.Unmarshal(payload, &seen) == nil && seen.Attempt == attempt
 }
 
 // awaitHome waits until the installed system says that it runs.
@@ -285,17 +295,14 @@ func (p site[T]) awaitHome(ctx context.Context, c *workflow.Call[T]) error {
 	if err != nil {
 		return err
 	}
-	if payload, ok := c.Take(SignalPhoneHome); ok {
-		var seen HomeSeen
-		if err := json.Unmarshal(payload, &seen); err == nil && seen.Attempt == data.Attempt {
-			c.Commit(func(ctx context.Context, tx T) error {
-				if err := p.ClearIntent(ctx, tx, id); err != nil {
-					return err
-				}
-				return p.EndAttempt(ctx, tx, id)
-			})
-			return nil
-		}
+	if payload, ok := c.Take(SignalPhoneHome); ok && home(payload, data.Attempt) {
+		c.Commit(func(ctx context.Context, tx T) error {
+			if err := p.ClearIntent(ctx, tx, id); err != nil {
+				return err
+			}
+			return p.EndAttempt(ctx, tx, id)
+		})
+		return nil
 	}
 	if c.Now.After(c.Run.StepDeadline.Add(-4 * p.limits.Look)) {
 		return p.diagnosed(ctx, c, id, data.Attempt, sprout.NoPhoneHome, "the installed system has not reported in "+since(c, c.Run.StepStarted))

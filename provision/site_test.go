@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -216,6 +217,33 @@ func TestSilentRamdiskIsGivenUp(t *testing.T) {
 	})
 	if run.Failure == nil || run.Failure.Code != sprout.RamdiskSilent {
 		t.Errorf("failure is %+v", run.Failure)
+	}
+}
+
+// A machine that restarts before its ramdisk has said so, and whose installed
+// system then reports, is deployed; the report of another attempt proves nothing.
+func TestInstalledSystemThatRunsNeedsNoReboot(t *testing.T) {
+	for _, row := range []struct {
+		attempt string // empty: the run's own
+		want    sprout.WorkflowState
+	}{{"", sprout.Succeeded}, {"att_old", sprout.FailedRun}} {
+		w := newSiteWorld()
+		c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage, Hostname: "m1.example"}, nil)
+		run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
+			if run.StepName != "boot-disk" {
+				w.drive(t, e, run)
+				return
+			}
+			w.silent = true
+			own, _, _ := strings.Cut(w.Values()["order"], "/")
+			seen := HomeSeen{Attempt: sprout.AttemptID(cmp.Or(row.attempt, own))}
+			if err := e.Signal(t.Context(), run.ID, SignalPhoneHome, seen); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if run.State != row.want {
+			t.Errorf("with the report of attempt %q the deploy %s: %+v", row.attempt, run.State, run.Failure)
+		}
 	}
 }
 
