@@ -30,6 +30,9 @@ func TestEachFaultOfMachines(t *testing.T) {
 		{Fault{Fault: "network-first", During: Deploy}, "network-first@disk*1", ""},
 		{Fault{Fault: "power-loss", During: Deploy}, "power-loss@write*1", sprout.PowerLost},
 		{Fault{Fault: "corrupt", During: Deploy}, "corrupt@write*1", sprout.DigestMismatch},
+		{Fault{Fault: "truncate", During: Deploy}, "truncate@write*1", sprout.DigestMismatch},
+		{Fault{Fault: "bmc-503", During: Deploy, Times: 2}, "bmc-503 2 times", ""},
+		{Fault{Fault: "bmc-dropped-session", During: Deploy, Step: "write"}, "bmc-dropped-session@write", ""},
 		{Fault{Fault: "hung-kernel", During: Deploy}, "silent@hello*1", sprout.KernelSilent},
 		{Fault{Fault: "cut-off", During: Deploy}, "cut-off@hello*1", sprout.AgentUnreached},
 		{Fault{Fault: "other-server", During: Deploy}, "other-server@dhcp*1", sprout.OtherServer},
@@ -84,7 +87,7 @@ func TestCutOfOneSite(t *testing.T) {
 	first := map[string]time.Duration{} // of each site, when its first machine was ready
 	r, err := Run(t.Context(), Config{
 		Sites: 2, Machines: 8, Goal: Commission, Seed: 1,
-		Faults: []Fault{{Fault: "wan-cut", Site: "sim-2", At: "0s", For: lasts.String()}},
+		Faults: []Fault{{Fault: "wan-cut", Site: "sim-2", At: "0s", For: lasts.String()}, {Fault: "link-flap", Site: "sim-1", At: "500ms"}},
 		Ended: func(r Result) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -93,8 +96,8 @@ func TestCutOfOneSite(t *testing.T) {
 			}
 		},
 	})
-	if err != nil || r.Outcomes[Finished] != 8 || !r.OK() {
-		t.Fatalf("%v, %s", err, r.Summary())
+	if err != nil || r.Outcomes[Finished] != 8 || !r.OK() || r.Faults["wan-cut"] != 1 || r.Faults["link-flap"] != 1 {
+		t.Fatalf("%v, %s, faults %v", err, r.Summary(), r.Faults)
 	}
 	if near, far := first["sim-1"], first["sim-2"]; far-near < lasts/2 {
 		t.Errorf("the first machine of the site that was cut off was ready after %s, that of the other after %s", far, near)

@@ -127,6 +127,9 @@ func (t *trial) end(s *subject) {
 	s.mu.Lock()
 	result := s.result
 	s.mu.Unlock()
+	if s.bmc.Unavailable > 0 {
+		result.Faults = append(result.Faults, fmt.Sprintf("bmc-503 %d times", s.bmc.Unavailable-s.slot.BMC.Busy()))
+	}
 	t.score.end(result)
 	if t.Ended != nil {
 		t.Ended(result)
@@ -159,6 +162,7 @@ func (t *trial) saw(s *subject, e sim.Entry) {
 	}
 	if drop {
 		s.dropAt = ""
+		s.result.Faults = append(s.result.Faults, "bmc-dropped-session@"+string(e.Step))
 	}
 	if fault, ok := strings.CutPrefix(e.Detail, "fault: "); ok {
 		s.result.Faults = append(s.result.Faults, fault)

@@ -115,6 +115,13 @@ func (b *BMC) SetFaults(f Faults) {
 	b.faults = f
 }
 
+// Busy is how many requests are still to be answered 503.
+func (b *BMC) Busy() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.faults.Unavailable
+}
+
 // DropSessions forgets every session, as a BMC does when it restarts.
 func (b *BMC) DropSessions() {
 	b.mu.Lock()
