@@ -18,10 +18,10 @@ import (
 
 // populated runs a control plane with one of each noun, and returns how a path
 // names them.
-func populated(t *testing.T) (plane, *strings.Replacer, *pgx.Conn) {
+func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Replacer, *pgx.Conn) {
 	t.Helper()
 	url := storetest.NewURL(t)
-	p := run(t, func(c *server.Config) { c.Database.URL = url })
+	p := run(t, append(change, func(c *server.Config) { c.Database.URL = url })...)
 	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
 	p.machine(t, "lon1", "m1", "52:54:00:00:00:21")
 	p.machine(t, "lon1", "m2", "52:54:00:00:00:22")
