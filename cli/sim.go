@@ -44,6 +44,8 @@ func simCommand(e *env) *cobra.Command {
 	f.StringVar(&dir, "report", "", "directory to write report.txt, report.json and report.html to")
 	f.Uint64Var(&c.Seed, "seed", 1, "of the faults and the link")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "machines under way at once (default 200)")
+	f.BoolVar(&c.ByStage, "by-stage", false, "no machine goes on before all are as far as it: all discovered, then all commissioned, …")
+	f.DurationVar(&c.Within, "within", 0, "a boot storm: power all machines on within this time, whatever is under way")
 	f.DurationVar(&c.Patience, "patience", 0, "how long each stage of a machine may take (default 40m)")
 	f.StringToStringVar(&limits, "limit", nil, "how long steps may take on these machines, as boot-ramdisk=1m (default: what Sprout says)")
 	f.StringVar(&profile, "profile", "", "write a CPU profile, labelled by part, to this file")

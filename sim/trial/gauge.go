@@ -24,7 +24,6 @@ type Usage struct {
 
 // A gauge reads usage from /proc (man 5 proc).
 type gauge struct {
-	page  float64 // MB
 	tick  float64 // seconds
 	reads int
 	last  Usage
@@ -37,7 +36,7 @@ func newGauge() (*gauge, error) {
 	if _, err := os.Stat("/proc/self/statm"); err != nil {
 		return nil, fmt.Errorf("cannot measure without /proc: %w", err)
 	}
-	return &gauge{page: float64(os.Getpagesize()) / (1 << 20), tick: clockTick}, nil
+	return &gauge{tick: clockTick}, nil
 }
 
 // postgresEvery is how many reads share one look at PostgreSQL's memory, which
@@ -46,11 +45,7 @@ const postgresEvery = 5
 
 func (g *gauge) read(now time.Time) (time.Time, Usage) {
 	u := Usage{Goroutines: runtime.NumGoroutine(), PostgresMB: g.last.PostgresMB}
-	if raw, err := os.ReadFile("/proc/self/statm"); err == nil {
-		fields := strings.Fields(string(raw))
-		pages, _ := strconv.ParseFloat(fields[1], 64)
-		u.MemoryMB = pages * g.page
-	}
+	u.MemoryMB = residentMB()
 	var self syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &self) == nil {
 		u.CPUSeconds = time.Duration(self.Utime.Nano() + self.Stime.Nano()).Seconds()
@@ -62,6 +57,16 @@ func (g *gauge) read(now time.Time) (time.Time, Usage) {
 	g.reads++
 	g.last = u
 	return now, u
+}
+
+// residentMB is the resident memory of this process.
+func residentMB() float64 {
+	raw, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.ParseFloat(strings.Fields(string(raw))[1], 64)
+	return pages * float64(os.Getpagesize()) / (1 << 20)
 }
 
 // readPostgres adds up the processes below this one.

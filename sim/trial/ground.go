@@ -252,6 +252,15 @@ func (g *ground) awaitAgents(ctx context.Context, c *client.Client) error {
 	}
 }
 
+// stopSites ends the agents.
+func (g *ground) stopSites() {
+	var agents sync.WaitGroup
+	for _, s := range g.sites {
+		agents.Go(s.process.stop)
+	}
+	agents.Wait()
+}
+
 // close stops everything, those who ask before those who answer.
 func (g *ground) close() {
 	var agents sync.WaitGroup
@@ -328,10 +337,27 @@ func freePort(at netip.Addr) (uint16, error) {
 	return 0, fmt.Errorf("cannot find a free port of %s", at)
 }
 
-// allowFiles raises the limit of open files to what the trial needs: a listener
-// and a connection (both ends) for each machine's BMC, more for those under way.
-func allowFiles(machines, concurrency int) error {
-	need := uint64(3*machines + 12*concurrency + 1000)
+// files is how many files the trial needs open at once: both ends of what each
+// machine under way has, and of connections to BMCs that are kept for a while.
+func (c Config) files() uint64 {
+	under := c.Concurrency
+	if c.Within > 0 {
+		under = max(under, int(time.Duration(c.Machines)*bootsWithin/c.Within))
+	}
+	need := 1000 + 12*min(under, c.Machines)
+	if c.Goal != Discover {
+		need += 2 * min(c.Machines, bmcsKept)
+	}
+	return uint64(need)
+}
+
+const (
+	bootsWithin = 8 * time.Second // most machines of a storm are discovered, and off again, by then
+	bmcsKept    = 3000            // BMCs that are spoken to within the time that an idle connection is kept
+)
+
+// allowFiles raises the limit of open files to what the trial needs.
+func allowFiles(need uint64) error {
 	var now syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now); err != nil {
 		return fmt.Errorf("cannot read the limit of open files: %w", err)
@@ -341,7 +367,7 @@ func allowFiles(machines, concurrency int) error {
 	}
 	want := syscall.Rlimit{Cur: need, Max: max(now.Max, need)}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want); err != nil {
-		return sprout.InvalidField("--machines", "%d machines need %d open files, and the limit is %d", machines, need, now.Max).WithRemedy("ulimit -n %d", need)
+		return sprout.InvalidField("--machines", "so many machines need %d open files, and the limit is %d", need, now.Max).WithRemedy("ulimit -n %d", need)
 	}
 	return nil
 }

@@ -42,6 +42,8 @@ func (t *trial) prepare(ctx context.Context) (sprout.Image, error) {
 
 // A subject is one machine on its way, as its operator knows it.
 type subject struct {
+	n     int
+	over  bool // it has come to the goal, or ended early
 	name  string
 	mac   string
 	site  *site
@@ -84,19 +86,40 @@ func (c Config) stages() []stage {
 	return nil
 }
 
-// manage plugs machine i in and takes it through the stages.
-func (t *trial) manage(ctx context.Context, i int) {
+// subject is machine i, not plugged in yet.
+func (t *trial) subject(i int) *subject {
 	s := &subject{
-		name: fmt.Sprintf("sim%05d", i+1), mac: fmt.Sprintf("52:54:%02x:%02x:%02x:%02x", i>>24&0xff, i>>16&0xff, i>>8&0xff, i&0xff),
+		n: i, name: fmt.Sprintf("sim%05d", i+1), mac: fmt.Sprintf("52:54:%02x:%02x:%02x:%02x", i>>24&0xff, i>>16&0xff, i>>8&0xff, i&0xff),
 		site: t.ground.sites[i%len(t.ground.sites)],
 	}
 	s.result = Result{Machine: s.name, Site: s.site.name, Outcome: Finished}
-	defer func() { t.end(s) }()
-	if err := t.plug(s, i); err != nil {
-		s.result.lose("plug", err)
+	return s
+}
+
+// manage takes a machine through stages, the last of which end it. One that has
+// ended early stays as it is.
+func (t *trial) manage(ctx context.Context, s *subject, round []stage, last bool) {
+	if s.over {
 		return
 	}
-	for _, stage := range t.stages() {
+	t.pass(ctx, s, round)
+	if last || s.result.Outcome != Finished {
+		s.over = true
+		if s.result.Outcome == Finished && s.result.Retries > 0 {
+			s.result.Outcome = Retried
+		}
+		t.end(s)
+	}
+}
+
+func (t *trial) pass(ctx context.Context, s *subject, round []stage) {
+	if s.slot == nil {
+		if err := t.plug(s, s.n); err != nil {
+			s.result.lose("plug", err)
+			return
+		}
+	}
+	for _, stage := range round {
 		stageCtx, cancel := context.WithTimeout(ctx, t.Patience)
 		err := t.inflict(s, stage.goal)
 		if err == nil {
@@ -116,9 +139,6 @@ func (t *trial) manage(ctx context.Context, i int) {
 			s.result.fail(string(stage.goal), err)
 		}
 		return
-	}
-	if s.result.Retries > 0 {
-		s.result.Outcome = Retried
 	}
 }
 
@@ -224,6 +244,9 @@ func (t *trial) discover(ctx context.Context, s *subject) error {
 		select {
 		case s.known = <-found:
 			t.score.took("whole", string(Discover), time.Since(began))
+			if t.ByStage || t.Within > 0 { // its ramdisk would wait for long
+				return s.slot.Machine.PowerOff(ctx)
+			}
 			return nil
 		case <-press.C:
 		case <-ctx.Done():

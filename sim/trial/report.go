@@ -84,6 +84,10 @@ type Cost struct {
 	BusPerMachine    float64 `json:"busBytesPerMachine"` // both ways, on the WAN
 	APIPerMachine    float64 `json:"apiBytesPerMachine"` // images and enrolment, on the WAN
 	MemoryPerMachine float64 `json:"memoryKbPerMachine"` // growth of the process, simulated machines included
+	MachinesMB       float64 `json:"machinesMemoryMb"`   // of the simulated machines: what the process gave back when they were gone
+	AgentsMB         float64 `json:"agentsMemoryMb"`     // of the agents, likewise
+	AgentPerMachine  float64 `json:"agentKbPerMachine"`  // of it, for each machine
+	ProductMB        float64 `json:"productMemoryMb"`    // server and agents at the peak: all but the simulated machines
 }
 
 // OK tells whether every machine either came to the goal or ended with a named

@@ -100,7 +100,9 @@ func (r Report) writeCost(out *strings.Builder) {
 		row("", fmt.Sprintf("%.0f", c.SQLPerMachine), "SQL statements", fmt.Sprintf("in %.0f transactions", c.TxPerMachine))
 		row("", fmt.Sprintf("%.1f kB", c.BusPerMachine/1000), "on the bus")
 		row("", fmt.Sprintf("%.1f kB", c.APIPerMachine/1000), "between agents and API")
-		row("", fmt.Sprintf("%.0f KiB", c.MemoryPerMachine), "of memory")
+		row("", fmt.Sprintf("%.0f KiB", c.MemoryPerMachine), "of memory, the simulated machine's included")
+		row("", fmt.Sprintf("%.1f KiB", c.AgentPerMachine), "of its agent's memory")
+		row("server and agents", fmt.Sprintf("%.0f MB", c.ProductMB), "of the peak")
 	})
 	out.WriteString("\nStatements that were waited for most:\n")
 	table(out, func(row func(...any)) {

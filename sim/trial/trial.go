@@ -44,6 +44,8 @@ type Config struct {
 	Faults      []Fault       // that happen meanwhile
 	Seed        uint64        // of the faults and of what the link does
 	Concurrency int           // machines under way at once; 0: 200
+	ByStage     bool          // no machine goes on before all are as far as it
+	Within      time.Duration // a boot storm: all machines are powered on within it, evenly; 0: so many at once
 	Patience    time.Duration // for each stage of one machine; 0: 40 minutes, longer than each timeout of the product
 	ResetAfter  time.Duration // after which somebody resets a machine that is not discovered; 0: 5 minutes
 	// Limits are how long steps of the product may take on the machines' model,
@@ -76,6 +78,9 @@ func (c Config) Check() error {
 		return sprout.InvalidField("--concurrency", "%d must be from 1 to %d", c.Concurrency, mostConcurrency)
 	case c.Machines/c.Sites > 25_000:
 		return sprout.InvalidField("--machines", "%d machines a site are more than its /16 has room for", c.Machines/c.Sites).WithRemedy("--sites %d", c.Machines/25_000+1)
+	}
+	if c.Within < 0 {
+		return sprout.InvalidField("--within", "%s is no time to power machines on in", c.Within)
 	}
 	if c.stages() == nil {
 		return sprout.InvalidField("--workflow", "%q is not one of %v", c.Goal, Goals)
@@ -151,7 +156,7 @@ func Run(ctx context.Context, c Config) (_ Report, err error) {
 	if err := c.Check(); err != nil {
 		return Report{}, err
 	}
-	if err := allowFiles(c.Machines, c.Concurrency); err != nil {
+	if err := allowFiles(c.files()); err != nil {
 		return Report{}, err
 	}
 	t := &trial{Config: c, score: newScore(c)}
@@ -166,8 +171,12 @@ func Run(ctx context.Context, c Config) (_ Report, err error) {
 		return Report{}, err
 	}
 	t.rack = sim.NewRack(bmcUser, bmcPassword, c.Log.With("process", "rack"))
-	defer t.rack.Close()
-	return t.run(ctx)
+	defer t.unplug()
+	report, err := t.run(ctx)
+	if err == nil {
+		t.weigh(&report.Cost)
+	}
+	return report, err
 }
 
 // run takes every machine to the goal, beside those who watch and measure.
@@ -202,12 +211,42 @@ func (t *trial) run(ctx context.Context) (Report, error) {
 	return t.report(), nil
 }
 
-// manageAll takes every machine to the goal, so many at once.
+// manageAll takes every machine to the goal.
 func (t *trial) manageAll(ctx context.Context) {
+	subjects := make([]*subject, t.Machines)
+	for i := range subjects {
+		subjects[i] = t.subject(i)
+	}
+	rounds := [][]stage{t.stages()}
+	if t.ByStage {
+		rounds = nil
+		for _, one := range t.stages() {
+			rounds = append(rounds, []stage{one})
+		}
+	}
+	for n, round := range rounds {
+		every := time.Duration(0)
+		if n == 0 {
+			every = t.Within / time.Duration(t.Machines)
+		}
+		t.manageRound(ctx, subjects, round, every, n == len(rounds)-1)
+	}
+}
+
+// manageRound takes every machine that is still on its way through stages: so
+// many at once, or one more after each time.
+func (t *trial) manageRound(ctx context.Context, subjects []*subject, round []stage, every time.Duration, last bool) {
 	slots := make(chan struct{}, t.Concurrency)
+	if every > 0 {
+		slots = make(chan struct{}, t.Machines)
+	}
 	var all sync.WaitGroup
 	defer all.Wait()
-	for i := range t.Machines {
+	began := time.Now()
+	for i, s := range subjects {
+		if sprout.Pause(ctx, time.Until(began.Add(time.Duration(i)*every))) != nil {
+			return
+		}
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -215,7 +254,7 @@ func (t *trial) manageAll(ctx context.Context) {
 		}
 		all.Go(func() {
 			defer func() { <-slots }()
-			t.manage(ctx, i)
+			t.manage(ctx, s, round, last)
 		})
 	}
 }
