@@ -2,5 +2,6 @@
 // on one machine: each benchmark prints one Line, and fails where the line is
 // outside of its bound. `make bench-api` runs them. Here are the lines, their
 // bounds, and what needs no process of its own; bench/api has what needs a server
-// process and a fleet in its database.
+// process and a fleet in its database, bench/sim what takes simulated machines by
+// the thousand (`make bench-sim`).
 package bench

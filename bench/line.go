@@ -14,8 +14,13 @@ type Line struct {
 	Other  float64 // the peer's figure, or the bound
 }
 
-// Ratio is Sprout's figure against the other.
-func (l Line) Ratio() float64 { return l.Sprout / l.Other }
+// Ratio is Sprout's figure against the other; 0 where a bound of nothing is kept.
+func (l Line) Ratio() float64 {
+	if l.Sprout == 0 && l.Other == 0 && l.Peer == "" {
+		return 0
+	}
+	return l.Sprout / l.Other
+}
 
 // String is the line as it is printed.
 func (l Line) String() string {
@@ -38,6 +43,15 @@ var limits = map[string]limit{
 	"steps-vs-river":  {least: 0.4},
 	"cli-start-ms":    {most: 1},
 	"server-rss-mb":   {most: 1},
+
+	"sim-completion":       {least: 1},
+	"sim-ready-per-min":    {least: 1},
+	"sim-cpu-flat":         {most: 1.1},
+	"sim-sql-flat":         {most: 1.1},
+	"sim-bus-flat":         {most: 1.1},
+	"sim-storm-lost":       {most: 1},
+	"sim-rss-mb":           {most: 1},
+	"agent-kb-per-machine": {most: 1},
 }
 
 // Print prints the line. It is an error if the ratio is outside of its limit, or

@@ -19,6 +19,8 @@ func TestLinesAreHeldToTheirLimits(t *testing.T) {
 		{bench.Line{Name: "get-vs-sql", Sprout: 3, Peer: "sql", Other: 10}, "BENCH get-vs-sql sprout=3 sql=10 ratio=0.300\n", "under 0.4"},
 		{bench.Line{Name: "cli-start-ms", Sprout: 10, Other: 50}, "BENCH cli-start-ms sprout=10 bound=50 ratio=0.200\n", ""},
 		{bench.Line{Name: "get-vs-sql", Sprout: math.NaN(), Peer: "sql", Other: 10}, "BENCH get-vs-sql sprout=NaN sql=10 ratio=NaN\n", "under 0.4"},
+		{bench.Line{Name: "sim-storm-lost"}, "BENCH sim-storm-lost sprout=0 bound=0 ratio=0.000\n", ""},
+		{bench.Line{Name: "sim-storm-lost", Sprout: 1}, "BENCH sim-storm-lost sprout=1 bound=0 ratio=+Inf\n", "over 1"},
 		{bench.Line{Name: "new", Sprout: 1, Other: 1}, "BENCH new sprout=1 bound=1 ratio=1.000\n", "has no limit"},
 	} {
 		var said strings.Builder
