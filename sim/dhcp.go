@@ -232,7 +232,9 @@ func (m *Machine) openRelay(ctx context.Context) (*relay, error) {
 		return nil, fmt.Errorf("cannot stand in as relay: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // only wakes the reader
-	return &relay{conn: conn, server: m.wire.DHCP, stop: stop}, nil
+	within := m.pace.Offer
+	set(&within, offerWithin)
+	return &relay{conn: conn, server: m.wire.DHCP, within: within, stop: stop}, nil
 }
 
 func (r *relay) Close() {
@@ -248,7 +250,7 @@ func (r *relay) ask(ctx context.Context, want dhcpv4.MessageType, message func()
 	if err != nil {
 		return nil, err
 	}
-	within := offerWithin
+	within := r.within
 	for range dhcpTries {
 		if err := r.send(msg); err != nil && ctx.Err() == nil {
 			return nil, fmt.Errorf("cannot send: %w", err)

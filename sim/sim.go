@@ -44,6 +44,7 @@ type Wire struct {
 // as can be.
 type Pace struct {
 	Firmware     time.Duration // power-on to the first DISCOVER
+	Offer        time.Duration // the first wait for an answer of DHCP, doubled with each of four tries; 0: 500 ms. Firmware waits 4 s (PXE 2.1)
 	Kernel       time.Duration // kernel loaded to the ramdisk's hello
 	WriteRate    int64         // bytes a second that the disk takes; 0: as they come
 	System       time.Duration // boot from disk to phone-home

@@ -24,6 +24,10 @@ const imageBytes = 1 << 20
 // journalOfEach is how many entries of its journal each machine keeps.
 const journalOfEach = 64
 
+// firmwareWaits is how long the firmware of a storm first waits for an answer of
+// DHCP, as PXE 2.1 has it: 4, 8, 16 and 32 seconds.
+const firmwareWaits = 4 * time.Second
+
 // retries is how often the operator runs a failed workflow on.
 const retries = 3
 
