@@ -218,6 +218,7 @@ func (m *Machine) arch() uint16 {
 type relay struct {
 	conn   *net.UDPConn
 	server netip.AddrPort
+	within time.Duration // the first wait for an answer
 	stop   func() bool
 	twice  bool // every packet is carried twice
 }

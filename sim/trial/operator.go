@@ -168,6 +168,9 @@ func (t *trial) plug(s *subject, i int) (err error) {
 		Wire: s.site.wire(), Memory: journalOfEach, Watch: func(e sim.Entry) { t.saw(s, e) },
 		Log: t.Log.With("process", "machine"),
 	}
+	if t.Within > 0 {
+		config.Pace.Offer = firmwareWaits
+	}
 	for _, f := range t.Faults {
 		if f.hits(s.name, dice.Float64()) {
 			s.faults = append(s.faults, f)
