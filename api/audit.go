@@ -35,6 +35,9 @@ type AuditEnd struct {
 	End     bool              `json:"end"`
 	Records int64             `json:"records" doc:"How many lines came before this one"`
 	Last    int64             `json:"last" doc:"The next export goes on after this number"`
+	Part    bool              `json:"part,omitempty" doc:"Only some of the records were asked for, or may be seen: nothing proves that these are all of them"`
+	After   int64             `json:"after,omitempty" doc:"The record after which it begins, where that is not the first"`
+	Hash    string            `json:"hash,omitempty" doc:"The hash of that record, which the next one follows; for tokens of every site"`
 	Head    *sprout.AuditHead `json:"head,omitempty" doc:"The chain's signed end; for tokens of every site"`
 }
 

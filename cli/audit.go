@@ -128,7 +128,7 @@ func auditVerifyCommand(e *env) *cobra.Command {
 		Example: "  sprout audit verify\n  sprout audit verify --head 1234:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08   # a head that was kept elsewhere",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file != "" {
-				return e.verifyFile(file)
+				return e.verifyFile(file, in.Head)
 			}
 			check, err := call(c.Context(), e, api.AuditVerify, in)
 			if err != nil {
@@ -140,9 +140,8 @@ func auditVerifyCommand(e *env) *cobra.Command {
 			return e.say(check, "the audit is intact: %d records, head %d:%s", check.Records, check.Head.Records, check.Head.Hash)
 		},
 	}
-	c.Flags().StringVar(&file, "file", "", "follow the chain of this exported file instead, without a control plane")
+	c.Flags().StringVar(&file, "file", "", "follow the chain of this exported file instead, without a control plane; a --head proves it")
 	c.Flags().StringVar(&in.Head, "head", "", "RECORDS:HASH of a head that was kept elsewhere, which the chain must still hold")
-	c.MarkFlagsMutuallyExclusive("file", "head")
 	return c
 }
 

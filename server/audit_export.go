@@ -29,9 +29,18 @@ func (s *Server) auditExport(ctx context.Context, in *api.ExportAudit) (api.Line
 	if in.After > head.Records {
 		return api.Lines{}, sprout.InvalidField("after", "there is no record %d: the last one is %d", in.After, head.Records).WithRemedy("sprout audit verify")
 	}
-	f, end := auditFilter(ctx, in.AuditFilter), api.AuditEnd{End: true, Last: head.Records}
-	if scope(ctx).Every() {
+	f, end := auditFilter(ctx, in.AuditFilter), api.AuditEnd{End: true, Last: head.Records, After: in.After}
+	every := scope(ctx).Every()
+	end.Part = !every || in.AuditFilter != api.AuditFilter{}
+	if every {
 		end.Head = &head
+	}
+	if every && in.After > 0 {
+		before, err := s.store.AuditRecord(ctx, in.After)
+		if err != nil {
+			return api.Lines{}, err
+		}
+		end.Hash = before.Hash
 	}
 	return api.Lines{Serve: func(w http.ResponseWriter, r *http.Request) {
 		select {

@@ -58,13 +58,14 @@ func TestAuditExportStreamsAndGoesOn(t *testing.T) {
 	if err != nil || lines <= many || end.Records != lines || end.Last != v.Seq || end.Head == nil || end.Head.Hash != v.Hash || end.Head.Records != v.Seq {
 		t.Fatalf("%d lines up to %+v, %+v, %v", lines, v, end, err)
 	}
-	whole := v
+	whole, middle := v, ""
 	v = audit.Verifier{}
 	if _, _, err := exported(t, p, api.ExportAudit{}, &v, 1500); !errors.Is(err, errEnough) || v.Seq != 1500 {
 		t.Fatalf("it stopped at %d: %v", v.Seq, err)
 	}
+	middle = v.Hash
 	end, lines, err = exported(t, p, api.ExportAudit{After: v.Seq}, &v, many*2)
-	if err != nil || v != whole || end.Records != lines || lines != whole.Seq-1500 {
+	if err != nil || v != whole || end.Records != lines || lines != whole.Seq-1500 || end.After != 1500 || end.Hash != middle || end.Part {
 		t.Errorf("it went on for %d lines up to %+v, %+v, %v", lines, v, end, err)
 	}
 	if _, _, err = exported(t, p, api.ExportAudit{After: whole.Seq + 1}, &v, 1); sprout.KindOf(err) != sprout.Invalid {
@@ -74,7 +75,7 @@ func TestAuditExportStreamsAndGoesOn(t *testing.T) {
 	var named api.ExportAudit
 	named.Action = "synthetic"
 	end, _, err = p.admin.ExportAudit(t.Context(), named, func([]byte) error { return nil })
-	if err != nil || end.Records != many || end.Last != whole.Seq {
+	if err != nil || end.Records != many || end.Last != whole.Seq || !end.Part {
 		t.Errorf("only what is asked for: %+v, %v", end, err)
 	}
 	var token api.CreateToken
@@ -87,7 +88,7 @@ func TestAuditExportStreamsAndGoesOn(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || end.Records != 2 || end.Head != nil { // the site's and the token's own
+	if err != nil || end.Records != 2 || end.Head != nil || !end.Part { // the site's and the token's own
 		t.Errorf("a token of one site: %+v, %v", end, err)
 	}
 }
