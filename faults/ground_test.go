@@ -3,6 +3,7 @@ package faults_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -227,13 +228,34 @@ func (g *ground) kill(all []*process) error {
 		if p != g.agent {
 			continue
 		}
-		lost, err := lossy.Drop(p.Agent.DataDir, p.kept())
-		if err != nil {
+		if _, err := lossy.Drop(p.Agent.DataDir, p.kept()); err != nil {
 			return err
 		}
-		g.t.Logf("%d files of the agent lost what they had not synced", lost)
 	}
 	return nil
+}
+
+// syncs is at which sync from when it is told the agent dies: the commits of a
+// store have two each.
+const syncs = 5
+
+// killInSync has the agent die when it next wants something on its disk.
+func (g *ground) killInSync() error { return lossy.DieAt(g.agent.kept(), syncs) }
+
+// afterSync waits until it has, takes away what was not synced, and starts it.
+func (g *ground) afterSync() error {
+	died := make(chan error, 1)
+	go func() { died <- g.agent.cmd.Wait() }()
+	select {
+	case <-died:
+	case <-time.After(reachWithin):
+		return errors.New("the agent syncs nothing")
+	}
+	lost, err := lossy.Drop(g.agent.Agent.DataDir, g.agent.kept())
+	if err != nil || lost == 0 {
+		return fmt.Errorf("%d files lost what was not synced: %w", lost, err)
+	}
+	return g.agent.start()
 }
 
 func (g *ground) start(all []*process) error {

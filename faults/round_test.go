@@ -157,7 +157,7 @@ func (g *ground) plug() (*subject, error) {
 func (g *ground) prepare(ctx context.Context, c *cell) (err error) {
 	g.mu.Lock()
 	s := g.machines[c.place]
-	if s == nil || c.Kind == discover {
+	if s == nil || c.Kind == discover || c.Step == accept {
 		if s, err = g.plug(); err == nil {
 			g.machines[c.place] = s
 		}
@@ -166,6 +166,9 @@ func (g *ground) prepare(ctx context.Context, c *cell) (err error) {
 	c.subject = s
 	if err != nil || c.Kind == discover {
 		return err
+	}
+	if c.Step == accept {
+		return g.find(ctx, c)
 	}
 	if s.id == "" {
 		var in api.CreateMachine
@@ -178,6 +181,25 @@ func (g *ground) prepare(ctx context.Context, c *cell) (err error) {
 		s.id = made.ID
 	}
 	return g.bring(ctx, c)
+}
+
+// accept is the step that takes in a machine which was discovered. It does nothing
+// with one that somebody has described.
+const accept = "accept"
+
+// find has the machine discovered, and tells how to switch it.
+func (g *ground) find(ctx context.Context, c *cell) error {
+	found := &cell{subject: c.subject, place: place{Kind: discover}}
+	if err := g.set(ctx, found); err != nil {
+		return err
+	}
+	if err := g.settleDiscovery(ctx, found); err != nil {
+		return err
+	}
+	in := api.UpdateMachine{MachineRef: api.MachineRef{Machine: string(c.id)}}
+	in.Body.BMC = &sprout.BMC{Driver: "redfish", URL: c.slot.URL, Username: bmcUser, Password: bmcPassword}
+	_, err := ask(ctx, g, api.MachineUpdate, in)
+	return err
 }
 
 // bring takes the machine through the workflows before the cell's own.

@@ -93,6 +93,7 @@ func faults(embedded bool) []fault {
 	all := slices.Concat(
 		processes("replica", func(g *ground) []*process { return g.servers[:1] }),
 		processes("agent", agent),
+		[]fault{{who: "agent", how: "kill-in-sync", breaks: (*ground).killInSync, mends: (*ground).afterSync}},
 		[]fault{{who: "agent", how: "kill-in-rush", rush: 20, breaks: func(g *ground) error { return g.kill(agent(g)) }, mends: func(g *ground) error { return g.start(agent(g)) }}},
 		processes("nats", func(g *ground) []*process { return []*process{g.nats} }),
 	)

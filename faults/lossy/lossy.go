@@ -66,6 +66,39 @@ func Record(data, kept string) error {
 	return nil
 }
 
+// dieFile holds at which sync from now the process dies.
+const dieFile = "die"
+
+// DieAt has the process that records there kill itself at its n-th sync of data
+// from now, counted from 1: what it wants synced then is written, and lost.
+func DieAt(kept string, n int) error {
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		return err
+	}
+	at := filepath.Join(kept, dieFile)
+	if err := os.WriteFile(at+".new", []byte(strconv.Itoa(n)), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(at+".new", at)
+}
+
+// dieIfTold counts a sync, and ends the process if it is the one.
+func dieIfTold(kept string) error {
+	raw, err := os.ReadFile(filepath.Join(kept, dieFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	n, atoi := strconv.Atoi(string(raw))
+	if err := errors.Join(err, atoi); err != nil {
+		return err
+	}
+	if n > 1 {
+		return DieAt(kept, n-1)
+	}
+	err = os.Remove(filepath.Join(kept, dieFile))
+	return errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGKILL))
+}
+
 // listen has every fsync and fdatasync of this process wait for leave.
 func listen() (fd int, err error) {
 	runtime.LockOSThread()
@@ -122,6 +155,9 @@ func keep(fd int, data, kept string) (err error) {
 	defer from.Close() //nolint:errcheck // only read
 	info, err := from.Stat()
 	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	if err := dieIfTold(kept); err != nil {
 		return err
 	}
 	at := copyOf(kept, info)
