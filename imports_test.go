@@ -20,8 +20,8 @@ var imports = map[string][]string{
 	"cli":                {".", "docs", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust"},
 	"dev":                {".", "server", "agent", "postgres"},
 
-	"server": {".", "api", "diagnose", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "network", "trust"},
-	"agent":  {".", "bus", "diagnose", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image", "trust"},
+	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "network", "trust"},
+	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
 	"api/…":  {".", "api"},
@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"sitestore": {".", "workflow"},
 	"audit":     {"."},
 	"diagnose":  {"."},
+	"health":    {"."},
 	"docs":      {"."},
 	"bus":       {"."},
 	"trust":     {"."},
@@ -51,7 +52,7 @@ var imports = map[string][]string{
 	"network": {"."}, "network/…": {".", "network"},
 	"power": {"."}, "power/…": {".", "power"},
 
-	"image": {"."}, "image/…": {".", "image"},
+	"image": {".", "health"}, "image/…": {".", "image"},
 	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "ramdisk"},
 	"wan":       {"."},
 	"lab":       {".", "wan", "power", "power/…"},

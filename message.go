@@ -167,4 +167,6 @@ type Heartbeat struct {
 	Applied  int64     `json:"applied"` // last Change.Seq applied
 	Facts    int64     `json:"facts"`   // last Fact.Seq made
 	At       time.Time `json:"at"`
+	// Troubles are what is wrong with the agent or its host, at most MostTroubles.
+	Troubles []Trouble `json:"troubles,omitempty"`
 }

@@ -76,10 +76,18 @@ const (
 	ChangeRefused    Code = "change-refused"
 	FactRefused      Code = "fact-refused"
 	FactsMissing     Code = "facts-missing"
-	StepTimeout      Code = "step-timeout"
-	UnknownStep      Code = "unknown-step"
-	CancelledByUser  Code = "cancelled"
-	InternalFailure  Code = "internal"
+	DiskFull         Code = "disk-full"
+	ClockWrong       Code = "clock-wrong"
+	BusFull          Code = "bus-full"
+
+	CertificateExpired Code = "certificate-expired"
+	DatabaseReadOnly   Code = "database-read-only"
+	DatabaseSlow       Code = "database-slow"
+
+	StepTimeout     Code = "step-timeout"
+	UnknownStep     Code = "unknown-step"
+	CancelledByUser Code = "cancelled"
+	InternalFailure Code = "internal"
 )
 
 // A ProblemKind is what a code means and what helps. In a remedy {machine},
@@ -131,6 +139,12 @@ var Problems = []ProblemKind{
 	{FactRefused, Warning, "News from the site could not be used and was passed over, so that later news does not wait behind it.", "report it with the evidence; what it was about is brought up to date by: sprout machine commission {machine}"},
 	{FactsMissing, Critical, "News from the site is missing, as after the loss of the bus's disk: later news waits for it.", "restore the bus's data, or go on without the lost news: enrol the site's agent anew with sprout agent token create {site}"},
 	{AgentVersion, Critical, "The site's agent speaks an older or newer protocol than this control plane can work with; the site works on alone.", "install the agent of the control plane's own version, or of the one before, at site {site}"},
+	{DiskFull, Critical, "The disk of an agent or a server has no room: what must be kept before it is answered is not answered, leases included.", "free room on it: it goes on by itself"},
+	{ClockWrong, Critical, "A host's clock is wrong, or was set while work ran. Leases and deadlines go on by the time that has passed.", "set the clock by NTP: timedatectl set-ntp true; it goes on by itself"},
+	{BusFull, Critical, "The bus takes no more news of the site: its stream is at its limit. The site keeps its news and works on.", "give the bus's disk or its stream more room: the agent sends everything by itself, in order"},
+	{CertificateExpired, Critical, "A certificate has run out, or is about to: whoever checks it does not connect any more.", "renew the files that the evidence names: they are read again by themselves"},
+	{DatabaseReadOnly, Critical, "PostgreSQL takes no changes: it is a standby, is set read-only, or its disk is full. Sites work on; nothing new can be asked for.", "point database.url at the primary, or free room on its disk: it goes on by itself"},
+	{DatabaseSlow, Warning, "PostgreSQL answers slowly: everything that is asked for takes longer.", "look at its disk, at its load and at long transactions: select * from pg_stat_activity"},
 	{StepTimeout, Critical, "A step took longer than it may.", "sprout workflow show {workflow}, then: sprout workflow retry {workflow}"},
 	{UnknownStep, Critical, "A workflow is at a step that this version does not know.", "run the version that started it: it goes on by itself; or: sprout workflow cancel {workflow}"},
 	{CancelledByUser, Warning, "Somebody cancelled the workflow.", "sprout workflow retry {workflow}"},

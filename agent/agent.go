@@ -15,6 +15,7 @@ import (
 
 	"sprout"
 	"sprout/bus"
+	"sprout/health"
 	"sprout/image"
 	"sprout/provision"
 	"sprout/sitestore"
@@ -40,6 +41,9 @@ type site struct {
 	orders *orders
 	boots  *boots
 	seen   sync.Map // sprout.AttemptID → time.Time
+
+	clock    *health.Clock    // of all that is kept on disk
+	troubles *health.Troubles // with this process and its host
 }
 
 // Run runs the agent of one site until ctx ends, and returns once everything it
@@ -72,7 +76,11 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot use the agent's data directory: %w", err)
 	}
-	s := &site{config: c, log: c.Log, started: time.Now(), orders: newOrders()}
+	clock := c.Clock
+	if clock == nil {
+		clock = health.NewClock()
+	}
+	s := &site{config: c, log: c.Log, started: clock.Now(), orders: newOrders(), clock: clock, troubles: &health.Troubles{Log: c.Log}}
 	if s.keys, err = openKeys(c.DataDir); err != nil {
 		return nil, err
 	}
@@ -82,6 +90,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	if s.store, err = sitestore.Open(c.path("site.db"), c.Log); err != nil {
 		return nil, err
 	}
+	s.store.WithClock(s.clock.Now)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.store.Close())
@@ -93,7 +102,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	s.live = newLive(s)
 	s.boots = newBoots(s)
 	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}}
-	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, time.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)
+	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, s.clock.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +150,7 @@ func (s *site) run(ctx context.Context) error {
 		{"heartbeat", s.beat},
 		{"live", s.live.run},
 		{"boots", s.boots.run},
+		{"host", s.watchHost},
 		{"driver", s.drive},
 		{"status", s.serveStatus},
 		{"network", s.serveNetwork},

@@ -45,7 +45,7 @@ func newBoots(s *site) *boots {
 // what boots is of interest: other clients ask for addresses too.
 func (b *boots) tell(e sprout.BootEvent) {
 	if e.At.IsZero() {
-		e.At = time.Now()
+		e.At = b.site.clock.Now()
 	}
 	e.At, e.MAC = e.At.UTC(), strings.ToLower(e.MAC)
 	e = e.Clean()
@@ -171,31 +171,40 @@ func (b *boots) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			for len(b.seen) > 0 {
-				if err := b.write(ctx, <-b.seen); err != nil {
-					return err
-				}
+				b.write(ctx, <-b.seen)
 			}
 			return nil
 		case e := <-b.seen:
-			if err := b.write(ctx, e); err != nil {
-				return err
-			}
+			b.write(ctx, e)
 		}
 	}
 }
 
-// write appends one fact of the event and those that come soon after it.
-func (b *boots) write(ctx context.Context, first sprout.BootEvent) error {
+// write appends one fact of the event and those that come soon after it. What
+// cannot be kept now, as on a full disk, is tried again until ctx ends.
+func (b *boots) write(ctx context.Context, first sprout.BootEvent) {
 	fact, err := sitestore.NewFact(sprout.FactBoot, b.gather(ctx, first))
 	if err != nil {
-		return err
+		b.site.log.Error("boot events not kept", "error", err)
+		return
 	}
 	if lost := b.lost.Swap(0); lost > 0 {
 		b.site.log.Warn("boot events lost: too many at once", "events", lost)
 	}
-	return b.site.store.Update(context.WithoutCancel(ctx), func(tx *bbolt.Tx) error {
-		return b.site.store.AppendFact(tx, fact)
-	})
+	for said := false; ; said = true {
+		err := b.site.store.Update(context.WithoutCancel(ctx), func(tx *bbolt.Tx) error {
+			return b.site.store.AppendFact(tx, fact)
+		})
+		if err == nil {
+			return
+		}
+		if !said {
+			b.site.log.Error("boot events not kept; trying again", "error", err)
+		}
+		if sprout.Pause(ctx, time.Second) != nil {
+			return
+		}
+	}
 }
 
 // gather waits for more events, but not long; not at all once ctx has ended.

@@ -43,7 +43,11 @@ type testCentre struct {
 	changes []sprout.Change
 	applied int64
 	facts   []sprout.Fact
-	moved   chan struct{} // closed when a fact was taken or a heartbeat came
+	beats   int
+	stuck   bool // it takes no facts
+	// troubles are what the last heartbeat said.
+	troubles []sprout.Trouble
+	moved    chan struct{} // closed when a fact was taken or a heartbeat came
 }
 
 func freePort(t *testing.T, network string) uint16 {
@@ -172,6 +176,9 @@ func (c *testCentre) imageNoun() sprout.Image {
 func (c *testCentre) take(_ context.Context, site sprout.SiteID, facts []sprout.Fact) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stuck {
+		return 0, sprout.Errorf(sprout.Unavailable, "cannot take facts now")
+	}
 	for i, f := range facts {
 		last := int64(len(c.facts))
 		if f.Seq > last+1 {
@@ -189,7 +196,8 @@ func (c *testCentre) take(_ context.Context, site sprout.SiteID, facts []sprout.
 func (c *testCentre) repair(ctx context.Context, centre *bus.Centre, b sprout.Heartbeat) {
 	c.mu.Lock()
 	stuck := b.Applied == c.applied // no progress since the last one
-	c.applied = b.Applied
+	c.applied, c.troubles = b.Applied, b.Troubles
+	c.beats++
 	missing := c.changes[b.Applied:]
 	c.tell()
 	c.mu.Unlock()

@@ -81,7 +81,7 @@ func (s *site) startWork(ctx context.Context, c sprout.Change, mark workflow.Eff
 	if err := json.Unmarshal(c.Body, &work); err != nil {
 		return sprout.Errorf(sprout.Invalid, "cannot read work %s: %w", c.Key, err)
 	}
-	if !work.Deadline.IsZero() && time.Now().After(work.Deadline) {
+	if !work.Deadline.IsZero() && s.clock.Now().After(work.Deadline) {
 		return s.refuse(ctx, work, mark, sprout.Fail(sprout.StepTimeout, "the work reached the site after its deadline", "deadline "+work.Deadline.Format(time.RFC3339)))
 	}
 	fence := func(_ context.Context, tx *bbolt.Tx) error {

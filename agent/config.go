@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"sprout"
+	"sprout/health"
 	"sprout/provision"
 	"sprout/workflow"
 )
@@ -56,10 +57,15 @@ type Config struct {
 	// Status is where /healthz is answered: host:port, which must be of the
 	// loopback; empty: the unix socket agent.sock in DataDir.
 	Status string `json:"status,omitempty" yaml:"status,omitempty"`
+	// LeastFree is how many bytes of DataDir's disk must be free, or it is full
+	// (the problem disk-full); 0: health.LeastFree.
+	LeastFree uint64 `json:"-" yaml:"-"`
 	// Limits are how long steps may take; zero fields: the usual.
 	Limits provision.Limits `json:"-" yaml:"-"`
 	// Gate is passed by every call of a step: for tests; nil: there is none.
 	Gate workflow.Gate `json:"-" yaml:"-"`
+	// Clock dates what is kept on disk; nil: the host's, without its jumps.
+	Clock *health.Clock `json:"-" yaml:"-"`
 	// Log takes what is worth reading later.
 	Log *slog.Logger `json:"-" yaml:"-"`
 }

@@ -53,7 +53,7 @@ func (s *site) drive(ctx context.Context) error {
 
 // clean drops what is over and no longer of interest.
 func (s *site) clean(ctx context.Context) {
-	now := time.Now()
+	now := s.clock.Now()
 	runs, err := s.store.DropRuns(ctx, now.Add(-keepRuns))
 	attempts, attemptsErr := s.store.DropAttempts(ctx, now)
 	s.seen.Range(func(attempt, at any) bool {
@@ -72,7 +72,7 @@ func (s *site) clean(ctx context.Context) {
 // startDue starts the calls that are due and free workers allow. It returns
 // when to look again if nothing happens before.
 func (d *driver) startDue(ctx context.Context) (time.Duration, error) {
-	now := time.Now()
+	now := d.site.clock.Now()
 	ids, next, err := d.site.store.Due(now, 2*workers)
 	if err != nil {
 		return 0, err

@@ -105,6 +105,7 @@ func (s *site) servers() ([]loop, error) {
 	leases, err := dhcp.New(dhcp.Config{
 		Interface: c.Interface, Address: c.Address.Addr(), Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
 		Ledger: s.store, BootURL: c.url(), Domain: zone.Domain, Log: s.log, Events: s.boots.tell,
+		Now: s.clock.Now,
 	})
 	if err != nil {
 		return nil, err

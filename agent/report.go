@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sprout"
+	"sprout/bus"
 )
 
 // forwardBatch is how many facts are on their way to the hub at once.
@@ -28,11 +30,11 @@ func (s *site) forwardFacts(ctx context.Context) error {
 			continue
 		}
 		stored, err := s.bus.PublishFacts(ctx, facts...)
+		s.sayFull(err)
 		if stored > 0 {
 			failed = 0
-			if err := s.store.DropFacts(context.WithoutCancel(ctx), facts[stored-1].Seq); err != nil {
-				return err
-			}
+			// Where they cannot be dropped now, they are sent again: the hub knows them.
+			err = errors.Join(err, s.store.DropFacts(context.WithoutCancel(ctx), facts[stored-1].Seq))
 		}
 		if err == nil {
 			continue
@@ -44,6 +46,17 @@ func (s *site) forwardFacts(ctx context.Context) error {
 		if sprout.Pause(ctx, min(100*time.Millisecond<<min(failed, 6), 3*time.Second)) != nil {
 			return nil
 		}
+	}
+}
+
+// sayFull tells whether the hub refused facts for want of room, as the answer to
+// the last of them says; that it is away says nothing of it.
+func (s *site) sayFull(err error) {
+	switch {
+	case err == nil:
+		s.troubles.Set(sprout.BusFull, "", "")
+	case errors.Is(err, bus.ErrFull):
+		s.troubles.Set(sprout.BusFull, "the bus takes no more news of the site", err.Error())
 	}
 }
 
@@ -60,13 +73,24 @@ func (s *site) beat(ctx context.Context) error {
 			s.log.Error("heartbeat not sent", "error", err)
 			return
 		}
+		troubles, _ := s.troubles.List()
 		if err := s.bus.PublishBeat(sprout.Heartbeat{
 			Agent: s.enrol.Agent.ID, Version: sprout.Version, Protocol: sprout.Protocol, Address: s.config.Address.Addr().String(),
-			Applied: applied, Facts: facts, At: time.Now().UTC(),
+			Applied: applied, Facts: facts, At: s.clock.Wall().UTC(), Troubles: troubles,
 		}); err != nil {
 			s.log.Debug("heartbeat not sent", "error", err)
 		}
 	}
-	say()
-	return every(ctx, sprout.HeartbeatEvery, say)
+	tick := time.NewTicker(sprout.HeartbeatEvery)
+	defer tick.Stop()
+	for {
+		_, news := s.troubles.List() // before they are said
+		say()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-news:
+		}
+	}
 }

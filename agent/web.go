@@ -24,7 +24,7 @@ func (s *site) web() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/boot/", boot.Handler(boot.Config{
 		Ledger: s.store, URL: s.config.url(), Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(),
-		Cmdline: s.config.Cmdline, Events: s.boots.tell, Log: s.log,
+		Cmdline: s.config.Cmdline, Events: s.boots.tell, Now: s.clock.Now, Log: s.log,
 	}))
 	mux.HandleFunc("POST /ramdisk/hello", s.ofRamdisk(s.hello))
 	mux.HandleFunc("GET /ramdisk/order", s.ofRamdisk(s.order))

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"sprout"
 )
@@ -152,6 +154,14 @@ func (s *Site) awaitStored(ctx context.Context, answers <-chan *nats.Msg, prefix
 	return count(), refused
 }
 
+// ErrFull says that the hub has no room for facts: its stream is at its limit, or
+// its disk is full. It takes them once there is room.
+var ErrFull = errors.New("the hub has no room")
+
+// fullCodes are JetStream's codes for want of room (JSInsufficientResourcesErr,
+// JSStorageResourcesExceededErr, JSStreamStoreFailedF).
+var fullCodes = []jetstream.ErrorCode{10023, 10047, 10077}
+
 // storedAnswer reads JetStream's answer to a publication (ADR-28 of NATS calls
 // it PubAck).
 func storedAnswer(m *nats.Msg) error {
@@ -159,12 +169,13 @@ func storedAnswer(m *nats.Msg) error {
 		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub has no stream for them now")
 	}
 	var answer struct {
-		Error *struct {
-			Description string `json:"description"`
-		} `json:"error"`
+		Error *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub's answer cannot be read: %w", err)
+	}
+	if answer.Error != nil && slices.Contains(fullCodes, answer.Error.ErrorCode) {
+		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: %w: %s", ErrFull, answer.Error.Description)
 	}
 	if answer.Error != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot publish facts: the hub refused: %s", answer.Error.Description)

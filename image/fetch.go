@@ -28,7 +28,7 @@ const (
 // another goroutine with the bytes so far.
 //
 // The error is a *sprout.Failure: DigestMismatch where the bytes are not the
-// image's (they are dropped), ImageUnavailable where they could not be had; or
+// image's (they are dropped), ImageUnavailable where they could not be had, DiskFull; or
 // the context's.
 func (s *Store) Fetch(ctx context.Context, client *http.Client, url string, header http.Header, img sprout.Image, progress func(done, total int64)) error {
 	if _, err := parseDigest(img.Digest); err != nil {
@@ -69,9 +69,12 @@ func (d *download) run(ctx context.Context) error {
 		return nil
 	}
 	if err := d.open(); err != nil {
-		return fmt.Errorf("cannot fetch image %s: %w", d.img.Name, err)
+		return fmt.Errorf("cannot fetch image %s: %w", d.img.Name, d.store.noRoom(err))
 	}
 	defer d.file.Close() //nolint:errcheck // publish has synced it
+	if err := d.room(d.img.Bytes - d.have); err != nil {
+		return err
+	}
 	for failed := 0; d.have < d.img.Bytes; {
 		before := d.have
 		err := d.request(ctx)
@@ -83,6 +86,9 @@ func (d *download) run(ctx context.Context) error {
 		}
 		if failed++; d.have > before {
 			failed = 1
+		}
+		if full := d.room(0); full != nil { // others fetch too
+			return full
 		}
 		if failed == fetchTries || errors.Is(err, errRefused) {
 			return sprout.Fail(sprout.ImageUnavailable, fmt.Sprintf("cannot fetch image %s: %v", d.img.Name, err),

@@ -27,9 +27,14 @@ type ImportOptions struct {
 // is, with a fresh id. Compression is told by the first bytes; digests and
 // sizes of the stored bytes and of the disk image within are computed in the
 // same pass. A qcow2 is converted to a zstd-compressed raw image by qemu-img.
-// What is not whole, not a disk image or not as expected gives an Invalid error
-// and leaves nothing behind.
+// What is not whole, not a disk image or not as expected gives an Invalid error,
+// a full disk an Unavailable one; nothing is left behind then.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (sprout.Image, error) {
+	img, err := s.take(ctx, r, opts)
+	return img, s.noRoom(err)
+}
+
+func (s *Store) take(ctx context.Context, r io.Reader, opts ImportOptions) (sprout.Image, error) {
 	if opts.Expect != "" {
 		if _, err := parseDigest(opts.Expect); err != nil {
 			return sprout.Image{}, err

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -195,8 +196,17 @@ func (p site[T]) fetchImage(ctx context.Context, c *workflow.Call[T]) error {
 		return err
 	}
 	c.Detail("%s", in.Image.Name)
-	return p.FetchImage(ctx, in.Image, nil)
+	err := p.FetchImage(ctx, in.Image, nil)
+	var failed *sprout.Failure
+	if errors.As(err, &failed) && failed.Code == sprout.DiskFull && c.Now.Add(roomAgain).Before(c.Run.StepDeadline) {
+		// Room may come by itself: another image goes, or somebody frees some.
+		return workflow.AgainAfter(roomAgain, "room on the disk of the site's agent: "+failed.Evidence)
+	}
+	return err
 }
+
+// roomAgain is how often a full disk is looked at again.
+const roomAgain = 10 * time.Second
 
 // bmc is the machine that the run is about, and its BMC.
 func (p site[T]) bmc(ctx context.Context, c *workflow.Call[T]) (sprout.MachineID, power.Provider, error) {

@@ -82,7 +82,11 @@ func (s *Server) problemList(ctx context.Context, in *api.ListProblems) (out api
 		}
 		f.Subject = string(m.ID)
 	}
-	return paged(s.store.Problems(ctx, f))
+	out, err = paged(s.store.Problems(ctx, f))
+	if unkept := s.unkept(in); err == nil && len(unkept) > 0 {
+		out.Items = append(unkept, out.Items...)
+	}
+	return out, err
 }
 
 func (s *Server) providerList(_ context.Context, in *api.Paging) (api.Page[api.Provider], error) {

@@ -58,6 +58,7 @@ func (l *lags) mayPrune(site sprout.SiteID, now time.Time) bool {
 // takeBeats notes that agents live, repairs what they missed, and watches for
 // those that fall silent.
 func (s *Server) takeBeats(ctx context.Context) error {
+	told := &troubled{}
 	l := &lags{at: map[sprout.SiteID]int64{}, since: map[sprout.SiteID]time.Time{}, pruned: map[sprout.SiteID]time.Time{}}
 	silent := make(chan struct{})
 	go func() {
@@ -70,7 +71,7 @@ func (s *Server) takeBeats(ctx context.Context) error {
 		}
 	}()
 	err := s.bus.ConsumeBeats(ctx, func(site sprout.SiteID, beat sprout.Heartbeat) {
-		if err := s.takeBeat(ctx, l, site, beat); err != nil && ctx.Err() == nil {
+		if err := s.takeBeat(ctx, l, told, site, beat); err != nil && ctx.Err() == nil {
 			s.log.Warn("heartbeat not taken", "site", site, "agent", beat.Agent, "error", err)
 		}
 	})
@@ -78,7 +79,7 @@ func (s *Server) takeBeats(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat sprout.Heartbeat) error {
+func (s *Server) takeBeat(ctx context.Context, l *lags, told *troubled, site sprout.SiteID, beat sprout.Heartbeat) error {
 	a, err := s.store.Agent(ctx, beat.Agent)
 	if err != nil {
 		return err
@@ -97,6 +98,9 @@ func (s *Server) takeBeat(ctx context.Context, l *lags, site sprout.SiteID, beat
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.takeTroubles(ctx, told, a, beat); err != nil {
+		return err
 	}
 	now := time.Now()
 	if l.behind(site, beat.Applied, a.Wanted, now) {

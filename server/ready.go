@@ -90,6 +90,9 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 		notReady["bus"] = err.Error()
 	}
 	answer := map[string]any{"status": "ready", "version": sprout.Version, "bus": s.BusURL()}
+	if troubles, _ := s.condition.List(); len(troubles) > 0 {
+		answer["troubles"] = troubles
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if len(notReady) > 0 {
 		answer = map[string]any{"status": "not ready", "notReady": notReady, "parts": slices.Sorted(maps.Keys(notReady))}

@@ -50,6 +50,8 @@ type Server struct {
 	limits    *limits
 	issuer    *issuer             // of people's logins; nil: there is none
 	used      chan sprout.TokenID // whose use is to be written
+	condition *condition
+	shown     shown // the API's certificate; nil: it is in the clear
 	feed      *feed
 	listener  net.Listener
 	http      *http.Server
@@ -78,6 +80,7 @@ func New(ctx context.Context, config Config) (_ *Server, err error) {
 			s.Close()
 		}
 	}()
+	s.condition = newCondition(s)
 	// In the order of need: the database has the keys of the bus and of its
 	// certificates, the engine works on both, and the API is opened last, when
 	// all can answer.
@@ -180,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal,
+		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal, "health": s.watchHealth,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

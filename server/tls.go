@@ -99,6 +99,7 @@ func (s *Server) apiTLS() (*tls.Config, error) {
 		}
 		from = files
 	}
+	s.shown = from
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: from.Certificate}, nil
 }
 

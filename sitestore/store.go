@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -62,6 +63,10 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
+// WithClock has the store take the time from elsewhere than time.Now, before it
+// is used.
+func (s *Store) WithClock(now func() time.Time) { s.now = now }
+
 // load makes missing buckets and fills the replica.
 func (s *Store) load() error {
 	err := s.db.Update(func(tx *bbolt.Tx) error {
@@ -93,7 +98,11 @@ func (s *Store) Update(ctx context.Context, change func(tx *bbolt.Tx) error) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.db.Batch(change)
+	err := s.db.Batch(change)
+	if errors.Is(err, syscall.ENOSPC) {
+		return sprout.Errorf(sprout.Unavailable, "cannot keep it: the disk of %s is full", s.db.Path())
+	}
+	return err
 }
 
 // View runs read in a transaction that sees one state of everything.

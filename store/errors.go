@@ -76,6 +76,10 @@ func explain(err error) error {
 		e := sprout.Errorf(sprout.Conflict, "cannot go on: what it is for has been deleted meanwhile")
 		e.Err = err
 		return e
+	case pg.Code == "25006": // read_only_sql_transaction
+		return unavailable(err, "cannot change anything now: the database takes no changes", "point database.url at the primary; Sprout goes on by itself")
+	case pg.Code == "53100": // disk_full
+		return unavailable(err, "cannot keep anything now: the database's disk is full", "free room on the database's disk; Sprout goes on by itself")
 	case pg.Code == "22P02" || pg.Code == "22003" || pg.Code == "22021" || pg.Code == "22P05": // no number, or no text: a zero byte
 		e := sprout.Errorf(sprout.Invalid, "cannot use the value: %s", pg.Message)
 		e.Err = err
@@ -91,6 +95,12 @@ func explain(err error) error {
 func Undone(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+func unavailable(err error, why, remedy string) error {
+	e := sprout.Errorf(sprout.Unavailable, "%s", why).WithRemedy("%s", remedy)
+	e.Err = err
+	return e
 }
 
 // A statementError is a defect of ours: PostgreSQL refused a statement for a

@@ -116,6 +116,12 @@ func Distrust(err error, server string, authorities []byte) *sprout.Error {
 		return sprout.Errorf(sprout.Denied, "cannot trust %s: %v", server, name).
 			WithRemedy("add the name to tls.names of the server's configuration, or use one that it has")
 	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return sprout.Errorf(sprout.Denied, "cannot trust %s: its certificate has expired, or is of the future: it is good from %s to %s",
+			server, invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339)).
+			WithRemedy("renew the files of tls.certificate at the server, which reads them again by itself; and compare this host's clock")
+	}
 	shown := Fingerprint(Top(refused.UnverifiedCertificates))
 	pinned, parseErr := Certificates(authorities)
 	if parseErr != nil {

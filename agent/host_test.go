@@ -1,0 +1,233 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"sprout"
+	"sprout/bus"
+	"sprout/health"
+	"sprout/sitestore"
+)
+
+// smallDisk mounts a file system of so many bytes.
+func smallDisk(t *testing.T, bytes int) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a disk that fills up is mounted, which needs root")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill writes until the disk is full, and returns what frees it again.
+func fill(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(f, endless{})
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	return func() {
+		if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// says waits until the agent's heartbeats say a trouble, or say it no more.
+func (c *testCentre) says(code sprout.Code, yes bool) {
+	c.t.Helper()
+	c.await(fmt.Sprintf("a heartbeat with %s (%t)", code, yes), func([]sprout.Fact, int64) bool {
+		return slices.ContainsFunc(c.troubles, func(t sprout.Trouble) bool { return t.Code == code }) == yes
+	})
+}
+
+// A full disk stops what must be kept before it is answered, and nothing else: the
+// agent lives, says so, and goes on by itself once there is room.
+func TestAFullDiskHeals(t *testing.T) {
+	c := newCentre(t)
+	config := c.agentConfig()
+	dir := smallDisk(t, 128<<20)
+	config.DataDir, config.LeastFree = filepath.Join(dir, "data"), 16<<20
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, config) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended: %v", err)
+		}
+	})
+	introduce(t, c, config)
+	c.await("the machine", func(_ []sprout.Fact, applied int64) bool { return applied == 4 })
+	free := fill(t, dir)
+	c.says(sprout.DiskFull, true)
+	// Work reaches a site that cannot keep it: it waits at the hub.
+	c.change(true, sprout.ChangeWork, "wfl_1/1", deployWork(c, "wfl_1/1", 1))
+	free()
+	c.says(sprout.DiskFull, false)
+	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
+		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
+	}
+}
+
+// A lease that cannot be kept is not given, and those of before stay.
+func TestALeaseIsNotGivenOnAFullDisk(t *testing.T) {
+	dir := smallDisk(t, 32<<20)
+	store, err := sitestore.Open(filepath.Join(dir, "site.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := func(n int) sprout.Lease {
+		return sprout.Lease{Subnet: "sub_1", IP: netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), MAC: fmt.Sprintf("52:54:00:00:%02x:%02x", n>>8, n&255), State: "bound"}
+	}
+	if err := store.SaveLease(t.Context(), lease(0)); err != nil {
+		t.Fatal(err)
+	}
+	free := fill(t, dir)
+	given := 0
+	for n := 1; given < 1<<16; n++ {
+		if err = store.SaveLease(t.Context(), lease(n)); err != nil {
+			break
+		}
+		given = n
+	}
+	if sprout.KindOf(err) != sprout.Unavailable {
+		t.Fatalf("lease %d on a full disk: %v", given+1, err)
+	}
+	free()
+	if err := store.SaveLease(t.Context(), lease(given+1)); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if store, err = sitestore.Open(filepath.Join(dir, "site.db"), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // only read
+	if got := len(store.Leases()); got != given+2 {
+		t.Errorf("%d leases were acknowledged, %d are there", given+2, got)
+	}
+}
+
+// The host's clock is set a day ahead in the middle of a deploy. No deadline
+// passes; the agent says so until the clock is right again.
+func TestAClockThatJumpsEndsNothing(t *testing.T) {
+	c := newCentre(t)
+	config := c.agentConfig()
+	var jumped atomic.Int64
+	began := time.Now()
+	config.Clock = health.ClockOf(func() time.Time { return time.Now().Round(0).Add(time.Duration(jumped.Load())) }, func() time.Duration { return time.Since(began) })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, config) }()
+	t.Cleanup(func() { stop(); <-ended })
+	m := introduce(t, c, config)
+	m.on = func(o sprout.Order) {
+		if o.Kind == sprout.OrderWrite {
+			jumped.Store(int64(24 * time.Hour))
+			c.says(sprout.ClockWrong, true)
+		}
+	}
+	c.change(true, sprout.ChangeWork, "wfl_1/1", deployWork(c, "wfl_1/1", 1))
+	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
+		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
+	}
+	jumped.Store(0)
+	c.says(sprout.ClockWrong, false)
+}
+
+// A clock that the control plane confirms is right, however it jumped.
+func TestAClockThatWasSetRightIsAdopted(t *testing.T) {
+	var centreOff atomic.Int64
+	centre := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(time.Duration(centreOff.Load())).UTC().Format(http.TimeFormat))
+	}))
+	defer centre.Close()
+	wall := time.Now().Add(-time.Hour) // it was wrong when the agent started
+	s := &site{
+		config: Config{Server: centre.URL}, centre: centre.Client(), log: slog.New(slog.DiscardHandler),
+		clock:    health.ClockOf(func() time.Time { return wall }, func() time.Duration { return 0 }),
+		troubles: &health.Troubles{Log: slog.New(slog.DiscardHandler)},
+	}
+	wall = time.Now()
+	centreOff.Store(int64(time.Hour))
+	s.lookAtClock(t.Context())
+	if list, _ := s.troubles.List(); len(list) != 1 || list[0].Code != sprout.ClockWrong || !s.clock.Now().Before(wall) {
+		t.Errorf("the control plane says another time: %+v, and it is %s", list, s.clock.Now())
+	}
+	centreOff.Store(0)
+	s.lookAtClock(t.Context())
+	if list, _ := s.troubles.List(); len(list) != 0 || !s.clock.Now().Equal(wall) {
+		t.Errorf("the control plane says the same: %+v, and it is %s", list, s.clock.Now())
+	}
+}
+
+// A hub whose stream is at its limit takes no facts: the site keeps them, says
+// so, and sends them in order once there is room. (The test's centre refuses a fact
+// that is not the next.)
+func TestAFullStreamHeals(t *testing.T) {
+	c := newCentre(t)
+	config := c.agentConfig()
+	startAgent(t, config)
+	c.await("the agent", func([]sprout.Fact, int64) bool { return c.beats > 0 })
+	introduce(t, c, config)
+	c.stick(true)
+	c.limit(4 << 10)
+	c.change(true, sprout.ChangeWork, "wfl_1/1", deployWork(c, "wfl_1/1", 1))
+	c.says(sprout.BusFull, true)
+	c.limit(0)
+	c.says(sprout.BusFull, false)
+	c.stick(false)
+	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
+		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
+	}
+}
+
+// stick has the centre take no facts, or take them again.
+func (c *testCentre) stick(stuck bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stuck = stuck
+}
+
+// limit sets what the streams may hold, as an operator of the bus would; 0: the
+// usual.
+func (c *testCentre) limit(bytes int64) {
+	c.t.Helper()
+	centre, err := bus.ConnectCentre(c.t.Context(), bus.CentreConfig{Server: c.server, Keys: c.config.Keys, MaxBytes: bytes, Log: c.config.Log})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	centre.Close()
+}
