@@ -68,7 +68,7 @@ func openIDPackages(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "fresh-")
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "fresh-") //nolint:usetesting // it is renamed: it must be on the cache's file system
 	if err != nil {
 		t.Fatal(err)
 	}
