@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim help deps build ramdisk image demo dev test test-go test-engine test-api test-faults test-real check lint generate clean
+.PHONY: bench-api bench-sim help deps build ramdisk image demo dev test test-go test-engine test-api test-faults test-real check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,11 +57,17 @@ bench-api: build ## Measure the control plane beside what it stands on
 bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an hour on two idle cores
 	@go run ./bench/sim --sprout bin/sprout
 
-check: lint test generate ## Lint, test, and compare the generated files
+check: lint lint-api test generate ## Lint, test, and compare the generated files
 	git diff --exit-code
 
 lint: ## Run the linters
 	go tool -modfile=tools/go.mod golangci-lint run ./...
+
+REDOCLY := $(CACHE)/redocly-2.77.0
+
+lint-api: ## Lint the API's document (installs redocly into the cache by npm)
+	@test -x $(REDOCLY)/node_modules/.bin/redocly || npm install --silent --no-fund --no-audit --prefix $(REDOCLY) @redocly/cli@2.77.0
+	@REDOCLY_TELEMETRY=off $(REDOCLY)/node_modules/.bin/redocly lint --config redocly.yaml api/openapi.json
 
 generate: ## Rewrite the files that are generated from code
 	go test ./ -run 'TestLifecycleDocIsGenerated|TestProblemsDocIsGenerated' -update

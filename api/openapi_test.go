@@ -124,3 +124,76 @@ func TestDocumentNamesNoLibrary(t *testing.T) {
 		t.Error("Fault is not documented")
 	}
 }
+
+// Whatever a client sees or sends is told in words, and shown by an example.
+func TestEverythingIsDescribed(t *testing.T) {
+	raw, err := Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type schema struct {
+		Ref         string `json:"$ref"`
+		Description string
+		Examples    []any
+		Items       struct {
+			Ref string `json:"$ref"`
+		}
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Summary    string
+			Parameters []struct{ Ref, Name, Description string }
+			Responses  map[string]struct {
+				Ref         string `json:"$ref"`
+				Description string
+			}
+		}
+		Components struct {
+			Parameters, Headers map[string]struct {
+				Description string
+				Example     any
+			}
+			Schemas map[string]struct{ Properties map[string]schema }
+		}
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	fields := 0
+	for name, s := range doc.Components.Schemas {
+		for field, p := range s.Properties {
+			fields++
+			if p.Description == "" {
+				t.Errorf("%s.%s is not described: give it the tag doc, or a row in words.go", name, field)
+			}
+			if p.Ref == "" && p.Items.Ref == "" && len(p.Examples) == 0 {
+				t.Errorf("%s.%s has no example: give it the tag example, or a row in words.go", name, field)
+			}
+		}
+	}
+	for path, item := range doc.Paths {
+		for method, o := range item {
+			if o.Summary == "" {
+				t.Errorf("%s %s has no summary", method, path)
+			}
+			for _, p := range o.Parameters {
+				if p.Name != "" && p.Description == "" {
+					t.Errorf("%s %s: the parameter %s is not described", method, path, p.Name)
+				}
+			}
+			for _, status := range []string{"403", "404", "422", "500", "503"} {
+				if o.Responses[status].Ref == "" {
+					t.Errorf("%s %s does not document %s", method, path, status)
+				}
+			}
+		}
+	}
+	for name, p := range doc.Components.Parameters {
+		if p.Description == "" || p.Example == nil {
+			t.Errorf("the header %s has no words or no example", name)
+		}
+	}
+	if fields < 500 || len(doc.Components.Headers) < 5 {
+		t.Errorf("only %d fields and %d headers were looked at", fields, len(doc.Components.Headers))
+	}
+}

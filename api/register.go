@@ -131,6 +131,8 @@ func Document() ([]byte, error) {
 		op.document(a)
 	}
 	describeAnswers(a.OpenAPI())
+	describeWords(a.OpenAPI())
+	a.OpenAPI().Servers = []*huma.Server{{URL: "/", Description: "The control plane that served this document"}}
 	raw, err := json.MarshalIndent(a.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, sprout.Errorf(sprout.Internal, "cannot write the OpenAPI document: %w", err)

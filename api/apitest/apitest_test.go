@@ -1,6 +1,7 @@
 package apitest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,5 +113,34 @@ func TestTheTestThatAskedFails(t *testing.T) {
 		if len(f.said) != 1 || !strings.Contains(f.said[0], "GET /v1/sites answers 418: the status is not documented") {
 			t.Errorf("%s test says %q", name, f.said)
 		}
+	}
+}
+
+// What the document shows as an example is one.
+func TestExamplesMeetTheirSchemas(t *testing.T) {
+	d, err := apitest.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	for _, name := range d.Schemas() {
+		properties, _ := d.Resolve(map[string]any{"$ref": "#/components/schemas/" + name})["properties"].(map[string]any)
+		for field, p := range properties {
+			property, _ := p.(map[string]any)
+			examples, _ := property["examples"].([]any)
+			for _, example := range examples {
+				looked++
+				raw, err := json.Marshal(example)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := d.Holds("/components/schemas/"+name+"/properties/"+strings.ReplaceAll(field, "$", "%24"), raw); err != nil {
+					t.Errorf("%s.%s: %v", name, field, err)
+				}
+			}
+		}
+	}
+	if looked < 300 {
+		t.Errorf("only %d examples were looked at", looked)
 	}
 }
