@@ -139,16 +139,15 @@ func (g *ground) checkAddresses(cells []*cell) {
 		held[a.IP] = a.MAC
 	}
 	g.eventually("every lease is on record", 30*time.Second, func(ctx context.Context) (string, bool) {
-		leases, err := client.List(ctx, g.client, api.LeaseList, api.ListOfSite{}, 0)
+		holder, err := g.leases(ctx)
 		if err != nil {
 			return err.Error(), false
 		}
-		holder := map[netip.Addr]string{}
-		for _, l := range leases {
-			holder[l.IP] = l.MAC
-		}
 		for _, c := range cells {
-			if ip, ok := lastLease(c); ok && holder[ip] != c.mac {
+			if c.subject == nil {
+				continue
+			}
+			if ip, ok := lastLease(c.subject); ok && holder[ip] != c.mac {
 				return fmt.Sprintf("%s (%s) was given %s, of which the record says %q", c.name, c.mac, ip, holder[ip]), false
 			}
 		}
@@ -156,13 +155,37 @@ func (g *ground) checkAddresses(cells []*cell) {
 	})
 }
 
-// lastLease is the address that DHCP gave the machine last.
-func lastLease(c *cell) (ip netip.Addr, ok bool) {
-	if c.subject == nil {
-		return ip, false
+// leases are what the centre has on record, in force or not: it does not hear of
+// renewals.
+func (g *ground) leases(ctx context.Context) (map[netip.Addr]string, error) {
+	db, err := pgx.Connect(ctx, g.db.URL())
+	if err != nil {
+		return nil, err
 	}
-	for _, e := range c.slot.Machine.Journal() {
-		if e.Step == sim.StepLoader {
+	defer db.Close(ctx) //nolint:errcheck // only read
+	rows, err := db.Query(ctx, `SELECT ip, mac::text FROM lease`)
+	if err != nil {
+		return nil, err
+	}
+	holder := map[netip.Addr]string{}
+	var ip netip.Addr
+	var mac string
+	_, err = pgx.ForEachRow(rows, []any{&ip, &mac}, func() error {
+		holder[ip] = mac
+		return nil
+	})
+	return holder, err
+}
+
+// leaseTime is how long a lease is in force; after that its address may be
+// another's.
+const leaseTime = 10 * time.Minute
+
+// lastLease is the address that DHCP gave the machine last, if it must still be in
+// force.
+func lastLease(s *subject) (ip netip.Addr, ok bool) {
+	for _, e := range s.slot.Machine.Journal() {
+		if e.Step == sim.StepLoader && time.Since(e.At) < leaseTime-time.Minute {
 			if at, is := addressOf(e); is {
 				ip, ok = at, true
 			}
@@ -181,6 +204,13 @@ func (g *ground) closeBooks() {
 	s := must1(sitestore.Open(filepath.Join(g.agent.Agent.DataDir, "site.db"), slog.New(slog.DiscardHandler)))(t)
 	waiting, told, err := s.Outbox()
 	must(t, err)
+	for _, m := range g.all {
+		if ip, ok := lastLease(m); ok {
+			if l, had := s.LeaseByIP(ip); !had || l.MAC != m.mac {
+				t.Errorf("%s (%s) was given %s, of which the site says %+v", m.name, m.mac, ip, l)
+			}
+		}
+	}
 	must(t, s.Close())
 	g.eventually("the centre has heard every fact once", 30*time.Second, func(ctx context.Context) (string, bool) {
 		var heard int64

@@ -53,7 +53,7 @@ type ground struct {
 
 	mu        sync.Mutex
 	machines  map[place]*subject
-	plugged   int
+	all       []*subject
 	succeeded map[string]map[sprout.WorkflowID]bool // by kind
 }
 

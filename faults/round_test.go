@@ -143,12 +143,14 @@ func (g *ground) breaks(f fault) error {
 
 // plug racks a machine that nobody knows.
 func (g *ground) plug() (*subject, error) {
-	g.plugged++
-	s := &subject{name: fmt.Sprintf("m%03d", g.plugged), image: g.image.RawDigest, mac: fmt.Sprintf("52:54:00:%02x:%02x:%02x", g.wire.Relay.As4()[1], g.plugged>>8, g.plugged&0xff)}
+	n := len(g.all) + 1
+	s := &subject{name: fmt.Sprintf("m%03d", n), image: g.image.RawDigest, mac: fmt.Sprintf("52:54:00:%02x:%02x:%02x", g.wire.Relay.As4()[1], n>>8, n&0xff)}
 	slot, err := g.rack.Plug(sim.Config{
-		Spec: sim.Spec{Name: s.name, MACs: []string{s.mac}, BootMode: []sprout.BootMode{sprout.BIOS, sprout.UEFI}[g.plugged%2]}, Wire: g.wire,
+		Spec: sim.Spec{Name: s.name, MACs: []string{s.mac}, BootMode: []sprout.BootMode{sprout.BIOS, sprout.UEFI}[n%2]}, Wire: g.wire,
 	})
-	s.slot = slot
+	if s.slot = slot; err == nil {
+		g.all = append(g.all, s)
+	}
 	return s, err
 }
 
