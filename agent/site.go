@@ -83,6 +83,11 @@ func (s *site) SetIntent(_ context.Context, tx *bbolt.Tx, in sprout.Intent) erro
 	return s.store.SetIntent(tx, in)
 }
 
+// BootDisk makes it boot its disk; the ramdisk's token stays good.
+func (s *site) BootDisk(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) error {
+	return s.store.BootDisk(tx, id)
+}
+
 // ClearIntent makes it boot its disk and ends the ramdisk's token.
 func (s *site) ClearIntent(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) error {
 	return s.store.ClearIntent(tx, id)

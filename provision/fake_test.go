@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -67,6 +68,10 @@ func (w *siteWorld) SetIntent(_ context.Context, t tx, in sprout.Intent) error {
 	t.Put("token", in.Token)
 	return nil
 }
+func (w *siteWorld) BootDisk(_ context.Context, t tx, _ sprout.MachineID) error {
+	t.Delete("intent")
+	return nil
+}
 func (w *siteWorld) ClearIntent(_ context.Context, t tx, _ sprout.MachineID) error {
 	t.Delete("intent")
 	return nil
@@ -76,6 +81,9 @@ func (w *siteWorld) EndAttempt(_ context.Context, t tx, _ sprout.MachineID) erro
 	return nil
 }
 func (w *siteWorld) Give(_ context.Context, t tx, _ sprout.AttemptID, o sprout.Order) error {
+	if _, stands := t.Get("intent"); stands && o.Kind == sprout.OrderReboot {
+		return errors.New("the machine is told to reboot while it would boot its ramdisk again")
+	}
 	t.Put("order", o.ID)
 	return nil
 }

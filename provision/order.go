@@ -265,8 +265,10 @@ func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {
 	return nil
 }
 
-// bootDisk has the ramdisk reboot and ends the boot intent, so that the machine
-// boots its disk. What comes next is seen by the phone-home, not assumed. A
+// bootDisk has the ramdisk reboot, and the machine boot its disk. The intent is
+// over before the ramdisk can see the order: a quick machine asks what to boot
+// before the step has heard that it obeys. What comes next is seen by the
+// phone-home, not assumed. A
 // machine that lost power before its ramdisk could say so, and came back by
 // itself, has booted its disk if the installed system has reported already.
 func (p site[T]) bootDisk(ctx context.Context, c *workflow.Call[T]) error {
@@ -274,6 +276,7 @@ func (p site[T]) bootDisk(ctx context.Context, c *workflow.Call[T]) error {
 	if err != nil {
 		return err
 	}
+	c.Commit(func(ctx context.Context, tx T) error { return p.BootDisk(ctx, tx, id) })
 	if home(c.Run.Signals[SignalPhoneHome], data.Attempt) {
 		c.Detail("the installed system runs already")
 	} else if _, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot}); err != nil {

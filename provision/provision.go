@@ -154,6 +154,9 @@ type Site[T any] interface {
 	// SetIntent makes the machine boot the ramdisk next and makes its tokens
 	// good; it replaces an older intent, whose tokens end.
 	SetIntent(ctx context.Context, tx T, in sprout.Intent) error
+	// BootDisk makes it boot its disk from now on; what runs on it goes on, and
+	// may be given orders.
+	BootDisk(ctx context.Context, tx T, id sprout.MachineID) error
 	// ClearIntent makes it boot its disk and ends the ramdisk's token, but not
 	// the phone-home's; none is no error.
 	ClearIntent(ctx context.Context, tx T, id sprout.MachineID) error

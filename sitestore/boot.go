@@ -116,17 +116,41 @@ func (s *Store) setIntent(tx *bbolt.Tx, owner string, in sprout.Intent, a Attemp
 	return intentTable.put(tx, owner, in)
 }
 
-// ClearIntent makes the machine boot its disk and ends the ramdisk's token, but
-// not the phone-home's; no intent is no error.
+// BootDisk makes the machine boot its disk, while the ramdisk that runs on it may
+// still be given orders; no intent is no error.
+func (s *Store) BootDisk(tx *bbolt.Tx, machine sprout.MachineID) error {
+	return intentTable.delete(tx, string(machine))
+}
+
+// ClearIntent makes the machine boot its disk and ends the token of its ramdisk,
+// but not the phone-home's; no intent is no error.
 func (s *Store) ClearIntent(tx *bbolt.Tx, machine sprout.MachineID) error {
-	in, ok, err := intentTable.get(tx, string(machine))
-	if err != nil || !ok {
-		return err
-	}
-	if err := tokenTable.delete(tx, hash(in.Token)); err != nil {
-		return err
+	for _, id := range attemptsOf(tx, string(machine)) {
+		a, _, err := attemptTable.get(tx, id)
+		if err != nil {
+			return err
+		}
+		for _, key := range a.Tokens {
+			t, ok, err := tokenTable.get(tx, string(key))
+			if err == nil && ok && t.Use == RamdiskUse {
+				err = tokenTable.delete(tx, string(key))
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
 	return intentTable.delete(tx, string(machine))
+}
+
+// attemptsOf lists the owner's attempts.
+func attemptsOf(tx *bbolt.Tx, owner string) (ids []string) {
+	prefix := owner + "\x00"
+	c := tx.Bucket([]byte(ownAttemptBucket)).Cursor()
+	for k, _ := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, _ = c.Next() {
+		ids = append(ids, string(k[len(prefix):]))
+	}
+	return ids
 }
 
 // EndAttempt ends every token of the machine's attempts, and its intent.
@@ -140,12 +164,7 @@ func (s *Store) EndAttempt(tx *bbolt.Tx, machine sprout.MachineID) error {
 // endAttempts forgets the owner's attempts, their tokens and their orders.
 func (s *Store) endAttempts(tx *bbolt.Tx, owner string) error {
 	prefix := owner + "\x00"
-	c := tx.Bucket([]byte(ownAttemptBucket)).Cursor()
-	var ids []string
-	for k, _ := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, _ = c.Next() {
-		ids = append(ids, string(k[len(prefix):]))
-	}
-	for _, id := range ids {
+	for _, id := range attemptsOf(tx, owner) {
 		a, _, err := attemptTable.get(tx, id)
 		if err != nil {
 			return err

@@ -298,6 +298,11 @@ func TestTokens(t *testing.T) {
 	update(func(tx *bbolt.Tx) error { return s.SetIntent(tx, intent("2", time.Hour)) })
 	admits("ramdisk-1", sitestore.RamdiskUse, false) // an older attempt
 	admits("home-1", sitestore.HomeUse, false)
+	update(func(tx *bbolt.Tx) error { return s.BootDisk(tx, "mch_1") })
+	if in, ok := s.Intent("mch_1"); ok {
+		t.Errorf("it is to boot its disk, and boots %v", in)
+	}
+	admits("ramdisk-2", sitestore.RamdiskUse, true) // it is still to be told to reboot
 	update(func(tx *bbolt.Tx) error { return s.ClearIntent(tx, "mch_1") })
 	admits("ramdisk-2", sitestore.RamdiskUse, false)
 	admits("home-2", sitestore.HomeUse, true)
