@@ -3,11 +3,18 @@ package sitestore
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"sprout"
 )
+
+// held is a lease as it is kept.
+type held struct {
+	sprout.Lease
+	Told time.Time `json:"told,omitzero"` // until when the centre has heard that it is in force
+}
 
 // client is the key of who holds a lease; the forms do not look alike.
 func client(l sprout.Lease) string {
@@ -35,8 +42,9 @@ func (s *Store) LeaseByIP(ip netip.Addr) (sprout.Lease, bool) {
 }
 
 func (s *Store) readLease(key func(tx *bbolt.Tx) string) (l sprout.Lease, ok bool) {
-	err := s.db.View(func(tx *bbolt.Tx) (err error) {
-		l, ok, err = leaseTable.get(tx, key(tx))
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		kept, had, err := leaseTable.get(tx, key(tx))
+		l, ok = kept.Lease, had
 		return err
 	})
 	if err != nil {
@@ -49,7 +57,7 @@ func (s *Store) readLease(key func(tx *bbolt.Tx) string) (l sprout.Lease, ok boo
 func (s *Store) Leases() []sprout.Lease {
 	var list []sprout.Lease
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		return leaseTable.each(tx, func(_ string, l sprout.Lease) error { list = append(list, l); return nil })
+		return leaseTable.each(tx, func(_ string, l held) error { list = append(list, l.Lease); return nil })
 	})
 	if err != nil {
 		s.log.Error("leases cannot be read", "error", err)
@@ -59,7 +67,8 @@ func (s *Store) Leases() []sprout.Lease {
 
 // SaveLease makes the lease the newest of its address and of its client, and
 // returns once that is on disk. Callers at the same time share one commit. The
-// centre hears of it, except of offers and of mere renewals.
+// centre hears of it, except of offers, and of renewals before half of the time
+// has passed until which it knows the lease to be in force.
 func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
 	return s.Update(ctx, func(tx *bbolt.Tx) error {
 		clients := tx.Bucket([]byte(leaseClientBucket))
@@ -68,7 +77,7 @@ func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
 		if err != nil {
 			return err
 		}
-		if oldKey := clientKey(old.Subnet, client(old)); had && string(clients.Get(oldKey)) == key {
+		if oldKey := clientKey(old.Subnet, client(old.Lease)); had && string(clients.Get(oldKey)) == key {
 			if err := clients.Delete(oldKey); err != nil {
 				return err
 			}
@@ -76,11 +85,13 @@ func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
 		if err := clients.Put(clientKey(l.Subnet, client(l)), []byte(key)); err != nil {
 			return err
 		}
-		if err := leaseTable.put(tx, key, l); err != nil {
-			return err
+		silent := l.State == "offered" || had && renews(l, old.Lease) && s.knows(old, l)
+		now := held{Lease: l, Told: l.ExpiresAt}
+		if silent {
+			now.Told = old.Told
 		}
-		if l.State == "offered" || had && renews(l, old) {
-			return nil
+		if err := leaseTable.put(tx, key, now); err != nil || silent {
+			return err
 		}
 		fact, err := NewFact(sprout.FactLease, l)
 		if err != nil {
@@ -88,6 +99,13 @@ func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
 		}
 		return s.AppendFact(tx, fact)
 	})
+}
+
+// knows tells whether what the centre has heard of a lease that is renewed holds
+// for half as long as the lease does now.
+func (s *Store) knows(old held, now sprout.Lease) bool {
+	clock := s.now()
+	return old.Told.Sub(clock) > now.ExpiresAt.Sub(clock)/2
 }
 
 // renews tells whether l only prolongs old.

@@ -25,7 +25,7 @@ const (
 	attemptTable     = table[Attempt]("attempt")                // key: attempt id
 	tokenTable       = table[Token]("token")                    // key: SHA-256 of the token, raw
 	orderTable       = table[Given]("order")                    // key: attempt id
-	leaseTable       = table[sprout.Lease]("lease")             // key: IP
+	leaseTable       = table[held]("lease")                     // key: IP
 	runTable         = table[workflow.Run]("run")               // key: run id
 	factTable        = table[sprout.Fact]("fact")               // key: seq, big endian
 
