@@ -155,8 +155,7 @@ func (g *ground) checkAddresses(cells []*cell) {
 	})
 }
 
-// leases are what the centre has on record, in force or not: it does not hear of
-// renewals.
+// leases are what the centre has on record, in force or not.
 func (g *ground) leases(ctx context.Context) (map[netip.Addr]string, error) {
 	db, err := pgx.Connect(ctx, g.db.URL())
 	if err != nil {

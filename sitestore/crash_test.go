@@ -41,7 +41,7 @@ func giveLeases(path string) error {
 			for n := range 65536 {
 				ip := netip.AddrFrom4([4]byte{10, byte(worker), byte(n >> 8), byte(n)})
 				mac := fmt.Sprintf("52:54:00:%02x:%02x:%02x", worker, n>>8, n&255)
-				if err := s.SaveLease(context.Background(), sprout.Lease{Subnet: "sub_1", IP: ip, MAC: mac, State: "bound"}); err != nil {
+				if err := s.SaveLease(context.Background(), sprout.Lease{Subnet: "sub_1", IP: ip, MAC: mac, State: "bound", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 					return
 				}
 				lines <- ip.String()
