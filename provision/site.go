@@ -60,36 +60,36 @@ type siteData struct {
 
 func (p site[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
-		{Name: "take-machine", Do: p.takeMachine, Timeout: p.limits.TakeMachine},
-		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
+		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
+		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
-		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: p.limits.BootRamdisk},
-		{Name: "inspect", Do: p.inspect, Timeout: p.limits.Order},
-		{Name: "test-hardware", Do: p.testHardware, Timeout: p.limits.Order},
-		{Name: "judge-tests", Do: p.judgeTests, Timeout: shortStep},
+		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
+		{Name: "inspect", Do: p.inspect, Quick: true, Timeout: p.limits.Order},
+		{Name: "test-hardware", Do: p.testHardware, Quick: true, Timeout: p.limits.Order},
+		{Name: "judge-tests", Do: p.judgeTests, Quick: true, Timeout: shortStep},
 		{Name: "power-off", Do: p.powerOff, Timeout: p.limits.Power, Attempts: 3},
 	}}
 }
 
 func (p site[T]) deploy() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Deploy, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
-		{Name: "take-machine", Do: p.takeMachine, Timeout: p.limits.TakeMachine},
+		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
 		{Name: "fetch-image", Do: p.fetchImage, Timeout: p.limits.FetchImage, Attempts: 3},
-		{Name: "set-boot-intent", Do: p.setIntent, Undo: p.clearIntent, Timeout: shortStep},
+		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
-		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Timeout: p.limits.BootRamdisk},
+		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
 		{Name: "write-image", Do: p.writeImage, Timeout: p.limits.WriteImage},
 		{Name: "boot-disk", Do: p.bootDisk, Timeout: p.limits.Power},
-		{Name: "phone-home", Do: p.awaitHome, Undo: p.endAttempt, Timeout: p.limits.PhoneHome},
+		{Name: "phone-home", Do: p.awaitHome, Quick: true, Undo: p.endAttempt, Timeout: p.limits.PhoneHome},
 	}}
 }
 
 func (p site[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
-		{Name: "take-machine", Do: p.takeMachine, Timeout: p.limits.TakeMachine},
-		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Undo: p.clearIntent, Timeout: shortStep},
+		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
+		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
-		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Timeout: p.limits.BootRamdisk},
+		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Quick: true, Timeout: p.limits.BootRamdisk},
 		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: p.limits.EraseDisks},
 		{Name: "power-off", Do: p.powerOff, Timeout: p.limits.Power, Attempts: 3},
 	}}
