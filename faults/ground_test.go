@@ -244,8 +244,11 @@ func (g *ground) killInSync() error { return lossy.DieAt(g.agent.kept(), syncs) 
 
 // afterSync waits until it has, takes away what was not synced, and starts it.
 func (g *ground) afterSync() error {
-	died := make(chan error, 1)
-	go func() { died <- g.agent.cmd.Wait() }()
+	died := make(chan struct{})
+	go func() {
+		defer close(died)
+		_ = g.agent.cmd.Wait() // it was killed, as it shall
+	}()
 	select {
 	case <-died:
 	case <-time.After(reachWithin):

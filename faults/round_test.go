@@ -40,8 +40,8 @@ type cell struct {
 }
 
 const (
-	reachWithin  = time.Minute     // for a machine to come to its place
-	settleWithin = 8 * time.Minute // for a workflow to end; longer than what the product waits for a dead process or a silent ramdisk
+	reachWithin  = 100 * time.Second // for a machine to come to its place; less than a step may take that is held
+	settleWithin = 8 * time.Minute   // for a workflow to end; longer than what the product waits for a dead process or a silent ramdisk
 	mostRetries  = 3
 )
 
