@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim help deps build ramdisk image demo dev test test-go test-engine test-api test-faults test-real check lint generate clean lint-api
+.PHONY: bench-api bench-sim help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ test-faults: $(if $(QEMU),ramdisk image) ## Break every part at every step and s
 test-api: ## Send 20,000 requests made from the API's document, valid and broken (REQUESTS=n, SPROUT_SEED=n)
 	SPROUT_REQUESTS=$(or $(REQUESTS),20000) go test ./server -run TestGeneratedRequests -count=1 -v -timeout 30m
 
+test-away: ## Have a site alone for an hour, and let it come back (AWAY=d)
+	SPROUT_AWAY=$(or $(AWAY),1h) go test ./scenario -run 'TestStories/wan_away$$' -count=1 -v -timeout 3h
+
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
 
@@ -56,6 +59,7 @@ bench-api: build ## Measure the control plane beside what it stands on
 
 bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an hour on two idle cores
 	@go run ./bench/sim --sprout bin/sprout
+	@set -o pipefail; go test ./bench -run '^$$' -bench 'Return' -benchtime 1x | grep -E '^(BENCH|---|FAIL|panic)'
 
 check: lint lint-api test generate ## Lint, test, and compare the generated files
 	git diff --exit-code

@@ -52,6 +52,7 @@ var limits = map[string]limit{
 	"sim-storm-lost":       {most: 1},
 	"sim-rss-mb":           {most: 1},
 	"agent-kb-per-machine": {most: 1},
+	"site-return-s":        {most: 1},
 }
 
 // Print prints the line. It is an error if the ratio is outside of its limit, or

@@ -56,6 +56,14 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(eventually(ctx, func() (bool, string) { return s.causeIs(ctx, sprout.Code(name), args[0]) }))
 	case kind == "boot" && len(args) == 1:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.bootHas(ctx, name, args[0]) }))
+	case kind == "waits" && len(args) == 1:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.waitsFor(ctx, name, args[0]) }))
+	case kind == "boots" && len(args) == 2:
+		before, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		more, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		ts.Check(eventually(ctx, func() (bool, string) { return s.bootsAre(ctx, name, min(before+more, bootsKept)) }))
 	case kind == "idle" && len(args) == 0:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
 	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):
@@ -97,6 +105,27 @@ func (s *story) causeIs(ctx context.Context, code sprout.Code, name string) (boo
 	}
 	heard := x.Workflow != nil && x.Workflow.Wait != "" && !strings.HasPrefix(x.Workflow.Wait, "site ")
 	return heard && x.Cause != nil && x.Cause.Code == code, fmt.Sprintf("cause %+v of %+v", x.Cause, x.Workflow)
+}
+
+// waitsFor tells whether a machine's work waits for something with the words.
+func (s *story) waitsFor(ctx context.Context, name, words string) (bool, string) {
+	x, err := call(ctx, s, api.MachineExplain, api.MachineRef{Machine: name})
+	if err != nil {
+		return false, err.Error()
+	}
+	return x.Workflow != nil && strings.Contains(x.Workflow.Wait, words), fmt.Sprintf("%+v", x.Workflow)
+}
+
+// bootsKept is how many boots of a machine the control plane keeps.
+const bootsKept = 20
+
+// bootsAre tells whether so many boots of a machine are on record.
+func (s *story) bootsAre(ctx context.Context, name string, want int) (bool, string) {
+	all, err := gather(ctx, s, api.BootList, api.ListOfMachine{MachineRef: api.MachineRef{Machine: name}})
+	if err != nil {
+		return false, err.Error()
+	}
+	return len(all) == want, fmt.Sprintf("%d boots, not %d", len(all), want)
 }
 
 // bootHas tells whether the machine's newest boot shows an event: the site

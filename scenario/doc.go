@@ -15,6 +15,8 @@
 //	                                      agents are processes of their own, and this is kill -9
 //	restart-server                        stops the control plane without grace and starts it again
 //	wan cut|heal                          the link between all agents and the control plane
+//	away MACHINE SITE NAME                for $SPROUT_AWAY: the machine loses power and boots by the network, and the
+//	                                      site's DNS is asked for the name, again and again; sets $rounds
 //	plug NAME SITE [uefi] [mac=M] [disk=SERIAL:BYTES]… [fault=F]…
 //	                                      racks a machine, off; sets $NAME_mac and $NAME_bmc
 //	press NAME                            presses its power button
@@ -27,6 +29,8 @@
 //	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
 //	await problem CODE NAME               as the control plane sees it
 //	await machines N                      so many are known
+//	await waits MACHINE WORDS             its work waits for something with the words
+//	await boots MACHINE N M               N + M boots of it are on record, as far as boots are kept
 //	await idle MACHINE                    no workflow runs on it
 //	disk NAME holds IMAGE|nothing         what is on the simulated machine's disk
 //	corrupt-cache SITE                    flips a bit in every image that the site's agent has cached

@@ -66,6 +66,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"restart-agent":  tellRestartAgent,
 		"restart-server": tellRestartServer,
 		"wan":            tellWAN,
+		"away":           tellAway,
 		"plug":           tellPlug,
 		"press":          tellPress,
 		"unplug":         tellUnplug,
