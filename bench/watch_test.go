@@ -3,9 +3,7 @@ package bench_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +14,6 @@ import (
 	"sprout"
 	"sprout/api"
 	"sprout/bench"
-	"sprout/client"
-	"sprout/server"
 	"sprout/store"
 	"sprout/store/storetest"
 )
@@ -76,32 +72,9 @@ func p99(took []time.Duration) float64 {
 // watched runs a control plane on the database and watches its machines.
 func watched(b *testing.B, url string) <-chan sprout.WatchEvent {
 	b.Helper()
-	c := server.Defaults()
-	c.Listen, c.Bus.Listen, c.Dir, c.Database.URL = "127.0.0.1:0", "127.0.0.1:0", b.TempDir(), url
-	c.TLS.Disable, c.Bus.Plain = true, true
-	c.Log = slog.New(slog.DiscardHandler)
-	s, err := server.New(b.Context(), c)
-	if err != nil {
-		b.Fatal(err)
-	}
+	to := planeAt(b, url).admin
 	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	b.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			b.Error(err)
-		}
-	})
-	<-s.Started()
-	token, err := os.ReadFile(filepath.Join(c.Dir, "admin-token"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	to, err := client.New(client.Config{URL: s.URL(), Token: strings.TrimSpace(string(token))})
-	if err != nil {
-		b.Fatal(err)
-	}
+	b.Cleanup(stop)
 	events, open := make(chan sprout.WatchEvent, 100), make(chan struct{})
 	go func() {
 		defer close(events)
