@@ -161,6 +161,16 @@ func Explain(code Code, machine, workflow, site string) (Severity, string) {
 	return Critical, "sprout workflow show " + workflow
 }
 
+// Means says what a code means; "" where this release does not know it.
+func (c Code) Means() string {
+	for _, p := range Problems {
+		if p.Code == c {
+			return p.Means
+		}
+	}
+	return ""
+}
+
 // Fail makes the failure of a step.
 func Fail(code Code, reason, evidence string) *Failure {
 	return &Failure{Code: code, Reason: reason, Evidence: evidence}

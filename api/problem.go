@@ -13,9 +13,25 @@ type ListProblems struct {
 	All      bool            `query:"all" doc:"Those that are over as well"`
 }
 
-// ProblemList lists what is wrong.
-var ProblemList = Op[ListProblems, Page[sprout.Problem]]{
-	Name: "problem list", Method: "GET", Path: "/v1/problems", Role: sprout.Viewer, Help: "List what is wrong now, and what helps.",
+// ProblemRef names a problem by id or the unique beginning of one.
+type ProblemRef struct {
+	Problem string `path:"problem" doc:"Id or unique prefix of a problem; one that is over has it still"`
 }
 
-func problemOperations() []Operation { return []Operation{ProblemList} }
+// A ShownProblem is a problem and what its code means.
+type ShownProblem struct {
+	sprout.Problem
+	Means string `json:"means" doc:"What the code means, whatever it is about"`
+}
+
+// The operations on problems.
+var (
+	ProblemList = Op[ListProblems, Page[sprout.Problem]]{
+		Name: "problem list", Method: "GET", Path: "/v1/problems", Role: sprout.Viewer, Help: "List what is wrong now, and what helps.",
+	}
+	ProblemShow = Op[ProblemRef, ShownProblem]{
+		Name: "problem show", Method: "GET", Path: "/v1/problems/{problem}", Role: sprout.Viewer, Help: "Show a problem: what it means, what it is about, what was seen and what helps.",
+	}
+)
+
+func problemOperations() []Operation { return []Operation{ProblemList, ProblemShow} }

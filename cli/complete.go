@@ -87,6 +87,7 @@ func (e *env) nounWords() map[string]completer {
 		"WORKFLOW": words(e, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),
+		"PROBLEM": words(e, api.ProblemList, api.ListProblems{}, func(p sprout.Problem) (string, string) { return string(p.ID), p.Name + ", " + string(p.Code) }),
 		"CONTEXT": e.contextWords(),
 		"AGENT":   words(e, api.AgentList, api.ListOfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
 		"TOKEN":   words(e, api.TokenList, api.Paging{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),

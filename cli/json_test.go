@@ -66,7 +66,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"address list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
 		{"agent list", "", 0, "", ""}, {"agent show", "lon1", 1, "", ""}, {"agent token create", "lon1", 0, "", ""}, {"agent delete", "lon1 -y", 1, "", ""},
 		{"token create", "ci", 0, "", ""}, {"token list", "", 0, "", ""}, {"token revoke", "ci", 0, "", ""},
-		{"audit list", "", 0, "", ""}, {"machine label", "m1 rack=r1", 0, "", ""}, {"audit show", "1", 0, "", ""}, {"audit verify", "", 0, "", ""}, {"problem explain", "tftp-stalled", 0, "", ""}, {"provider list", "", 0, "", ""}, {"problem list", "", 0, "", ""},
+		{"audit list", "", 0, "", ""}, {"machine label", "m1 rack=r1", 0, "", ""}, {"audit show", "1", 0, "", ""}, {"audit verify", "", 0, "", ""}, {"problem explain", "tftp-stalled", 0, "", ""}, {"provider list", "", 0, "", ""}, {"problem list", "", 0, "", ""}, {"problem show", "prb_none", 1, "", ""},
 	} {
 		tried[c.command] = true
 		args := strings.Fields(c.command)

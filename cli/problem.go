@@ -42,7 +42,34 @@ func problemCommand(e *env) *cobra.Command {
 	c.Flags().IntVar(&limit, "limit", 0, "at most so many (default all)")
 	c.Flags().BoolVar(&in.All, "all", false, "also what is over")
 	watchFlag(c, &watch)
-	return group("problem", "What is wrong, and what helps.", c, problemExplainCommand(e))
+	return group("problem", "What is wrong, and what helps.", c, problemShowCommand(e), problemExplainCommand(e))
+}
+
+func problemShowCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "show PROBLEM", Short: api.ProblemShow.Help, Args: takes(1, 1, "the id of a problem, or its beginning"),
+		Example: "  sprout problem show prb_06fx3m\n  sprout problem show prb_06fx3m -o json",
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := call(c.Context(), e, api.ProblemShow, api.ProblemRef{Problem: args[0]})
+			if err != nil {
+				return err
+			}
+			return e.answer(p, func() { e.showProblem(p) })
+		},
+	}
+}
+
+func (e *env) showProblem(p api.ShownProblem) {
+	lines := []line{
+		{"Code", e.paint(e.stdout, red, string(p.Code))}, {"Means", p.Means}, {"Severity", string(p.Severity)}, {"Subject", p.Name + " (" + p.Subject + ")"},
+		{"Since", moment(p.Since) + " (" + ago(&p.Since) + ")"},
+	}
+	if p.ClearedAt != nil {
+		lines = append(lines, line{"Over since", moment(*p.ClearedAt)})
+	}
+	writeLines(e.stdout, append(lines, []line{
+		{"Reason", p.Reason}, {"Evidence", p.Evidence}, {"Try", p.Remedy}, {"More", "sprout problem explain " + string(p.Code)}, {"Page", p.Type}, {"Id", string(p.ID)},
+	}...))
 }
 
 // problemExplainCommand needs no server: the pages are in the program.
@@ -76,6 +103,7 @@ func problemColumns() []column[sprout.Problem] {
 		{Name: "TRY", Value: func(p sprout.Problem) string { return p.Remedy }},
 		{Name: "CLEARED", Value: func(p sprout.Problem) string { return ago(p.ClearedAt) }, Wide: true},
 		{Name: "EVIDENCE", Value: func(p sprout.Problem) string { return p.Evidence }, Wide: true},
+		{Name: "ID", Value: func(p sprout.Problem) string { return string(p.ID) }, Wide: true},
 	}
 }
 
@@ -102,7 +130,7 @@ func (e *env) listProblems(problems []sprout.Problem) {
 			over = ", over since " + moment(*p.ClearedAt)
 		}
 		fmt.Fprintf(e.stdout, "%s  %s, %s, since %s (%s)%s\n", p.Name, e.paint(e.stdout, red, string(p.Code)), p.Severity, moment(p.Since), ago(&p.Since), over)
-		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}, {"  More", "sprout problem explain " + string(p.Code)}})
+		writeLines(e.stdout, []line{{"  Reason", p.Reason}, {"  Evidence", p.Evidence}, {"  Try", p.Remedy}, {"  More", "sprout problem explain " + string(p.Code)}, {"  Id", string(p.ID)}})
 	}
 }
 

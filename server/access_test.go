@@ -39,7 +39,7 @@ var rows = map[string]row{
 	"model list":       {}, "model show": {}, "model set": {body: `{"limits":{"phone-home":60}}`},
 	"image import": {}, "image list": {}, "image show": {}, "image delete": {}, "image content": {},
 	"workflow list": {}, "workflow show": {}, "workflow explain": {}, "workflow retry": {}, "workflow cancel": {},
-	"problem list": {}, "provider list": {}, "events": {},
+	"problem list": {}, "problem show": {}, "provider list": {}, "events": {},
 	"audit list": {}, "audit show": {}, "audit export": {}, "audit verify": {},
 	"token create": {body: `{"name":"admin","role":"viewer","sites":["lon1"]}`, about: true}, "token list": {}, "token whoami": {}, "token revoke": {},
 	"login show": {}, "login create": {body: `{}`},

@@ -69,26 +69,6 @@ func parseHead(text string) (head sprout.AuditHead, err error) {
 	return head, nil
 }
 
-func (s *Server) problemList(ctx context.Context, in *api.ListProblems) (out api.Page[sprout.Problem], err error) {
-	sites, err := s.sitesOf(ctx, in.Site)
-	if err != nil {
-		return out, err
-	}
-	f := store.ProblemFilter{Sites: sites, Codes: in.Code, Severity: in.Severity, Cleared: in.All, Page: sorted(in.Paging, in.Sort)}
-	if in.Machine != "" {
-		m, err := s.findMachine(ctx, in.Machine)
-		if err != nil {
-			return out, err
-		}
-		f.Subject = string(m.ID)
-	}
-	out, err = paged(s.store.Problems(ctx, f))
-	if unkept := s.unkept(in); err == nil && len(unkept) > 0 {
-		out.Items = append(unkept, out.Items...)
-	}
-	return out, err
-}
-
 func (s *Server) providerList(_ context.Context, in *api.Paging) (api.Page[api.Provider], error) {
 	var list []api.Provider
 	for _, p := range provider.List() {

@@ -40,8 +40,13 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	if _, err := db.Exec(t.Context(), `UPDATE machine SET inventory = '{"vendor":"Acme","model":"R1","disks":[]}' WHERE name = 'm2'`); err != nil {
 		t.Fatal(err)
 	}
+	const problem = "prb_00000000000000000000000001"
+	if _, err := db.Exec(t.Context(), `INSERT INTO problem (id, site, subject, name, code, severity, reason, cleared_at)
+		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
+		t.Fatal(err)
+	}
 	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{machine}", "m1", "{image}", "i1",
-		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest"), db
+		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 
 // Whatever is shown has a strong entity tag, and is not sent again to who has it.

@@ -44,6 +44,17 @@ func TestAnAgentsTroublesAreProblems(t *testing.T) {
 	if problem.Subject != string(f.enrol.Agent.ID) || problem.Name != "lon1" || !strings.HasPrefix(problem.Evidence, "under 8 MiB") || len(problem.Evidence) > 600 {
 		t.Errorf("problem: %+v", problem)
 	}
+	for _, ref := range []string{string(problem.ID), string(problem.ID[:len(problem.ID)-2])} {
+		shown := must(client.Call(t.Context(), p.admin, api.ProblemShow, api.ProblemRef{Problem: ref}))(t)
+		if shown.Problem != problem || shown.Means != sprout.DiskFull.Means() || shown.Means == "" {
+			t.Errorf("%s shows %+v, listed was %+v", ref, shown, problem)
+		}
+	}
+	for ref, want := range map[string]sprout.Kind{"prb_none": sprout.NotFound, "prb": sprout.NotFound, "p": sprout.NotFound} {
+		if _, err := client.Call(t.Context(), p.admin, api.ProblemShow, api.ProblemRef{Problem: ref}); sprout.KindOf(err) != want {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
 	p.awaitNoProblem(t, sprout.AgentVersion)
 	say(time.Now().Add(time.Hour))
 	p.awaitNoProblem(t, sprout.DiskFull)
@@ -75,6 +86,10 @@ func TestAReadOnlyDatabaseHeals(t *testing.T) {
 	problem := p.awaitProblem(t, sprout.DatabaseReadOnly)
 	if problem.Subject != "database" || problem.ID == "" || problem.Remedy == "" {
 		t.Errorf("problem: %+v", problem)
+	}
+	shown := must(client.Call(t.Context(), p.admin, api.ProblemShow, api.ProblemRef{Problem: string(problem.ID)}))(t)
+	if shown.Code != sprout.DatabaseReadOnly || shown.Means == "" || shown.Remedy == "" || shown.Type == "" {
+		t.Errorf("what the database does not have is shown as %+v", shown)
 	}
 	_, err := client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1"))
 	if sprout.KindOf(err) != sprout.Unavailable || !strings.Contains(err.Error(), "takes no changes") {

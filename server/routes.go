@@ -71,6 +71,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 
 	route(s, a, api.EventWatch, s.eventWatch)
 	route(s, a, api.ProblemList, s.problemList)
+	route(s, a, api.ProblemShow, s.problemShow)
 	route(s, a, api.AuditList, s.auditList)
 	route(s, a, api.AuditShow, s.auditShow)
 	route(s, a, api.AuditExport, s.auditExport)

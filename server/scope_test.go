@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"sprout"
 	"sprout/api"
@@ -25,7 +26,11 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		in.Body.Site, in.Body.Name, in.Body.CIDR = name, "n-"+name, "10.0.0.0/24"
 		must(client.Call(t.Context(), p.admin, api.NetworkCreate, in))(t)
 	}
-	enrol(t, p, "par1")
+	f := enrol(t, p, "par1")
+	if err := f.bus.PublishBeat(sprout.Heartbeat{Agent: f.enrol.Agent.ID, Version: "test", Address: "10.20.0.1", At: time.Now(), Troubles: []sprout.Trouble{{Code: sprout.DiskFull, Reason: "full"}}}); err != nil {
+		t.Fatal(err)
+	}
+	wrong := p.awaitProblem(t, sprout.DiskFull)
 	theirs := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m-par1"}}))(t)
 	var in api.CreateToken
 	in.Body.Name, in.Body.Role, in.Body.Sites = "theirs", sprout.Viewer, []string{"par1"}
@@ -57,13 +62,13 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
-		"problem list":     {unseen, ""}, "audit list": {unseen, ""}, "audit show": {missing, ""}, "audit verify": {denied, ""},
+		"problem list":     {unseen, ""}, "problem show": {missing, ""}, "audit list": {unseen, ""}, "audit show": {missing, ""}, "audit verify": {denied, ""},
 		"audit export": {anyone, ""}, // lines, no document: audit_export_test.go looks at it
 		"token create": {missing, `{"name":"x","role":"viewer","sites":["par1"]}`}, "token whoami": {unseen, ""}, "token list": {unseen, ""}, "token revoke": {missing, ""},
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1")
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

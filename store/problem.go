@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -116,4 +117,13 @@ func (s *Store) Problems(ctx context.Context, f ProblemFilter) ([]sprout.Problem
 	return page(problemListing, f.Page, q, func(tail string, args ...any) ([]sprout.Problem, error) {
 		return many(ctx, s.db, scanProblem, problemSelect+tail, args...)
 	})
+}
+
+// FindProblems returns problems of the sites, open or over, whose id begins as ref
+// does: some of them, and more than one if there are several.
+func (s *Store) FindProblems(ctx context.Context, sites sprout.Sites, ref string) ([]sprout.Problem, error) {
+	var q selection
+	among(&q, "site", sites)
+	q.where("id BETWEEN %s AND %s", ref, ref+strings.Repeat("z", len(idPattern)))
+	return many(ctx, s.db, scanProblem, problemSelect+"WHERE "+strings.Join(q.conditions, " AND ")+" ORDER BY id LIMIT 6", q.args...)
 }
