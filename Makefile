@@ -75,7 +75,7 @@ lint-api: ## Lint the API's document (installs redocly into the cache by npm)
 
 generate: ## Rewrite the files that are generated from code
 	go test ./ -run 'TestLifecycleDocIsGenerated|TestProblemsDocIsGenerated' -update
-	go test ./api -run TestOpenAPIIsWhatIsCheckedIn -update
+	go test ./api -run 'TestOpenAPIIsWhatIsCheckedIn|TestErrorsDocIsGenerated' -update
 	go test ./cli -run TestReferenceIsGenerated -update
 	go test ./store -run TestSchemaIsTheDump -update
 

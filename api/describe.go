@@ -78,11 +78,6 @@ func operationAt(doc *huma.OpenAPI, s Spec) *huma.Operation {
 	}[s.Method]
 }
 
-// contentRefusals are those of operations that answer with bytes.
-var contentRefusals = []refusal{
-	{Status: http.StatusRequestedRangeNotSatisfiable, When: "The header Range asks for bytes that the content does not have."},
-}
-
 // name is that of the refusal among the components.
 func (r refusal) name() string { return strings.ReplaceAll(http.StatusText(r.Status), " ", "") }
 

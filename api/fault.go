@@ -18,7 +18,7 @@ import (
 // standard members, the kind of error, the field that is wrong, what helps, and
 // the request's id, which the server's log and the audit carry too.
 type Fault struct {
-	Type       string      `json:"type" doc:"about:blank: the kind says it all"`
+	Type       string      `json:"type" doc:"URI reference of the page that explains this type of error: every server has it" pattern:"^/docs/errors/[a-z-]+$"`
 	Title      string      `json:"title" doc:"The words of the status"`
 	Status     int         `json:"status"`
 	Detail     string      `json:"detail" doc:"What is wrong, for people"`
@@ -85,7 +85,7 @@ func FaultOf(ctx context.Context, err error) *Fault {
 // NewFault makes a problem document with the status of HTTP given apart: a
 // missing token is 401 where everything else denied is 403.
 func NewFault(ctx context.Context, status int, kind sprout.Kind, detail string) *Fault {
-	return &Fault{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Kind: kind, Request: RequestID(ctx)}
+	return &Fault{Type: typeOf(status, kind), Title: http.StatusText(status), Status: status, Detail: detail, Kind: kind, Request: RequestID(ctx)}
 }
 
 func statusOf(kind sprout.Kind) int {

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"sprout"
+	"sprout/api"
 )
 
-// The type of every problem is a page that this server has, for programs and for
-// browsers; nobody needs a token to read it.
-func TestProblemDocs(t *testing.T) {
+// The type of every problem and of every error is a page that this server has,
+// for programs and for browsers; nobody needs a token to read it.
+func TestProblemAndErrorDocs(t *testing.T) {
 	p := run(t)
 	get := func(path, accept string) (int, string, string) {
 		t.Helper()
@@ -43,7 +44,17 @@ func TestProblemDocs(t *testing.T) {
 	if status, _, page := get("/docs/problems/", ""); status != 200 || !strings.HasPrefix(page, "# Problems") {
 		t.Errorf("the list: %d %.60q", status, page)
 	}
-	if status, kind, _ := get("/docs/problems/no-such", ""); status != 404 || kind != "application/problem+json" {
-		t.Errorf("of no code: %d %s", status, kind)
+	for _, e := range api.ErrorTypes() {
+		if status, kind, page := get(e.URI(), ""); status != 200 || !strings.HasPrefix(kind, "text/markdown") || !strings.HasPrefix(page, "# "+e.Name+"\n") {
+			t.Errorf("%s: %d %s %.60q", e.Name, status, kind, page)
+		}
+	}
+	if status, _, page := get("/docs/errors/", ""); status != 200 || !strings.HasPrefix(page, "# Errors") {
+		t.Errorf("the list of errors: %d %.60q", status, page)
+	}
+	for _, path := range []string{"/docs/problems/no-such", "/docs/errors/no-such"} {
+		if status, kind, body := get(path, ""); status != 404 || kind != "application/problem+json" || !strings.Contains(body, `"type":"/docs/errors/not-found"`) {
+			t.Errorf("%s: %d %s %s", path, status, kind, body)
+		}
 	}
 }

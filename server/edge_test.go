@@ -101,6 +101,11 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 			if answer.StatusCode != c.status || !strings.Contains(said, c.says) && c.says != "" {
 				t.Errorf("%d %s, want %d and %q", answer.StatusCode, body, c.status, c.says)
 			}
+			if c.status >= 400 {
+				if page, text, _ := p.exchange(t, "GET", fault.Type, "", nil); page.StatusCode != 200 || !strings.Contains(text, fmt.Sprintf("\nStatus %d, kind `%s`.\n", c.status, fault.Kind)) {
+					t.Errorf("its type %q leads to %d %s", fault.Type, page.StatusCode, text)
+				}
+			}
 			if c.status == 405 && !strings.Contains(answer.Header.Get("Allow"), "POST") {
 				t.Errorf("Allow is %q", answer.Header.Get("Allow"))
 			}

@@ -40,7 +40,7 @@ func TestGeneratedRequests(t *testing.T) {
 		}
 	}
 	t.Logf("SPROUT_SEED=%d SPROUT_REQUESTS=%d", seed, requests)
-	p, _, db := populated(t, func(c *server.Config) { c.Limits.AddressRate = -1 }) // most have no good token
+	p, _, db := populated(t, func(c *server.Config) { c.Limits.AddressRate, c.Limits.TokenRate = -1, -1 }) // most have no good token
 	g := newGuesser(t, p)
 	for i := range 40 { // so that each operation finds some that it may be done to
 		state := []string{"discovered", "registered", "ready", "allocated", "deployed", "broken"}[i%6]
@@ -165,7 +165,7 @@ func (g *guesser) try(t *testing.T, n uint64, r apitest.Request) {
 	}
 	defer answer.Body.Close() // read to its end
 	raw, err := io.ReadAll(answer.Body)
-	if err != nil && r.Operation != "events" {
+	if err != nil && r.Operation != "events" && !unreadable(r.Target) {
 		t.Errorf("%s: %v", told(n, r), err)
 	}
 	g.mu.Lock()

@@ -23,8 +23,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.HandleFunc("GET /openapi.json", serveDocument)
 	apiDocRoutes(mux)
-	mux.HandleFunc("GET /docs/problems/{code}", serveProblemDocs)
-	mux.HandleFunc("GET /docs/problems/{$}", serveProblemDocs)
+	pageRoutes(mux)
 	return withSource(s.identify(s.recover(bounded(plainToFault(mux)))))
 }
 
