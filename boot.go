@@ -54,6 +54,7 @@ const (
 	SawOrder       = "order-given"
 	SawOrderDone   = "order-done"
 	SawOrderFailed = "order-failed"
+	SawConsole     = "console" // the machine's kernel warned
 	SawHome        = "phone-home"
 )
 

@@ -82,6 +82,14 @@ type Report struct {
 	Written   *Written     `json:"written,omitempty"`
 	Erased    []Erased     `json:"erased,omitempty"`
 	Failure   *Failure     `json:"failure,omitempty"`
+	// Console is what the kernel warned of since the last report, the oldest first.
+	Console []ConsoleLine `json:"console,omitempty"`
+}
+
+// A ConsoleLine is a line that a machine's kernel has written to its consoles.
+type ConsoleLine struct {
+	Text string  `json:"text"`
+	Ago  float64 `json:"ago"` // seconds before it was reported
 }
 
 // Written is the proof of a write.

@@ -119,7 +119,22 @@ func (b *boots) reported(a sitestore.Attempt, r *http.Request, o sprout.Order, r
 			e.Code, e.Detail = f.Code, e.Detail+": "+f.Reason
 		}
 	}
+	b.warned(a, r, report.Console)
 	b.tell(e)
+}
+
+// mostLines is how many lines of a machine's console one report may bring.
+const mostLines = 20
+
+// warned files what the machine's kernel wrote, at the time when it did.
+func (b *boots) warned(a sitestore.Attempt, r *http.Request, lines []sprout.ConsoleLine) {
+	now := b.site.clock.Now()
+	for _, line := range lines[max(0, len(lines)-mostLines):] {
+		e := ofAttempt(a, r, sprout.SawConsole)
+		ago := time.Duration(min(max(line.Ago, 0), (24*time.Hour).Seconds()) * float64(time.Second))
+		e.At, e.Detail = now.Add(-ago), line.Text
+		b.tell(e)
+	}
 }
 
 func (b *boots) imaged(a sitestore.Attempt, r *http.Request, img sprout.Image, bytes int64, took time.Duration) {

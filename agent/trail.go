@@ -33,9 +33,16 @@ type sight struct {
 	what, mac, client, file string
 	ip                      netip.Addr
 	code                    sprout.Code
+	text                    string // of a console: no two lines are the same
 }
 
-func sightOf(e sprout.BootEvent) sight { return sight{e.What, e.MAC, e.Client, e.File, e.IP, e.Code} }
+func sightOf(e sprout.BootEvent) sight {
+	s := sight{e.What, e.MAC, e.Client, e.File, e.IP, e.Code, ""}
+	if e.What == sprout.SawConsole {
+		s.text = e.Detail
+	}
+	return s
+}
 
 // ends tells whether the event, for which no attempt is open, begins another
 // one: no work of the site told of its power-on, so its firmware must.

@@ -3,12 +3,15 @@ package agent
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"sprout"
+	"sprout/health"
 	"sprout/sitestore"
 )
 
@@ -95,6 +98,29 @@ func TestOwnAttempts(t *testing.T) {
 		if number[a] != want[i] {
 			t.Errorf("event %d is of attempt %d, want %d", i, number[a], want[i])
 		}
+	}
+}
+
+// What a machine's kernel warned of is in the timeline at its own time, each line
+// once, and no more of it than a report may bring.
+func TestTheConsoleIsInTheTimeline(t *testing.T) {
+	store, err := sitestore.Open(filepath.Join(t.TempDir(), "site.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // of a test
+	now := trailNoon.Add(time.Minute)
+	s := &site{store: store, clock: health.ClockOf(func() time.Time { return now }, func() time.Duration { return 0 })}
+	b := newBoots(s)
+	lines := []sprout.ConsoleLine{{Text: "too old to be brought", Ago: 50}}
+	for i := range mostLines {
+		lines = append(lines, sprout.ConsoleLine{Text: fmt.Sprintf("nvme nvme0: I/O %d timeout", i), Ago: float64(40 - i)})
+	}
+	a := sitestore.Attempt{ID: "att_1", Machine: "mch_1"}
+	b.warned(a, httptest.NewRequest(http.MethodPost, "/ramdisk/report", nil), lines)
+	events := b.events("mch_1", "att_1")
+	if len(events) != mostLines || events[0].What != sprout.SawConsole || events[0].Detail != "nvme nvme0: I/O 0 timeout" || !events[0].At.Equal(now.Add(-40*time.Second)) {
+		t.Errorf("%d events, the first is %+v", len(events), events[0])
 	}
 }
 

@@ -26,7 +26,10 @@ type Agent struct {
 	Settle func(context.Context)
 	// Links, which may be nil, waits until ports have had time to find a link.
 	Links func(context.Context)
-	Log   *slog.Logger
+	// Console, which may be nil, returns what the kernel warned of since it was
+	// called last.
+	Console func() []sprout.ConsoleLine
+	Log     *slog.Logger
 
 	done map[string]sprout.Report // orders already performed in this boot
 }
@@ -52,6 +55,9 @@ func (a *Agent) Run(ctx context.Context) (sprout.OrderKind, error) {
 			report = a.perform(ctx, order)
 			if ctx.Err() != nil {
 				return "", ctx.Err()
+			}
+			if a.Console != nil {
+				report.Console = a.Console()
 			}
 			a.done[order.ID] = report
 			a.say(order, report)

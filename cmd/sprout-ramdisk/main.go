@@ -89,6 +89,11 @@ func run(ctx context.Context, log *slog.Logger) error {
 			}
 		},
 	}
+	if kernel, err := system.OpenKernelLog(); err == nil {
+		agent.Console = kernel.News
+	} else {
+		log.Warn("what the kernel warns of is not reported", "error", err)
+	}
 	last, err := agent.Run(ctx)
 	if err != nil {
 		return err
