@@ -18,7 +18,7 @@ import (
 func agentCommand(e *env) *cobra.Command {
 	c := group("agent", "The Sprout process of a site: run it, list those that are.",
 		agentListCommand(e), agentShowCommand(e), agentTokenCommand(e),
-		deleteCommand(e, "agent", "lon1", api.AgentDelete, func(ref string) api.AgentRef { return api.AgentRef{Agent: ref} }))
+		deleteCommand(e, "agent", "lon1", api.AgentDelete, func(ref string) api.AgentRef { return api.AgentRef{Agent: ref} }, e.agentLoss))
 	c.Annotations = map[string]string{"runs": "yes"} // help shows it as a command and as a group
 	help := c.RunE
 	run := agentRun(e, c)

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"sprout"
 	"sprout/api"
 	"sprout/client"
@@ -89,28 +87,6 @@ type gone struct {
 	Name    string `json:"name"`
 	Deleted bool   `json:"deleted,omitempty"`
 	Revoked bool   `json:"revoked,omitempty"`
-}
-
-// deleteCommand makes the "delete" of a noun; example is a name of one.
-func deleteCommand[In any](e *env, noun, example string, op api.Op[In, api.None], in func(ref string) In) *cobra.Command {
-	var yes bool
-	c := &cobra.Command{
-		Use: "delete " + strings.ToUpper(noun) + "…", Short: op.Help, Aliases: []string{"rm"},
-		Args: takes(1, -1, "the names of what to delete"), Example: "  sprout " + noun + " delete " + example + "\n  sprout " + noun + " delete " + example + " --yes",
-		RunE: func(c *cobra.Command, args []string) error {
-			if !yes {
-				if err := e.confirm(c.Context(), len(args), "deletes "+noun+" "+strings.Join(args, ", ")); err != nil {
-					return err
-				}
-			}
-			return e.each(args, func(ref string) (result, error) {
-				_, err := call(c.Context(), e, op, in(ref))
-				return result{gone{Name: ref, Deleted: true}, fmt.Sprintf("%s %s is deleted", noun, ref)}, err
-			})
-		},
-	}
-	addYes(c, &yes)
-	return c
 }
 
 // units are the suffixes of sizes; a bare letter is decimal as disks are sold,

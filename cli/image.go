@@ -17,7 +17,7 @@ import (
 func imageCommand(e *env) *cobra.Command {
 	return group("image", "OS disk images, known by their digest.",
 		imageImportCommand(e), imageBuildCommand(e), imageListCommand(e), imageShowCommand(e),
-		deleteCommand(e, "image", "debian-11", api.ImageDelete, func(ref string) api.ImageRef { return api.ImageRef{Image: ref} }))
+		deleteCommand(e, "image", "debian-11", api.ImageDelete, func(ref string) api.ImageRef { return api.ImageRef{Image: ref} }, e.imageLoss))
 }
 
 func imageImportCommand(e *env) *cobra.Command {

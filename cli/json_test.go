@@ -49,7 +49,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 	}{
 		{"version", "", 0, "", ""}, {"context list", "", 0, "", ""}, {"context show", "", 1, "", ""}, {"context use", "x", 1, "", ""}, {"context delete", "x", 1, "", ""}, {"login", "http://127.0.0.1:1", 5, "", ""},
 		{"model list", "", 0, "", ""}, {"model show", "x", 1, "", ""}, {"model set", "x", 2, "", ""}, {"token whoami", "", 0, "", ""}, {"status", "", 0, "", ""},
-		{"site create", "lon1", 0, "", ""}, {"site create", "par1", 0, "", ""}, {"site list", "", 0, "", ""}, {"site show", "lon1", 0, "", ""}, {"site delete", "par1", 4, "", ""}, {"site delete", "par1 -y", 0, "", ""},
+		{"site create", "lon1", 0, "", ""}, {"site create", "par1", 0, "", ""}, {"site list", "", 0, "", ""}, {"site show", "lon1", 0, "", ""}, {"site delete", "par1", 4, "", ""}, {"site delete", "lon1 par1 --plan", 0, "", ""}, {"site delete", "par1 -y", 0, "", ""},
 		{"network create", "n --site lon1 --cidr 10.0.0.0/24", 0, "", ""}, {"network list", "", 0, "", ""}, {"network show", "n", 0, "", ""},
 		{"machine create", "m1 --site lon1 --mac 52:54:00:00:01:01 --bmc-url http://127.0.0.1:1 --bmc-user u --bmc-password p", 0, "", ""},
 		{"machine import", "-f IMPORT", 0, "", ""}, {"machine list", "", 0, "", ""}, {"machine list", "--state deployed", 0, "", ""}, {"machine show", "m1", 0, "", ""},
@@ -62,10 +62,10 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""},
 		{"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
 		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},
-		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
-		{"address list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
-		{"agent list", "", 0, "", ""}, {"agent show", "lon1", 1, "", ""}, {"agent token create", "lon1", 0, "", ""}, {"agent delete", "lon1 -y", 1, "", ""},
-		{"token create", "ci", 0, "", ""}, {"token list", "", 0, "", ""}, {"token revoke", "ci", 0, "", ""},
+		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small --plan", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
+		{"address list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"network delete", "n --plan", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
+		{"agent list", "", 0, "", ""}, {"agent show", "lon1", 1, "", ""}, {"agent token create", "lon1", 0, "", ""}, {"agent delete", "lon1 --plan", 1, "", ""}, {"agent delete", "lon1 -y", 1, "", ""},
+		{"token create", "ci", 0, "", ""}, {"token list", "", 0, "", ""}, {"token revoke", "ci", 4, "", ""}, {"token revoke", "ci --plan", 0, "", ""}, {"token revoke", "ci -y", 0, "", ""},
 		{"audit list", "", 0, "", ""}, {"machine label", "m1 rack=r1", 0, "", ""}, {"audit show", "1", 0, "", ""}, {"audit verify", "", 0, "", ""}, {"problem explain", "tftp-stalled", 0, "", ""}, {"provider list", "", 0, "", ""}, {"problem list", "", 0, "", ""}, {"problem show", "prb_none", 1, "", ""},
 	} {
 		tried[c.command] = true

@@ -134,8 +134,8 @@ func TestPeopleLogInAtAProvider(t *testing.T) {
 		t.Errorf("%+v, %v", record, err)
 	}
 	h.holds(h.login(0, h.browses("ann", true)), "as ann (admin)") // twice at once
-	h.holds(h.do(2, "", "token", "revoke", "ann"), "say which")
-	h.do(0, "", "token", "revoke", string(token.ID))
+	h.holds(h.do(2, "", "token", "revoke", "ann", "--yes"), "say which")
+	h.do(0, "", "token", "revoke", string(token.ID), "--yes")
 
 	h.openID.is("bob", "night", "others")
 	h.holds(h.login(0, h.browses("bob", true)), "as bob (operator@lon1 viewer@lon1,par1) until")

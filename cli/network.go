@@ -15,7 +15,7 @@ import (
 func networkCommand(e *env) *cobra.Command {
 	return group("network", "Layer-2 segments of a site with their subnets.",
 		networkCreateCommand(e), networkListCommand(e), networkShowCommand(e),
-		deleteCommand(e, "network", "provisioning", api.NetworkDelete, func(ref string) api.NetworkRef { return api.NetworkRef{Network: ref} }))
+		deleteCommand(e, "network", "provisioning", api.NetworkDelete, func(ref string) api.NetworkRef { return api.NetworkRef{Network: ref} }, e.networkLoss))
 }
 
 func networkCreateCommand(e *env) *cobra.Command {

@@ -10,7 +10,7 @@ import (
 func siteCommand(e *env) *cobra.Command {
 	return group("site", "Places with their own provisioning network.",
 		siteCreateCommand(e), siteListCommand(e), siteShowCommand(e),
-		deleteCommand(e, "site", "lon1", api.SiteDelete, func(ref string) api.SiteRef { return api.SiteRef{Site: ref} }))
+		deleteCommand(e, "site", "lon1", api.SiteDelete, func(ref string) api.SiteRef { return api.SiteRef{Site: ref} }, e.siteLoss))
 }
 
 func siteCreateCommand(e *env) *cobra.Command {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -124,13 +125,12 @@ func expiryOf(t sprout.Token) string {
 }
 
 func tokenRevokeCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "revoke TOKEN…", Short: api.TokenRevoke.Help, Args: takes(1, -1, "the names of tokens"), Example: "  sprout token revoke ci",
-		RunE: func(c *cobra.Command, args []string) error {
-			return e.each(args, func(ref string) (result, error) {
-				_, err := call(c.Context(), e, api.TokenRevoke, api.TokenRef{Token: ref})
-				return result{gone{Name: ref, Revoked: true}, fmt.Sprintf("token %s is revoked", ref)}, err
-			})
+	return ending{
+		noun: "token", verb: "revoke", past: "revoked", help: api.TokenRevoke.Help, example: "ci", plan: e.tokenLoss,
+		end: func(ctx context.Context, ref string) error {
+			_, err := call(ctx, e, api.TokenRevoke, api.TokenRef{Token: ref})
+			return err
 		},
-	}
+		gone: func(name string) gone { return gone{Name: name, Revoked: true} },
+	}.command(e)
 }

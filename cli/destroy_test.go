@@ -1,0 +1,52 @@
+package cli_test
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"testing"
+
+	"sprout/api"
+	"sprout/cli"
+)
+
+// destroying says by which command an operation that destroys is asked for.
+var destroying = map[string]string{
+	"site delete": "site delete", "agent delete": "agent delete", "network delete": "network delete", "image delete": "image delete", "token revoke": "token revoke",
+	"machine delete": "machine delete", "machine deploy": "machine deploy", "machine release": "machine release", "machine commission": "machine commission",
+	"machine bulk": "machine release",
+}
+
+// keeping are the changes that destroy nothing.
+var keeping = []string{
+	"site create", "agent token create", "agent enrol", "network create", "machine create", "machine import", "machine update", "machine accept", "machine allocate",
+	"machine mark-broken", "machine mark-fixed", "machine lock", "machine unlock", "model set", "image import", "workflow retry", "workflow cancel", "token create", "login create",
+}
+
+// Whatever deletes or destroys can be planned, and is not done unasked. A new
+// operation that changes anything has to be in one of the lists.
+func TestWhatDestroysCanBePlanned(t *testing.T) {
+	flags := cli.FlagsOf()
+	known := map[string]bool{}
+	for _, op := range api.Operations() {
+		s := op.Spec()
+		if s.Method == http.MethodGet {
+			continue
+		}
+		known[s.Name] = true
+		command, destroys := destroying[s.Name]
+		switch {
+		case destroys == slices.Contains(keeping, s.Name):
+			t.Errorf("nobody has said whether %q destroys anything: give it a row in one list", s.Name)
+		case !destroys && s.Method == http.MethodDelete:
+			t.Errorf("%q deletes, and is listed as if it did not", s.Name)
+		case destroys && (!slices.Contains(flags[command], "yes") || !slices.Contains(flags[command], "plan")):
+			t.Errorf("sprout %s has no --yes, or no --plan: it has %v", command, flags[command])
+		}
+	}
+	for _, name := range slices.Concat(keeping, slices.Collect(maps.Keys(destroying))) {
+		if !known[name] {
+			t.Errorf("%q is listed, and is no operation that changes anything", name)
+		}
+	}
+}
