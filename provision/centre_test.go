@@ -25,6 +25,7 @@ type centreWorld struct {
 	names map[string]netip.Addr
 	basis Basis
 	sent  sprout.Work // the last that was delegated
+	bare  bool        // its site has no agent
 }
 
 func newCentreWorld(state sprout.State) *centreWorld {
@@ -51,6 +52,9 @@ func (w *centreWorld) Site(context.Context, sprout.SiteID) (sprout.Site, error) 
 	return sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"}, nil
 }
 func (w *centreWorld) Agent(context.Context, sprout.SiteID) (sprout.Agent, error) {
+	if w.bare {
+		return sprout.Agent{}, sprout.Errorf(sprout.NotFound, "cannot find agent of the site")
+	}
 	return sprout.Agent{Online: true}, nil
 }
 func (w *centreWorld) Subnet(context.Context, sprout.SiteID, sprout.SubnetID) (sprout.Subnet, error) {
@@ -241,6 +245,59 @@ func TestFailedTestsAtTheSiteBreakTheMachine(t *testing.T) {
 	}
 	if w.now() != sprout.Broken || w.Values()["problem"] != string(sprout.TestFailed) || run.Failure.Code != sprout.TestFailed {
 		t.Errorf("machine %s, problem %q, failure %+v", w.now(), w.Values()["problem"], run.Failure)
+	}
+}
+
+// At a site without an agent nobody says that work has ended: what is cancelled
+// ends at once all the same, and gives back what it took.
+func TestCancellingNeedsNoAgent(t *testing.T) {
+	for kind, first := range map[string]struct {
+		state sprout.State
+		input any
+	}{
+		Commission: {sprout.Registered, CommissionInput{Machine: "mch_1"}},
+		Deploy:     {sprout.Allocated, DeployInput{Machine: "mch_1", Subnet: "sub_1", Image: testImage}},
+		Release:    {sprout.Deployed, ReleaseInput{Machine: "mch_1", Erase: true}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			w := newCentreWorld(first.state)
+			w.bare = true
+			c := centreCase(w, kind, first.input, nil)
+			e, err := workflow.New(w, w.clock.Now, discard(), c.Definition)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run, err := e.Start(t.Context(), "wfl_1", kind, c.Input, workflow.StartOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			advance := func(until func() bool) {
+				t.Helper()
+				for range 20 {
+					if until() {
+						return
+					}
+					if _, _, err := e.Advance(t.Context(), run.ID); err != nil {
+						t.Fatal(err)
+					}
+					if run, err = w.Get(t.Context(), run.ID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				t.Fatalf("it is %s at %s, and waits for %+v", run.State, run.StepName, run.Wait)
+			}
+			advance(func() bool { return run.WaitSignal != "" })
+			if w.Values()["work"] == "" {
+				t.Fatal("nothing was sent to the site")
+			}
+			if err := e.Cancel(t.Context(), run.ID, "the test"); err != nil {
+				t.Fatal(err)
+			}
+			advance(func() bool { return run.State.Ended() })
+			if run.State != sprout.Cancelled || w.now() != first.state || len(w.held) != 0 || w.Values()["work"] != "" {
+				t.Errorf("it is %s, the machine %s, addresses %v, sent to the site: %q", run.State, w.now(), w.held, w.Values()["work"])
+			}
+		})
 	}
 }
 

@@ -125,7 +125,9 @@ func (p centre[T]) siteInWords(ctx context.Context, m sprout.Machine) string {
 // cancelAtSite has the site undo its work, and waits until it has: what the
 // steps before give back must not be in use any more. A site that is away is
 // not waited for longer than stopSite; it gets the cancelling when it is back,
-// before anything newer.
+// before anything newer. A site without an agent has nobody who could confirm, so
+// it is not waited for: the next agent gets the cancelling, and the machine's
+// generation, which rises with every workflow, keeps the old work from going on.
 func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error {
 	var data centreData
 	if err := c.Data(&data); err != nil {
@@ -144,6 +146,13 @@ func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error 
 		if err := c.Keep(data); err != nil {
 			return err
 		}
+	}
+	switch _, err := p.Agent(ctx, m.Site); {
+	case sprout.KindOf(err) == sprout.NotFound:
+		c.Detail("site %s has no agent: the cancelling waits for the next one", m.SiteName)
+		return nil
+	case err != nil:
+		return err
 	}
 	if c.Now.Sub(data.Stop) >= stopSite {
 		c.Detail("site %s has not confirmed", m.SiteName)
