@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,6 +99,43 @@ func TestCompletionGivesUp(t *testing.T) {
 	})
 	if code != 0 || strings.TrimSpace(out.String()) != ":4" {
 		t.Errorf("exit code %d, %q, %q", code, out.String(), errs.String())
+	}
+}
+
+// Completion asks once, for the machines that begin as the word does and for no
+// more than are suggested, however many there are.
+func TestCompletionAsksForWhatBegins(t *testing.T) {
+	var asked []string
+	many := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		asked = append(asked, r.URL.Path+" name="+q.Get("name")+" limit="+q.Get("limit"))
+		limit, err := strconv.Atoi(q.Get("limit"))
+		if err != nil {
+			t.Error(err)
+		}
+		var items []string
+		for i := range limit { // there are always more
+			items = append(items, fmt.Sprintf(`{"id":"wfl_%[1]d","name":"web-%[1]d","siteName":"lon1","state":"ready"}`, i))
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"items":[%s],"next":"more"}`, strings.Join(items, ","))
+	}))
+	defer many.Close()
+	for _, c := range []struct{ line, asked, word string }{
+		{"machine show web", "/v1/machines name=web limit=100", "web-99\tlon1, ready"},
+		{"machine show ", "/v1/machines name= limit=100", "web-99\tlon1, ready"},
+		{"workflow list --machine we", "/v1/machines name=we limit=100", "web-99"},
+		{"workflow show wfl_9", "/v1/workflows name= limit=100", "wfl_99"},
+		{"problem show wfl", "/v1/problems name= limit=100", "wfl_99"},
+	} {
+		asked = nil
+		var out, errs strings.Builder
+		code := MainWith(t.Context(), append([]string{"__complete"}, strings.Split(c.line, " ")...), strings.NewReader(""), &out, &errs, func(name string) string {
+			return map[string]string{"SPROUT_SERVER": many.URL, "SPROUT_TOKEN": "x"}[name]
+		})
+		if code != 0 || len(asked) != 1 || asked[0] != c.asked || !strings.Contains(out.String(), c.word) {
+			t.Errorf("%s: exit code %d, asked %q, want %q once; %.200s %s", c.line, code, asked, c.asked, out.String(), errs.String())
+		}
 	}
 }
 

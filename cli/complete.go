@@ -17,12 +17,17 @@ import (
 // completionPatience is how long the shell waits for the control plane.
 const completionPatience = 2 * time.Second
 
-// mostWords is how many words are suggested at most.
-const mostWords = 1000
+// How many words the control plane is asked for at most. There are many machines,
+// so only those are asked for that begin as the word does; of workflows and
+// problems the newest, as the latest are worked with.
+const (
+	mostWords = 100
+	mostOfFew = 1000 // of nouns that there are few of: each is looked at
+)
 
 // A completer lists the words that may stand in a place, each optionally with a
-// tab and a description.
-type completer func(ctx context.Context) []cobra.Completion
+// tab and a description. It may leave out words that do not begin as begun.
+type completer func(ctx context.Context, begun string) []cobra.Completion
 
 // complete gives every argument and flag of the tree the words that may stand
 // there. An argument is known by its name in the usage line, a flag by its own.
@@ -66,7 +71,7 @@ func suggest(words completer, once bool) cobra.CompletionFunc {
 		ctx, cancel := context.WithTimeout(c.Context(), completionPatience)
 		defer cancel()
 		var fit []cobra.Completion
-		for _, w := range words(ctx) {
+		for _, w := range words(ctx, begun) {
 			word, _, _ := strings.Cut(w, "\t")
 			if strings.HasPrefix(word, begun) && !slices.Contains(args, word) {
 				fit = append(fit, w)
@@ -79,18 +84,18 @@ func suggest(words completer, once bool) cobra.CompletionFunc {
 // nounWords is what may stand for each argument.
 func (e *env) nounWords() map[string]completer {
 	return map[string]completer{
-		"MACHINE": words(e, api.MachineList, api.ListMachines{}, func(m sprout.Machine) (string, string) { return m.Name, m.SiteName + ", " + string(m.State) }),
-		"MODEL":   words(e, api.ModelList, api.Paging{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
-		"SITE":    words(e, api.SiteList, api.ListSites{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
-		"NETWORK": words(e, api.NetworkList, api.ListNetworks{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
-		"IMAGE":   words(e, api.ImageList, api.ListImages{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
-		"WORKFLOW": words(e, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
+		"MACHINE": e.machineWords(),
+		"MODEL":   words(e, mostOfFew, api.ModelList, api.Paging{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
+		"SITE":    words(e, mostOfFew, api.SiteList, api.ListSites{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
+		"NETWORK": words(e, mostOfFew, api.NetworkList, api.ListNetworks{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
+		"IMAGE":   words(e, mostOfFew, api.ImageList, api.ListImages{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
+		"WORKFLOW": words(e, mostWords, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),
-		"PROBLEM": words(e, api.ProblemList, api.ListProblems{}, func(p sprout.Problem) (string, string) { return string(p.ID), p.Name + ", " + string(p.Code) }),
+		"PROBLEM": words(e, mostWords, api.ProblemList, api.ListProblems{Sort: "-since"}, func(p sprout.Problem) (string, string) { return string(p.ID), p.Name + ", " + string(p.Code) }),
 		"CONTEXT": e.contextWords(),
-		"AGENT":   words(e, api.AgentList, api.ListOfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
-		"TOKEN":   words(e, api.TokenList, api.Paging{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
+		"AGENT":   words(e, mostOfFew, api.AgentList, api.ListOfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
+		"TOKEN":   words(e, mostOfFew, api.TokenList, api.Paging{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
 		"RECIPE":  fixed(imageRecipes...),
 	}
 }
@@ -135,14 +140,14 @@ func workflowStates() []string {
 }
 
 func fixed(all ...string) completer {
-	return func(context.Context) []cobra.Completion { return all }
+	return func(context.Context, string) []cobra.Completion { return all }
 }
 
 // words makes a completer of what an operation lists. A control plane that does
 // not answer has no words.
-func words[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]], in In, of func(T) (word, about string)) completer {
-	return func(ctx context.Context) []cobra.Completion {
-		items, err := gather[In, T, P](ctx, e, op, in, mostWords)
+func words[In, T any, P api.Paged[In]](e *env, most int, op api.Op[In, api.Page[T]], in In, of func(T) (word, about string)) completer {
+	return func(ctx context.Context, _ string) []cobra.Completion {
+		items, err := gather[In, T, P](ctx, e, op, in, most)
 		if err != nil {
 			return nil
 		}
@@ -155,9 +160,18 @@ func words[In, T any, P api.Paged[In]](e *env, op api.Op[In, api.Page[T]], in In
 	}
 }
 
+// machineWords asks for machines whose name begins as the word does, by the index
+// of names.
+func (e *env) machineWords() completer {
+	return func(ctx context.Context, begun string) []cobra.Completion {
+		in := api.ListMachines{MachineMatch: api.MachineMatch{Name: begun}, Sort: "name"}
+		return words(e, mostWords, api.MachineList, in, func(m sprout.Machine) (string, string) { return m.Name, m.SiteName + ", " + string(m.State) })(ctx, begun)
+	}
+}
+
 // labMachines lists the machines of the lab that the flags of c name.
 func (e *env) labMachines(c *cobra.Command) completer {
-	return func(ctx context.Context) []cobra.Completion {
+	return func(ctx context.Context, _ string) []cobra.Completion {
 		l := &labEnv{env: e, name: c.Flag("name").Value.String(), dir: c.Flag("dir").Value.String()}
 		dir, err := l.directory()
 		if err != nil {

@@ -141,7 +141,7 @@ func (e *env) changeContexts(change func(*contextFile) error) error {
 
 // contextWords lists the contexts for the shell.
 func (e *env) contextWords() completer {
-	return func(context.Context) []cobra.Completion {
+	return func(context.Context, string) []cobra.Completion {
 		file, _, err := e.contexts()
 		if err != nil {
 			return nil
