@@ -102,3 +102,33 @@ func TestSecondChangeNeverKillsTheFirst(t *testing.T) {
 		}
 	}
 }
+
+// A retry is a second change too: of a machine that is locked, or that something
+// else runs on, it is refused with the reason.
+func TestARetryIsRefusedWithTheReason(t *testing.T) {
+	p := run(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	f := enrol(t, p, "lon1")
+	m := p.machine(t, "lon1", "m1", "52:54:00:00:09:01")
+	ref := api.MachineRef{Machine: string(m.ID)}
+	commission := func() sprout.Workflow {
+		return must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: ref}))(t)
+	}
+	first := commission()
+	f.report(sprout.FactWorkEnded, m.ID, f.awaitWork("commission").ID, sprout.WorkResult{State: sprout.FailedRun, Failure: sprout.Fail(sprout.BMCFailed, "no", "")})
+	if done := must(p.admin.Follow(t.Context(), first.ID, func(sprout.Workflow) {}))(t); done.State != sprout.FailedRun {
+		t.Fatalf("it ended as %s", done.State)
+	}
+	refused := func(why string) {
+		t.Helper()
+		_, err := client.Call(t.Context(), p.admin, api.WorkflowRetry, api.WorkflowRef{Workflow: string(first.ID)})
+		if sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), why) {
+			t.Errorf("not %q: %v", why, err)
+		}
+	}
+	must(client.Call(t.Context(), p.admin, api.MachineLock, ref))(t)
+	refused("it is locked")
+	must(client.Call(t.Context(), p.admin, api.MachineUnlock, ref))(t)
+	second := commission()
+	refused(string(second.ID) + " runs on it")
+}

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"sprout"
 	"sprout/api"
 	"sprout/api/apitest"
 	"sprout/server"
@@ -51,6 +52,11 @@ func TestGeneratedRequests(t *testing.T) {
 		}
 		g.known["machine"] = append(g.known["machine"], name)
 	}
+	id := string(sprout.NewID[sprout.ProblemID](sprout.PrefixProblem))
+	must(db.Exec(t.Context(), `
+		INSERT INTO problem (id, site, subject, name, code, severity, reason, evidence, remedy)
+		SELECT $1, id, id, name, 'facts-missing', 'critical', 'a reason', 'evidence', 'a remedy' FROM site LIMIT 1`, id))(t)
+	g.known["problem"] = []string{id}
 	var next atomic.Uint64
 	var group sync.WaitGroup
 	for range 8 {
@@ -207,6 +213,7 @@ func told(n uint64, r apitest.Request) string {
 // nounOf says what an id is of.
 var nounOf = map[string]string{
 	"sit": "site", "agt": "agent", "net": "network", "mch": "machine", "img": "image", "wfl": "workflow", "tok": "token", "att": "attempt",
+	"prb": "problem",
 }
 
 // learn keeps the names and ids in an answer.
@@ -225,6 +232,9 @@ func (g *guesser) learn(raw []byte) {
 		noun, ok := nounOf[prefix]
 		if !ok {
 			continue
+		}
+		if noun == "problem" {
+			it.Name = "" // of what it is about
 		}
 		for _, ref := range []string{it.ID, it.Name} {
 			if ref != "" && it.Name != "admin" && !slices.Contains(g.known[noun], ref) && len(g.known[noun]) < 200 {

@@ -31,6 +31,13 @@ func (e *effectError) Unwrap() error { return e.err }
 // errRace says that another saved the run first.
 var errRace = errors.New("another saved the run first")
 
+// A race is what a store's Conflict is taken for: errRace, until the run turns out
+// to be as it was. Then the store meant something else, and said what.
+type race struct{ said error }
+
+func (r *race) Error() string        { return errRace.Error() }
+func (r *race) Is(target error) bool { return target == errRace }
+
 // save replaces before by after. It returns errRace if another was first, an
 // *effectError if an effect refused, else the store's
 // error.
@@ -66,7 +73,7 @@ func (e *Engine[T]) save(ctx context.Context, before, after Run, effects []Effec
 	case refused != nil:
 		return refused
 	case sprout.KindOf(err) == sprout.Conflict:
-		return errRace
+		return &race{err}
 	}
 	return fmt.Errorf("cannot save workflow %s: %w", after.ID, err)
 }
@@ -96,11 +103,17 @@ func (e *Engine[T]) hooks(before, after Run) []Effect[T] {
 
 // update changes a stored run, again from the start whenever another was first.
 func (e *Engine[T]) update(ctx context.Context, id string, effects []Effect[T], change func(*Run) error) (Run, error) {
+	var lost *race
+	var version int64
 	for range maxRaces {
 		before, err := e.store.Get(ctx, id)
 		if err != nil {
 			return Run{}, err
 		}
+		if lost != nil && before.Version == version {
+			return Run{}, lost.said // such as a machine that is locked
+		}
+		version = before.Version
 		after := before.clone()
 		if err := change(&after); err != nil {
 			return Run{}, err
@@ -109,7 +122,7 @@ func (e *Engine[T]) update(ctx context.Context, id string, effects []Effect[T], 
 		if err == nil {
 			return after, nil
 		}
-		if !errors.Is(err, errRace) {
+		if !errors.As(err, &lost) {
 			return Run{}, asGiven(err)
 		}
 		if ctx.Err() != nil {
