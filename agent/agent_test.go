@@ -17,6 +17,7 @@ import (
 
 	"sprout"
 	"sprout/bus"
+	"sprout/health"
 	"sprout/power"
 	"sprout/power/redfish/emulator"
 )
@@ -245,7 +246,8 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 
 // An agent that was away does not take its own silence for the ramdisk's.
 func TestSilenceIsCountedFromTheStart(t *testing.T) {
-	s := &site{started: time.Now()}
+	clock := health.NewClock()
+	s := &site{started: clock.Now(), clock: clock}
 	if at, ok := s.LastSeen("att_1"); !ok || !at.Equal(s.started) {
 		t.Errorf("got %v, %v", at, ok)
 	}
