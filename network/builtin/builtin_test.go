@@ -1,14 +1,23 @@
 package builtin_test
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
 	"sprout"
 	"sprout/network/builtin"
 	"sprout/network/networktest"
+	"sprout/store"
 	"sprout/store/storetest"
 )
+
+// A ledger is the store, of one site, as the server has it.
+type ledger struct{ *store.Store }
+
+func (l ledger) Networks(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
+	return l.Store.Networks(ctx, sprout.At(site))
+}
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
@@ -18,7 +27,7 @@ func TestContract(t *testing.T) {
 		lon, par := storetest.Site(t, s, "lon1"), storetest.Site(t, s, "par1")
 		m := storetest.Machine(t, s, lon.ID, "m1", "52:54:00:00:00:01")
 		return networktest.Site{
-			Provider: builtin.Provider{Ledger: s}, Site: lon.ID, Other: par.ID,
+			Provider: builtin.Provider{Ledger: ledger{s}}, Site: lon.ID, Other: par.ID,
 			Use: func(t *testing.T, subnet sprout.SubnetID) {
 				t.Helper()
 				if _, err := s.AllocateAddress(t.Context(), sprout.Address{Subnet: subnet, Machine: m.ID}); err != nil {
