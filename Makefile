@@ -31,7 +31,7 @@ demo: ramdisk image ## From nothing to installed machines: KEEP=1 leaves them ru
 dev: deps build ## Run a control plane for development in the foreground
 	bin/sprout dev
 
-test: ramdisk image test-go test-api test-real ## Run every test, the real boots included
+test: ramdisk image test-go test-real ## Run every test, the real boots included
 
 test-go: ## Run the Go tests with the race detector: a test that fails is run once more, and named
 	go vet ./...
@@ -61,7 +61,7 @@ bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an
 	@go run ./bench/sim --sprout bin/sprout
 	@set -o pipefail; go test ./bench -run '^$$' -bench 'Return' -benchtime 1x | grep -E '^(BENCH|---|FAIL|panic)'
 
-check: lint lint-api test generate ## Lint, test, and compare the generated files
+check: lint lint-api test test-api generate ## Lint, test, and compare the generated files
 	git diff --exit-code
 
 lint: ## Run the linters
