@@ -248,20 +248,29 @@ func (g *guesser) learn(raw []byte) {
 // that is at work, or an OpenID provider.
 var rare = []string{"agent-enrol", "boot-show", "login-create", "machine-allocate", "machine-deploy", "workflow-retry"}
 
+// enoughTries of an operation, valid and broken, should have had success once.
+const enoughTries = 150
+
 // look sees to it that the requests reached what they are made for.
 func (g *guesser) look(t *testing.T, requests uint64) {
 	all := map[int]int{}
+	var missed []string
 	for operation, statuses := range g.count {
-		good := 0
+		good, tried := 0, 0
 		for status, times := range statuses {
 			all[status] += times
+			tried += times
 			if status < 300 {
 				good += times
 			}
 		}
-		if good == 0 && requests >= fewRequests && !slices.Contains(rare, operation) {
-			t.Errorf("%s never succeeded: %v", operation, statuses)
+		if good == 0 && tried >= enoughTries && !slices.Contains(rare, operation) {
+			missed = append(missed, fmt.Sprintf("%s: %v", operation, statuses))
 		}
+	}
+	// Some may: of a kind of thing the requests may have deleted the last one early.
+	if len(missed) > len(api.Operations())/10 {
+		t.Errorf("%d operations never succeeded: %s", len(missed), strings.Join(missed, "; "))
 	}
 	t.Logf("answers: %v", all)
 	if len(g.count) != len(api.Operations()) && requests >= fewRequests {
