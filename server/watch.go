@@ -45,6 +45,13 @@ func (s *Server) eventWatch(ctx context.Context, in *api.WatchEvents) (api.Strea
 	over := endOf(bearer(ctx), in.For)
 	return api.Stream{Serve: func(answer http.ResponseWriter, r *http.Request) {
 		defer s.feed.leave(w)
+		h := answer.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Accel-Buffering", "no") // proxies that gather answers must not
+		if r.Method == http.MethodHead { // an answer without a body ends: else the connection's next request would wait behind it
+			return
+		}
 		e := &eventStream{server: s, watcher: w, to: answer, flush: http.NewResponseController(answer)}
 		if err := e.serve(r.Context(), from, at, over); err != nil && r.Context().Err() == nil {
 			s.log.Debug("a stream of events broke off", "id", api.RequestID(r.Context()), "error", err)
@@ -95,10 +102,6 @@ type eventStream struct {
 // serve writes what the client missed since from, if it says so, then what is
 // new after at, until one of both ends it.
 func (e *eventStream) serve(ctx context.Context, from *store.Position, at store.Position, over ending) error {
-	h := e.to.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // proxies that gather answers must not
 	var err error
 	if from == nil {
 		err = e.write(sprout.WatchEvent{What: sprout.Opened, ID: at.String()})

@@ -406,3 +406,23 @@ func TestManyWatchersShareOneReader(t *testing.T) {
 		t.Errorf("another token sees %v", got)
 	}
 }
+
+// HEAD of the stream is answered and over: the next request on the connection does
+// not wait behind it.
+func TestHeadOfAStreamEnds(t *testing.T) {
+	p := run(t)
+	web := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: 10 * time.Second}
+	for _, method := range []string{http.MethodHead, http.MethodGet} {
+		path := map[string]string{http.MethodHead: "/v1/events", http.MethodGet: "/v1/tokens/self"}[method]
+		r := must(http.NewRequestWithContext(t.Context(), method, p.URL()+path, nil))(t)
+		r.Header.Set("Authorization", "Bearer "+p.token)
+		answer, err := web.Do(r)
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+		_ = answer.Body.Close()
+		if method == http.MethodHead && (answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/event-stream") {
+			t.Errorf("%s %s is answered %s, %v", method, path, answer.Status, answer.Header)
+		}
+	}
+}
