@@ -63,7 +63,7 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 			t.Errorf("%s answers %d with the tag %q: %.200s", s.Name, answer.StatusCode, tag, body)
 			continue
 		}
-		if strings.Contains(body, `"running"`) || strings.Contains(body, "lastSeen") {
+		if strings.Contains(body, `"running"`) || strings.HasPrefix(s.Name, "agent ") {
 			continue // it changes by itself meanwhile
 		}
 		answer, body, _ = p.exchange(t, "GET", named.Replace(s.Path), "", map[string]string{"If-None-Match": `"x", W/` + tag})
