@@ -151,7 +151,12 @@ func TestAClockThatJumpsEndsNothing(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() { stop(); <-ended })
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended: %v", err)
+		}
+	})
 	m := introduce(t, c, config)
 	m.on = func(o sprout.Order) {
 		if o.Kind == sprout.OrderWrite {

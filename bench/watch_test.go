@@ -118,7 +118,11 @@ func notified(b *testing.B, url string) func() time.Duration {
 			}
 		}
 	}()
-	b.Cleanup(func() { _ = <-heard })
+	b.Cleanup(func() {
+		if err := <-heard; err == nil {
+			b.Error("somebody else notified")
+		}
+	})
 	return func() time.Duration {
 		began := time.Now()
 		if _, err := conns[1].Exec(b.Context(), `SELECT pg_notify('bench', '')`); err != nil {

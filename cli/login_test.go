@@ -51,7 +51,12 @@ func (s *secured) start(database, listen, dir string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- plane.Run(ctx) }()
-	s.stop = func() { cancel(); _ = <-done }
+	s.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("server: %v", err)
+		}
+	}
 	<-plane.Started()
 	secret, err := os.ReadFile(filepath.Join(dir, "admin-token"))
 	if err != nil {

@@ -55,8 +55,8 @@ func TestARepeatIsAnsweredNotRepeated(t *testing.T) {
 			t.Errorf("a key with spaces: %+v", fault)
 		}
 		key = strings.ReplaceAll(key, " ", "-")
-		one, first, _ := ask(key, c.path, c.body)
-		two, second, _ := ask(key, c.path, c.body)
+		one, first, _ := ask(key, c.path, c.body)  //nolint:bodyclose // exchange closes it
+		two, second, _ := ask(key, c.path, c.body) //nolint:bodyclose // exchange closes it
 		if c.status == 0 {
 			if one.StatusCode != 409 || two.StatusCode != 409 || two.Header.Get("Idempotent-Replayed") != "" {
 				t.Errorf("%s: a refusal is kept: %d %s", c.path, two.StatusCode, second)
@@ -69,7 +69,7 @@ func TestARepeatIsAnsweredNotRepeated(t *testing.T) {
 		if two.StatusCode != c.status || second != first || two.Header.Get("Idempotent-Replayed") != "true" || one.Header.Get("ETag") != two.Header.Get("ETag") {
 			t.Errorf("%s: %d %s\nwas first %d %s", c.path, two.StatusCode, second, one.StatusCode, first)
 		}
-		if three, said, fault := ask(key, "/v1/sites", `{"name":"another"}`); three.StatusCode != 422 || fault.Field != "Idempotency-Key" {
+		if three, said, fault := ask(key, "/v1/sites", `{"name":"another"}`); three.StatusCode != 422 || fault.Field != "Idempotency-Key" { //nolint:bodyclose // exchange closes it
 			t.Errorf("another request with the key: %d %s", three.StatusCode, said)
 		}
 	}
@@ -87,7 +87,7 @@ func TestARepeatIsAnsweredNotRepeated(t *testing.T) {
 	// Another bearer's key is another key.
 	must(client.Call(t.Context(), p.admin, api.MachineShow, api.MachineRef{Machine: "m3"}))(t)
 	other := p.bearer(t, sprout.Operator)
-	answer, said, _ := p.exchange(t, "POST", "/v1/machines", `{"site":"lon1","name":"m3","macs":["52:54:00:00:00:23"]}`,
+	answer, said, _ := p.exchange(t, "POST", "/v1/machines", `{"site":"lon1","name":"m3","macs":["52:54:00:00:00:23"]}`, //nolint:bodyclose // exchange closes it
 		map[string]string{"Idempotency-Key": "key-of-/v1/machines", "Authorization": "Bearer " + other})
 	if answer.StatusCode != 409 || answer.Header.Get("Idempotent-Replayed") != "" {
 		t.Errorf("another bearer was given the answer: %d %s", answer.StatusCode, said)
@@ -100,8 +100,8 @@ func TestARepeatedUploadIsAnswered(t *testing.T) {
 	send := func(content string) (*http.Response, string, api.Fault) {
 		return p.exchange(t, "POST", "/v1/images?name=i9", content, map[string]string{"Idempotency-Key": "k", "Content-Type": "application/octet-stream"})
 	}
-	one, first, _ := send(strings.Repeat("x", 4096))
-	two, second, _ := send(strings.Repeat("x", 4096))
+	one, first, _ := send(strings.Repeat("x", 4096))  //nolint:bodyclose // exchange closes it
+	two, second, _ := send(strings.Repeat("x", 4096)) //nolint:bodyclose // exchange closes it
 	if one.StatusCode != 201 || two.StatusCode != 201 || first != second || two.Header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("%d %s\nthen %d %s", one.StatusCode, first, two.StatusCode, second)
 	}
@@ -120,7 +120,7 @@ func TestOneOfManyAtOnceIsCarriedOut(t *testing.T) {
 	for range 12 {
 		wait.Go(func() {
 			for {
-				answer, body, fault := p.exchange(t, "POST", "/v1/machines/allocate", `{"owner":"ann"}`, withKey("k"))
+				answer, body, fault := p.exchange(t, "POST", "/v1/machines/allocate", `{"owner":"ann"}`, withKey("k")) //nolint:bodyclose // exchange closes it
 				mu.Lock()
 				if answer.StatusCode == 409 && fault.Field == "Idempotency-Key" && answer.Header.Get("Retry-After") == "1" {
 					busy++
@@ -152,7 +152,7 @@ func TestKeysAreKeptForADay(t *testing.T) {
 		return answer, fault
 	}
 	for i := range 5 {
-		lock(fmt.Sprint("k", i))
+		lock(fmt.Sprint("k", i)) //nolint:bodyclose // exchange closes it
 	}
 	sql := func(statement string) {
 		t.Helper()
@@ -162,7 +162,7 @@ func TestKeysAreKeptForADay(t *testing.T) {
 	}
 	sql(`DELETE FROM request_key WHERE id NOT IN (SELECT id FROM request_key ORDER BY created_at DESC LIMIT 5)`)
 	sql(`UPDATE request_key SET created_at = now() - interval '24 hours'`)
-	if answer, _ := lock("k0"); answer.StatusCode != 200 || answer.Header.Get("Idempotent-Replayed") != "" {
+	if answer, _ := lock("k0"); answer.StatusCode != 200 || answer.Header.Get("Idempotent-Replayed") != "" { //nolint:bodyclose // exchange closes it
 		t.Errorf("an answer is kept for longer than a day: %d", answer.StatusCode)
 	}
 	pool := must(pgxpool.New(t.Context(), db.Config().ConnString()))(t)
@@ -174,7 +174,7 @@ func TestKeysAreKeptForADay(t *testing.T) {
 		}
 	}
 	sql(`UPDATE request_key SET sealed = NULL`)
-	if answer, fault := lock("k0"); answer.StatusCode != 409 || !strings.Contains(fault.Detail, "answer was lost") {
+	if answer, fault := lock("k0"); answer.StatusCode != 409 || !strings.Contains(fault.Detail, "answer was lost") { //nolint:bodyclose // exchange closes it
 		t.Errorf("%d %+v", answer.StatusCode, fault)
 	}
 }
@@ -246,7 +246,7 @@ func TestWhatPostgreSQLUndoesIsCarriedOutAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if answer, said, _ := p.exchange(t, "DELETE", "/v1/sites/par1", "", nil); answer.StatusCode != http.StatusNoContent {
+	if answer, said, _ := p.exchange(t, "DELETE", "/v1/sites/par1", "", nil); answer.StatusCode != http.StatusNoContent { //nolint:bodyclose // exchange closes it
 		t.Errorf("%d %s", answer.StatusCode, said)
 	}
 	if _, err := db.Exec(t.Context(), `ALTER SEQUENCE times MINVALUE -1000 RESTART -1000`); err != nil {

@@ -96,7 +96,12 @@ func stepping(b *testing.B, s *store.Store) func() float64 {
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.Run(ctx) }()
-	b.Cleanup(func() { stop(); <-stopped })
+	b.Cleanup(func() {
+		stop()
+		if err := <-stopped; err != nil {
+			b.Error(err)
+		}
+	})
 	<-ready
 	site := storetest.Site(b, s, "lon1")
 	return func() float64 {

@@ -148,7 +148,7 @@ func (d *Document) Resolve(schema map[string]any) map[string]any {
 	if !ok {
 		return schema
 	}
-	var v any = d.root
+	v := any(d.root)
 	for _, step := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {
 		o, _ := v.(map[string]any)
 		v = o[step]

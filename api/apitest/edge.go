@@ -16,14 +16,14 @@ const mostShown = 10
 // Edge returns what wraps the handler of a server: every answer is held to the
 // document, and the test fails at its end if one broke it. It is to be called
 // before the server's own end is left to t.Cleanup.
-func Edge(t testing.TB) func(http.Handler) http.Handler {
-	t.Helper()
+func Edge(tb testing.TB) func(http.Handler) http.Handler {
+	tb.Helper()
 	d, err := Open()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b := &breaches{}
-	t.Cleanup(func() { b.tell(t) })
+	tb.Cleanup(func() { b.tell(tb) })
 	return func(next http.Handler) http.Handler { return d.Edge(next, b.add) }
 }
 
@@ -46,17 +46,17 @@ func (d *Document) Edge(next http.Handler, broken func(error)) http.Handler {
 // Transport holds every answer that a client gets to the document, for servers
 // that run in processes of their own. next nil: http.DefaultTransport. Streams
 // are left alone.
-func Transport(t testing.TB, next http.RoundTripper) http.RoundTripper {
-	t.Helper()
+func Transport(tb testing.TB, next http.RoundTripper) http.RoundTripper {
+	tb.Helper()
 	d, err := Open()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if next == nil {
 		next = http.DefaultTransport
 	}
 	b := &breaches{}
-	t.Cleanup(func() { b.tell(t) })
+	tb.Cleanup(func() { b.tell(tb) })
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
 		if err != nil || !strings.HasSuffix(answer.Header.Get("Content-Type"), "json") {
@@ -97,15 +97,15 @@ func (b *breaches) add(err error) {
 	}
 }
 
-func (b *breaches) tell(t testing.TB) {
-	t.Helper()
+func (b *breaches) tell(tb testing.TB) {
+	tb.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, err := range b.shown {
-		t.Errorf("the OpenAPI document is broken: %v", err)
+		tb.Errorf("the OpenAPI document is broken: %v", err)
 	}
 	if b.more > 0 {
-		t.Errorf("and %d answers more", b.more)
+		tb.Errorf("and %d answers more", b.more)
 	}
 }
 
