@@ -41,10 +41,11 @@ type condition struct {
 }
 
 // ofDatabase are the codes of problems that every replica sees alike.
-var ofDatabase = []sprout.Code{sprout.DatabaseReadOnly, sprout.DatabaseSlow}
+var ofDatabase = []sprout.Code{sprout.DatabaseReadOnly}
 
 // ofServer are the codes that a replica may have to say of its own host.
-var ofServer = []sprout.Code{sprout.DiskFull, sprout.ClockWrong, sprout.CertificateExpired}
+// The way to the database may be slow from one of them alone.
+var ofServer = []sprout.Code{sprout.DatabaseSlow, sprout.DiskFull, sprout.ClockWrong, sprout.CertificateExpired}
 
 // watchHealth looks at what this replica stands on until ctx ends.
 func (s *Server) watchHealth(ctx context.Context) error {
@@ -157,6 +158,9 @@ func keepProblems(ctx context.Context, st *store.Store, tx pgx.Tx, subject strin
 		if err := st.RaiseProblem(ctx, tx, list[at]); err != nil {
 			return err
 		}
+	}
+	if len(over) == 0 { // to ClearProblems none are all
+		return nil
 	}
 	_, err := st.ClearProblems(ctx, tx, subject, over...)
 	return err

@@ -63,6 +63,14 @@ func TestAnAgentsTroublesAreProblems(t *testing.T) {
 	}
 	say(time.Now())
 	p.awaitNoProblem(t, sprout.ClockWrong)
+	var all []sprout.Trouble
+	for _, code := range sprout.OwnCodes {
+		all = append(all, sprout.Trouble{Code: code, Reason: "everything is wrong at once"})
+	}
+	say(time.Now(), all...)
+	for _, code := range sprout.OwnCodes {
+		p.awaitProblem(t, code)
+	}
 }
 
 // A database that becomes a standby refuses changes by name, lists go on, the
