@@ -10,18 +10,19 @@ import (
 
 	"sprout"
 	"sprout/provision"
+	"sprout/store"
 )
 
 // facts is the table of what each kind of fact does to the database, in the
 // transaction that takes it. A fact of a machine that is gone does nothing.
-// Steps and boots are not in it: an intake writes those of many facts together.
+// Steps, boots and leases are not in it: an intake writes those of many facts
+// together.
 func (s *Server) facts() map[sprout.FactKind]func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error {
 	return map[sprout.FactKind]func(context.Context, pgx.Tx, sprout.SiteID, sprout.Fact) error{
 		sprout.FactDiscovered: s.factDiscovered,
 		sprout.FactInventory:  s.factInventory,
 		sprout.FactTests:      s.factTests,
 		sprout.FactPower:      s.factPower,
-		sprout.FactLease:      s.factLease,
 		sprout.FactWorkEnded:  s.factWorkEnded,
 	}
 }
@@ -78,25 +79,25 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 	for i := range found.Inventory.Interfaces {
 		found.Inventory.Interfaces[i].Boot = strings.EqualFold(found.Inventory.Interfaces[i].MAC, found.BootMAC)
 	}
-	known, ok, err := s.recognise(ctx, tx, site, found)
+	known, err := s.recognise(ctx, tx, site, found)
+	if err == nil {
+		return s.store.SetInventory(ctx, tx, known, found.Inventory)
+	}
+	if sprout.KindOf(err) != sprout.NotFound {
+		return err
+	}
+	name, err := s.store.FreeName(ctx, tx, site, "new-"+nameOf(found))
 	if err != nil {
 		return err
 	}
-	if ok {
-		return s.store.SetInventory(ctx, tx, known.ID, found.Inventory)
-	}
-	name, err := s.freeName(ctx, tx, site, found)
-	if err != nil {
-		return err
-	}
-	m, err := s.store.CreateMachine(ctx, tx, sprout.Machine{
+	id, err := s.store.AddMachine(ctx, tx, sprout.Machine{
 		Site: site, Name: name, State: sprout.Discovered, Architecture: found.Inventory.Architecture, BootMode: found.Inventory.BootMode,
 		Interfaces: discoveredInterfaces(found), Inventory: &found.Inventory,
 	}, systemActor)
 	if err != nil {
 		return err
 	}
-	return s.store.Audit(ctx, tx, sprout.AuditRecord{Kind: sprout.AuditSystem, Actor: systemActor, Site: site, Action: "machine discover", Subject: string(m.ID), Name: m.Name, Outcome: "done", Detail: found.BootMAC})
+	return s.store.Audit(ctx, tx, sprout.AuditRecord{Kind: sprout.AuditSystem, Actor: systemActor, Site: site, Action: "machine discover", Subject: string(id), Name: name, Outcome: "done", Detail: found.BootMAC})
 }
 
 func discoveredInterfaces(found sprout.DiscoveredFact) []sprout.Interface {
@@ -106,51 +107,16 @@ func discoveredInterfaces(found sprout.DiscoveredFact) []sprout.Interface {
 	return []sprout.Interface{{MAC: found.BootMAC, Boot: true}}
 }
 
-// recognise finds the machine that an inventory is of.
-func (s *Server) recognise(ctx context.Context, tx pgx.Tx, site sprout.SiteID, found sprout.DiscoveredFact) (sprout.Machine, bool, error) {
-	within := s.store.In(tx)
-	macs := []string{found.BootMAC}
+// recognise finds the machine that an inventory is of; NotFound if it is new.
+func (s *Server) recognise(ctx context.Context, tx pgx.Tx, site sprout.SiteID, found sprout.DiscoveredFact) (sprout.MachineID, error) {
+	hw := store.Hardware{MACs: []string{found.BootMAC}}
 	for _, i := range found.Inventory.Interfaces {
-		macs = append(macs, i.MAC)
+		hw.MACs = append(hw.MACs, i.MAC)
 	}
-	for _, mac := range macs {
-		m, err := within.MachineByMAC(ctx, site, mac)
-		if err == nil {
-			return m, true, nil
-		}
-		if sprout.KindOf(err) != sprout.NotFound {
-			return m, false, err
-		}
+	if inv := found.Inventory; strings.Trim(inv.UUID, "0fF-") != "" {
+		hw.UUID, hw.Serial = inv.UUID, inv.Serial
 	}
-	inv := found.Inventory
-	if strings.Trim(inv.UUID, "0fF-") == "" || inv.Serial == "" {
-		return sprout.Machine{}, false, nil
-	}
-	m, err := within.MachineBySystem(ctx, site, inv.UUID, inv.Serial)
-	if sprout.KindOf(err) == sprout.NotFound {
-		return m, false, nil
-	}
-	return m, err == nil, err
-}
-
-// freeName names a new machine by its serial number, else by the MAC it booted
-// from, with a number behind it while that name is taken.
-func (s *Server) freeName(ctx context.Context, tx pgx.Tx, site sprout.SiteID, found sprout.DiscoveredFact) (string, error) {
-	base := "new-" + nameOf(found)
-	name := base
-	for n := 2; ; n++ {
-		_, err := s.store.In(tx).FindMachine(ctx, sprout.At(site), name)
-		if sprout.KindOf(err) == sprout.NotFound {
-			return name, nil
-		}
-		if err != nil {
-			return "", err
-		}
-		name = base + "-" + string(rune('0'+n%10))
-		if n > 9 {
-			return "", sprout.Errorf(sprout.Invalid, "cannot name a machine %s: ten have that name", base)
-		}
-	}
+	return s.store.In(tx).MachineOf(ctx, site, hw)
 }
 
 // nameOf makes a DNS label of a serial number, or of a MAC where the serial is
@@ -210,13 +176,4 @@ func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 		return err
 	}
 	return s.store.SetPower(ctx, tx, m.ID, power, f.At)
-}
-
-func (s *Server) factLease(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
-	lease, err := body[sprout.Lease](f)
-	if err != nil {
-		return err
-	}
-	lease.Site = site
-	return s.store.SetLease(ctx, tx, lease)
 }

@@ -45,10 +45,11 @@ type trying struct {
 // takings are facts that are being taken in one transaction, with what is
 // written for all of them at its end.
 type takings struct {
-	tx    pgx.Tx
-	site  sprout.SiteID
-	steps []store.SiteStep
-	boots []sprout.BootEvent
+	tx     pgx.Tx
+	site   sprout.SiteID
+	steps  []store.SiteStep
+	boots  []sprout.BootEvent
+	leases []sprout.Lease
 }
 
 // takeFacts takes facts until ctx ends.
@@ -222,7 +223,11 @@ func (in *intake) apply(ctx context.Context, t *takings, f sprout.Fact) (err err
 		events, err := bootsIn(f)
 		t.boots = append(t.boots, events...)
 		return err
-	case sprout.FactDiscovered, sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactLease, sprout.FactWorkEnded:
+	case sprout.FactLease:
+		lease, err := body[sprout.Lease](f)
+		t.leases = append(t.leases, lease)
+		return err
+	case sprout.FactDiscovered, sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactWorkEnded:
 		return in.table[f.Kind](ctx, t.tx, t.site, f)
 	}
 	in.log.Warn("fact of an unknown kind", "site", t.site, "seq", f.Seq, "kind", f.Kind)
@@ -232,6 +237,9 @@ func (in *intake) apply(ctx context.Context, t *takings, f sprout.Fact) (err err
 // write is what facts do together.
 func (in *intake) write(ctx context.Context, t *takings) error {
 	if err := in.store.ReportSteps(ctx, t.tx, t.site, t.steps); err != nil {
+		return err
+	}
+	if err := in.store.SetLeases(ctx, t.tx, t.site, t.leases); err != nil {
 		return err
 	}
 	return in.store.RecordBoots(ctx, t.tx, t.site, t.boots)

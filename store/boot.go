@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,11 +25,33 @@ type bootBatch struct {
 }
 
 // RecordBoots adds events, which name their attempts, to the timelines of the
-// site's boot attempts, and prunes what is beyond the limits. An event without
-// an attempt is dropped; one whose machine is gone is kept under its MAC.
+// site's boot attempts, and prunes what is beyond the limits: a few statements,
+// however many attempts there are. An event without an attempt is dropped; one
+// whose machine is gone is kept under its MAC.
 func (s *Store) RecordBoots(ctx context.Context, tx pgx.Tx, site sprout.SiteID, events []sprout.BootEvent) error {
-	for _, b := range batched(events) {
-		if err := s.recordAttempt(ctx, tx, site, b); err != nil {
+	batches := batched(events)
+	if len(batches) == 0 {
+		return nil
+	}
+	attempts, err := putAttempts(ctx, tx, site, batches)
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	queueBootEvents(b, site, batches)
+	queuePruning(b, site, attempts, batches)
+	if err := explain(tx.SendBatch(ctx, b).Close()); err != nil {
+		return err
+	}
+	for _, one := range batches {
+		a, told := attempts[one.ID], changed(site, one.ID)
+		if a.Known {
+			told.Machine = sprout.MachineID(a.Owner)
+		}
+		if a.Seen == len(one.events) {
+			told.What = sprout.WasCreated
+		}
+		if err := s.touch(ctx, tx, told); err != nil {
 			return err
 		}
 	}
@@ -66,78 +89,86 @@ func batched(events []sprout.BootEvent) []*bootBatch {
 	return all
 }
 
-func (s *Store) recordAttempt(ctx context.Context, tx pgx.Tx, site sprout.SiteID, b *bootBatch) error {
-	type row struct {
-		Seen  int
-		Owner string
-		Known bool
+// putAttempt is an attempt as it is stored now.
+type putAttempt struct {
+	ID    sprout.AttemptID
+	Seen  int
+	Owner string
+	Known bool // the owner is a machine
+}
+
+// putAttempts makes the attempts' rows, or brings them up to date.
+func putAttempts(ctx context.Context, tx pgx.Tx, site sprout.SiteID, batches []*bootBatch) (map[sprout.AttemptID]putAttempt, error) {
+	var ids, machines, macs, last []string
+	var started, at []time.Time
+	var seen []int
+	for _, b := range batches {
+		ids, machines, macs, last = append(ids, string(b.ID)), append(machines, string(b.Machine)), append(macs, b.MAC), append(last, b.Last)
+		started, at, seen = append(started, b.StartedAt), append(at, b.LastAt), append(seen, len(b.events))
 	}
-	r, err := one(ctx, tx, pgx.RowToStructByPos[row], `
+	list, err := many(ctx, tx, pgx.RowToStructByPos[putAttempt], `
 		INSERT INTO boot_attempt AS a (site, id, owner, machine, mac, started_at, last_at, seen, last)
-		SELECT $1, $2, coalesce(m.id, $4), m.id, nullif($4, '')::macaddr, $5, $6, $7, $8
-		FROM (SELECT 1) x LEFT JOIN machine m ON m.site = $1 AND m.id = $3
+		SELECT $1, u.id, coalesce(m.id, u.mac), m.id, nullif(u.mac, '')::macaddr, u.started_at, u.last_at, u.seen, u.last
+		FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[])
+		     AS u (id, machine, mac, started_at, last_at, seen, last)
+		     LEFT JOIN machine m ON m.site = $1 AND m.id = u.machine
 		ON CONFLICT (site, id) DO UPDATE SET last_at = greatest(a.last_at, excluded.last_at), started_at = least(a.started_at, excluded.started_at), seen = a.seen + excluded.seen, last = excluded.last,
 		       mac = coalesce(a.mac, excluded.mac)
-		RETURNING seen, owner, machine IS NOT NULL`,
-		site, b.ID, b.Machine, b.MAC, b.StartedAt, b.LastAt, len(b.events), b.Last)
-	if err != nil {
-		return err
+		RETURNING id, seen, owner, machine IS NOT NULL`,
+		site, ids, machines, macs, started, at, seen, last)
+	put := map[sprout.AttemptID]putAttempt{}
+	for _, a := range list {
+		put[a.ID] = a
 	}
-	if _, err := exec(ctx, tx, `
-		INSERT INTO boot_event (site, attempt, at, event)
-		SELECT $1, $2, (e.event ->> 'at')::timestamptz, e.event
-		FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY e (event, n) ORDER BY e.n`, site, b.ID, bare(b.events)); err != nil {
-		return err
-	}
-	told := changed(site, b.ID)
-	if r.Known {
-		told.Machine = sprout.MachineID(r.Owner)
-	}
-	if r.Seen == len(b.events) {
-		told.What = sprout.WasCreated
-	}
-	if err := s.touch(ctx, tx, told); err != nil {
-		return err
-	}
-	if r.Seen > keepEvents {
-		if err := pruneEvents(ctx, tx, site, b.ID); err != nil {
-			return err
+	return put, err
+}
+
+// queueBootEvents adds the events, without what the attempt's row says.
+func queueBootEvents(b *pgx.Batch, site sprout.SiteID, batches []*bootBatch) {
+	var attempts []string
+	var events []sprout.BootEvent
+	for _, one := range batches {
+		for _, e := range one.events {
+			e.Attempt, e.Machine = "", ""
+			attempts, events = append(attempts, string(one.ID)), append(events, e)
 		}
 	}
-	if r.Seen > len(b.events) {
-		return nil // it was there before
-	}
-	return pruneAttempts(ctx, tx, site, r.Owner, r.Known)
+	b.Queue(`
+		INSERT INTO boot_event (site, attempt, at, event)
+		SELECT $1, e.attempt, (e.event ->> 'at')::timestamptz, e.event
+		FROM ROWS FROM (unnest($2::text[]), jsonb_array_elements($3::jsonb)) WITH ORDINALITY e (attempt, event, n) ORDER BY e.n`,
+		site, attempts, events)
 }
 
-// bare leaves out what the attempt's row says.
-func bare(events []sprout.BootEvent) []sprout.BootEvent {
-	events = slices.Clone(events)
-	for i := range events {
-		events[i].Attempt, events[i].Machine = "", ""
+// queuePruning drops the oldest events of attempts that have too many, and where
+// an attempt is new its owner's oldest, and those of strangers.
+func queuePruning(b *pgx.Batch, site sprout.SiteID, attempts map[sprout.AttemptID]putAttempt, batches []*bootBatch) {
+	var owners []string
+	strangers := false
+	for _, one := range batches {
+		a := attempts[one.ID]
+		if a.Seen > keepEvents {
+			b.Queue(`
+				DELETE FROM boot_event WHERE site = $1 AND attempt = $2 AND seq <=
+				  (SELECT seq FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY seq DESC OFFSET $3 LIMIT 1)`, site, one.ID, keepEvents)
+		}
+		if a.Seen > len(one.events) {
+			continue // it was there before
+		}
+		owners, strangers = append(owners, a.Owner), strangers || !a.Known
 	}
-	return events
-}
-
-// pruneEvents drops an attempt's oldest events.
-func pruneEvents(ctx context.Context, tx pgx.Tx, site sprout.SiteID, id sprout.AttemptID) error {
-	_, err := exec(ctx, tx, `
-		DELETE FROM boot_event WHERE site = $1 AND attempt = $2 AND seq <=
-		  (SELECT seq FROM boot_event WHERE site = $1 AND attempt = $2 ORDER BY seq DESC OFFSET $3 LIMIT 1)`, site, id, keepEvents)
-	return err
-}
-
-// pruneAttempts drops the owner's oldest attempts, and those of strangers.
-func pruneAttempts(ctx context.Context, tx pgx.Tx, site sprout.SiteID, owner string, known bool) error {
-	if _, err := exec(ctx, tx, `
-		DELETE FROM boot_attempt WHERE site = $1 AND owner = $2 AND id <=
-		  (SELECT id FROM boot_attempt WHERE site = $1 AND owner = $2 ORDER BY id DESC OFFSET $3 LIMIT 1)`, site, owner, keepAttempts); err != nil || known {
-		return err
+	if len(owners) > 0 {
+		slices.Sort(owners)
+		b.Queue(`
+			DELETE FROM boot_attempt a USING unnest($2::text[]) o (owner), LATERAL
+			  (SELECT id FROM boot_attempt WHERE site = $1 AND owner = o.owner ORDER BY id DESC OFFSET $3 LIMIT 1) last
+			WHERE a.site = $1 AND a.owner = o.owner AND a.id <= last.id`, site, slices.Compact(owners), keepAttempts)
 	}
-	_, err := exec(ctx, tx, `
-		DELETE FROM boot_attempt WHERE site = $1 AND machine IS NULL AND id <=
-		  (SELECT id FROM boot_attempt WHERE site = $1 AND machine IS NULL ORDER BY id DESC OFFSET $2 LIMIT 1)`, site, keepStrangers)
-	return err
+	if strangers {
+		b.Queue(`
+			DELETE FROM boot_attempt WHERE site = $1 AND machine IS NULL AND id <=
+			  (SELECT id FROM boot_attempt WHERE site = $1 AND machine IS NULL ORDER BY id DESC OFFSET $2 LIMIT 1)`, site, keepStrangers)
+	}
 }
 
 // BootAttempts lists the machine's boot attempts, the newest first, without

@@ -100,3 +100,33 @@ func TestBootsOfStrangers(t *testing.T) {
 		t.Errorf("after its deletion attempts are %+v, %v", list, err)
 	}
 }
+
+// Events of several attempts that are told together come to their own timelines,
+// in their order, and each owner keeps its own newest attempts.
+func TestBootsToldTogether(t *testing.T) {
+	s := storetest.New(t)
+	site := storetest.Site(t, s, "lon1")
+	a := storetest.Machine(t, s, site.ID, "m1", "52:54:00:00:00:01")
+	b := storetest.Machine(t, s, site.ID, "m2", "52:54:00:00:00:02")
+	var told []sprout.BootEvent
+	for n := range 25 {
+		ofA, ofB := bootEvents(attemptID(n), a.ID, "52:54:00:00:00:01", 2), bootEvents(attemptID(100+n%3), b.ID, "52:54:00:00:00:02", 1)
+		told = append(told, ofA[1], ofB[0], ofA[0]) // at one time or another: each says when it was
+	}
+	record(t, s, site.ID, told)
+	for _, c := range []struct {
+		m             sprout.Machine
+		attempts      int
+		newest        sprout.AttemptID
+		seen, whenced int
+	}{{a, 20, attemptID(24), 2, 2}, {b, 3, attemptID(102), 8, 8}} {
+		list, _, err := s.BootAttempts(t.Context(), c.m, store.Page{})
+		if err != nil || len(list) != c.attempts || list[0].ID != c.newest || list[0].Seen != c.seen || list[0].Machine != c.m.ID {
+			t.Errorf("%s: %d attempts, the newest %+v, %v", c.m.Name, len(list), list[0], err)
+		}
+		events, err := s.BootEvents(t.Context(), site.ID, c.newest)
+		if err != nil || len(events) != c.whenced || events[0].Count != 0 || events[0].Attempt != "" {
+			t.Errorf("%s: events %+v, %v", c.m.Name, events, err)
+		}
+	}
+}

@@ -22,13 +22,6 @@ type MachineMove struct {
 	Reason  string           `json:"reason,omitempty"`
 }
 
-func (s *Store) addHistory(ctx context.Context, tx pgx.Tx, h MachineMove) error {
-	_, err := exec(ctx, tx, `
-		INSERT INTO machine_history (site, machine, actor, from_state, event, to_state, reason)
-		SELECT site, id, $2, $3, $4, $5, $6 FROM machine WHERE id = $1`, h.Machine, h.Actor, h.From, h.Event, h.To, h.Reason)
-	return err
-}
-
 var historyListing = listing[MachineMove]{"move", "-created", map[string]order[MachineMove]{
 	"created": {[]key{number("seq")}, func(m MachineMove) []string { return []string{strconv.FormatInt(m.Seq, 10)} }},
 }}

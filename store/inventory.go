@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,26 +22,25 @@ func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID
 	if len(inv.Interfaces) == 0 {
 		return s.touch(ctx, tx, changed("", id))
 	}
-	boot, err := many(ctx, tx, pgx.RowTo[string], `SELECT mac::text FROM interface WHERE machine = $1 AND boot`, id)
+	before, err := interfacesOf(ctx, tx, id)
 	if err != nil {
 		return err
 	}
-	return s.SetInterfaces(ctx, tx, id, keepBoot(inv.Interfaces, boot))
+	now := keepBoot(inv.Interfaces, before)
+	if slices.Equal(now, before) {
+		return s.replicateMachine(ctx, tx, id)
+	}
+	return s.SetInterfaces(ctx, tx, id, now)
 }
 
-// keepBoot marks the known boot ports where the inventory marks none.
-func keepBoot(list []sprout.Interface, boot []string) []sprout.Interface {
-	out := make([]sprout.Interface, len(list))
-	copy(out, list)
-	for _, f := range list {
-		if f.Boot {
-			return out
-		}
+// keepBoot marks the ports that were known to boot where the inventory marks none.
+func keepBoot(list, before []sprout.Interface) []sprout.Interface {
+	out := slices.Clone(list)
+	if slices.ContainsFunc(list, func(f sprout.Interface) bool { return f.Boot }) {
+		return out
 	}
 	for i := range out {
-		for _, mac := range boot {
-			out[i].Boot = out[i].Boot || out[i].MAC == mac
-		}
+		out[i].Boot = slices.ContainsFunc(before, func(f sprout.Interface) bool { return f.Boot && f.MAC == out[i].MAC })
 	}
 	return out
 }

@@ -15,14 +15,20 @@ func scanLease(row pgx.CollectableRow) (l sprout.Lease, err error) {
 	return l, err
 }
 
-// SetLease keeps what an agent said last of an address.
-func (s *Store) SetLease(ctx context.Context, tx pgx.Tx, l sprout.Lease) error {
+// SetLeases keeps what the site's agent said last of addresses: of several words
+// about one address the last counts.
+func (s *Store) SetLeases(ctx context.Context, tx pgx.Tx, site sprout.SiteID, said []sprout.Lease) error {
+	if len(said) == 0 {
+		return nil
+	}
 	_, err := exec(ctx, tx, `
 		INSERT INTO lease (site, ip, subnet, mac, client_id, hostname, state, expires_at)
-		VALUES ($1, $2, $3, $4::text::macaddr, $5, $6, $7, $8)
+		SELECT DISTINCT ON (u.ip) $1, u.ip, u.subnet, u.mac, coalesce(u."clientId", ''), coalesce(u.hostname, ''), u.state, u."expiresAt"
+		FROM ROWS FROM (jsonb_to_recordset($2::jsonb) AS (ip inet, subnet text, mac macaddr, "clientId" text, hostname text, state text, "expiresAt" timestamptz))
+		     WITH ORDINALITY u
+		ORDER BY u.ip, u.ordinality DESC
 		ON CONFLICT (site, ip) DO UPDATE SET subnet = excluded.subnet, mac = excluded.mac, client_id = excluded.client_id,
-			hostname = excluded.hostname, state = excluded.state, expires_at = excluded.expires_at`,
-		l.Site, l.IP, l.Subnet, l.MAC, l.ClientID, l.Hostname, l.State, l.ExpiresAt)
+			hostname = excluded.hostname, state = excluded.state, expires_at = excluded.expires_at`, site, said)
 	return err
 }
 

@@ -24,66 +24,72 @@ func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 	return m, err
 }
 
-// CreateMachine makes a machine with its interfaces and, where set, its BMC and
-// inventory. Its state must be Discovered or Registered. Conflict if the name
-// or a MAC address is taken in the site.
+// CreateMachine is AddMachine, and returns the machine as it is then.
 func (s *Store) CreateMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, actor string) (sprout.Machine, error) {
-	if err := checkLabel(m.Name); err != nil {
+	id, err := s.AddMachine(ctx, tx, m, actor)
+	if err != nil {
 		return m, err
 	}
-	if m.State != sprout.Discovered && m.State != sprout.Registered {
-		return m, sprout.InvalidField("state", "a new machine must be %s or %s, not %q", sprout.Discovered, sprout.Registered, m.State)
-	}
-	if m.ID == "" {
-		m.ID = sprout.NewID[sprout.MachineID](sprout.PrefixMachine)
-	}
-	if m.Architecture == "" {
-		m.Architecture = sprout.AMD64
-	}
-	if m.Labels == nil {
-		m.Labels = sprout.Labels{}
-	}
-	if err := checkSaid(MachineChange{Tags: &m.Tags, Labels: &m.Labels, Pool: &m.Pool, Zone: &m.Zone, Owner: &m.Owner}); err != nil {
-		return m, err
-	}
-	n, err := exec(ctx, tx, `
-		INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected)
-		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM site WHERE id = $1`,
-		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected)
-	if err := mustTouch(n, err, "site", string(m.Site)); err != nil {
-		return m, err
-	}
-	if err := s.completeMachine(ctx, tx, m); err != nil {
-		return m, err
-	}
-	if err := s.addHistory(ctx, tx, MachineMove{Machine: m.ID, Actor: actor, Event: "create", To: m.State}); err != nil {
-		return m, err
-	}
-	if err := s.replicateMachine(ctx, tx, m.ID); err != nil {
-		return m, err
-	}
-	made := happened(sprout.WasCreated, m.Site, m.ID)
-	made.State = string(m.State)
-	if err := s.touch(ctx, tx, made); err != nil {
-		return m, err
-	}
-	return s.In(tx).Machine(ctx, m.ID)
+	return s.In(tx).Machine(ctx, id)
 }
 
-// completeMachine writes what a new machine brings in other tables.
-func (s *Store) completeMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine) error {
-	if err := s.SetInterfaces(ctx, tx, m.ID, m.Interfaces); err != nil {
-		return err
+// AddMachine makes a machine with its interfaces and, where set, its BMC and
+// inventory, whose interfaces go before the machine's. Its state must be
+// Discovered or Registered. Conflict if the name or a MAC address is taken in the
+// site.
+func (s *Store) AddMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, actor string) (sprout.MachineID, error) {
+	if err := checkNew(m); err != nil {
+		return "", err
+	}
+	m = withInventory(m)
+	n, err := exec(ctx, tx, `
+		WITH made AS (
+			INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected, inventory)
+			SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM site WHERE id = $1 RETURNING site, id, state)
+		INSERT INTO machine_history (site, machine, actor, from_state, event, to_state, reason)
+		SELECT site, id, $15, '', 'create', state, '' FROM made`,
+		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected, m.Inventory, actor)
+	if err := mustTouch(n, err, "site", string(m.Site)); err != nil {
+		return "", err
+	}
+	if err := s.putInterfaces(ctx, tx, m.ID, m.Interfaces); err != nil {
+		return "", err
 	}
 	if m.BMC != nil {
 		if err := s.SetBMC(ctx, tx, m.ID, *m.BMC); err != nil {
-			return err
+			return "", err
 		}
 	}
-	if m.Inventory != nil {
-		return s.SetInventory(ctx, tx, m.ID, *m.Inventory)
+	made := happened(sprout.WasCreated, m.Site, m.ID)
+	made.State = string(m.State)
+	return m.ID, s.touch(ctx, tx, made)
+}
+
+func checkNew(m sprout.Machine) error {
+	if err := checkLabel(m.Name); err != nil {
+		return err
 	}
-	return nil
+	if m.State != sprout.Discovered && m.State != sprout.Registered {
+		return sprout.InvalidField("state", "a new machine must be %s or %s, not %q", sprout.Discovered, sprout.Registered, m.State)
+	}
+	return checkSaid(MachineChange{Tags: &m.Tags, Labels: &m.Labels, Pool: &m.Pool, Zone: &m.Zone, Owner: &m.Owner})
+}
+
+// withInventory fills in what a new machine does not say, from its inventory
+// where that does.
+func withInventory(m sprout.Machine) sprout.Machine {
+	if inv := m.Inventory; inv != nil {
+		m.Architecture, m.BootMode = cmp.Or(inv.Architecture, m.Architecture), cmp.Or(inv.BootMode, m.BootMode)
+		if len(inv.Interfaces) > 0 {
+			m.Interfaces = keepBoot(inv.Interfaces, m.Interfaces)
+		}
+	}
+	m.ID = cmp.Or(m.ID, sprout.NewID[sprout.MachineID](sprout.PrefixMachine))
+	m.Architecture = cmp.Or(m.Architecture, sprout.AMD64)
+	if m.Labels == nil {
+		m.Labels = sprout.Labels{}
+	}
+	return m
 }
 
 // A MachineChange is what an operator changes of a machine; nil fields stay.
@@ -215,6 +221,11 @@ func (s *Store) SetInterfaces(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 	if _, err := exec(ctx, tx, `DELETE FROM interface WHERE machine = $1`, id); err != nil {
 		return err
 	}
+	return s.putInterfaces(ctx, tx, id, list)
+}
+
+// putInterfaces gives interfaces to a machine that has none.
+func (s *Store) putInterfaces(ctx context.Context, tx pgx.Tx, id sprout.MachineID, list []sprout.Interface) error {
 	for i, f := range list {
 		mac, err := canonicalMAC("interfaces.mac", f.MAC)
 		if err != nil {
@@ -246,15 +257,6 @@ func canonicalMAC(field, text string) (string, error) {
 // Machine returns a machine with all that belongs to it.
 func (s *Store) Machine(ctx context.Context, id sprout.MachineID) (sprout.Machine, error) {
 	return s.oneMachine(ctx, string(id), `WHERE m.id = $1`, id)
-}
-
-// MachineByMAC returns the machine of the site with the interface.
-func (s *Store) MachineByMAC(ctx context.Context, site sprout.SiteID, mac string) (sprout.Machine, error) {
-	mac, err := canonicalMAC("mac", mac)
-	if err != nil {
-		return sprout.Machine{}, err
-	}
-	return s.oneMachine(ctx, mac, `WHERE m.id = (SELECT machine FROM interface WHERE site = $1 AND mac = $2::text::macaddr)`, site, mac)
 }
 
 func (s *Store) oneMachine(ctx context.Context, ref, where string, args ...any) (sprout.Machine, error) {

@@ -38,11 +38,18 @@ func (s *Store) MachinePorts(ctx context.Context, id sprout.MachineID) (sprout.M
 	if err != nil {
 		return m, err
 	}
-	rows, err := s.db.Query(ctx, interfaceSelect, []string{string(id)})
+	m.Interfaces, err = interfacesOf(ctx, s.db, id)
+	return m, err
+}
+
+func interfacesOf(ctx context.Context, q querier, id sprout.MachineID) ([]sprout.Interface, error) {
+	rows, err := q.Query(ctx, interfaceSelect, []string{string(id)})
 	if err != nil {
-		return m, explain(err)
+		return nil, explain(err)
 	}
-	return m, explain(fillInterfaces(machineIndex{id: &m})(rows))
+	var m sprout.Machine
+	err = fillInterfaces(machineIndex{id: &m})(rows)
+	return m.Interfaces, explain(err)
 }
 
 const interfaceSelect = `

@@ -154,9 +154,9 @@ func TestFindMachine(t *testing.T) {
 	wantKind(t, err, sprout.NotFound)
 	_, err = s.FindMachine(t.Context(), nil, "%")
 	wantKind(t, err, sprout.NotFound)
-	got, err := s.MachineByMAC(t.Context(), par.ID, "52:54:00:00:00:01")
-	if err != nil || got.ID != other.ID {
-		t.Errorf("by MAC: %s, %v", got.ID, err)
+	got, err := s.MachineOf(t.Context(), par.ID, store.Hardware{MACs: []string{"52:54:00:00:00:07", "52:54:00:00:00:01"}})
+	if err != nil || got != other.ID {
+		t.Errorf("by MAC: %s, %v", got, err)
 	}
 }
 
