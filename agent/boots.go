@@ -21,15 +21,18 @@ const (
 	gatherMost = 256
 )
 
+// mostWaiting is how many events may wait to be written.
+const mostWaiting = 4096
+
 // mostStrangers is how many unknown machines' trails are kept in memory.
 const mostStrangers = 4096
 
 // boots is the flight recorder of the site: it files what is seen of boots under
-// the attempt that it belongs to, keeps the newest in memory for the diagnosis,
+// the attempt that it belongs to, keeps those of the site's own work in memory for the diagnosis,
 // and writes all of it into the outbox, without holding up who saw it.
 type boots struct {
 	site *site
-	seen chan sprout.BootEvent
+	seen chan *sprout.BootEvent
 	lost atomic.Int64
 
 	mu        sync.Mutex
@@ -38,7 +41,7 @@ type boots struct {
 }
 
 func newBoots(s *site) *boots {
-	return &boots{site: s, seen: make(chan sprout.BootEvent, 4096), trails: map[string]*trail{}}
+	return &boots{site: s, seen: make(chan *sprout.BootEvent, mostWaiting), trails: map[string]*trail{}}
 }
 
 // tell files an event; one too many is counted and lost. Of an unknown MAC only
@@ -56,7 +59,7 @@ func (b *boots) tell(e sprout.BootEvent) {
 	}
 	if e, ok := b.file(e); ok {
 		select {
-		case b.seen <- e:
+		case b.seen <- &e:
 		default:
 			b.lost.Add(1)
 		}
@@ -119,7 +122,8 @@ func (b *boots) open(e sprout.BootEvent) sprout.AttemptID {
 
 // begin begins a trail: of the attempt, or of one of its own.
 func (b *boots) begin(e sprout.BootEvent, attempt sprout.AttemptID) *trail {
-	if attempt == "" {
+	ours := attempt != ""
+	if !ours {
 		attempt = sprout.NewID[sprout.AttemptID](sprout.PrefixAttempt)
 	}
 	owner := ownerOf(e)
@@ -130,8 +134,9 @@ func (b *boots) begin(e sprout.BootEvent, attempt sprout.AttemptID) *trail {
 			b.strangers = b.strangers[1:]
 		}
 	}
-	t := &trail{attempt: attempt, told: map[sight]int{}, before: b.trails[owner]}
+	t := &trail{attempt: attempt, ours: ours, before: b.trails[owner]}
 	if t.before != nil {
+		t.before.forget()
 		t.before.before = nil
 	}
 	b.trails[owner] = t
@@ -145,7 +150,8 @@ func ownerOf(e sprout.BootEvent) string {
 	return e.MAC
 }
 
-// events returns what is remembered of an attempt, the oldest first.
+// events returns what is remembered of an attempt that the site's own work has
+// open, the oldest first.
 func (b *boots) events(machine sprout.MachineID, attempt sprout.AttemptID) []sprout.BootEvent {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,6 +168,7 @@ func (b *boots) over(machine sprout.MachineID) {
 	defer b.mu.Unlock()
 	if t := b.trails[string(machine)]; t != nil {
 		t.over = true
+		t.forget()
 	}
 }
 
@@ -182,7 +189,7 @@ func (b *boots) run(ctx context.Context) error {
 
 // write appends one fact of the event and those that come soon after it. What
 // cannot be kept now, as on a full disk, is tried again until ctx ends.
-func (b *boots) write(ctx context.Context, first sprout.BootEvent) {
+func (b *boots) write(ctx context.Context, first *sprout.BootEvent) {
 	fact, err := sitestore.NewFact(sprout.FactBoot, b.gather(ctx, first))
 	if err != nil {
 		b.site.log.Error("boot events not kept", "error", err)
@@ -208,8 +215,8 @@ func (b *boots) write(ctx context.Context, first sprout.BootEvent) {
 }
 
 // gather waits for more events, but not long; not at all once ctx has ended.
-func (b *boots) gather(ctx context.Context, first sprout.BootEvent) []sprout.BootEvent {
-	events := []sprout.BootEvent{first}
+func (b *boots) gather(ctx context.Context, first *sprout.BootEvent) []*sprout.BootEvent {
+	events := []*sprout.BootEvent{first}
 	enough := time.NewTimer(gatherFor)
 	defer enough.Stop()
 	for len(events) < gatherMost {

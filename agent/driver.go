@@ -16,6 +16,10 @@ const workers = 128
 // keepRuns is how long a run that ended is kept for people to look at.
 const keepRuns = 7 * 24 * time.Hour
 
+// keepSeen is how long a ramdisk's last word is remembered: longer than any
+// silence that is waited out.
+const keepSeen = time.Hour
+
 // A driver calls Advance for every run that is due: one call at a time a run.
 type driver struct {
 	site    *site
@@ -57,7 +61,7 @@ func (s *site) clean(ctx context.Context) {
 	runs, err := s.store.DropRuns(ctx, now.Add(-keepRuns))
 	attempts, attemptsErr := s.store.DropAttempts(ctx, now)
 	s.seen.Range(func(attempt, at any) bool {
-		if now.Sub(at.(time.Time)) > keepRuns {
+		if now.Sub(at.(time.Time)) > keepSeen {
 			s.seen.Delete(attempt)
 		}
 		return true

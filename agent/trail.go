@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"hash/maphash"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -16,17 +17,31 @@ const (
 	quietEnds    = 5 * time.Minute // after such a silence a firmware that asks has been started anew
 )
 
-// A trail is what was seen of one boot attempt.
+// A trail is what was seen of one boot attempt. Every machine has one at rest, so
+// it holds no more than the next event needs: the events themselves only while
+// the site's own work may have to say why its boot failed.
 type trail struct {
 	attempt sprout.AttemptID
+	ours    bool               // the site's own work opened it
 	over    bool               // by the site's own word: its tokens have ended
-	events  []sprout.BootEvent // by time
-	told    map[sight]int      // how often each was seen
+	events  []sprout.BootEvent // by time; of an attempt that is ours and not over
+	newest  glance
+	told    map[uint64]uint32 // how often each sight was seen, by its hash
+	seed    maphash.Seed      // of these hashes
 	reports int
 	far     bool   // the boot went beyond its firmware
 	loaded  bool   // it fetched its ramdisk
 	before  *trail // the boot before: its ramdisk may speak until the power goes
 }
+
+// A glance is what of an event tells whether the next is of the same boot.
+type glance struct {
+	at   time.Time
+	what string
+}
+
+// forget drops all but what tells the attempt apart from the next.
+func (t *trail) forget() { t.events, t.told = nil, nil }
 
 // A sight is what makes two events the same to whoever reads them.
 type sight struct {
@@ -53,28 +68,50 @@ func (t *trail) ends(e sprout.BootEvent) bool {
 	if t.over {
 		return true
 	}
-	last := t.events[len(t.events)-1]
-	if last.What == sprout.SawPowerOff {
+	if t.newest.what == sprout.SawPowerOff {
 		return true
 	}
 	firmware := e.What == sprout.SawDiscover && strings.Contains(e.Client, "-")
-	return firmware && (t.far || e.At.Sub(last.At) > quietEnds)
+	return firmware && (t.far || e.At.Sub(t.newest.at) > quietEnds)
 }
 
 // add remembers the event and tells whether it is to be reported: the first
 // three of a kind are, and then the 4th, 8th, 16th and so on, with the count.
 func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
-	kind := sightOf(e)
-	n := t.told[kind] + 1
+	if t.told == nil {
+		t.told, t.seed = map[uint64]uint32{}, maphash.MakeSeed()
+	}
+	kind := maphash.Comparable(t.seed, sightOf(e))
+	n := int(t.told[kind]) + 1
 	if n == 1 && len(t.told) >= trailReports {
 		return e, false
 	}
-	t.told[kind] = n
+	t.told[kind] = uint32(n)
 	t.far = t.far || strings.HasPrefix(e.What, "http-script") || e.Client == "system"
-	t.loaded = t.loaded || e.What == sprout.SawInitrd
+	if e.What == sprout.SawInitrd {
+		t.loaded, t.before = true, nil // the ramdisk of the boot before is gone
+	}
 	if n > 3 {
 		e.Count = n
-		if i := t.last(kind); i >= 0 {
+	}
+	if !e.At.Before(t.newest.at) {
+		t.newest = glance{e.At, e.What}
+	}
+	if t.ours && !t.over {
+		t.keep(e)
+	}
+	if n > 3 && bits.OnesCount(uint(n)) != 1 || t.reports >= trailReports {
+		return e, false
+	}
+	t.reports++
+	return e, true
+}
+
+// keep files the event by its time, in place of the last of its kind where it
+// counts how often that was seen.
+func (t *trail) keep(e sprout.BootEvent) {
+	if e.Count > 0 {
+		if i := t.last(sightOf(e)); i >= 0 {
 			t.events = slices.Delete(t.events, i, i+1)
 		}
 	}
@@ -86,11 +123,6 @@ func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
 		at--
 	}
 	t.events = slices.Insert(t.events, at, e)
-	if n > 3 && bits.OnesCount(uint(n)) != 1 || t.reports >= trailReports {
-		return e, false
-	}
-	t.reports++
-	return e, true
 }
 
 // last is the index of the newest event of the kind, -1 if it is forgotten.

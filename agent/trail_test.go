@@ -17,7 +17,7 @@ import (
 
 var trailNoon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-func newTrail() *trail { return &trail{attempt: "att_1", told: map[sight]int{}} }
+func newTrail() *trail { return &trail{attempt: "att_1", ours: true} }
 
 // A machine that asks for ever is told of a few times, with how often.
 func TestTrailOfRepeatsIsShort(t *testing.T) {
@@ -184,7 +184,7 @@ func TestStrangersAreBounded(t *testing.T) {
 func TestEventsAreGathered(t *testing.T) {
 	b := newBoots(nil)
 	for range 1000 {
-		b.seen <- sprout.BootEvent{What: sprout.SawOffer}
+		b.seen <- &sprout.BootEvent{What: sprout.SawOffer}
 	}
 	if n := len(b.gather(t.Context(), <-b.seen)); n != gatherMost {
 		t.Errorf("a fact has %d events", n)
@@ -192,7 +192,7 @@ func TestEventsAreGathered(t *testing.T) {
 	for len(b.seen) > 0 {
 		<-b.seen
 	}
-	if n := len(b.gather(t.Context(), sprout.BootEvent{})); n != 1 {
+	if n := len(b.gather(t.Context(), &sprout.BootEvent{})); n != 1 {
 		t.Errorf("a fact has %d events", n)
 	}
 }
