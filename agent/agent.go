@@ -151,6 +151,7 @@ func (s *site) run(ctx context.Context) error {
 		{"live", s.live.run},
 		{"boots", s.boots.run},
 		{"host", s.watchHost},
+		{"power", s.power.rest},
 		{"driver", s.drive},
 		{"status", s.serveStatus},
 		{"network", s.serveNetwork},

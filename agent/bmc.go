@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sprout"
@@ -15,8 +16,8 @@ import (
 	"sprout/power/redfish"
 )
 
-// bmcs holds one power provider a machine, for as long as what is known of its
-// BMC stays the same.
+// bmcs holds one power provider a machine, while it is used and what is known of
+// its BMC stays the same. A BMC has few sessions: one that is idle is given back.
 type bmcs struct {
 	unseal func([]byte) (string, error)
 	log    *slog.Logger
@@ -32,7 +33,11 @@ type bmc struct {
 	boots   *boots
 	known   string        // what it was made from
 	turn    chan struct{} // holds one token
+	used    atomic.Int64  // when it last was, in Unix nanoseconds
 }
+
+// powerIdle is how long a BMC's session is kept for what is asked next.
+const powerIdle = time.Minute
 
 // of returns the machine's provider. Failures are BMCFailed and say what is
 // missing.
@@ -45,6 +50,7 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	defer b.mu.Unlock()
 	old, ok := b.open[m.ID]
 	if ok && old.known == string(known) {
+		old.touch()
 		return old, nil
 	}
 	provider, err := b.make(m)
@@ -53,6 +59,7 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	}
 	fresh := &bmc{Provider: provider, machine: m.ID, boots: b.boots, known: string(known), turn: make(chan struct{}, 1)}
 	fresh.turn <- struct{}{}
+	fresh.touch()
 	b.open[m.ID] = fresh
 	if ok {
 		b.end(old)
@@ -100,6 +107,41 @@ func (b *bmcs) end(old *bmc) {
 	}
 }
 
+// rest ends the sessions that nobody needs, until ctx ends.
+func (b *bmcs) rest(ctx context.Context) error {
+	return every(ctx, powerIdle/4, func() { b.endIdle(time.Now().Add(-powerIdle)) })
+}
+
+// endIdle ends the sessions that were not used since then.
+func (b *bmcs) endIdle(since time.Time) {
+	var ending sync.WaitGroup
+	defer ending.Wait()
+	slots := make(chan struct{}, endAtOnce)
+	for _, old := range b.idle(since) {
+		slots <- struct{}{}
+		ending.Go(func() {
+			defer func() { <-slots }()
+			b.end(old)
+		})
+	}
+}
+
+// endAtOnce is how many idle sessions are ended side by side.
+const endAtOnce = 16
+
+// idle takes out the providers that were not used since then.
+func (b *bmcs) idle(since time.Time) (idle []*bmc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, old := range b.open {
+		if old.used.Load() < since.UnixNano() && len(old.turn) == 1 {
+			delete(b.open, id)
+			idle = append(idle, old)
+		}
+	}
+	return idle
+}
+
 // close ends every session.
 func (b *bmcs) close() {
 	b.mu.Lock()
@@ -119,9 +161,14 @@ func (b *bmc) inTurn(ctx context.Context, do func() error) error {
 		return ctx.Err()
 	case <-b.turn:
 	}
-	defer func() { b.turn <- struct{}{} }()
+	defer func() {
+		b.touch()
+		b.turn <- struct{}{}
+	}()
 	return do()
 }
+
+func (b *bmc) touch() { b.used.Store(time.Now().UnixNano()) }
 
 // Status asks the BMC.
 func (b *bmc) Status(ctx context.Context) (state sprout.PowerState, err error) {

@@ -103,8 +103,8 @@ func newClient(config Config) *http.Client {
 	transport := &http.Transport{
 		DialContext:         config.Dial,
 		TLSClientConfig:     &tls.Config{InsecureSkipVerify: config.Insecure, MinVersion: tls.VersionTLS12},
-		MaxConnsPerHost:     1, // BMCs are small
-		IdleConnTimeout:     30 * time.Second,
+		MaxConnsPerHost:     1,                // BMCs are small
+		IdleConnTimeout:     10 * time.Second, // of a power-off and the polls that follow it
 		TLSHandshakeTimeout: 15 * time.Second,
 	}
 	return &http.Client{Transport: transport}
