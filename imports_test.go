@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	".":                  {},
 	"cmd/sprout":         {"cli"},
 	"cmd/sprout-ramdisk": {".", "ramdisk", "ramdisk/…", "hwtest/…"},
-	"cli":                {".", "docs", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust"},
+	"cli":                {".", "docs", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust", "health"},
 	"dev":                {".", "server", "agent", "postgres"},
 
 	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "network", "trust"},

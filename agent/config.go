@@ -7,6 +7,7 @@
 package agent
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -57,6 +58,9 @@ type Config struct {
 	// Status is where /healthz is answered: host:port, which must be of the
 	// loopback; empty: the unix socket agent.sock in DataDir.
 	Status string `json:"status,omitempty" yaml:"status,omitempty"`
+	// Memory is how much of it the process may hold; it is for whoever runs the
+	// process to apply.
+	Memory health.Memory `json:"memory,omitzero" yaml:"memory,omitempty"`
 	// LeastFree is how many bytes of DataDir's disk must be free, or it is full
 	// (the problem disk-full); 0: health.LeastFree.
 	LeastFree uint64 `json:"-" yaml:"-"`
@@ -102,7 +106,7 @@ func (c Config) Validate() error {
 			return sprout.InvalidField(dir.field, "cannot use %q: it must be a directory", dir.path)
 		}
 	}
-	return c.validateStatus()
+	return cmp.Or(c.Memory.Check(), c.validateStatus())
 }
 
 func (c Config) validateStatus() error {

@@ -59,6 +59,7 @@ func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
 			}
 			config.Address = prefix
 		}
+		config.Memory.Apply()
 		return agent.Run(c.Context(), config)
 	}
 }

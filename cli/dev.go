@@ -20,6 +20,7 @@ import (
 	"sprout/api"
 	"sprout/client"
 	"sprout/dev"
+	"sprout/health"
 )
 
 func devCommand(e *env) *cobra.Command {
@@ -62,6 +63,7 @@ func devCommand(e *env) *cobra.Command {
 			c.Agent, c.Token = a, func(ctx context.Context, access dev.Access) (string, error) { return enrolToken(ctx, access, site) }
 		}
 		c.Log = e.log
+		health.Memory{}.Apply()
 		c.Ready = func(access dev.Access) error {
 			if err := writeContext(contextFile, "dev", connection{Server: access.URL, Token: access.Token}); err != nil {
 				return err

@@ -23,6 +23,7 @@ func serverCommand(e *env) *cobra.Command {
 			config.Listen, config.Dir = cmp.Or(listen, config.Listen), cmp.Or(dir, config.Dir)
 			config.Database.URL = cmp.Or(database, config.Database.URL)
 			config.Log = e.log
+			config.Memory.Apply()
 			s, err := server.New(c.Context(), config)
 			if err != nil {
 				return err

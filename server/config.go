@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
+	"sprout/health"
 	"sprout/provider"
 	"sprout/store"
 	"sprout/workflow"
@@ -27,6 +28,7 @@ type Config struct {
 	Bus       BusConfig          `json:"bus"`
 	Admin     string             `json:"adminTokenFile" doc:"Where the first start writes the token of the first administrator; empty: DIR/admin-token"`
 	Limits    LimitsConfig       `json:"limits"`
+	Memory    health.Memory      `json:"memory"`
 	OIDC      OIDCConfig         `json:"oidc"`
 	Providers provider.Selection `json:"providers"`
 
@@ -102,7 +104,7 @@ func (c Config) Check() error {
 			return sprout.InvalidField("bus.listen", "%q must be host:port", c.Bus.Listen)
 		}
 	}
-	if err := cmp.Or(c.Limits.check(), c.OIDC.check()); err != nil {
+	if err := cmp.Or(c.Limits.check(), c.Memory.Check(), c.OIDC.check()); err != nil {
 		return err
 	}
 	return c.Providers.Check()
