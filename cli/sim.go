@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sprout"
+	"sprout/health"
 	"sprout/sim/trial"
 	"sprout/wan"
 )
@@ -48,6 +49,7 @@ func simCommand(e *env) *cobra.Command {
 	f.DurationVar(&c.Within, "within", 0, "a boot storm: power all machines on within this time, whatever is under way")
 	f.DurationVar(&c.Patience, "patience", 0, "how long each stage of a machine may take (default 40m)")
 	f.StringToStringVar(&limits, "limit", nil, "how long steps may take on these machines, as boot-ramdisk=1m (default: what Sprout says)")
+	f.StringVar(&c.Heap, "heap", "", "write profiles of the live heap, one a stage, to this directory")
 	f.StringVar(&profile, "profile", "", "write a CPU profile, labelled by part, to this file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		c.Goal = trial.Goal(goal)
@@ -65,6 +67,12 @@ func simCommand(e *env) *cobra.Command {
 		if dir != "" {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return sprout.InvalidField("--report", "cannot make the directory: %v", err)
+			}
+		}
+		health.Memory{}.Apply() // as server and agent do
+		if c.Heap != "" {
+			if err := os.MkdirAll(c.Heap, 0o755); err != nil {
+				return sprout.InvalidField("--heap", "cannot make the directory: %v", err)
 			}
 		}
 		c.Log = slog.New(slog.DiscardHandler)

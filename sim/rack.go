@@ -69,6 +69,10 @@ func (r *Rack) serve(w http.ResponseWriter, req *http.Request) {
 	bmc.ServeHTTP(w, req)
 }
 
+// HangUp drops the connections to BMCs on which nothing is asked just now, and
+// keeps none from then on.
+func (r *Rack) HangUp() { r.server.SetKeepAlivesEnabled(false) }
+
 // listen opens the port of every BMC, once. r.mu is held.
 func (r *Rack) listen() error {
 	if r.port != 0 {

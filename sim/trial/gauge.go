@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,8 +16,12 @@ import (
 // simulated machines are one process; PostgreSQL is others.
 type Usage struct {
 	MemoryMB    float64 `json:"memoryMb"` // resident: server, agents and machines together
-	HeapMB      float64 `json:"heapMb"`   // of it, the Go heap in use
+	FilesMB     float64 `json:"filesMb"`  // of it, pages of files: the program, and the agents' stores
+	HeapMB      float64 `json:"heapMb"`   // of it, the Go heap in use, garbage included
+	LiveMB      float64 `json:"liveMb"`   // what of the heap lived when garbage was last collected
+	StacksMB    float64 `json:"stacksMb"` // of it, the stacks of goroutines
 	CPUSeconds  float64 `json:"cpuSeconds"`
+	GCSeconds   float64 `json:"gcSeconds"`  // of it, the collection of garbage
 	PostgresMB  float64 `json:"postgresMb"` // resident, shared pages counted once (PSS)
 	PostgresCPU float64 `json:"postgresCpuSeconds"`
 	Goroutines  int     `json:"goroutines"`
@@ -45,28 +50,42 @@ const postgresEvery = 5
 
 func (g *gauge) read(now time.Time) (time.Time, Usage) {
 	u := Usage{Goroutines: runtime.NumGoroutine(), PostgresMB: g.last.PostgresMB}
-	u.MemoryMB = residentMB()
+	u.MemoryMB, u.FilesMB = residentMB()
 	var self syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &self) == nil {
 		u.CPUSeconds = time.Duration(self.Utime.Nano() + self.Stime.Nano()).Seconds()
 	}
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
-	u.HeapMB = float64(mem.HeapInuse) / (1 << 20)
+	readRuntime(&u)
 	g.readPostgres(&u, g.reads%postgresEvery == 0)
 	g.reads++
 	g.last = u
 	return now, u
 }
 
-// residentMB is the resident memory of this process.
-func residentMB() float64 {
+// readRuntime reads what the Go runtime counts (package runtime/metrics).
+func readRuntime(u *Usage) {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/cpu/classes/gc/total:cpu-seconds"},
+	}
+	metrics.Read(samples)
+	mb := func(i int) float64 { return float64(samples[i].Value.Uint64()) / (1 << 20) }
+	u.HeapMB, u.LiveMB, u.StacksMB, u.GCSeconds = mb(0)+mb(1), mb(2), mb(3), samples[4].Value.Float64()
+}
+
+// residentMB is the resident memory of this process, and what of it are pages of
+// files.
+func residentMB() (all, files float64) {
 	raw, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	pages, _ := strconv.ParseFloat(strings.Fields(string(raw))[1], 64)
-	return pages * float64(os.Getpagesize()) / (1 << 20)
+	mb := func(pages string) float64 {
+		n, _ := strconv.ParseFloat(pages, 64)
+		return n * float64(os.Getpagesize()) / (1 << 20)
+	}
+	fields := strings.Fields(string(raw))
+	return mb(fields[1]), mb(fields[2])
 }
 
 // readPostgres adds up the processes below this one.

@@ -76,7 +76,10 @@ type Step struct {
 type Cost struct {
 	PeakMemoryMB     float64 `json:"peakMemoryMb"`
 	PeakPostgresMB   float64 `json:"peakPostgresMb"`
-	CPUSeconds       float64 `json:"cpuSeconds"` // server, agents and simulated machines
+	PeakLiveMB       float64 `json:"peakLiveMb"`   // what lived on the heap of server, agents and machines when garbage was collected
+	PeakStacksMB     float64 `json:"peakStacksMb"` // of goroutines
+	GCSeconds        float64 `json:"gcSeconds"`    // of cpuSeconds, the collection of garbage
+	CPUSeconds       float64 `json:"cpuSeconds"`   // server, agents and simulated machines
 	PostgresSeconds  float64 `json:"postgresCpuSeconds"`
 	CPUPerMachine    float64 `json:"cpuSecondsPerMachine"` // with PostgreSQL's
 	SQLPerMachine    float64 `json:"sqlPerMachine"`        // statements, begin and commit included
@@ -143,10 +146,12 @@ func (t *trial) cost() (Cost, []Statement) {
 	var c Cost
 	for _, p := range s.points {
 		c.PeakMemoryMB = max(c.PeakMemoryMB, p.MemoryMB)
+		c.PeakLiveMB, c.PeakStacksMB = max(c.PeakLiveMB, p.LiveMB), max(c.PeakStacksMB, p.StacksMB)
 		c.PeakPostgresMB = max(c.PeakPostgresMB, p.PostgresMB)
 	}
 	last := s.points[len(s.points)-1]
 	c.CPUSeconds, c.PostgresSeconds = last.CPUSeconds-s.first.CPUSeconds, last.PostgresCPU-s.first.PostgresCPU
+	c.GCSeconds = last.GCSeconds - s.first.GCSeconds
 	n := float64(max(s.at[Discover], 1))
 	c.CPUPerMachine = (c.CPUSeconds + c.PostgresSeconds) / n
 	c.SQLPerMachine, c.TxPerMachine = float64(sql)/n, float64(transactions)/n

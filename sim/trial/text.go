@@ -95,6 +95,7 @@ func (r Report) writeCost(out *strings.Builder) {
 	out.WriteString("\nCost (server, agents and simulated machines are one process):\n")
 	table(out, func(row func(...any)) {
 		row("peak memory", fmt.Sprintf("%.0f MB", c.PeakMemoryMB), "and PostgreSQL", fmt.Sprintf("%.0f MB", c.PeakPostgresMB))
+		row("of it", fmt.Sprintf("%.0f MB", c.PeakLiveMB), "of heap that lived", fmt.Sprintf("%.0f MB", c.PeakStacksMB), "of stacks, each at its peak")
 		row("processor time", fmt.Sprintf("%.1f s", c.CPUSeconds), "and PostgreSQL", fmt.Sprintf("%.1f s", c.PostgresSeconds))
 		row("a machine", fmt.Sprintf("%.0f ms", 1000*c.CPUPerMachine), "of processor time in all")
 		row("", fmt.Sprintf("%.0f", c.SQLPerMachine), "SQL statements", fmt.Sprintf("in %.0f transactions", c.TxPerMachine))

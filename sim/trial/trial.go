@@ -55,6 +55,9 @@ type Config struct {
 	// nobody is told.
 	Ended func(Result)
 	Dir   string // holds everything while it runs; empty: a new one, removed at the end
+	// Heap is where a profile of what lives on the heap is written after each
+	// stage, or at the end where stages are not apart; empty: nowhere.
+	Heap string
 	// Progress is called every second until the end; nil: nobody is told.
 	Progress func(Progress)
 	Log      *slog.Logger // nil: nothing is logged
@@ -230,6 +233,7 @@ func (t *trial) manageAll(ctx context.Context) {
 			every = t.Within / time.Duration(t.Machines)
 		}
 		t.manageRound(ctx, subjects, round, every, n == len(rounds)-1)
+		t.keepHeap(string(round[len(round)-1].goal))
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,9 +20,10 @@ import (
 func TestTrial(t *testing.T) {
 	t.Parallel()
 	const machines, sites = 20, 2
+	heap := t.TempDir()
 	r, err := Run(t.Context(), Config{
 		Edge:  apitest.Edge(t),
-		Sites: sites, Machines: machines, Goal: Deploy, Seed: 1,
+		Sites: sites, Machines: machines, Goal: Deploy, Seed: 1, Heap: heap,
 		Faults: []Fault{{Fault: "dead-disk", Probability: 0.2}},
 	})
 	if err != nil {
@@ -64,6 +67,12 @@ func TestTrial(t *testing.T) {
 	}
 	if c := r.Cost; c.SQLPerMachine < 50 || c.TxPerMachine < 5 || c.BusPerMachine < 1000 || c.CPUPerMachine <= 0 || c.PeakMemoryMB <= 0 || c.PeakPostgresMB <= 0 {
 		t.Errorf("cost %+v", c)
+	}
+	if c := r.Cost; c.PeakLiveMB <= 0 || c.PeakLiveMB >= c.PeakMemoryMB || c.GCSeconds <= 0 || c.GCSeconds >= c.CPUSeconds || c.AgentsMB <= 0 || c.ProductMB <= c.AgentsMB {
+		t.Errorf("memory %+v", c)
+	}
+	if profile, err := os.Stat(filepath.Join(heap, "deploy.heap")); err != nil || profile.Size() == 0 {
+		t.Errorf("no profile of the heap was kept: %v", err)
 	}
 	if last := r.Timeline[len(r.Timeline)-1]; last.Deployed != well || last.Ended != machines {
 		t.Errorf("the timeline ends with %+v", last)

@@ -15,8 +15,13 @@ func (t *trial) unplug() {
 // weigh tells the memory of the simulated machines and of the agents apart from
 // that of all, by what the process gives back when each is gone: first the
 // machines, as all of them are on, then the agents with what they know. It ends
-// the trial.
+// the trial. What counts as the product's is too much rather than too little: of
+// the machines only what they are is taken off, not their share of garbage, of
+// stacks while they boot, nor of connections.
 func (t *trial) weigh(c *Cost) {
+	if t.rack != nil {
+		t.rack.HangUp() // both ends would count as the machines'
+	}
 	all := resident()
 	t.unplug()
 	t.watch = nil
@@ -31,5 +36,6 @@ func (t *trial) weigh(c *Cost) {
 // resident is the process's memory in MB once it has given back what is free.
 func resident() float64 {
 	debug.FreeOSMemory()
-	return residentMB()
+	all, _ := residentMB()
+	return all
 }
