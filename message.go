@@ -56,6 +56,7 @@ type SiteMachine struct {
 	Name       string    `json:"name"`
 	Generation int64     `json:"generation"`
 	MACs       []string  `json:"macs"`
+	UUID       string    `json:"uuid,omitempty"`   // of its firmware (SMBIOS), lower case
 	BMC        *BMC      `json:"bmc,omitempty"`    // without password
 	Secret     []byte    `json:"secret,omitempty"` // BMC password sealed to the agent's curve key
 	Deployed   bool      `json:"deployed,omitempty"`

@@ -32,7 +32,7 @@ func received(r Request, a Answer) (sprout.BootEvent, bool) {
 	wants := r.address(dhcpv4.OptionRequestedIPAddress)
 	switch r.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
-		e.What, e.Detail = sprout.SawDiscover, speaker(e.Client)+" asks for an address"
+		e.What, e.Detail = sprout.SawDiscover, Speaker(e.Client)+" asks for an address"
 		if a.What == "" {
 			e.Detail += "; " + a.Reason
 		}
@@ -40,7 +40,7 @@ func received(r Request, a Answer) (sprout.BootEvent, bool) {
 		if a.What == "" {
 			return e, false
 		}
-		e.What, e.IP, e.Detail = sprout.SawRequest, wants, fmt.Sprintf("%s takes %s", speaker(e.Client), show(wants))
+		e.What, e.IP, e.Detail = sprout.SawRequest, wants, fmt.Sprintf("%s takes %s", Speaker(e.Client), show(wants))
 	default:
 		return e, false
 	}
@@ -76,8 +76,8 @@ func clientOf(p *dhcpv4.DHCPv4) string {
 	return fmt.Sprintf("pxe-%d", f.arches[0])
 }
 
-// speaker says the same for people.
-func speaker(client string) string {
+// Speaker says the same for people.
+func Speaker(client string) string {
 	for _, l := range DefaultLoaders {
 		if client == fmt.Sprintf("pxe-%d", l.Arch) || client == fmt.Sprintf("http-%d", l.Arch) {
 			return l.Name + " firmware"

@@ -64,6 +64,16 @@ func (m *Memory) Known(mac string) (sprout.SiteMachine, bool) {
 	return sprout.SiteMachine{}, false
 }
 
+// KnownByUUID returns the one machine that has the UUID.
+func (m *Memory) KnownByUUID(uuid string) (sprout.SiteMachine, bool) {
+	for _, machine := range m.seed.Machines {
+		if machine.UUID == uuid {
+			return machine, true
+		}
+	}
+	return sprout.SiteMachine{}, false
+}
+
 // LeaseByClient returns the newest lease of a key in a subnet.
 func (m *Memory) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool) {
 	m.mu.RLock()

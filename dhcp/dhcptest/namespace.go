@@ -63,6 +63,15 @@ func Veth(t *testing.T, local, address, mac string) Peer {
 	return p
 }
 
+// Take moves a device from here into the peer's network.
+func (p Peer) Take(t *testing.T, device string) {
+	t.Helper()
+	Command(t, "ip", "link", "set", device, "netns", fmt.Sprint(p.pid))
+}
+
+// Beside is another device in the peer's network.
+func (p Peer) Beside(device string) Peer { return Peer{p.pid, device} }
+
 // Command makes a command that runs in the peer's network.
 func (p Peer) Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()

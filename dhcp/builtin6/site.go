@@ -1,0 +1,110 @@
+package builtin6
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"sprout"
+	"sprout/dhcp/builtin"
+)
+
+// A Ledger is what the server knows of its site: what builtin's knows, as far
+// as it is needed here, and machines by their UUID.
+type Ledger interface {
+	Subnets() []sprout.Subnet
+	Reservation(mac string) (sprout.Reservation, bool)
+	Known(mac string) (sprout.SiteMachine, bool)
+	// KnownByUUID returns the machine whose firmware has the UUID (RFC 9562's
+	// form, lower case).
+	KnownByUUID(uuid string) (sprout.SiteMachine, bool)
+	LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool)
+	LeaseByIP(ip netip.Addr) (sprout.Lease, bool)
+	SaveLease(ctx context.Context, l sprout.Lease) error
+}
+
+// A Site is all that a decision looks at besides the message.
+type Site struct {
+	Ledger    Ledger
+	Offers    *builtin.Offers // addresses promised and not yet leased; nil: none
+	Address   netip.Addr      // the agent's
+	DUID      []byte          // the server's
+	BootURL   string          // http://[AGENT], without a final slash
+	Loaders   []builtin.Loader
+	Domain    string
+	LeaseTime time.Duration
+	Now       time.Time
+}
+
+// The states of a lease.
+const (
+	stateBound    = "bound"
+	stateReleased = "released"
+	stateDeclined = "declined"
+)
+
+// link returns the IPv6 subnets of the network that at lies in, the one with at
+// in it first.
+func (s *Site) link(at netip.Addr) []sprout.Subnet {
+	all := s.Ledger.Subnets()
+	for i := range all {
+		if !all[i].CIDR.Contains(at) || !all[i].CIDR.Addr().Is6() {
+			continue
+		}
+		link := all[i : i+1 : i+1]
+		for j := range all {
+			if j != i && all[j].Network != "" && all[j].Network == all[i].Network && all[j].CIDR.Addr().Is6() {
+				link = append(link, all[j])
+			}
+		}
+		return link
+	}
+	return nil
+}
+
+// active tells whether the lease keeps its address from others.
+func (s *Site) active(l sprout.Lease) bool {
+	return (l.State == stateBound || l.State == stateDeclined) && l.ExpiresAt.After(s.Now)
+}
+
+// free tells whether key may have ip: nobody else was promised it or holds it,
+// and it is no fixed address of the subnet. The first of a prefix is that of
+// all its routers (RFC 4291 section 2.6.1).
+func (s *Site) free(sub *sprout.Subnet, ip netip.Addr, key string) bool {
+	if ip == s.Address || ip == sub.Gateway || (ip == sub.CIDR.Masked().Addr() && sub.CIDR.Bits() < 127) {
+		return false
+	}
+	if holder, ok := s.Offers.Holder(ip, s.Now); ok && holder != key {
+		return false
+	}
+	l, ok := s.Ledger.LeaseByIP(ip)
+	return !ok || !s.active(l) || (keyOf(l) == key && l.State == stateBound)
+}
+
+// keyOf returns the key that a lease is found by.
+func keyOf(l sprout.Lease) string {
+	if l.ClientID != "" {
+		return l.ClientID
+	}
+	return l.MAC
+}
+
+// within returns the subnet of the link that contains ip, or nil.
+func within(link []sprout.Subnet, ip netip.Addr) *sprout.Subnet {
+	for i := range link {
+		if link[i].CIDR.Contains(ip) {
+			return &link[i]
+		}
+	}
+	return nil
+}
+
+// dynamic tells whether ip lies in a dynamic range of the subnet.
+func dynamic(sub *sprout.Subnet, ip netip.Addr) bool {
+	for i := range sub.Ranges {
+		if sub.Ranges[i].Kind == sprout.Dynamic && sub.Ranges[i].Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
