@@ -165,7 +165,7 @@ func (s *site) run(ctx context.Context) error {
 			s.log.Info("loop stopped", "loop", l.name)
 		})
 	}
-	s.log.Info("agent started", "agent", s.enrol.Agent.ID, "site", s.enrol.Site.Name, "address", s.config.Address, "version", sprout.Version)
+	s.log.Info("agent started", "agent", s.enrol.Agent.ID, "site", s.enrol.Site.Name, "address", s.config.own(), "version", sprout.Version)
 	running.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause

@@ -80,7 +80,7 @@ func introduce(t *testing.T, c *testCentre, config Config) *testMachine {
 	c.change(true, sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"})
 	c.change(true, sprout.ChangeSubnet, "sub_1", sprout.Subnet{ID: "sub_1", CIDR: netip.MustParsePrefix("127.0.0.0/8"), Discover: true})
 	c.await("replication", func(_ []sprout.Fact, applied int64) bool { return applied == 2 })
-	m := newMachine(t, config.url(), testMAC)
+	m := newMachine(t, config.url(netip.Addr{}), testMAC)
 	secret, err := bus.Seal(c.sealKey, []byte("hunter2"))
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestDeployThroughKillsAndCuts(t *testing.T) {
 			return
 		}
 		defer c.connect()
-		if status, _ := m.try(t.Context(), http.MethodGet, config.url()+"/ramdisk/order", "stolen", nil); status == http.StatusOK {
+		if status, _ := m.try(t.Context(), http.MethodGet, config.url(netip.Addr{})+"/ramdisk/order", "stolen", nil); status == http.StatusOK {
 			t.Error("a made-up token got an order")
 		}
 	}
@@ -161,7 +161,7 @@ func stepsDone(facts []sprout.Fact) string {
 // misuse tries what is over and what is not meant, against a site where the
 // machine was just deployed.
 func (c *testCentre) misuse(m *testMachine, config Config) {
-	url := config.url()
+	url := config.url(netip.Addr{})
 	old, home := m.tokens[len(m.tokens)-1], m.homes[len(m.homes)-1]
 	homeToken := home[strings.LastIndex(home, "/")+1:]
 	for _, try := range []struct {
@@ -189,7 +189,7 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 	config := c.agentConfig()
 	startAgent(t, config)
 	m := introduce(t, c, config)
-	stranger := newMachine(t, config.url(), "52:54:00:00:00:99")
+	stranger := newMachine(t, config.url(netip.Addr{}), "52:54:00:00:00:99")
 	c.change(true, sprout.ChangeReservation, stranger.mac, sprout.Reservation{MAC: stranger.mac, IP: netip.MustParseAddr("127.0.0.1")})
 	c.await("replication", func(_ []sprout.Fact, applied int64) bool { return applied == 5 })
 	asked := make(chan struct{})
@@ -201,7 +201,7 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 			"/ramdisk/payload?bytes=100000": 200, "/ramdisk/payload?bytes=67108865": 422, "/ramdisk/payload?bytes=-1": 422,
 			"/images/" + c.imageNoun().Digest: 403, // it was ordered to write nothing
 		} {
-			if got, body := m.try(t.Context(), http.MethodGet, config.url()+path, token, nil); got != want || want == 200 && len(body) != 100000 {
+			if got, body := m.try(t.Context(), http.MethodGet, config.url(netip.Addr{})+path, token, nil); got != want || want == 200 && len(body) != 100000 {
 				t.Errorf("%s: got %d, %d bytes, want %d", path, got, len(body), want)
 			}
 		}
@@ -211,11 +211,11 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 			"too large":      map[string]any{"order": strings.Repeat("x", maxReport+1), "outcome": "done"},
 			"another report": []int{1},
 		} {
-			if got, _ := m.try(t.Context(), http.MethodPost, config.url()+"/ramdisk/report", token, report); got != 422 {
+			if got, _ := m.try(t.Context(), http.MethodPost, config.url(netip.Addr{})+"/ramdisk/report", token, report); got != 422 {
 				t.Errorf("%s: got %d, want 422", name, got)
 			}
 		}
-		if got, _ := m.try(t.Context(), http.MethodPost, config.url()+"/ramdisk/report", token, sprout.Report{Order: "other", Outcome: "done"}); got != 409 {
+		if got, _ := m.try(t.Context(), http.MethodPost, config.url(netip.Addr{})+"/ramdisk/report", token, sprout.Report{Order: "other", Outcome: "done"}); got != 409 {
 			t.Errorf("report of another order: got %d, want 409", got)
 		}
 	}

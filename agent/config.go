@@ -42,8 +42,11 @@ type Config struct {
 	// Interface is the network device of the provisioning network. Empty: DHCP
 	// answers relays only.
 	Interface string `json:"interface,omitempty" yaml:"interface,omitempty"`
-	// Address is the agent's own on that network, with the prefix length.
-	Address netip.Prefix `json:"address" yaml:"address"`
+	// Address is the agent's own on that network, with the prefix length, of
+	// IPv4; zero: IPv4 is not served, and Address6 is needed.
+	Address netip.Prefix `json:"address,omitzero" yaml:"address,omitempty"`
+	// Address6 is the same of IPv6; zero: IPv6 is not served.
+	Address6 netip.Prefix `json:"address6,omitzero" yaml:"address6,omitempty"`
 	// Ports are those of the site's services; zero fields: the usual ones.
 	Ports Ports `json:"ports,omitzero" yaml:"ports,omitempty"`
 	// BootFiles is the directory with undionly.kpxe and snponly.efi; empty:
@@ -76,11 +79,13 @@ type Config struct {
 
 // Ports are the ports of the site's services.
 type Ports struct {
-	DHCP       uint16 `json:"dhcp,omitempty" yaml:"dhcp,omitempty"`             // 0: 67
-	DHCPClient uint16 `json:"dhcpClient,omitempty" yaml:"dhcpClient,omitempty"` // 0: 68
-	TFTP       uint16 `json:"tftp,omitempty" yaml:"tftp,omitempty"`             // 0: 69
-	HTTP       uint16 `json:"http,omitempty" yaml:"http,omitempty"`             // 0: 80
-	DNS        uint16 `json:"dns,omitempty" yaml:"dns,omitempty"`               // 0: 53
+	DHCP        uint16 `json:"dhcp,omitempty" yaml:"dhcp,omitempty"`               // 0: 67
+	DHCPClient  uint16 `json:"dhcpClient,omitempty" yaml:"dhcpClient,omitempty"`   // 0: 68
+	DHCP6       uint16 `json:"dhcp6,omitempty" yaml:"dhcp6,omitempty"`             // 0: 547
+	DHCP6Client uint16 `json:"dhcp6Client,omitempty" yaml:"dhcp6Client,omitempty"` // 0: 546
+	TFTP        uint16 `json:"tftp,omitempty" yaml:"tftp,omitempty"`               // 0: 69
+	HTTP        uint16 `json:"http,omitempty" yaml:"http,omitempty"`               // 0: 80
+	DNS         uint16 `json:"dns,omitempty" yaml:"dns,omitempty"`                 // 0: 53
 }
 
 // tokenEnv is the environment variable that may hold the enrolment token.
@@ -95,8 +100,8 @@ func (c Config) Validate() error {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return sprout.InvalidField("server", "cannot use %q: it must be a URL like https://sprout.example", c.Server)
 	}
-	if !c.Address.IsValid() || c.Address.Addr().IsUnspecified() {
-		return sprout.InvalidField("address", "cannot use %q: it must be the agent's address and prefix length, like 10.20.0.1/24", c.Address)
+	if err := c.validateAddresses(); err != nil {
+		return err
 	}
 	if c.Interface != "" && strings.ContainsAny(c.Interface, "/ \t") {
 		return sprout.InvalidField("interface", "cannot use %q: it must name a network device", c.Interface)
@@ -107,6 +112,17 @@ func (c Config) Validate() error {
 		}
 	}
 	return cmp.Or(c.Memory.Check(), c.validateStatus())
+}
+
+func (c Config) validateAddresses() error {
+	v4, v6 := c.Address.Addr(), c.Address6.Addr()
+	if (c.Address.IsValid() || !c.Address6.IsValid()) && (!v4.Is4() || v4.IsUnspecified()) {
+		return sprout.InvalidField("address", "cannot use %q: it must be the agent's IPv4 address and prefix length, like 10.20.0.1/24", c.Address)
+	}
+	if c.Address6.IsValid() && (!v6.Is6() || v6.IsUnspecified() || v6.IsLinkLocalUnicast() || v6.Is4In6()) {
+		return sprout.InvalidField("address6", "cannot use %q: it must be the agent's IPv6 address and prefix length, like fd00:20::1/64, and not a link-local one", c.Address6)
+	}
+	return nil
 }
 
 func (c Config) validateStatus() error {
@@ -141,25 +157,36 @@ func (c Config) name() string {
 
 func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
 
-// listen is where a service listens: the agent's address and its port.
-func (c Config) listen(port, usual uint16) netip.AddrPort {
+// own are the agent's addresses on the provisioning network, IPv4 first.
+func (c Config) own() (list []netip.Addr) {
+	for _, p := range []netip.Prefix{c.Address, c.Address6} {
+		if p.IsValid() {
+			list = append(list, p.Addr())
+		}
+	}
+	return list
+}
+
+// at is where a service listens at one of the agent's addresses.
+func at(own netip.Addr, port, usual uint16) netip.AddrPort {
 	if port == 0 {
 		port = usual
 	}
-	return netip.AddrPortFrom(c.Address.Addr(), port)
+	return netip.AddrPortFrom(own, port)
 }
 
-// url is the agent's base URL on the provisioning network.
-func (c Config) url() string {
-	at := c.listen(c.Ports.HTTP, 80)
-	if at.Port() == 80 {
-		host := at.Addr().String()
-		if at.Addr().Is6() {
-			host = "[" + host + "]"
-		}
-		return "http://" + host
+// url is the agent's base URL as a machine at the address reaches it: of the same
+// version of IP, where the agent has one.
+func (c Config) url(from netip.Addr) string {
+	own := c.own()[0]
+	if from.Is6() && c.Address6.IsValid() {
+		own = c.Address6.Addr()
 	}
-	return "http://" + at.String()
+	host := at(own, c.Ports.HTTP, 80)
+	if host.Port() != 80 {
+		return "http://" + host.String()
+	}
+	return "http://" + strings.TrimSuffix(host.String(), ":80")
 }
 
 // token finds the enrolment token.

@@ -144,7 +144,7 @@ func askToEnrol(ctx context.Context, web *http.Client, c Config, k keys, token s
 	defer cancel()
 	body, err := json.Marshal(map[string]any{
 		"token": token, "name": c.name(), "version": sprout.Version, "protocol": sprout.Protocol, "publicKey": k.userPublic,
-		"sealKey": k.sealPublic, "address": c.Address.Addr().String(),
+		"sealKey": k.sealPublic, "address": c.own()[0].String(),
 	})
 	if err != nil {
 		return e, fmt.Errorf("cannot enrol: %w", err)

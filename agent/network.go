@@ -14,6 +14,7 @@ import (
 	"sprout/boot/advert"
 	"sprout/boot/tftp"
 	dhcp "sprout/dhcp/builtin"
+	dhcp6 "sprout/dhcp/builtin6"
 	dns "sprout/dns/builtin"
 	"sprout/sitestore"
 )
@@ -46,7 +47,7 @@ func (s *site) awaitAddress(ctx context.Context) bool {
 			return true
 		}
 		if !said {
-			s.log.Warn("provisioning network waits: this host does not have the address yet", "address", s.config.Address.Addr(), "interface", s.config.Interface)
+			s.log.Warn("provisioning network waits: this host does not have its addresses yet", "addresses", s.config.own(), "interface", s.config.Interface)
 			said = true
 		}
 		if sprout.Pause(ctx, 250*time.Millisecond) != nil {
@@ -55,21 +56,24 @@ func (s *site) awaitAddress(ctx context.Context) bool {
 	}
 }
 
+// hasAddress tells whether this host has every address of the agent.
 func (s *site) hasAddress() bool {
-	want := s.config.Address.Addr()
-	if want.IsLoopback() {
-		return true // all of 127.0.0.0/8 is
-	}
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		return false
 	}
+	has := map[netip.Addr]bool{}
 	for _, a := range addresses {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr() == want {
-			return true
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			has[prefix.Addr()] = true
 		}
 	}
-	return false
+	for _, want := range s.config.own() {
+		if !has[want] && !want.IsLoopback() { // all of 127.0.0.0/8 is
+			return false
+		}
+	}
+	return true
 }
 
 // serveOnce runs every server of the network; the first that fails ends all.
@@ -99,40 +103,97 @@ func (s *site) serveOnce(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-func (s *site) servers() ([]loop, error) {
+// servers are those of each of the agent's addresses, and the answer to router
+// solicitations: firmware that waits for one boots seconds sooner.
+func (s *site) servers() (all []loop, err error) {
 	c := s.config
-	zone := sitestore.Zone{Store: s.store, Address: c.Address.Addr()}
-	leases, err := dhcp.New(dhcp.Config{
-		Interface: c.Interface, Address: c.Address.Addr(), Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
-		Ledger: s.store, BootURL: c.url(), Domain: zone.Domain, Log: s.log, Events: s.boots.tell,
-		Now: s.clock.Now,
-	})
-	if err != nil {
-		return nil, err
+	zone := sitestore.Zone{Store: s.store, Addresses: c.own()}
+	for _, own := range c.own() {
+		leases, err := s.leases(own, zone)
+		if err != nil {
+			return nil, err
+		}
+		names, err := dns.NewServer(dns.ServerConfig{Address: at(own, c.Ports.DNS, 53), Zone: zone, Log: s.log})
+		if err != nil {
+			return nil, err
+		}
+		files, err := tftp.New(tftp.Config{
+			Address: at(own, c.Ports.TFTP, 69), Interface: c.Interface, Open: tftp.Files(c.bootFiles(), boot.LoaderFiles...),
+			Transferred: s.transferred, Log: s.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		web := func(ctx context.Context) error { return s.serveWeb(ctx, at(own, c.Ports.HTTP, 80)) }
+		all = append(all, loop{"dhcp", leases.Serve}, loop{"dns", names.Serve}, loop{"tftp", files.Serve}, loop{"http", web})
 	}
-	names, err := dns.NewServer(dns.ServerConfig{Address: c.listen(c.Ports.DNS, 53), Zone: zone, Log: s.log})
-	if err != nil {
-		return nil, err
-	}
-	files, err := tftp.New(tftp.Config{
-		Address: c.listen(c.Ports.TFTP, 69), Interface: c.Interface, Open: tftp.Files(c.bootFiles(), boot.LoaderFiles...),
-		Transferred: s.transferred, Log: s.log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	all := []loop{{"dhcp", leases.Serve}, {"dns", names.Serve}, {"tftp", files.Serve}, {"http", s.serveWeb}}
 	if c.Interface != "" {
-		// Firmware that waits for a router advertisement boots seconds sooner.
-		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, c.Interface, s.log) }})
+		say := advert.Config{Interface: c.Interface, Say: func() advert.Word { return s.advertise(zone.Domain()) }, Log: s.log}
+		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, say) }})
 	}
 	return all, nil
 }
 
-// serveWeb serves HTTP until ctx ends. A transfer may take hours, so only
-// headers and idling have limits.
-func (s *site) serveWeb(ctx context.Context) error {
-	at := s.config.listen(s.config.Ports.HTTP, 80)
+// leases makes the DHCP server of the address's version of IP.
+func (s *site) leases(own netip.Addr, zone sitestore.Zone) (interface{ Serve(context.Context) error }, error) {
+	c := s.config
+	if own.Is4() {
+		return dhcp.New(dhcp.Config{
+			Interface: c.Interface, Address: own, Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
+			Ledger: s.store, BootURL: c.url(own), Domain: zone.Domain, Log: s.log, Events: s.boots.tell,
+			Now: s.clock.Now,
+		})
+	}
+	duid, err := s.store.DUID(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return dhcp6.New(dhcp6.Config{
+		Interface: c.Interface, Address: own, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
+		Ledger: s.store, BootURL: c.url(own), Domain: zone.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
+	})
+}
+
+// routerFor is how long the agent says that it is a default router, where a
+// subnet's gateway is the agent.
+const routerFor = 30 * time.Minute
+
+// advertise is what there is to say of IPv6 on the agent's link: nothing without
+// an IPv6 subnet on it. The agent is a router only where it is the subnet's
+// gateway; another gateway advertises itself.
+func (s *site) advertise(domain string) (w advert.Word) {
+	own := s.config.Address6.Addr()
+	here, ok := s.store.SubnetOf(own)
+	if !ok || !own.IsValid() {
+		return w
+	}
+	w.Stateful, w.MTU = true, here.MTU
+	for _, sub := range s.store.Subnets() {
+		if sub.Network != here.Network || !sub.CIDR.Addr().Is6() {
+			continue
+		}
+		w.Prefixes = append(w.Prefixes, advert.Prefix{Prefix: sub.CIDR})
+		for _, ip := range sub.DNS {
+			if ip.Is6() {
+				w.DNS = append(w.DNS, ip)
+			}
+		}
+		if sub.Gateway == own {
+			w.Router = routerFor
+		}
+	}
+	if len(w.DNS) == 0 {
+		w.DNS = []netip.Addr{own}
+	}
+	if domain != "" {
+		w.Search = []string{domain}
+	}
+	return w
+}
+
+// serveWeb serves HTTP at the address until ctx ends. A transfer may take hours,
+// so only headers and idling have limits.
+func (s *site) serveWeb(ctx context.Context, at netip.AddrPort) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot serve HTTP on %s: %w", at, err)

@@ -75,7 +75,7 @@ func (s *site) beat(ctx context.Context) error {
 		}
 		troubles, _ := s.troubles.List()
 		if err := s.bus.PublishBeat(sprout.Heartbeat{
-			Agent: s.enrol.Agent.ID, Version: sprout.Version, Protocol: sprout.Protocol, Address: s.config.Address.Addr().String(),
+			Agent: s.enrol.Agent.ID, Version: sprout.Version, Protocol: sprout.Protocol, Address: s.config.own()[0].String(),
 			Applied: applied, Facts: facts, At: s.clock.Wall().UTC(), Troubles: troubles,
 		}); err != nil {
 			s.log.Debug("heartbeat not sent", "error", err)

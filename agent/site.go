@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -53,8 +54,8 @@ func (s *site) Power(_ context.Context, id sprout.MachineID) (power.Provider, er
 	return s.power.of(m)
 }
 
-// AgentURL is the base URL of this agent on the provisioning network.
-func (s *site) AgentURL() string { return s.config.url() }
+// AgentURL is the base URL of this agent as a machine at the address reaches it.
+func (s *site) AgentURL(from netip.Addr) string { return s.config.url(from) }
 
 // FetchImage brings an image to the site's cache, verified by digest.
 func (s *site) FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error {

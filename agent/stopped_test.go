@@ -65,7 +65,7 @@ func newStoppedSite(t *testing.T) *stoppedSite {
 }
 
 func (s *stoppedSite) wire() sim.Wire {
-	return sim.Wire{DHCP: s.config.listen(s.config.Ports.DHCP, 67), Relay: simRelay, TFTPPort: s.config.Ports.TFTP}
+	return sim.Wire{DHCP: at(s.config.Address.Addr(), s.config.Ports.DHCP, 67), Relay: simRelay, TFTPPort: s.config.Ports.TFTP}
 }
 
 // plug introduces a machine behind a BMC, with an address of its own.
@@ -258,7 +258,7 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var id sprout.MachineID
 			if test.boot != nil {
-				id = s.plug(name, mac.String(), reserved, &firmware{mac: mac, ip: ip, wire: s.wire(), url: s.config.url(), boot: func(ctx context.Context, f *firmware) {
+				id = s.plug(name, mac.String(), reserved, &firmware{mac: mac, ip: ip, wire: s.wire(), url: s.config.url(netip.Addr{}), boot: func(ctx context.Context, f *firmware) {
 					if err := test.boot(ctx, f); err != nil && ctx.Err() == nil {
 						t.Error(err)
 					}

@@ -21,6 +21,8 @@ type Config struct {
 	// URL is the agent's as machines reach it, as http://10.0.0.1:8080,
 	// without a final slash. It is the base of every URL in a script.
 	URL string
+	// URL6 is the same for machines that ask over IPv6; empty: URL.
+	URL6 string
 	// Files is the directory with vmlinuz and initrd.
 	Files string
 	// Loaders is the directory with undionly.kpxe and snponly.efi; empty:
@@ -95,7 +97,7 @@ func (h *handler) script(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "Sprout: "+a.Reason, http.StatusForbidden)
 		return
 	}
-	text, err := a.text(h.URL, mac, h.Cmdline)
+	text, err := a.text(h.url(r.From), mac, h.Cmdline)
 	if err != nil {
 		h.Log.Error("cannot write a boot script", "mac", mac, "error", err)
 		http.Error(w, "Sprout: internal error", http.StatusInternalServerError)
@@ -104,6 +106,14 @@ func (h *handler) script(w http.ResponseWriter, q *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	http.ServeContent(w, q, "", time.Time{}, strings.NewReader(text))
+}
+
+// url is the agent's as a machine at the address reaches it.
+func (h *handler) url(from netip.Addr) string {
+	if from.Is6() && h.URL6 != "" {
+		return h.URL6
+	}
+	return h.URL
 }
 
 // decide decides, and starts the discovery that Decide may want.

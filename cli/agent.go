@@ -35,11 +35,12 @@ func agentCommand(e *env) *cobra.Command {
 // agentRun adds the flags of a running agent to c and returns what runs it:
 // the file first, then SPROUT_AGENT_…, then flags.
 func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
-	var file, dir, address, iface, ramdisk, tokenFile string
+	var file, dir, address, address6, iface, ramdisk, tokenFile string
 	f := c.Flags()
 	f.StringVar(&file, "config", "", "YAML file (or SPROUT_AGENT_CONFIG)")
 	f.StringVar(&dir, "data-dir", "", "directory of keys, store and images")
 	f.StringVar(&address, "address", "", "its address and prefix length on the provisioning network, as 10.20.0.2/24")
+	f.StringVar(&address6, "address6", "", "the same of IPv6, as fd00:20::2/64")
 	f.StringVar(&iface, "interface", "", "network device of the provisioning network")
 	f.StringVar(&ramdisk, "ramdisk", "", "directory with vmlinuz and initrd")
 	f.StringVar(&tokenFile, "enrol-token-file", "", "file with the single-use token (or SPROUT_AGENT_TOKEN)")
@@ -52,12 +53,18 @@ func agentRun(e *env, c *cobra.Command) func(*cobra.Command) error {
 		config.Server = cmp.Or(e.url, config.Server)
 		config.DataDir, config.Interface = cmp.Or(dir, config.DataDir), cmp.Or(iface, config.Interface)
 		config.RamdiskDir, config.TokenFile = cmp.Or(ramdisk, config.RamdiskDir), cmp.Or(tokenFile, config.TokenFile)
-		if address != "" {
-			prefix, err := netip.ParsePrefix(address)
-			if err != nil {
-				return sprout.InvalidField("--address", "%q is no address with a prefix length such as 10.20.0.2/24", address)
+		for _, one := range []struct {
+			flag, text, like string
+			to               *netip.Prefix
+		}{{"--address", address, "10.20.0.2/24", &config.Address}, {"--address6", address6, "fd00:20::2/64", &config.Address6}} {
+			if one.text == "" {
+				continue
 			}
-			config.Address = prefix
+			prefix, err := netip.ParsePrefix(one.text)
+			if err != nil {
+				return sprout.InvalidField(one.flag, "%q is no address with a prefix length such as %s", one.text, one.like)
+			}
+			*one.to = prefix
 		}
 		config.Memory.Apply()
 		return agent.Run(c.Context(), config)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func (w *siteWorld) Busy(context.Context, sprout.MachineID, string) (string, err
 func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, error) {
 	return (*siteBMC)(w), nil
 }
-func (w *siteWorld) AgentURL() string { return "http://10.0.0.1" }
+func (w *siteWorld) AgentURL(netip.Addr) string { return "http://10.0.0.1" }
 func (w *siteWorld) FetchImage(context.Context, sprout.Image, func(done, total int64)) error {
 	w.cached = true
 	return nil

@@ -6,6 +6,7 @@ package provision
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"sprout"
@@ -136,8 +137,9 @@ type Site[T any] interface {
 	Busy(ctx context.Context, id sprout.MachineID, run string) (string, error)
 	// Power returns the machine's power provider. Do not close it.
 	Power(ctx context.Context, id sprout.MachineID) (power.Provider, error)
-	// AgentURL is the base URL of this agent on the provisioning network.
-	AgentURL() string
+	// AgentURL is the base URL of this agent as a machine at the address reaches
+	// it, whatever that is where it is the zero Addr.
+	AgentURL(from netip.Addr) string
 	// FetchImage brings an image to the site's cache, verified by digest; at
 	// once if it is there. progress may be nil.
 	FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error

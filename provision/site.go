@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sprout"
@@ -161,10 +162,24 @@ func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
 		in.ExpiresAt = c.Now.Add(deployBy)
 	}
 	data.Attempt = in.Attempt
-	data.Home = fmt.Sprintf("%s/phone-home/%s/%s", p.AgentURL(), in.Attempt, in.HomeToken)
+	var input SiteInput
+	if err := c.Input(&input); err != nil {
+		return err
+	}
+	data.Home = fmt.Sprintf("%s/phone-home/%s/%s", p.AgentURL(hostAddress(input.Work)), in.Attempt, in.HomeToken)
 	c.Detail("boot attempt %s", in.Attempt)
 	c.Commit(func(ctx context.Context, tx T) error { return p.SetIntent(ctx, tx, in) })
 	return c.Keep(data)
+}
+
+// hostAddress is the first that the installed system will have; zero: it is not
+// to be installed, or has none of ours.
+func hostAddress(w sprout.Work) netip.Addr {
+	var in sprout.DeployWork
+	if w.Kind != Deploy || json.Unmarshal(w.Input, &in) != nil || len(in.Networks) == 0 {
+		return netip.Addr{} // write-image says what is wrong with the input
+	}
+	return in.Networks[0].IP
 }
 
 func (p site[T]) clearIntent(_ context.Context, c *workflow.Call[T]) error {

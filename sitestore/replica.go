@@ -18,6 +18,7 @@ type replica struct {
 	subnets      map[string]sprout.Subnet
 	machines     map[string]sprout.SiteMachine
 	byMAC        map[string]sprout.MachineID
+	byUUID       map[string][]sprout.MachineID
 	reservations map[string]sprout.Reservation
 	records      map[string]sprout.Record
 	forward      map[string][]netip.Addr // name → addresses
@@ -28,6 +29,7 @@ type replica struct {
 // load fills an empty replica.
 func (r *replica) load(tx *bbolt.Tx) error {
 	r.subnets, r.machines, r.byMAC = map[string]sprout.Subnet{}, map[string]sprout.SiteMachine{}, map[string]sprout.MachineID{}
+	r.byUUID = map[string][]sprout.MachineID{}
 	r.reservations, r.records = map[string]sprout.Reservation{}, map[string]sprout.Record{}
 	r.forward, r.reverse = map[string][]netip.Addr{}, map[netip.Addr][]string{}
 	r.serial = serialOf(applied(tx))
@@ -53,11 +55,19 @@ func (r *replica) setMachine(id string, m *sprout.SiteMachine) {
 			delete(r.byMAC, mac)
 		}
 	}
+	if uuid := r.machines[id].UUID; uuid != "" {
+		if r.byUUID[uuid] = without(r.byUUID[uuid], sprout.MachineID(id)); len(r.byUUID[uuid]) == 0 {
+			delete(r.byUUID, uuid)
+		}
+	}
 	delete(r.machines, id)
 	if m == nil {
 		return
 	}
 	r.machines[id] = *m
+	if m.UUID != "" {
+		r.byUUID[m.UUID] = append(r.byUUID[m.UUID], m.ID)
+	}
 	for _, mac := range m.MACs {
 		r.byMAC[strings.ToLower(mac)] = m.ID
 	}
@@ -147,6 +157,19 @@ func (s *Store) MachineByMAC(mac string) (sprout.SiteMachine, bool) {
 
 // Known is MachineByMAC in the words of DHCP.
 func (s *Store) Known(mac string) (sprout.SiteMachine, bool) { return s.MachineByMAC(mac) }
+
+// KnownByUUID returns the machine whose firmware has the UUID (lower case), where
+// it is the only one: vendors have shipped copies.
+func (s *Store) KnownByUUID(uuid string) (sprout.SiteMachine, bool) {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	ids := s.replica.byUUID[uuid]
+	if len(ids) != 1 {
+		return sprout.SiteMachine{}, false
+	}
+	m, ok := s.replica.machines[string(ids[0])]
+	return m, ok
+}
 
 // Machine returns a machine; NotFound if the site does not have it.
 func (s *Store) Machine(id sprout.MachineID) (sprout.SiteMachine, error) {

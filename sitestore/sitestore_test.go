@@ -1,6 +1,7 @@
 package sitestore_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"sprout"
 	"sprout/boot"
 	"sprout/dhcp/builtin"
+	"sprout/dhcp/builtin6"
 	"sprout/dhcp/dhcptest"
 	dns "sprout/dns/builtin"
 	"sprout/sitestore"
@@ -23,9 +25,10 @@ import (
 )
 
 var (
-	_ builtin.Ledger = (*sitestore.Store)(nil)
-	_ boot.Ledger    = (*sitestore.Store)(nil)
-	_ dns.Zone       = sitestore.Zone{}
+	_ builtin.Ledger  = (*sitestore.Store)(nil)
+	_ builtin6.Ledger = (*sitestore.Store)(nil)
+	_ boot.Ledger     = (*sitestore.Store)(nil)
+	_ dns.Zone        = sitestore.Zone{}
 )
 
 func open(t *testing.T, path string) *sitestore.Store {
@@ -64,6 +67,47 @@ func TestLedgerOfDHCP(t *testing.T) {
 		}
 		return s
 	})
+}
+
+// TestDUID keeps one identifier, also over a restart.
+func TestDUID(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.db")
+	var first []byte
+	for i := range 3 {
+		s := open(t, path)
+		duid, err := s.DUID(t.Context())
+		if err != nil || len(duid) != 18 || duid[1] != 4 {
+			t.Fatalf("%x, %v", duid, err)
+		}
+		if i == 0 {
+			first = duid
+		} else if !bytes.Equal(duid, first) {
+			t.Errorf("%x was %x", duid, first)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKnownByUUID finds a machine by its UUID as long as no other has it too.
+func TestKnownByUUID(t *testing.T) {
+	s := fresh(t)
+	const uuid, other = "00112233-4455-6677-8899-aabbccddeeff", "10112233-4455-6677-8899-aabbccddeeff"
+	is := func(uuid string, want sprout.MachineID) {
+		t.Helper()
+		if m, ok := s.KnownByUUID(uuid); m.ID != want || ok != (want != "") {
+			t.Errorf("%s is %q, want %q", uuid, m.ID, want)
+		}
+	}
+	apply(t, s, 1, sprout.ChangeMachine, "mch_1", sprout.SiteMachine{ID: "mch_1", UUID: uuid})
+	is(uuid, "mch_1")
+	apply(t, s, 2, sprout.ChangeMachine, "mch_2", sprout.SiteMachine{ID: "mch_2", UUID: uuid})
+	is(uuid, "")
+	apply(t, s, 3, sprout.ChangeMachine, "mch_1", sprout.SiteMachine{ID: "mch_1", UUID: other})
+	is(uuid, "mch_2")
+	is(other, "mch_1")
+	is("", "")
 }
 
 func TestStoreOfRuns(t *testing.T) {

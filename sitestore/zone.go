@@ -7,8 +7,8 @@ import (
 
 // A Zone is the site's names as a name server reads them.
 type Zone struct {
-	Store   *Store
-	Address netip.Addr // of the agent, which is the name server
+	Store     *Store
+	Addresses []netip.Addr // of the agent, which is the name server
 }
 
 // Domain is the site's, in lower case; empty before the centre said it.
@@ -19,7 +19,7 @@ func (z Zone) Domain() string {
 
 // Agent is the name server's own full name and addresses.
 func (z Zone) Agent() (string, []netip.Addr) {
-	return "agent." + z.Domain(), []netip.Addr{z.Address}
+	return "agent." + z.Domain(), z.Addresses
 }
 
 // Subnets are the prefixes whose addresses are named.

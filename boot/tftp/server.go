@@ -30,8 +30,8 @@ type File interface {
 
 // A Config says what a Server serves and where.
 type Config struct {
-	// Address is the IPv4 address and port to listen on. Port 0 takes a free
-	// one, see Server.Addr.
+	// Address is the address and port to listen on, of IPv6 not the unspecified
+	// one. Port 0 takes a free one, see Server.Addr.
 	Address netip.AddrPort
 	// Interface keeps to a network device; empty: any.
 	Interface string
@@ -65,8 +65,8 @@ func New(c Config) (*Server, error) {
 	switch {
 	case c.Open == nil:
 		return nil, sprout.InvalidField("open", "cannot serve TFTP without files")
-	case !c.Address.Addr().Is4():
-		return nil, sprout.InvalidField("address", "cannot serve TFTP on %s: an IPv4 address is needed", c.Address)
+	case !c.Address.Addr().Is4() && (!c.Address.Addr().Is6() || c.Address.Addr().IsUnspecified()):
+		return nil, sprout.InvalidField("address", "cannot serve TFTP on %s: an address of this host is needed", c.Address)
 	case c.MaxTransfers < 0:
 		return nil, sprout.InvalidField("maxTransfers", "cannot serve %d transfers", c.MaxTransfers)
 	}
@@ -99,13 +99,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer stop()
 	defer s.done.Wait()
 	defer udp.Close() //nolint:errcheck // a socket that is done with
-	conn := ipv4.NewPacketConn(udp)
-	if err := conn.SetControlMessage(ipv4.FlagDst, true); err != nil {
+	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	receive, err := s.receiver(udp)
+	if err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot learn where TFTP requests arrive: %w", err)
 	}
-	s.addr = udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	close(s.ready)
-	err = s.read(ctx, conn)
+	err = s.read(ctx, receive)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -115,7 +115,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // open makes a UDP socket on the device.
 func (s *Server) open(ctx context.Context, at netip.AddrPort) (*net.UDPConn, error) {
 	c := net.ListenConfig{Control: s.bind}
-	conn, err := c.ListenPacket(ctx, "udp4", at.String())
+	conn, err := c.ListenPacket(ctx, network(at), at.String())
 	if err != nil {
 		return nil, err
 	}
@@ -135,11 +135,48 @@ func (s *Server) bind(_, _ string, c syscall.RawConn) (err error) {
 // as broken. A device that goes down fails one.
 const maxReadFailures = 16
 
+// network is the one of Go's that the address is of.
+func network(at netip.AddrPort) string {
+	if at.Addr().Is4() {
+		return "udp4"
+	}
+	return "udp6"
+}
+
+// A receive reads one request: from whom it is, and which of our addresses it
+// was sent to.
+type receive func(buf []byte) (n int, client netip.AddrPort, at netip.Addr, err error)
+
+// receiver makes the socket's receive. Of IPv4 the server may listen on every
+// address, and answers from the one that was asked.
+func (s *Server) receiver(udp *net.UDPConn) (receive, error) {
+	if s.addr.Addr().Is6() {
+		return func(buf []byte) (int, netip.AddrPort, netip.Addr, error) {
+			n, client, err := udp.ReadFromUDPAddrPort(buf)
+			return n, client, s.addr.Addr(), err
+		}, nil
+	}
+	conn := ipv4.NewPacketConn(udp)
+	return func(buf []byte) (n int, client netip.AddrPort, at netip.Addr, err error) {
+		n, control, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return 0, client, at, err
+		}
+		at = s.addr.Addr()
+		if control != nil {
+			if to, ok := netip.AddrFromSlice(control.Dst); ok && !to.IsMulticast() {
+				at = to.Unmap()
+			}
+		}
+		return n, from.(*net.UDPAddr).AddrPort(), at, nil
+	}, conn.SetControlMessage(ipv4.FlagDst, true)
+}
+
 // read starts a transfer for each request.
-func (s *Server) read(ctx context.Context, conn *ipv4.PacketConn) error {
+func (s *Server) read(ctx context.Context, receive receive) error {
 	buf := make([]byte, 1500)
 	for failures := 0; ; {
-		n, control, from, err := conn.ReadFrom(buf)
+		n, client, at, err := receive(buf)
 		if err != nil {
 			if failures++; errors.Is(err, net.ErrClosed) || failures == maxReadFailures {
 				return err
@@ -147,17 +184,10 @@ func (s *Server) read(ctx context.Context, conn *ipv4.PacketConn) error {
 			continue
 		}
 		failures = 0
-		client := from.(*net.UDPAddr).AddrPort()
 		if !s.begin(client) {
 			continue
 		}
 		r, refused := parse(buf[:n])
-		at := s.addr.Addr()
-		if control != nil {
-			if to, ok := netip.AddrFromSlice(control.Dst); ok && !to.IsMulticast() {
-				at = to.Unmap()
-			}
-		}
 		s.done.Go(func() {
 			defer s.end(client)
 			s.serve(ctx, client, at, r, refused)
@@ -188,7 +218,7 @@ func (s *Server) end(client netip.AddrPort) {
 func (s *Server) serve(ctx context.Context, client netip.AddrPort, at netip.Addr, r request, refused *refusal) {
 	begin := time.Now()
 	dial := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)), Control: s.bind}
-	conn, err := dial.DialContext(ctx, "udp4", client.String())
+	conn, err := dial.DialContext(ctx, network(client), client.String())
 	if err != nil {
 		s.config.Log.Warn("cannot answer a TFTP request", "client", client, "error", err)
 		return

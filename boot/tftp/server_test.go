@@ -28,6 +28,12 @@ type served struct {
 
 func serve(t *testing.T, files map[string][]byte) served {
 	t.Helper()
+	return serveAt(t, "0.0.0.0:0", "127.0.0.1", files)
+}
+
+// serveAt listens on one address and is asked on another.
+func serveAt(t *testing.T, listen, ask string, files map[string][]byte) served {
+	t.Helper()
 	s := served{dir: t.TempDir(), ended: make(chan tftp.Transfer, 100)}
 	var names []string
 	for name, content := range files {
@@ -40,7 +46,7 @@ func serve(t *testing.T, files map[string][]byte) served {
 		t.Fatal(err)
 	}
 	server, err := tftp.New(tftp.Config{
-		Address: netip.MustParseAddrPort("0.0.0.0:0"), Open: tftp.Files(s.dir, names...), MaxTransfers: 4,
+		Address: netip.MustParseAddrPort(listen), Open: tftp.Files(s.dir, names...), MaxTransfers: 4,
 		Transferred: func(one tftp.Transfer) { s.ended <- one },
 	})
 	if err != nil {
@@ -60,7 +66,7 @@ func serve(t *testing.T, files map[string][]byte) served {
 	case <-time.After(10 * time.Second):
 		t.Fatal("not ready after 10 s")
 	}
-	s.at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), server.Addr().Port())
+	s.at = netip.AddrPortFrom(netip.MustParseAddr(ask), server.Addr().Port())
 	return s
 }
 
@@ -85,11 +91,18 @@ func content(n int) []byte {
 // TestClients fetches files of every awkward size with the programs that people
 // have, and compares.
 func TestClients(t *testing.T) {
+	for _, at := range [][2]string{{"0.0.0.0:0", "127.0.0.1"}, {"[::1]:0", "::1"}} {
+		t.Run(at[1], func(t *testing.T) { clients(t, at[0], at[1]) })
+	}
+}
+
+func clients(t *testing.T, listen, ask string) {
+	t.Helper()
 	files := map[string][]byte{}
 	for _, n := range []int{0, 1, 511, 512, 513, 1024, 100_000, 40_000_000} {
 		files[fmt.Sprintf("file-%d", n)] = content(n)
 	}
-	s := serve(t, files)
+	s := serveAt(t, listen, ask, files)
 	host, port := s.at.Addr().String(), strconv.Itoa(int(s.at.Port()))
 	for program, args := range map[string]func(name, out string) []string{
 		"tftp": func(name, out string) []string {
@@ -368,7 +381,7 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := tftp.New(tftp.Config{Address: netip.MustParseAddrPort("127.0.0.1:0")}); err == nil {
 		t.Error("a server without files")
 	}
-	if _, err := tftp.New(tftp.Config{Open: tftp.Files("/"), Address: netip.MustParseAddrPort("[::1]:0")}); err == nil {
-		t.Error("a server on IPv6")
+	if _, err := tftp.New(tftp.Config{Open: tftp.Files("/"), Address: netip.MustParseAddrPort("[::]:0")}); err == nil {
+		t.Error("a server on whatever address of IPv6")
 	}
 }
