@@ -11,6 +11,7 @@ import (
 	"sprout"
 	"sprout/api"
 	"sprout/audit"
+	"sprout/provision"
 	"sprout/store"
 )
 
@@ -40,6 +41,9 @@ func (s *Server) agentDelete(ctx context.Context, in *api.AgentRef) (api.None, e
 		if _, err := s.store.ClearProblems(ctx, tx, string(a.ID)); err != nil {
 			return err
 		}
+		if err := s.wakeUnwinding(ctx, tx, a.Site); err != nil {
+			return err
+		}
 		return s.revokeTokenOf(ctx, tx, a)
 	})
 	if err != nil {
@@ -47,6 +51,25 @@ func (s *Server) agentDelete(ctx context.Context, in *api.AgentRef) (api.None, e
 	}
 	return api.None{}, s.store.After(ctx, func(context.Context) error { return s.cutOff(a) })
 }
+
+// wakeUnwinding has the workflows of a site look again whether anybody is there who
+// could confirm that its work has stopped. Beyond mostWoken they find out by
+// themselves, within minutes.
+func (s *Server) wakeUnwinding(ctx context.Context, tx pgx.Tx, site sprout.SiteID) error {
+	list, _, err := s.store.In(tx).Workflows(ctx, store.WorkflowFilter{
+		Sites: sprout.At(site), States: []sprout.WorkflowState{sprout.Unwinding}, Page: store.Page{Limit: mostWoken},
+	})
+	for _, w := range list {
+		err := s.engine.Signal(withTx(ctx, tx), string(w.ID), provision.SignalWorkEnded, provision.WorkEnded{})
+		if err != nil && sprout.KindOf(err) != sprout.Conflict { // that has ended meanwhile
+			return err
+		}
+	}
+	return err
+}
+
+// mostWoken bounds what one transaction wakes.
+const mostWoken = 1000
 
 // revokeTokenOf ends the API token of an agent; it may have none any more.
 func (s *Server) revokeTokenOf(ctx context.Context, tx pgx.Tx, a sprout.Agent) error {

@@ -115,3 +115,21 @@ func TestAgentOfflineIsAProblemUntilItReturns(t *testing.T) {
 	beat()
 	eventually(t, problems, func(l []sprout.Problem) bool { return len(l) == 0 })
 }
+
+// A workflow whose site is to stop its work waits for the site's agent; once that is
+// deleted nobody could confirm it, and the workflow ends at once.
+func TestDeletingAnAgentEndsWhatIsCancelled(t *testing.T) {
+	p := run(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	silent := enrol(t, p, "lon1")
+	m := p.machine(t, "lon1", "m1", "52:54:00:00:00:11")
+	begun := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: string(m.ID)}}))(t)
+	silent.await(func(c sprout.Change) bool { return c.Kind == sprout.ChangeWork })
+	must(client.Call(t.Context(), p.admin, api.WorkflowCancel, api.WorkflowRef{Workflow: string(begun.ID)}))(t)
+	is := func() (api.VersionedWorkflow, error) {
+		return client.Call(t.Context(), p.admin, api.WorkflowShow, api.ShowWorkflow{WorkflowRef: api.WorkflowRef{Workflow: string(begun.ID)}})
+	}
+	eventually(t, is, func(w api.VersionedWorkflow) bool { return w.State == sprout.Unwinding && w.Wait != nil })
+	must(client.Call(t.Context(), p.admin, api.AgentDelete, api.AgentRef{Agent: string(silent.enrol.Agent.ID)}))(t)
+	eventually(t, is, func(w api.VersionedWorkflow) bool { return w.State.Ended() })
+}
