@@ -43,6 +43,7 @@ type site struct {
 	seen   sync.Map // sprout.AttemptID → time.Time
 
 	clock    *health.Clock    // of all that is kept on disk
+	asked    asked            // of lookAtClock
 	troubles *health.Troubles // with this process and its host
 }
 

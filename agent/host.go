@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	lookEvery = 2 * time.Second // at the disk and the clock
-	jumpOver  = 5 * time.Second // what a clock may be off before it is trouble
+	lookEvery = 2 * time.Second  // at the disk and the clock
+	jumpOver  = 5 * time.Second  // what a clock may be off before it is trouble
+	askAgain  = 30 * time.Second // the control plane, about a clock that it was asked about
 )
 
 // watchHost looks at what the agent stands on until ctx ends.
@@ -35,6 +36,13 @@ func (c Config) leastFree() uint64 {
 	return health.LeastFree
 }
 
+// asked is when the control plane was asked for the time last, and what the host's
+// clock was ahead then.
+type asked struct {
+	ahead time.Duration
+	at    time.Time
+}
+
 // lookAtClock says when the host's clock was set while the agent ran. Leases and
 // deadlines go on by the time that has passed, unless the control plane says that
 // the clock is right now.
@@ -44,6 +52,10 @@ func (s *site) lookAtClock(ctx context.Context) {
 		s.troubles.Set(sprout.ClockWrong, "", "")
 		return
 	}
+	if (ahead-s.asked.ahead).Abs() <= jumpOver && time.Since(s.asked.at) < askAgain {
+		return
+	}
+	s.asked.ahead, s.asked.at = ahead, time.Now()
 	evidence := "the control plane cannot be asked for the time"
 	off, err := s.offCentre(ctx)
 	switch {

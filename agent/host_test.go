@@ -174,8 +174,9 @@ func TestAClockThatJumpsEndsNothing(t *testing.T) {
 
 // A clock that the control plane confirms is right, however it jumped.
 func TestAClockThatWasSetRightIsAdopted(t *testing.T) {
-	var centreOff atomic.Int64
+	var centreOff, times atomic.Int64
 	centre := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		times.Add(1)
 		w.Header().Set("Date", time.Now().Add(time.Duration(centreOff.Load())).UTC().Format(http.TimeFormat))
 	}))
 	defer centre.Close()
@@ -191,7 +192,12 @@ func TestAClockThatWasSetRightIsAdopted(t *testing.T) {
 	if list, _ := s.troubles.List(); len(list) != 1 || list[0].Code != sprout.ClockWrong || !s.clock.Now().Before(wall) {
 		t.Errorf("the control plane says another time: %+v, and it is %s", list, s.clock.Now())
 	}
+	s.lookAtClock(t.Context())
+	if times.Load() != 1 {
+		t.Errorf("the control plane was asked %d times about one jump", times.Load())
+	}
 	centreOff.Store(0)
+	s.asked.at = s.asked.at.Add(-askAgain)
 	s.lookAtClock(t.Context())
 	if list, _ := s.troubles.List(); len(list) != 0 || !s.clock.Now().Equal(wall) {
 		t.Errorf("the control plane says the same: %+v, and it is %s", list, s.clock.Now())
