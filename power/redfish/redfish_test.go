@@ -141,7 +141,7 @@ func TestFailures(t *testing.T) {
 		wantFailure(t, r.Set(ctx, sprout.PowerOn), sprout.PowerNotChanged, `accepted ResetType On; PowerState still "Off"`)
 	})
 	t.Run("override that is not kept", func(t *testing.T) {
-		r := open(t, emulator.Faults{IgnoreOverride: true}, nil)
+		r := open(t, emulator.Faults{IgnoreOverride: 1}, nil)
 		wantFailure(t, r.BootOnce(ctx, power.BootNetwork, ""), sprout.BMCFailed, "did not keep it")
 	})
 	t.Run("mode that the BMC does not offer", func(t *testing.T) {

@@ -61,7 +61,7 @@ var kinds = []kind{
 	{name: "never-home", about: "the installed system does not phone home", sim: sim.NeverHome, step: sim.StepHome},
 	{name: "bmc-503", about: "the BMC answers 503 so many times", bmc: func(f Fault, b *emulator.Faults) { b.Unavailable = f.Times }},
 	{name: "bmc-dropped-session", about: "the BMC forgets its sessions when the machine comes to the step", step: sim.StepHello},
-	{name: "boot-order-ignored", about: "the BMC accepts boot overrides and drops them", bmc: func(_ Fault, b *emulator.Faults) { b.IgnoreOverride = true }},
+	{name: "boot-order-ignored", about: "the BMC accepts a boot override so many times and drops it", bmc: func(f Fault, b *emulator.Faults) { b.IgnoreOverride = f.Times }},
 	{name: "wan-cut", about: "no agent, or that of one site, reaches the control plane", wan: true},
 	{name: "link-flap", about: "every connection between agents, or that of one site, and control plane is torn", wan: true},
 }

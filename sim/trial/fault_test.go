@@ -33,6 +33,8 @@ func TestEachFaultOfMachines(t *testing.T) {
 		{Fault{Fault: "truncate", During: Deploy}, "truncate@write*1", sprout.DigestMismatch},
 		{Fault{Fault: "bmc-503", During: Deploy, Times: 2}, "bmc-503 2 times", ""},
 		{Fault{Fault: "bmc-dropped-session", During: Deploy, Step: "write"}, "bmc-dropped-session@write", ""},
+		{Fault{Fault: "boot-order-ignored", During: Deploy}, "boot-order-ignored 1 times", ""}, // the step tries again
+		{Fault{Fault: "boot-order-ignored", During: Deploy, Times: 3}, "boot-order-ignored 3 times", sprout.BMCFailed},
 		{Fault{Fault: "hung-kernel", During: Deploy}, "silent@hello*1", sprout.KernelSilent},
 		{Fault{Fault: "cut-off", During: Deploy}, "cut-off@hello*1", sprout.AgentUnreached},
 		{Fault{Fault: "other-server", During: Deploy}, "other-server@dhcp*1", sprout.OtherServer},

@@ -151,8 +151,13 @@ func (t *trial) end(s *subject) {
 	s.mu.Lock()
 	result := s.result
 	s.mu.Unlock()
-	if s.bmc.Unavailable > 0 {
-		result.Faults = append(result.Faults, fmt.Sprintf("bmc-503 %d times", s.bmc.Unavailable-s.slot.BMC.Busy()))
+	if s.bmc != (emulator.Faults{}) {
+		left := s.slot.BMC.Faults()
+		for name, times := range map[string]int{"bmc-503": s.bmc.Unavailable - left.Unavailable, "boot-order-ignored": s.bmc.IgnoreOverride - left.IgnoreOverride} {
+			if times > 0 {
+				result.Faults = append(result.Faults, fmt.Sprintf("%s %d times", name, times))
+			}
+		}
 	}
 	t.score.end(result)
 	if t.Ended != nil {

@@ -54,7 +54,7 @@ type Facts struct {
 type Faults struct {
 	Unavailable    int           // so many requests are answered 503 first
 	Delay          time.Duration // before every answer
-	IgnoreOverride bool          // boot overrides are accepted and dropped
+	IgnoreOverride int           // so many boot overrides are accepted and dropped first
 	IgnoreReset    bool          // power commands are accepted and dropped
 	SlowReset      time.Duration // power commands are accepted as a task that takes so long
 	NoSessions     bool          // only basic authentication
@@ -115,11 +115,11 @@ func (b *BMC) SetFaults(f Faults) {
 	b.faults = f
 }
 
-// Busy is how many requests are still to be answered 503.
-func (b *BMC) Busy() int {
+// Faults are those that are left: what happens so many times counts down.
+func (b *BMC) Faults() Faults {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.faults.Unavailable
+	return b.faults
 }
 
 // DropSessions forgets every session, as a BMC does when it restarts.

@@ -97,7 +97,11 @@ func (b *BMC) patchSystem(w http.ResponseWriter, r *http.Request) {
 	}
 	b.mu.Lock()
 	wanted, refused := b.overridden(patch.Boot)
-	if refused == "" && !b.faults.IgnoreOverride {
+	switch {
+	case refused != "":
+	case b.faults.IgnoreOverride > 0:
+		b.faults.IgnoreOverride--
+	default:
 		b.override = wanted
 	}
 	b.mu.Unlock()
