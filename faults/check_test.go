@@ -23,7 +23,7 @@ import (
 func (g *ground) check(cells []*cell) {
 	t := g.t
 	t.Helper()
-	g.eventually("the agent is online again", 2*time.Minute, g.caughtUp)
+	g.eventually("the agent is online again", g.caughtUp)
 	for _, c := range cells {
 		if c.err != nil {
 			continue
@@ -36,7 +36,7 @@ func (g *ground) check(cells []*cell) {
 	}
 	g.checkRest()
 	g.checkAddresses(cells)
-	g.eventually("the audit has no gap", 30*time.Second, func(ctx context.Context) (string, bool) {
+	g.eventually("the audit has no gap", func(ctx context.Context) (string, bool) {
 		audit, err := client.Call(ctx, g.client, api.AuditVerify, api.VerifyAudit{})
 		return fmt.Sprintf("%+v, %v", audit, err), err == nil && audit.Intact
 	})
@@ -118,7 +118,7 @@ func (g *ground) checkRest() {
 			g.t.Errorf("%d workflows are %s still: %+v, %v", len(left), state, left, err)
 		}
 	}
-	g.eventually("no problem is open", time.Minute, func(ctx context.Context) (string, bool) {
+	g.eventually("no problem is open", func(ctx context.Context) (string, bool) {
 		open, err := client.List(ctx, g.client, api.ProblemList, api.ListProblems{}, 0)
 		return fmt.Sprintf("%+v, %v", open, err), err == nil && len(open) == 0
 	})
@@ -138,7 +138,7 @@ func (g *ground) checkAddresses(cells []*cell) {
 		}
 		held[a.IP] = a.MAC
 	}
-	g.eventually("every lease is on record", 30*time.Second, func(ctx context.Context) (string, bool) {
+	g.eventually("every lease is on record", func(ctx context.Context) (string, bool) {
 		holder, err := g.leases(ctx)
 		if err != nil {
 			return err.Error(), false
@@ -211,7 +211,7 @@ func (g *ground) closeBooks() {
 		}
 	}
 	must(t, s.Close())
-	g.eventually("the centre has heard every fact once", 30*time.Second, func(ctx context.Context) (string, bool) {
+	g.eventually("the centre has heard every fact once", func(ctx context.Context) (string, bool) {
 		var heard int64
 		err := db.QueryRow(ctx, `SELECT last_fact FROM inbox`).Scan(&heard)
 		return fmt.Sprintf("the site made %d facts, of which %d wait; the centre took %d (%v)", told, waiting, heard, err), err == nil && heard == told

@@ -167,7 +167,7 @@ type process struct {
 }
 
 // startWithin is how long a process may take to say that it works.
-const startWithin = time.Minute
+const startWithin = 3 * time.Minute
 
 // start starts the process and returns once it says that it works. What it needs
 // may have been killed too: it is tried again.

@@ -52,7 +52,7 @@ type ground struct {
 	limited  bool
 
 	mu        sync.Mutex
-	machines  map[place]*subject
+	machines  map[string]*subject // by key
 	all       []*subject
 	succeeded map[string]map[sprout.WorkflowID]bool // by kind
 }
@@ -64,7 +64,7 @@ const imageBytes = 1 << 20
 
 // newGround lays one out on 127.octet.0.0/16.
 func newGround(t *testing.T, octet byte, embedded bool, lasts time.Duration) *ground {
-	g := &ground{t: t, dir: storetest.Dir(t), machines: map[place]*subject{}, succeeded: map[string]map[sprout.WorkflowID]bool{}, lasts: lasts}
+	g := &ground{t: t, dir: storetest.Dir(t), machines: map[string]*subject{}, succeeded: map[string]map[sprout.WorkflowID]bool{}, lasts: lasts}
 	must(t, os.Chmod(g.dir, 0o755)) // PostgreSQL runs as another user
 	g.gate = newGatekeeper(t, filepath.Join(g.dir, "gate.sock"))
 	t.Cleanup(g.close)
@@ -151,7 +151,7 @@ func (g *ground) startSite(octet byte) {
 		Name: "far", Address: netip.PrefixFrom(at(1), 16), Ports: ports, BootFiles: boot, RamdiskDir: boot,
 	}})
 	must(t, g.agent.start())
-	g.eventually("the agent is online", time.Minute, g.caughtUp)
+	g.eventually("the agent is online", g.caughtUp)
 	g.agent.Token = ""
 }
 
@@ -164,9 +164,10 @@ func (g *ground) caughtUp(ctx context.Context) (string, bool) {
 	return fmt.Sprintf("%+v", agents[0]), agents[0].Online && agents[0].Applied == agents[0].Wanted
 }
 
-// eventually asks until it is so.
-func (g *ground) eventually(what string, within time.Duration, look func(context.Context) (seen string, ok bool)) {
+// eventually asks until it is so, for long: the host may be busy.
+func (g *ground) eventually(what string, look func(context.Context) (seen string, ok bool)) {
 	g.t.Helper()
+	const within = 3 * time.Minute
 	seen := ""
 	for until := time.Now().Add(within); ; {
 		ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,14 +24,33 @@ func TestMatrix(t *testing.T) {
 	if want == "" {
 		t.Skip("the whole matrix takes minutes: make test-faults, or set " + matrixVariable)
 	}
-	sum := &tally{}
+	sum, named := &tally{}, chosen(want)
 	t.Cleanup(func() { fmt.Println(sum) })
-	for name, embedded := range map[string]bool{"one server": true, "replicas": false} {
-		t.Run(name, func(t *testing.T) {
+	for _, l := range layout {
+		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			run(t, map[bool]byte{true: 50, false: 51}[embedded], embedded, time.Minute, sum, chosen(want))
+			run(t, l.octet, l.embedded, time.Minute, sum, func(f fault, p place) bool { return l.has(f) && named(f, p) })
 		})
 	}
+}
+
+// A lot is an installation of its own, and who is broken there. A minute in which
+// something is stopped in one is of use to the others.
+type lot struct {
+	name     string
+	octet    byte // of 127.octet.0.0/16
+	embedded bool
+	who      []string
+}
+
+func (l lot) has(f fault) bool { return slices.Contains(l.who, f.who) }
+
+// layout is the table of the installations of the matrix.
+var layout = []lot{
+	{"one server", 50, true, []string{"server"}},
+	{"replicas and agent", 51, false, []string{"replica", "agent"}},
+	{"bus, database and link", 53, false, []string{"nats", "postgres", "wan"}},
+	{"machines", 54, false, []string{"power", "ramdisk"}},
 }
 
 // The table speaks of steps that there are, and every workflow that is defined can
@@ -45,6 +65,13 @@ func TestTableIsOfWhatThereIs(t *testing.T) {
 	for _, f := range slices.Concat(faults(true), faults(false)) {
 		if !slices.ContainsFunc(all, func(p place) bool { return f.at == nil || f.at(p) }) {
 			t.Errorf("%s %s happens nowhere", f.who, f.how)
+		}
+	}
+	for embedded, list := range map[bool][]fault{true: faults(true), false: faults(false)} {
+		for _, f := range list {
+			if !slices.ContainsFunc(layout, func(l lot) bool { return l.embedded == embedded && l.has(f) }) {
+				t.Errorf("%s %s happens in no installation", f.who, f.how)
+			}
 		}
 	}
 	if pattern := chosen("agent * kill,* deploy:write-image stop"); !pattern(fault{who: "agent", how: "kill"}, all[0]) ||
@@ -74,7 +101,12 @@ func TestSomeFaults(t *testing.T) {
 }
 
 // A tally counts outcomes.
-type tally struct{ all, finished, retried, bad atomic.Int64 }
+type tally struct {
+	all, finished, retried, bad atomic.Int64
+	// turn is had by the installation that brings its machines to their places:
+	// that is what costs processor time, and steps that are held run out.
+	turn sync.Mutex
+}
 
 func (s *tally) add(c *cell) {
 	s.all.Add(1)
@@ -107,20 +139,11 @@ func chosen(patterns string) func(fault, place) bool {
 // hold after each.
 func run(t *testing.T, octet byte, embedded bool, lasts time.Duration, sum *tally, wanted func(fault, place) bool) {
 	var g *ground
-	for _, f := range faults(embedded) {
-		var at []place
-		for _, p := range places() {
-			if wanted(f, p) {
-				at = append(at, p)
-			}
-		}
-		if len(at) == 0 {
-			continue
-		}
+	for _, cells := range rounds(embedded, wanted) {
 		if g == nil {
 			g = newGround(t, octet, embedded, lasts)
 		}
-		cells := g.round(f, at)
+		g.round(cells, &sum.turn)
 		for _, c := range cells {
 			fmt.Println(c.line())
 			sum.add(c)
@@ -133,4 +156,28 @@ func run(t *testing.T, octet byte, embedded bool, lasts time.Duration, sum *tall
 	if g != nil {
 		g.closeBooks()
 	}
+}
+
+// rounds are the cells that are wanted: those of one fault are a round, and all
+// those together of which each happens to one machine.
+func rounds(embedded bool, wanted func(fault, place) bool) (all [][]*cell) {
+	var own []*cell
+	for _, f := range faults(embedded) {
+		var cells []*cell
+		for _, p := range places() {
+			if (f.at == nil || f.at(p)) && wanted(f, p) {
+				cells = append(cells, &cell{place: p, fault: f})
+			}
+		}
+		switch {
+		case f.machine:
+			own = append(own, cells...)
+		case len(cells) > 0:
+			all = append(all, cells)
+		}
+	}
+	if len(own) > 0 {
+		all = append(all, own)
+	}
+	return all
 }

@@ -41,7 +41,7 @@ type cell struct {
 
 const (
 	reachWithin  = 100 * time.Second // for a machine to come to its place; less than a step may take that is held
-	settleWithin = 8 * time.Minute   // for a workflow to end; longer than what the product waits for a dead process or a silent ramdisk
+	settleWithin = 12 * time.Minute  // for a workflow to end; longer than what the product waits for a dead process or a silent ramdisk
 	mostRetries  = 3
 )
 
@@ -54,26 +54,32 @@ func (c *cell) line() string {
 	return line
 }
 
-// round breaks one thing while a machine is at each of the places, and sees how
-// each of them ends.
-func (g *ground) round(f fault, at []place) []*cell {
-	var cells []*cell
-	for _, p := range at {
-		if f.at == nil || f.at(p) {
-			cells = append(cells, &cell{place: p, fault: f})
-		}
+// key tells which machine the cell gets. Those of one fault after another have the
+// machine of their place; faults that each happen to one machine come together.
+func (c *cell) key() string {
+	if c.machine {
+		return c.place.String() + " " + c.who + " " + c.how
 	}
+	return c.place.String()
+}
+
+// round breaks one thing while a machine is at each of the places, and sees how
+// each of them ends. Bringing them there takes a turn.
+func (g *ground) round(cells []*cell, turn *sync.Mutex) {
+	f, asked := cells[0].fault, time.Now()
+	turn.Lock()
 	began := time.Now()
 	g.each(cells, g.prepare)
 	prepared := time.Now()
 	g.each(cells, g.reach)
+	turn.Unlock()
 	reached := time.Now()
 	must(g.t, g.happen(f, cells))
 	happened := time.Now()
 	g.each(cells, g.settle)
-	g.t.Logf("%s %s at %d places: %s to prepare, %s to be there, %s broken, %s to the end", f.who, f.how, len(cells),
-		prepared.Sub(began).Round(time.Second), reached.Sub(prepared).Round(time.Second), happened.Sub(reached).Round(time.Second), time.Since(happened).Round(time.Second))
-	return cells
+	whole := func(from, to time.Time) time.Duration { return to.Sub(from).Round(time.Second) }
+	g.t.Logf("%s %s at %d places: %s for its turn, %s to prepare, %s to be there, %s broken, %s to the end", f.who, f.how, len(cells),
+		whole(asked, began), whole(began, prepared), whole(prepared, reached), whole(reached, happened), whole(happened, time.Now()))
 }
 
 // each does it with all cells at once; one that fails is not gone on with.
@@ -101,8 +107,8 @@ func (g *ground) happen(f fault, cells []*cell) error {
 		return err
 	}
 	g.each(cells, func(_ context.Context, c *cell) error {
-		if f.each != nil {
-			if err := f.each(g, c); err != nil {
+		if c.fault.each != nil {
+			if err := c.fault.each(g, c); err != nil {
 				return err
 			}
 		}
@@ -158,10 +164,10 @@ func (g *ground) plug() (*subject, error) {
 // workflow starts.
 func (g *ground) prepare(ctx context.Context, c *cell) (err error) {
 	g.mu.Lock()
-	s := g.machines[c.place]
+	s := g.machines[c.key()]
 	if s == nil || c.Kind == discover || c.Step == accept {
 		if s, err = g.plug(); err == nil {
-			g.machines[c.place] = s
+			g.machines[c.key()] = s
 		}
 	}
 	g.mu.Unlock()
