@@ -83,6 +83,7 @@ const (
 	CertificateExpired Code = "certificate-expired"
 	DatabaseReadOnly   Code = "database-read-only"
 	DatabaseSlow       Code = "database-slow"
+	DatabaseFull       Code = "database-full"
 
 	StepTimeout     Code = "step-timeout"
 	UnknownStep     Code = "unknown-step"
@@ -143,7 +144,8 @@ var Problems = []ProblemKind{
 	{ClockWrong, Critical, "A host's clock is wrong, or was set while work ran. Leases and deadlines go on by the time that has passed.", "set the clock by NTP: timedatectl set-ntp true; it goes on by itself"},
 	{BusFull, Critical, "The bus takes no more news of the site: its stream is at its limit. The site keeps its news and works on.", "give the bus's disk or its stream more room: the agent sends everything by itself, in order"},
 	{CertificateExpired, Critical, "A certificate has run out, or is about to: whoever checks it does not connect any more.", "renew the files that the evidence names: they are read again by themselves"},
-	{DatabaseReadOnly, Critical, "PostgreSQL takes no changes: it is a standby, is set read-only, or its disk is full. Sites work on; nothing new can be asked for.", "point database.url at the primary, or free room on its disk: it goes on by itself"},
+	{DatabaseReadOnly, Critical, "PostgreSQL takes no changes: it is a standby, or is set read-only. Sites work on; nothing new can be asked for.", "point database.url at the primary: it goes on by itself"},
+	{DatabaseFull, Critical, "The disk of PostgreSQL has no room. Sites work on; what is asked for is refused where keeping it needs room.", "free room on the database's disk: it goes on by itself"},
 	{DatabaseSlow, Warning, "PostgreSQL answers slowly: everything that is asked for takes longer.", "look at its disk, at its load and at long transactions: select * from pg_stat_activity"},
 	{StepTimeout, Critical, "A step took longer than it may.", "sprout workflow show {workflow}, then: sprout workflow retry {workflow}"},
 	{UnknownStep, Critical, "A workflow is at a step that this version does not know.", "run the version that started it: it goes on by itself; or: sprout workflow cancel {workflow}"},

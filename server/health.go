@@ -26,6 +26,10 @@ const (
 	slowOver   = time.Second         // the median of slowOf commits
 	slowOf     = 3
 	databaseID = "database" // what problems of the database are about: it is one for all replicas
+	serverID   = "server:"  // and before the name of a replica's host, those of the replica
+
+	renewEvery  = time.Minute      // a replica says that its problems go on
+	silentAfter = 10 * time.Minute // its problems end: nobody says them any more
 )
 
 // A condition is what this replica knows to be wrong with itself and with what it
@@ -38,14 +42,17 @@ type condition struct {
 	mu   sync.Mutex
 	ids  map[sprout.Code]sprout.ProblemID
 	kept bool // the problems in the database are those of the list
+	said []sprout.Problem
+	at   time.Time // when they were said last
 }
 
 // ofDatabase are the codes of problems that every replica sees alike.
 var ofDatabase = []sprout.Code{sprout.DatabaseReadOnly}
 
 // ofServer are the codes that a replica may have to say of its own host.
-// The way to the database may be slow from one of them alone.
-var ofServer = []sprout.Code{sprout.DatabaseSlow, sprout.DiskFull, sprout.ClockWrong, sprout.CertificateExpired}
+// The way to the database may be slow from one of them alone, and that its disk is
+// full is known to those whose statements it refused.
+var ofServer = []sprout.Code{sprout.DatabaseSlow, sprout.DatabaseFull, sprout.DiskFull, sprout.ClockWrong, sprout.CertificateExpired}
 
 // watchHealth looks at what this replica stands on until ctx ends.
 func (s *Server) watchHealth(ctx context.Context) error {
@@ -81,6 +88,9 @@ func (s *Server) lookAtDatabase(ctx context.Context, took []time.Duration) []tim
 	defer cancel()
 	p, err := s.store.Probe(within)
 	if err != nil {
+		if sprout.KindOf(err) != sprout.Unavailable && ctx.Err() == nil {
+			s.log.Warn("database not looked at", "error", err)
+		}
 		return nil
 	}
 	reason := ""
@@ -88,6 +98,11 @@ func (s *Server) lookAtDatabase(ctx context.Context, took []time.Duration) []tim
 		reason = "the database takes no changes"
 	}
 	s.condition.Set(sprout.DatabaseReadOnly, reason, "transaction_read_only is on")
+	reason = ""
+	if p.Full {
+		reason = "the database's disk is full"
+	}
+	s.condition.Set(sprout.DatabaseFull, reason, "seen by server "+s.condition.name)
 	took = append(took, p.Took)
 	took = took[max(0, len(took)-slowOf):]
 	sorted := slices.Sorted(slices.Values(took))
@@ -95,7 +110,7 @@ func (s *Server) lookAtDatabase(ctx context.Context, took []time.Duration) []tim
 	if median := sorted[len(sorted)/2]; len(took) == slowOf && median > slowOver {
 		reason = "commits take longer than " + slowOver.String()
 	}
-	s.condition.Set(sprout.DatabaseSlow, reason, fmt.Sprintf("seen by server %s", s.condition.name))
+	s.condition.Set(sprout.DatabaseSlow, reason, "seen by server "+s.condition.name)
 	reason = ""
 	if p.Ahead.Abs() > clockOff+p.Took {
 		reason = fmt.Sprintf("this server's clock and the database's are %s apart", p.Ahead.Abs().Round(time.Second))
@@ -124,9 +139,13 @@ func (s *Server) lookAtCertificate(now time.Time) {
 	s.condition.Set(sprout.CertificateExpired, reason, fmt.Sprintf("%s is good until %s", s.config.TLS.Certificate, held.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 }
 
-// keepCondition brings the problems in the database to what is wrong now.
+// keepCondition brings the problems in the database to what is wrong now, when that
+// has changed, and now and then says that it goes on.
 func (s *Server) keepCondition(ctx context.Context) {
 	own := s.conditionNow()
+	if s.condition.isKept(own, time.Now()) {
+		return
+	}
 	within, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
 	err := s.store.Tx(within, func(ctx context.Context, tx pgx.Tx) error {
@@ -135,14 +154,25 @@ func (s *Server) keepCondition(ctx context.Context) {
 				return err
 			}
 		}
-		return nil
+		if err := s.store.RenewProblems(ctx, tx, s.condition.subject()); err != nil {
+			return err
+		}
+		_, err := s.store.EndSilent(ctx, tx, serverID, silentAfter)
+		return err
 	})
 	s.condition.mu.Lock()
 	defer s.condition.mu.Unlock()
 	if err != nil && s.condition.kept && ctx.Err() == nil {
 		s.log.Warn("what is wrong here cannot be kept; it is listed all the same", "error", err)
 	}
-	s.condition.kept = err == nil
+	s.condition.kept, s.condition.said, s.condition.at = err == nil, own, time.Now()
+}
+
+// isKept tells whether the database has been told of own, not long ago.
+func (c *condition) isKept(own []sprout.Problem, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept && now.Sub(c.at) < renewEvery && slices.Equal(own, c.said)
 }
 
 // keepProblems opens and closes problems of a subject, so that of codes exactly
@@ -166,7 +196,7 @@ func keepProblems(ctx context.Context, st *store.Store, tx pgx.Tx, subject strin
 	return err
 }
 
-func (c *condition) subject() string { return "server:" + c.name }
+func (c *condition) subject() string { return serverID + c.name }
 
 func newCondition(s *Server) *condition {
 	name, err := os.Hostname()

@@ -5,12 +5,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,6 +114,93 @@ func TestAReadOnlyDatabaseHeals(t *testing.T) {
 	set("off")
 	p.awaitNoProblem(t, sprout.DatabaseReadOnly)
 	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+}
+
+// crampedDatabase makes a database that lies on a disk of its own, of so many
+// bytes. What fills the disk is a file there.
+func crampedDatabase(t *testing.T, bytes int) (url, disk string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("a disk that fills up is mounted, which needs root")
+	}
+	disk = storetest.Dir(t)
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	db := must(pgx.Connect(t.Context(), storetest.NewURL(t)))(t)
+	home := filepath.Join(disk, "tables")
+	runs := must(os.Stat(db.Config().Host))(t).Sys().(*syscall.Stat_t) // it listens in a folder of its own
+	if err := errors.Join(os.Mkdir(home, 0o700), os.Chown(home, int(runs.Uid), int(runs.Gid))); err != nil {
+		t.Fatal(err)
+	}
+	name := pgx.Identifier{"cramped_" + db.Config().Database}.Sanitize()
+	must(db.Exec(t.Context(), `CREATE TABLESPACE `+name+` LOCATION '`+home+`'`))(t)
+	t.Cleanup(func() {
+		_, err := db.Exec(context.Background(), `DROP TABLESPACE `+name)
+		if err := errors.Join(err, db.Close(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	url = storetest.NewURL(t)
+	moved := must(pgx.ParseConfig(url))(t).Database
+	must(db.Exec(t.Context(), `ALTER DATABASE `+pgx.Identifier{moved}.Sanitize()+` SET TABLESPACE `+name))(t)
+	return url, disk
+}
+
+// A database whose disk is full refuses by name what needs room, lists go on, the
+// problem is listed although it may not be kept, and all heals by itself.
+func TestAFullDatabaseHeals(t *testing.T) {
+	url, disk := crampedDatabase(t, 64<<20)
+	p := run(t, func(c *server.Config) { c.Database.URL = url })
+	filler := filepath.Join(disk, "filler")
+	if err := os.WriteFile(filler, make([]byte, 64<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	var err error
+	made := 0
+	for ; err == nil && made < 5000; made++ {
+		_, err = client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed(fmt.Sprintf("site%d", made)))
+	}
+	if sprout.KindOf(err) != sprout.Unavailable || !strings.Contains(err.Error(), "disk is full") {
+		t.Fatalf("change %d: %v", made, err)
+	}
+	problem := p.awaitProblem(t, sprout.DatabaseFull)
+	if !strings.HasPrefix(problem.Subject, "server:") || problem.ID == "" || !strings.Contains(problem.Remedy, "free room") {
+		t.Errorf("problem: %+v", problem)
+	}
+	ready := must(http.Get(p.URL() + "/readyz"))(t)
+	said := must(io.ReadAll(ready.Body))(t)
+	_ = ready.Body.Close()
+	if ready.StatusCode != http.StatusOK || !strings.Contains(string(said), string(sprout.DatabaseFull)) {
+		t.Errorf("it can be read, and says %s %s", ready.Status, said)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitNoProblem(t, sprout.DatabaseFull)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("after")))(t)
+}
+
+// What a replica said to be wrong ends when it has said nothing for long: it may
+// never come back. What another says goes on.
+func TestProblemsOfASilentReplicaEnd(t *testing.T) {
+	at := storetest.NewURL(t)
+	db := must(pgx.Connect(t.Context(), at))(t)
+	defer db.Close(context.Background()) //nolint:errcheck // a test's own
+	for id, said := range map[string]string{"gone": "11 minutes", "here": "1 minute", "old": ""} {
+		must(db.Exec(t.Context(), `
+			INSERT INTO problem (id, subject, name, code, severity, reason, since, said_at)
+			VALUES ('prb_' || $1, 'server:' || $1, $1, 'clock-wrong', 'critical', 'of ' || $1, now() - interval '1 day', now() - nullif($2, '')::interval)`, id, said))(t)
+	}
+	p := run(t, func(c *server.Config) { c.Database.URL = at })
+	eventually(t, p.problems(t), func(list []sprout.Problem) bool {
+		return len(list) == 1 && list[0].Name == "here"
+	})
 }
 
 // A database whose commits take long is a problem until they no longer do.

@@ -78,7 +78,7 @@ func explain(err error) error {
 		return e
 	case pg.Code == "25006": // read_only_sql_transaction
 		return unavailable(err, "cannot change anything now: the database takes no changes", "point database.url at the primary; Sprout goes on by itself")
-	case pg.Code == "53100": // disk_full
+	case pg.Code == diskFull:
 		return unavailable(err, "cannot keep anything now: the database's disk is full", "free room on the database's disk; Sprout goes on by itself")
 	case pg.Code == "22P02" || pg.Code == "22003" || pg.Code == "22021" || pg.Code == "22P05": // no number, or no text: a zero byte
 		e := sprout.Errorf(sprout.Invalid, "cannot use the value: %s", pg.Message)

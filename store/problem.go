@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -84,6 +85,22 @@ func (s *Store) ClearProblems(ctx context.Context, tx pgx.Tx, subject string, co
 		UPDATE problem SET cleared_at = now()
 		WHERE subject = $1 AND cleared_at IS NULL AND (cardinality($2::text[]) = 0 OR code = ANY ($2))
 		RETURNING `+problemColumns, subject, orEmpty(codes))
+}
+
+// RenewProblems notes that the open problems of a subject go on. EndSilent leaves
+// them for as long as somebody does.
+func (s *Store) RenewProblems(ctx context.Context, tx pgx.Tx, subject string) error {
+	_, err := exec(ctx, tx, `UPDATE problem SET said_at = now() WHERE subject = $1 AND cleared_at IS NULL`, subject)
+	return err
+}
+
+// EndSilent closes the open problems of all subjects that begin with prefix and
+// have not been renewed for so long. Returns how many were closed.
+func (s *Store) EndSilent(ctx context.Context, tx pgx.Tx, prefix string, after time.Duration) (int64, error) {
+	return s.problemsNow(ctx, tx, `
+		UPDATE problem SET cleared_at = now()
+		WHERE subject >= $1 AND subject < $1 || '~' AND cleared_at IS NULL AND coalesce(said_at, since) < now() - $2::interval
+		RETURNING `+problemColumns, prefix, after)
 }
 
 // A ProblemFilter restricts a list of problems; zero fields do not.

@@ -378,6 +378,7 @@ CREATE TABLE public.problem (
     remedy text DEFAULT ''::text NOT NULL,
     since timestamp with time zone DEFAULT now() NOT NULL,
     cleared_at timestamp with time zone,
+    said_at timestamp with time zone,
     CONSTRAINT problem_severity_check CHECK ((severity = ANY (ARRAY['warning'::text, 'critical'::text])))
 );
 

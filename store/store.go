@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -34,7 +35,8 @@ type Store struct {
 	teller *teller
 	// unsealed holds one: audit records wait to be sealed.
 	unsealed chan struct{}
-	bare     bool // machines are read without what other tables know of them
+	full     *atomic.Bool // PostgreSQL has refused a statement for want of room; see Probe
+	bare     bool         // machines are read without what other tables know of them
 }
 
 // querier is what the pool and a transaction have in common.
@@ -46,7 +48,7 @@ type querier interface {
 
 // New makes a store over a pool that the caller closes.
 func New(pool *pgxpool.Pool, config Config) *Store {
-	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1)}
+	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1), full: &atomic.Bool{}}
 }
 
 // Open connects to the database at url with a pool of at most connections
@@ -62,6 +64,8 @@ func Open(ctx context.Context, url string, connections int, config Config) (*Sto
 		c.MaxConns = int32(connections)
 	}
 	c.ConnConfig.Tracer = config.Tracer
+	full := &atomic.Bool{}
+	lookForFull(c.ConnConfig, full)
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the database: %w", err)
@@ -70,7 +74,9 @@ func Open(ctx context.Context, url string, connections int, config Config) (*Sto
 		pool.Close()
 		return nil, sprout.Errorf(sprout.Unavailable, "cannot reach the database: %w", err)
 	}
-	return New(pool, config), nil
+	s := New(pool, config)
+	s.full = full
+	return s, nil
 }
 
 // Close sends what news is left and closes the pool. Only for a store made by
