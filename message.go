@@ -34,7 +34,7 @@ const (
 	ChangeSite        ChangeKind = "site"        // key: site id; Site
 	ChangeSubnet      ChangeKind = "subnet"      // key: subnet id; Subnet
 	ChangeMachine     ChangeKind = "machine"     // key: machine id; SiteMachine
-	ChangeReservation ChangeKind = "reservation" // key: MAC; Reservation
+	ChangeReservation ChangeKind = "reservation" // key: MAC; Reservation, of all its addresses
 	ChangeRecord      ChangeKind = "record"      // key: name + " " + IP; Record
 	ChangeWork        ChangeKind = "work"        // key: work id; Work
 	ChangeCancel      ChangeKind = "cancel"      // key: work id; no body

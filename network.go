@@ -12,22 +12,85 @@ type Network struct {
 	SiteName string    `json:"siteName"`
 	Name     string    `json:"name" doc:"Unique in the site"`
 	VLAN     int       `json:"vlan,omitempty" minimum:"0" maximum:"4094" doc:"0: untagged"`
+	VRF      string    `json:"vrf,omitempty" doc:"Routing table that it is in: prefixes of two may overlap; empty: the site's usual one"`
 	MTU      int       `json:"mtu" minimum:"576" maximum:"9216"`
 	Subnets  []Subnet  `json:"subnets"`
 }
 
-// A Subnet is an IPv4 or IPv6 prefix on a network. Two sites may use the same.
+// A Subnet is an IPv4 or IPv6 prefix on a network. Two sites may use the same,
+// and so may two VRFs of one.
 type Subnet struct {
-	ID       SubnetID     `json:"id"`
-	Site     SiteID       `json:"site"`
-	Network  NetworkID    `json:"network"`
-	CIDR     netip.Prefix `json:"cidr"`
-	Gateway  netip.Addr   `json:"gateway,omitzero"`
-	DNS      []netip.Addr `json:"dns" doc:"Empty: the site's agent"`
-	NTP      []netip.Addr `json:"ntp"`
-	Discover bool         `json:"discover" doc:"Unknown machines may boot the ramdisk here"`
-	MTU      int          `json:"mtu"`
-	Ranges   []Range      `json:"ranges"`
+	ID        SubnetID      `json:"id"`
+	Site      SiteID        `json:"site"`
+	Network   NetworkID     `json:"network"`
+	VRF       string        `json:"vrf,omitempty" doc:"Of its network"`
+	CIDR      netip.Prefix  `json:"cidr"`
+	Gateway   netip.Addr    `json:"gateway,omitzero"`
+	DNS       []netip.Addr  `json:"dns" doc:"Empty: the site's agent"`
+	NTP       []netip.Addr  `json:"ntp"`
+	Domain    string        `json:"domain,omitempty" doc:"Domain of its hosts; empty: the site's"`
+	Search    []string      `json:"search,omitempty" doc:"Domains that its hosts look names up in; empty: their own"`
+	Routes    []Route       `json:"routes,omitempty" doc:"Static routes beside the gateway's"`
+	Discover  bool          `json:"discover" doc:"Unknown machines may boot the ramdisk here"`
+	Advertise Advertisement `json:"advertise,omitempty" doc:"How IPv6 hosts get their addresses"`
+	MTU       int           `json:"mtu"`
+	Ranges    []Range       `json:"ranges"`
+}
+
+// A Route is a static route of the hosts of a subnet.
+type Route struct {
+	To     netip.Prefix `json:"to"`
+	Via    netip.Addr   `json:"via"`
+	Metric int          `json:"metric,omitempty" doc:"The lower one wins; 0: the system's own"`
+}
+
+// An Advertisement says what the router advertisements of an IPv6 subnet offer
+// (RFC 4861 section 4.2, RFC 8415). Empty: the agent decides: none
+type Advertisement string
+
+const (
+	NoAdvertisement Advertisement = "none"      // addresses are static, or another router advertises
+	SLAAC           Advertisement = "slaac"     // hosts make their own addresses (RFC 4862)
+	Stateless       Advertisement = "stateless" // as SLAAC, and DHCPv6 tells the rest
+	Managed         Advertisement = "managed"   // DHCPv6 gives the addresses
+)
+
+// LinkAt returns the subnets of the layer-2 segment that an address of a VRF
+// lies on, the one that contains it first; nil: none does.
+//
+// A relay names the segment by an address of it (RFC 3527 link selection, or
+// its own), and the VRF by RFC 6607's suboption 151: vrf is what it says, and
+// said is false where it says none. Then the agent's own VRF comes first, which
+// the caller passes as vrf, and after it the only other one that has such an
+// address. Where several others have, nothing tells which is meant: nil.
+func LinkAt(all []Subnet, vrf string, said bool, at netip.Addr) []Subnet {
+	found := -1
+	for i := range all {
+		switch {
+		case !all[i].CIDR.Contains(at) || said && all[i].VRF != vrf:
+		case all[i].VRF == vrf:
+			return segment(all, i)
+		case found >= 0:
+			found = len(all) // several
+		default:
+			found = i
+		}
+	}
+	if found < 0 || found == len(all) {
+		return nil
+	}
+	return segment(all, found)
+}
+
+// segment returns all[i] and then the other subnets of its network.
+func segment(all []Subnet, i int) []Subnet {
+	link := all[i : i+1 : i+1]
+	for j := range all {
+		if j != i && all[j].Network != "" && all[j].Network == all[i].Network {
+			link = append(link, all[j])
+		}
+	}
+	return link
 }
 
 // A RangeKind says what the addresses of a range are for.
@@ -57,6 +120,7 @@ type Address struct {
 	ID        AddressID  `json:"id"`
 	Site      SiteID     `json:"site"`
 	Subnet    SubnetID   `json:"subnet"`
+	VRF       string     `json:"vrf,omitempty" doc:"Of its subnet"`
 	IP        netip.Addr `json:"ip"`
 	Prefix    int        `json:"prefix" doc:"Prefix length of its subnet"`
 	Kind      string     `json:"kind" enum:"machine,gateway,agent,manual"`
@@ -83,5 +147,6 @@ type Record struct {
 	Site SiteID     `json:"site"`
 	Name string     `json:"name" doc:"Fully qualified, without the final dot"`
 	IP   netip.Addr `json:"ip"`
+	VRF  string     `json:"vrf,omitempty" doc:"Of the address: two may have the same"`
 	TTL  int        `json:"ttl" doc:"Seconds"`
 }

@@ -119,10 +119,20 @@ type Intent struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-// A Reservation is the address that a known machine's interface gets by DHCP.
+// A Reservation is an address that a known machine's interface gets by DHCP,
+// with all others of that interface: one record at the site holds them.
 type Reservation struct {
-	MAC      string     `json:"mac"`
-	IP       netip.Addr `json:"ip"`
-	Machine  MachineID  `json:"machine"`
-	Hostname string     `json:"hostname,omitempty"`
+	MAC      string        `json:"mac"`
+	IP       netip.Addr    `json:"ip"`
+	Subnet   SubnetID      `json:"subnet,omitempty"` // empty: of centres before 0.2, by IP
+	Machine  MachineID     `json:"machine"`
+	Hostname string        `json:"hostname,omitempty"`
+	More     []Reservation `json:"more,omitempty"`
+}
+
+// All returns r and More, each without others.
+func (r Reservation) All() []Reservation {
+	all := append([]Reservation{r}, r.More...)
+	all[0].More = nil
+	return all
 }

@@ -47,6 +47,9 @@ type Config struct {
 	Address netip.Prefix `json:"address,omitzero" yaml:"address,omitempty"`
 	// Address6 is the same of IPv6; zero: IPv6 is not served.
 	Address6 netip.Prefix `json:"address6,omitzero" yaml:"address6,omitempty"`
+	// VRF is the one that the agent's own network is in, where prefixes of two
+	// overlap there; empty: the site's usual one, or the only one with Address.
+	VRF string `json:"vrf,omitempty" yaml:"vrf,omitempty"`
 	// Ports are those of the site's services; zero fields: the usual ones.
 	Ports Ports `json:"ports,omitzero" yaml:"ports,omitempty"`
 	// BootFiles is the directory with undionly.kpxe and snponly.efi; empty:

@@ -107,7 +107,7 @@ func (s *site) serveOnce(ctx context.Context) error {
 // solicitations: firmware that waits for one boots seconds sooner.
 func (s *site) servers() (all []loop, err error) {
 	c := s.config
-	zone := sitestore.Zone{Store: s.store, Addresses: c.own()}
+	zone := sitestore.Zone{Store: s.store, Addresses: c.own(), VRF: c.VRF}
 	for _, own := range c.own() {
 		leases, err := s.leases(own, zone)
 		if err != nil {

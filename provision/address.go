@@ -69,7 +69,7 @@ func (p centre[T]) publishName(ctx context.Context, c *workflow.Call[T]) error {
 	}
 	a := data.Address
 	c.Detail("%s → %s", data.Name, a.IP)
-	return p.DNS().Set(ctx, sprout.Record{Site: a.Site, Name: data.Name, IP: a.IP, TTL: recordTTL})
+	return p.DNS().Set(ctx, sprout.Record{Site: a.Site, Name: data.Name, IP: a.IP, VRF: a.VRF, TTL: recordTTL})
 }
 
 // withdrawName takes back the names of every address that the machine holds.

@@ -1,7 +1,9 @@
 package sitestore
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -28,6 +30,12 @@ func clientKey(subnet sprout.SubnetID, client string) []byte {
 	return []byte(string(subnet) + "\x00" + client)
 }
 
+// leaseKey is the key of a lease: an address in a subnet, as two VRFs may have
+// the same address.
+func leaseKey(ip netip.Addr, subnet sprout.SubnetID) string {
+	return ip.Unmap().String() + "\x00" + string(subnet)
+}
+
 // LeaseByClient returns the newest lease of a client in a subnet, in whatever
 // state and also when it has expired; none if its address was given to another.
 func (s *Store) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool) {
@@ -36,9 +44,27 @@ func (s *Store) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease,
 	})
 }
 
-// LeaseByIP returns the newest lease of an address, in whatever state.
-func (s *Store) LeaseByIP(ip netip.Addr) (sprout.Lease, bool) {
-	return s.readLease(func(*bbolt.Tx) string { return ip.Unmap().String() })
+// LeaseAt returns the newest lease of an address in a subnet, in whatever state.
+func (s *Store) LeaseAt(subnet sprout.SubnetID, ip netip.Addr) (sprout.Lease, bool) {
+	return s.readLease(func(*bbolt.Tx) string { return leaseKey(ip, subnet) })
+}
+
+// LeaseByIP returns the newest lease of an address, in whatever state: of all
+// subnets that have the address the one whose lease ends last. It is for who
+// cannot know the subnet; LeaseAt is for who does.
+func (s *Store) LeaseByIP(ip netip.Addr) (l sprout.Lease, ok bool) {
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return leaseTable.from(tx, leaseKey(ip, ""), func(v held) error {
+			if !ok || v.ExpiresAt.After(l.ExpiresAt) {
+				l, ok = v.Lease, true
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		s.log.Error("lease cannot be read", "error", err)
+	}
+	return l, ok && err == nil
 }
 
 func (s *Store) readLease(key func(tx *bbolt.Tx) string) (l sprout.Lease, ok bool) {
@@ -53,7 +79,30 @@ func (s *Store) readLease(key func(tx *bbolt.Tx) string) (l sprout.Lease, ok boo
 	return l, ok && err == nil
 }
 
-// Leases lists the newest lease of every address.
+// rekeyLeases gives leases that a version before 0.2 kept by address alone the
+// key that they have now.
+func rekeyLeases(tx *bbolt.Tx) error {
+	var old []string
+	c := tx.Bucket([]byte(leaseTable)).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if !bytes.ContainsRune(k, 0) {
+			old = append(old, string(k))
+		}
+	}
+	var err error
+	clients := tx.Bucket([]byte(leaseClientBucket))
+	for _, key := range old {
+		v, _, bad := leaseTable.get(tx, key)
+		now := leaseKey(v.IP, v.Subnet)
+		err = errors.Join(err, bad, leaseTable.put(tx, now, v), leaseTable.delete(tx, key))
+		if by := clientKey(v.Subnet, client(v.Lease)); string(clients.Get(by)) == key {
+			err = errors.Join(err, clients.Put(by, []byte(now)))
+		}
+	}
+	return err
+}
+
+// Leases lists the newest lease of every address of each subnet.
 func (s *Store) Leases() []sprout.Lease {
 	var list []sprout.Lease
 	err := s.db.View(func(tx *bbolt.Tx) error {
@@ -65,14 +114,14 @@ func (s *Store) Leases() []sprout.Lease {
 	return list
 }
 
-// SaveLease makes the lease the newest of its address and of its client, and
+// SaveLease makes the lease the newest of its address in its subnet and of its client, and
 // returns once that is on disk. Callers at the same time share one commit. The
 // centre hears of it, except of offers, and of renewals before half of the time
 // has passed until which it knows the lease to be in force.
 func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
 	return s.Update(ctx, func(tx *bbolt.Tx) error {
 		clients := tx.Bucket([]byte(leaseClientBucket))
-		key := l.IP.Unmap().String()
+		key := leaseKey(l.IP, l.Subnet)
 		old, had, err := leaseTable.get(tx, key)
 		if err != nil {
 			return err

@@ -22,8 +22,14 @@ type replica struct {
 	reservations map[string]sprout.Reservation
 	records      map[string]sprout.Record
 	forward      map[string][]netip.Addr // name → addresses
-	reverse      map[netip.Addr][]string // address → names
+	reverse      map[at][]string         // address → names
 	serial       uint32
+}
+
+// at is an address in a VRF: two may have the same.
+type at struct {
+	vrf string
+	ip  netip.Addr
 }
 
 // load fills an empty replica.
@@ -31,7 +37,7 @@ func (r *replica) load(tx *bbolt.Tx) error {
 	r.subnets, r.machines, r.byMAC = map[string]sprout.Subnet{}, map[string]sprout.SiteMachine{}, map[string]sprout.MachineID{}
 	r.byUUID = map[string][]sprout.MachineID{}
 	r.reservations, r.records = map[string]sprout.Reservation{}, map[string]sprout.Record{}
-	r.forward, r.reverse = map[string][]netip.Addr{}, map[netip.Addr][]string{}
+	r.forward, r.reverse = map[string][]netip.Addr{}, map[at][]string{}
 	r.serial = serialOf(applied(tx))
 	if err := siteTable.each(tx, func(_ string, v sprout.Site) error { r.site = v; return nil }); err != nil {
 		return err
@@ -81,9 +87,10 @@ func (r *replica) setRecord(key string, record *sprout.Record) {
 		if len(r.forward[name]) == 0 {
 			delete(r.forward, name)
 		}
-		r.reverse[old.IP] = without(r.reverse[old.IP], name)
-		if len(r.reverse[old.IP]) == 0 {
-			delete(r.reverse, old.IP)
+		is := at{old.VRF, old.IP}
+		r.reverse[is] = without(r.reverse[is], name)
+		if len(r.reverse[is]) == 0 {
+			delete(r.reverse, is)
 		}
 		delete(r.records, key)
 	}
@@ -93,7 +100,8 @@ func (r *replica) setRecord(key string, record *sprout.Record) {
 	name := strings.ToLower(record.Name)
 	r.records[key] = *record
 	r.forward[name] = append(r.forward[name], record.IP)
-	r.reverse[record.IP] = append(r.reverse[record.IP], name)
+	is := at{record.VRF, record.IP}
+	r.reverse[is] = append(r.reverse[is], name)
 }
 
 // without returns a new slice: readers may hold the old one.
@@ -135,7 +143,18 @@ func (s *Store) SubnetOf(ip netip.Addr) (sprout.Subnet, bool) {
 	return sprout.Subnet{}, false
 }
 
-// Reservation returns the address kept for a MAC (lower case, colons).
+// Reservations lists the addresses kept for a MAC (lower case, colons), the
+// usual one first: one of each subnet that its interface has one in.
+func (s *Store) Reservations(mac string) []sprout.Reservation {
+	r, ok := s.Reservation(mac)
+	if !ok {
+		return nil
+	}
+	return r.All()
+}
+
+// Reservation returns the usual address kept for a MAC (lower case, colons),
+// with its others.
 func (s *Store) Reservation(mac string) (sprout.Reservation, bool) {
 	s.replica.mu.RLock()
 	defer s.replica.mu.RUnlock()

@@ -75,7 +75,7 @@ func (s *Store) load() error {
 				return err
 			}
 		}
-		return nil
+		return rekeyLeases(tx)
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -25,12 +26,12 @@ const (
 	attemptTable     = table[Attempt]("attempt")                // key: attempt id
 	tokenTable       = table[Token]("token")                    // key: SHA-256 of the token, raw
 	orderTable       = table[Given]("order")                    // key: attempt id
-	leaseTable       = table[held]("lease")                     // key: IP
+	leaseTable       = table[held]("lease")                     // key: IP NUL subnet
 	runTable         = table[workflow.Run]("run")               // key: run id
 	factTable        = table[sprout.Fact]("fact")               // key: seq, big endian
 
 	metaBucket        = "meta"          // key → whatever
-	leaseClientBucket = "lease-client"  // subnet NUL client → IP
+	leaseClientBucket = "lease-client"  // subnet NUL client → key of lease
 	dueBucket         = "due"           // time, big endian, + run id → nothing
 	liveBucket        = "live"          // machine NUL run id → nothing, while the run has not ended
 	machineRunBucket  = "generation"    // machine → highest generation seen, big endian
@@ -84,6 +85,21 @@ func (t table[V]) each(tx *bbolt.Tx, f func(key string, v V) error) error {
 		}
 		return f(string(k), v)
 	})
+}
+
+// from calls f with every row whose key begins with prefix.
+func (t table[V]) from(tx *bbolt.Tx, prefix string, f func(v V) error) error {
+	c := tx.Bucket([]byte(t)).Cursor()
+	for k, raw := c.Seek([]byte(prefix)); strings.HasPrefix(string(k), prefix); k, raw = c.Next() {
+		var v V
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return fmt.Errorf("cannot read %s %q: %w", string(t), k, err)
+		}
+		if err := f(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // number is n as a key that sorts as numbers do.

@@ -2,6 +2,7 @@ package sitestore
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -9,6 +10,7 @@ import (
 type Zone struct {
 	Store     *Store
 	Addresses []netip.Addr // of the agent, which is the name server
+	VRF       string       // that it is in
 }
 
 // Domain is the site's, in lower case; empty before the centre said it.
@@ -46,9 +48,21 @@ func (z Zone) Lookup(name string) []netip.Addr {
 	return z.Store.replica.forward[name]
 }
 
-// Reverse returns the full names of an address.
+// Reverse returns the full names of an address: those that it has in the agent's
+// own VRF, else those in the others.
 func (z Zone) Reverse(ip netip.Addr) []string {
-	z.Store.replica.mu.RLock()
-	defer z.Store.replica.mu.RUnlock()
-	return z.Store.replica.reverse[ip]
+	r := &z.Store.replica
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if names := r.reverse[at{z.VRF, ip}]; len(names) > 0 {
+		return names
+	}
+	var names []string
+	for _, s := range r.subnets {
+		if s.VRF != z.VRF && s.CIDR.Contains(ip) {
+			names = append(names, r.reverse[at{s.VRF, ip}]...)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

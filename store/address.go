@@ -10,11 +10,11 @@ import (
 )
 
 const addressSelect = `
-	SELECT a.id, a.site, a.subnet, a.ip, masklen(b.cidr), a.kind, coalesce(a.machine, ''), coalesce(a.mac::text, ''), a.name, a.created_at
+	SELECT a.id, a.site, a.subnet, a.vrf, a.ip, masklen(b.cidr), a.kind, coalesce(a.machine, ''), coalesce(a.mac::text, ''), a.name, a.created_at
 	FROM address a JOIN subnet b ON b.id = a.subnet `
 
 func scanAddress(row pgx.CollectableRow) (a sprout.Address, err error) {
-	err = row.Scan(&a.ID, &a.Site, &a.Subnet, &a.IP, &a.Prefix, &a.Kind, &a.Machine, &a.MAC, &a.Name, &a.CreatedAt)
+	err = row.Scan(&a.ID, &a.Site, &a.Subnet, &a.VRF, &a.IP, &a.Prefix, &a.Kind, &a.Machine, &a.MAC, &a.Name, &a.CreatedAt)
 	return a, err
 }
 
@@ -49,7 +49,7 @@ func (s *Store) Allocate(ctx context.Context, tx pgx.Tx, a sprout.Address) (spro
 	if err != nil {
 		return a, orNotFound(err, "subnet", string(a.Subnet))
 	}
-	a.Site = sub.Site
+	a.Site, a.VRF = sub.Site, sub.VRF
 	for {
 		held, err := one(ctx, tx, scanAddress, addressSelect+`
 			WHERE a.subnet = $1 AND a.machine = $2 AND (a.mac = nullif($3, '')::macaddr OR $3 = '' AND a.mac IS NULL)`, a.Subnet, a.Machine, a.MAC)
@@ -78,9 +78,9 @@ func (s *Store) tryAllocate(ctx context.Context, tx pgx.Tx, sub sprout.Subnet, a
 	}
 	a.ID = sprout.NewID[sprout.AddressID](sprout.PrefixAddress)
 	n, err := exec(ctx, tx, `
-		INSERT INTO address (site, id, subnet, ip, kind, machine, mac, name)
-		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), nullif($7, '')::macaddr, $8)
-		ON CONFLICT DO NOTHING`, a.Site, a.ID, a.Subnet, a.IP, a.Kind, a.Machine, a.MAC, a.Name)
+		INSERT INTO address (site, id, subnet, vrf, ip, kind, machine, mac, name)
+		VALUES ($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, '')::macaddr, $9)
+		ON CONFLICT DO NOTHING`, a.Site, a.ID, a.Subnet, a.VRF, a.IP, a.Kind, a.Machine, a.MAC, a.Name)
 	if err != nil {
 		return a, err
 	}
@@ -101,8 +101,8 @@ func (s *Store) tryAllocate(ctx context.Context, tx pgx.Tx, sub sprout.Subnet, a
 func (s *Store) whoHas(ctx context.Context, tx pgx.Tx, a sprout.Address) error {
 	holder, err := one(ctx, tx, pgx.RowTo[string], `
 		SELECT coalesce(m.name, nullif(a.name, ''), a.kind) FROM address a LEFT JOIN machine m ON m.id = a.machine
-		WHERE a.site = $1 AND a.ip = $2 AND (a.subnet, a.machine, a.mac) IS DISTINCT FROM ($3, $4, nullif($5, '')::macaddr)`,
-		a.Site, a.IP, a.Subnet, a.Machine, a.MAC)
+		WHERE a.site = $1 AND a.vrf = $2 AND a.ip = $3 AND (a.subnet, a.machine, a.mac) IS DISTINCT FROM ($4, $5, nullif($6, '')::macaddr)`,
+		a.Site, a.VRF, a.IP, a.Subnet, a.Machine, a.MAC)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errRaced // it is ours, or free by now
 	}
@@ -146,10 +146,7 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, machine sprout.MachineID
 	}
 	for _, a := range held {
 		s.hints.lower(a.Subnet, a.IP)
-		if a.MAC == "" {
-			continue
-		}
-		if err := s.forgetAtSite(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC); err != nil {
+		if err := s.replicateReservation(ctx, tx, a); err != nil {
 			return err
 		}
 	}
@@ -169,7 +166,9 @@ type AddressFilter struct {
 }
 
 var addressListing = listing[sprout.Address]{"address", "ip", map[string]order[sprout.Address]{
-	"ip": {[]key{text("a.site"), ip("a.ip")}, func(a sprout.Address) []string { return []string{string(a.Site), a.IP.String()} }},
+	"ip": {[]key{text("a.site"), ip("a.ip"), text("a.vrf")}, func(a sprout.Address) []string {
+		return []string{string(a.Site), a.IP.String(), a.VRF}
+	}},
 }}
 
 // Addresses lists addresses in order, those of one site after those of another.

@@ -37,7 +37,7 @@ func (h *hints) lower(id sprout.SubnetID, ip netip.Addr) {
 // OFFSET 0 keeps the planner from reading whole tables for it: asked of one
 // address it costs four index look-ups, however full the subnet is.
 const candidate = `
-	NOT EXISTS (SELECT FROM address a WHERE a.site = b.site AND a.ip = c.ip OFFSET 0)
+	NOT EXISTS (SELECT FROM address a WHERE a.site = b.site AND a.vrf = b.vrf AND a.ip = c.ip OFFSET 0)
 	AND NOT EXISTS (SELECT FROM address_range r WHERE r.subnet = b.id AND c.ip BETWEEN r.first AND r.last OFFSET 0)
 	AND NOT EXISTS (SELECT FROM agent g WHERE g.site = b.site AND g.retired_at IS NULL AND g.address = host(c.ip) OFFSET 0)
 	AND c.ip IS DISTINCT FROM b.gateway`

@@ -57,6 +57,8 @@ func (s *Store) replicateMachine(ctx context.Context, tx pgx.Tx, id sprout.Machi
 	return finish(ctx, s)
 }
 
+// replicateReservation queues what the port of an address has now: one record
+// of all its addresses, the usual one first, which is all that older agents read.
 func (s *Store) replicateReservation(ctx context.Context, tx pgx.Tx, a sprout.Address) error {
 	if a.Machine == "" {
 		return nil
@@ -64,11 +66,27 @@ func (s *Store) replicateReservation(ctx context.Context, tx pgx.Tx, a sprout.Ad
 	if err := s.touch(ctx, tx, changed(a.Site, a.Machine)); err != nil || a.MAC == "" {
 		return err
 	}
-	return s.Replicate(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC, reservationOf(a))
+	held, err := many(ctx, tx, scanAddress, addressSelect+`
+		JOIN network n ON n.id = b.network
+		WHERE a.machine = $1 AND a.mac = $2::text::macaddr ORDER BY family(a.ip), n.vlan <> 0, a.created_at, a.id`, a.Machine, a.MAC)
+	if err != nil {
+		return err
+	}
+	if len(held) == 0 {
+		return s.forgetAtSite(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC)
+	}
+	return s.Replicate(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC, reservationOf(held))
 }
 
-func reservationOf(a sprout.Address) sprout.Reservation {
-	return sprout.Reservation{MAC: a.MAC, IP: a.IP, Machine: a.Machine, Hostname: a.Name}
+// reservationOf makes one record of all that a port has.
+func reservationOf(held []sprout.Address) sprout.Reservation {
+	var all []sprout.Reservation
+	for _, a := range held {
+		all = append(all, sprout.Reservation{MAC: a.MAC, IP: a.IP, Subnet: a.Subnet, Machine: a.Machine, Hostname: a.Name})
+	}
+	first := all[0]
+	first.More = all[1:]
+	return first
 }
 
 // writeChanges numbers and inserts what is queued, site by site in one order.

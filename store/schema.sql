@@ -64,6 +64,7 @@ CREATE TABLE public.address (
     mac macaddr,
     name text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    vrf text DEFAULT ''::text NOT NULL,
     CONSTRAINT address_kind_check CHECK ((kind = ANY (ARRAY['machine'::text, 'gateway'::text, 'agent'::text, 'manual'::text])))
 );
 
@@ -350,6 +351,7 @@ CREATE TABLE public.network (
     name text NOT NULL,
     vlan integer DEFAULT 0 NOT NULL,
     mtu integer DEFAULT 1500 NOT NULL,
+    vrf text DEFAULT ''::text NOT NULL,
     CONSTRAINT network_mtu_check CHECK (((mtu >= 576) AND (mtu <= 9216))),
     CONSTRAINT network_vlan_check CHECK (((vlan >= 0) AND (vlan <= 4094)))
 );
@@ -385,8 +387,11 @@ CREATE TABLE public.problem (
 CREATE TABLE public.record (
     site text NOT NULL,
     name text NOT NULL,
-    ip inet NOT NULL,
+    ip inet,
     ttl integer NOT NULL,
+    vrf text DEFAULT ''::text NOT NULL,
+    ip6 inet,
+    CONSTRAINT record_some_ip_check CHECK (((ip IS NOT NULL) OR (ip6 IS NOT NULL))),
     CONSTRAINT record_ttl_check CHECK ((ttl > 0))
 );
 
@@ -445,8 +450,26 @@ CREATE TABLE public.subnet (
     ntp inet[] DEFAULT '{}'::inet[] NOT NULL,
     discover boolean DEFAULT false NOT NULL,
     mtu integer DEFAULT 1500 NOT NULL,
-    CONSTRAINT subnet_gateway_check CHECK (((gateway << (cidr)::inet) OR (masklen((cidr)::inet) = 32) OR (masklen((cidr)::inet) = 128))),
+    vrf text DEFAULT ''::text NOT NULL,
+    domain text DEFAULT ''::text NOT NULL,
+    search text[] DEFAULT '{}'::text[] NOT NULL,
+    routes jsonb DEFAULT '[]'::jsonb NOT NULL,
+    advertise text DEFAULT ''::text NOT NULL,
+    CONSTRAINT subnet_advertise_check CHECK ((advertise = ANY (ARRAY[''::text, 'none'::text, 'slaac'::text, 'stateless'::text, 'managed'::text]))),
+    CONSTRAINT subnet_gateway_check CHECK (((gateway << (cidr)::inet) OR (masklen((cidr)::inet) = 32) OR (masklen((cidr)::inet) = 128) OR (gateway <<= 'fe80::/10'::inet))),
     CONSTRAINT subnet_mtu_check CHECK (((mtu >= 576) AND (mtu <= 9216)))
+);
+
+CREATE TABLE public.subnet_lease (
+    site text NOT NULL,
+    subnet text NOT NULL,
+    ip inet NOT NULL,
+    mac macaddr NOT NULL,
+    client_id text DEFAULT ''::text NOT NULL,
+    hostname text DEFAULT ''::text NOT NULL,
+    state text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT subnet_lease_state_check CHECK ((state = ANY (ARRAY['offered'::text, 'bound'::text, 'released'::text, 'declined'::text])))
 );
 
 CREATE TABLE public.test_result (
@@ -521,7 +544,7 @@ ALTER TABLE ONLY public.address
     ADD CONSTRAINT address_id_key UNIQUE (id);
 
 ALTER TABLE ONLY public.address
-    ADD CONSTRAINT address_ip_key UNIQUE (site, ip);
+    ADD CONSTRAINT address_ip_key UNIQUE (site, vrf, ip);
 
 ALTER TABLE ONLY public.address
     ADD CONSTRAINT address_pkey PRIMARY KEY (site, id);
@@ -613,6 +636,9 @@ ALTER TABLE ONLY public.network
 ALTER TABLE ONLY public.network
     ADD CONSTRAINT network_pkey PRIMARY KEY (site, id);
 
+ALTER TABLE ONLY public.network
+    ADD CONSTRAINT network_vrf_key UNIQUE (site, id, vrf);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (site, seq);
 
@@ -620,7 +646,10 @@ ALTER TABLE ONLY public.problem
     ADD CONSTRAINT problem_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.record
-    ADD CONSTRAINT record_ip_key UNIQUE (site, ip);
+    ADD CONSTRAINT record_ip6_key UNIQUE (site, vrf, ip6);
+
+ALTER TABLE ONLY public.record
+    ADD CONSTRAINT record_ip_key UNIQUE (site, vrf, ip);
 
 ALTER TABLE ONLY public.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (site, name);
@@ -646,11 +675,17 @@ ALTER TABLE ONLY public.site_step
 ALTER TABLE ONLY public.subnet
     ADD CONSTRAINT subnet_id_key UNIQUE (id);
 
+ALTER TABLE ONLY public.subnet_lease
+    ADD CONSTRAINT subnet_lease_pkey PRIMARY KEY (site, ip, subnet);
+
 ALTER TABLE ONLY public.subnet
-    ADD CONSTRAINT subnet_overlap EXCLUDE USING gist (site WITH =, cidr inet_ops WITH &&);
+    ADD CONSTRAINT subnet_overlap EXCLUDE USING gist (site WITH =, vrf WITH =, cidr inet_ops WITH &&);
 
 ALTER TABLE ONLY public.subnet
     ADD CONSTRAINT subnet_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.subnet
+    ADD CONSTRAINT subnet_vrf_key UNIQUE (site, id, vrf);
 
 ALTER TABLE ONLY public.test_result
     ADD CONSTRAINT test_result_pkey PRIMARY KEY (site, machine, seq);
@@ -670,7 +705,7 @@ ALTER TABLE ONLY public.workflow_live
 ALTER TABLE ONLY public.workflow
     ADD CONSTRAINT workflow_pkey PRIMARY KEY (site, id);
 
-CREATE INDEX address_machine_index ON public.address USING btree (machine);
+CREATE INDEX address_machine_index ON public.address USING btree (machine, mac);
 
 CREATE UNIQUE INDEX address_port_key ON public.address USING btree (subnet, machine, mac) WHERE (machine IS NOT NULL);
 
@@ -722,6 +757,8 @@ CREATE INDEX machine_tag_index ON public.machine USING gin (tags) WHERE (tags <>
 
 CREATE INDEX network_name_index ON public.network USING btree (name, id);
 
+CREATE UNIQUE INDEX network_vlan_key ON public.network USING btree (site, vlan) WHERE (vlan <> 0);
+
 CREATE INDEX outbox_key_index ON public.outbox USING btree (site, kind, key, seq);
 
 CREATE INDEX outbox_unpublished_index ON public.outbox USING btree (site, seq) WHERE (published_at IS NULL);
@@ -741,6 +778,10 @@ CREATE INDEX problem_subject_index ON public.problem USING btree (subject, id);
 CREATE INDEX request_key_created_index ON public.request_key USING btree (created_at);
 
 CREATE INDEX site_step_workflow_index ON public.site_step USING btree (workflow, seq);
+
+CREATE INDEX subnet_lease_index ON public.subnet_lease USING btree (subnet, ip);
+
+CREATE INDEX subnet_network_index ON public.subnet USING btree (network);
 
 CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine) WHERE latest;
 
@@ -783,7 +824,7 @@ ALTER TABLE ONLY public.address
     ADD CONSTRAINT address_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id);
 
 ALTER TABLE ONLY public.address
-    ADD CONSTRAINT address_site_subnet_fkey FOREIGN KEY (site, subnet) REFERENCES public.subnet(site, id);
+    ADD CONSTRAINT address_site_subnet_vrf_fkey FOREIGN KEY (site, subnet, vrf) REFERENCES public.subnet(site, id, vrf) ON UPDATE CASCADE;
 
 ALTER TABLE ONLY public.agent
     ADD CONSTRAINT agent_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
@@ -833,8 +874,11 @@ ALTER TABLE ONLY public.record
 ALTER TABLE ONLY public.site_step
     ADD CONSTRAINT site_step_site_workflow_fkey FOREIGN KEY (site, workflow) REFERENCES public.workflow(site, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.subnet_lease
+    ADD CONSTRAINT subnet_lease_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.subnet
-    ADD CONSTRAINT subnet_site_network_fkey FOREIGN KEY (site, network) REFERENCES public.network(site, id) ON DELETE CASCADE;
+    ADD CONSTRAINT subnet_site_network_vrf_fkey FOREIGN KEY (site, network, vrf) REFERENCES public.network(site, id, vrf) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.test_result
     ADD CONSTRAINT test_result_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;

@@ -114,7 +114,12 @@ func (s *Store) snapshotMachines(ctx context.Context, tx pgx.Tx, id sprout.SiteI
 
 func (s *Store) snapshotReservations(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
 	list, err := many(ctx, tx, scanAddress, addressSelect+`WHERE a.site = $1 AND a.machine IS NOT NULL ORDER BY a.ip`, id)
+	told := map[string]bool{}
 	for _, a := range list {
+		if told[a.MAC] {
+			continue
+		}
+		told[a.MAC] = true
 		err = errors.Join(err, s.replicateReservation(ctx, tx, a))
 	}
 	return err
@@ -122,8 +127,10 @@ func (s *Store) snapshotReservations(ctx context.Context, tx pgx.Tx, id sprout.S
 
 func (s *Store) snapshotRecords(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
 	list, err := many(ctx, tx, scanRecord, recordSelect+`WHERE site = $1 ORDER BY name`, id)
-	for _, r := range list {
-		err = errors.Join(err, s.Replicate(ctx, tx, id, sprout.ChangeRecord, recordKey(r), r))
+	for _, n := range list {
+		for _, r := range n.records() {
+			err = errors.Join(err, s.Replicate(ctx, tx, id, sprout.ChangeRecord, recordKey(r), r))
+		}
 	}
 	return err
 }

@@ -1,8 +1,10 @@
 package builtin
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"regexp"
 
 	"sprout"
 )
@@ -11,13 +13,16 @@ import (
 // or an error that names the field. Invalid: n is wrong in itself. Conflict: it
 // is not, but the site has something there already.
 func Check(existing []sprout.Network, n sprout.Network) error {
-	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 9216) {
-		return sprout.InvalidField("mtu", "must be 576 to 9216, not %d", n.MTU)
+	if err := checkMTU("mtu", n.MTU); err != nil {
+		return err
 	}
 	if n.VLAN < 0 || n.VLAN > 4094 {
 		return sprout.InvalidField("vlan", "must be 0 (untagged) to 4094, not %d", n.VLAN)
 	}
 	for _, e := range existing {
+		if e.ID == n.ID && n.ID != "" {
+			continue // it is n as it was
+		}
 		if e.Name == n.Name {
 			return conflict("name", "the site has a network %q already", n.Name)
 		}
@@ -26,34 +31,144 @@ func Check(existing []sprout.Network, n sprout.Network) error {
 		}
 	}
 	for i, sub := range n.Subnets {
-		field := fmt.Sprintf("subnets[%d]", i)
-		if err := checkSubnet(field, sub); err != nil {
-			return err
-		}
-		if err := checkOverlap(field, existing, n.Subnets[:i], sub.CIDR); err != nil {
+		if err := CheckSubnet(fmt.Sprintf("subnets[%d].", i), existing, n, n.Subnets[:i], sub); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkSubnet looks at one subnet by itself.
-func checkSubnet(field string, sub sprout.Subnet) error {
-	if err := CheckCIDR(field+".cidr", sub.CIDR); err != nil {
+// CheckSubnet says whether a subnet of the network n may be as it is, beside
+// others of n and those of the site's other networks. Fields have the prefix.
+func CheckSubnet(prefix string, existing []sprout.Network, n sprout.Network, others []sprout.Subnet, sub sprout.Subnet) error {
+	if err := CheckCIDR(prefix+"cidr", sub.CIDR); err != nil {
 		return err
 	}
-	if sub.MTU != 0 && (sub.MTU < 576 || sub.MTU > 9216) {
-		return sprout.InvalidField(field+".mtu", "must be 576 to 9216, not %d", sub.MTU)
-	}
-	if sub.Gateway.IsValid() {
-		if err := hostOf(field+".gateway", sub.CIDR, sub.Gateway); err != nil {
+	for _, check := range []func(string, sprout.Network, sprout.Subnet) error{checkMTUs, checkGateway, checkServers, checkNames, checkRoutes, checkAdvertise} {
+		if err := check(prefix, n, sub); err != nil {
 			return err
 		}
 	}
 	for i, r := range sub.Ranges {
-		if err := CheckRange(fmt.Sprintf("%s.ranges[%d]", field, i), sub, sub.Ranges[:i], nil, r); err != nil {
+		if err := CheckRange(fmt.Sprintf("%sranges[%d]", prefix, i), sub, sub.Ranges[:i], nil, r); err != nil {
 			return err
 		}
+	}
+	return checkOverlap(prefix, existing, n, others, sub)
+}
+
+// MTUs that Sprout takes, and the least that IPv6 works with (RFC 8200 section 5).
+const (
+	leastMTU, mostMTU = 576, 9216
+	leastMTU6         = 1280
+)
+
+func checkMTU(field string, mtu int) error {
+	if mtu != 0 && (mtu < leastMTU || mtu > mostMTU) {
+		return sprout.InvalidField(field, "must be %d to %d, not %d", leastMTU, mostMTU, mtu)
+	}
+	return nil
+}
+
+func checkMTUs(prefix string, n sprout.Network, sub sprout.Subnet) error {
+	if err := checkMTU(prefix+"mtu", sub.MTU); err != nil {
+		return err
+	}
+	of, field := cmp.Or(n.MTU, 1500), "mtu"
+	if sub.MTU > of {
+		return sprout.InvalidField(prefix+"mtu", "%d is more than its network carries, %d", sub.MTU, of)
+	}
+	if sub.MTU != 0 {
+		of, field = sub.MTU, prefix+"mtu"
+	}
+	if sub.CIDR.Addr().Is6() && of < leastMTU6 {
+		return sprout.InvalidField(field, "must be at least %d where there is IPv6 (%s), not %d", leastMTU6, sub.CIDR, of)
+	}
+	return nil
+}
+
+func checkGateway(prefix string, _ sprout.Network, sub sprout.Subnet) error {
+	if !sub.Gateway.IsValid() || sub.Gateway.Is6() && sub.CIDR.Addr().Is6() && sub.Gateway.IsLinkLocalUnicast() {
+		return nil
+	}
+	return hostOf(prefix+"gateway", sub.CIDR, sub.Gateway)
+}
+
+func checkServers(prefix string, _ sprout.Network, sub sprout.Subnet) error {
+	for _, list := range []struct {
+		field   string
+		servers []netip.Addr
+	}{{"dns", sub.DNS}, {"ntp", sub.NTP}} {
+		for _, ip := range list.servers {
+			if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() {
+				return sprout.InvalidField(prefix+list.field, "%s is the address of no server", ip)
+			}
+		}
+	}
+	return nil
+}
+
+var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+
+// mostSearch is how many domains resolvers take (resolv.conf of old systems).
+const mostSearch = 6
+
+func checkNames(prefix string, _ sprout.Network, sub sprout.Subnet) error {
+	if sub.Domain != "" && (len(sub.Domain) > 253 || !domain.MatchString(sub.Domain)) {
+		return sprout.InvalidField(prefix+"domain", "%q is no domain such as lon1.example", sub.Domain)
+	}
+	if len(sub.Search) > mostSearch {
+		return sprout.InvalidField(prefix+"search", "at most %d domains are looked through, not %d", mostSearch, len(sub.Search))
+	}
+	for _, name := range sub.Search {
+		if len(name) > 253 || !domain.MatchString(name) {
+			return sprout.InvalidField(prefix+"search", "%q is no domain such as lon1.example", name)
+		}
+	}
+	return nil
+}
+
+func checkRoutes(prefix string, _ sprout.Network, sub sprout.Subnet) error {
+	for i, r := range sub.Routes {
+		field := fmt.Sprintf("%sroutes[%d]", prefix, i)
+		switch {
+		case !r.To.IsValid():
+			return sprout.InvalidField(field+".to", "must be a prefix such as 10.30.0.0/16")
+		case r.To != r.To.Masked():
+			return sprout.InvalidField(field+".to", "%s has host bits set: the prefix is %s", r.To, r.To.Masked())
+		case r.To.Addr().Is4() != sub.CIDR.Addr().Is4():
+			return sprout.InvalidField(field+".to", "%s is of another family than %s", r.To, sub.CIDR)
+		case r.Metric < 0:
+			return sprout.InvalidField(field+".metric", "must not be negative")
+		case r.Via.Is6() && r.Via.IsLinkLocalUnicast():
+			continue
+		}
+		if err := hostOf(field+".via", sub.CIDR, r.Via); err != nil {
+			return err
+		}
+		for _, o := range sub.Routes[:i] {
+			if o.To == r.To && o.Metric == r.Metric {
+				return sprout.InvalidField(field+".to", "there are two routes to %s of the same metric", r.To)
+			}
+		}
+	}
+	return nil
+}
+
+func checkAdvertise(prefix string, _ sprout.Network, sub sprout.Subnet) error {
+	field := prefix + "advertise"
+	switch sub.Advertise {
+	case "":
+		return nil
+	case sprout.NoAdvertisement, sprout.SLAAC, sprout.Stateless, sprout.Managed:
+	default:
+		return sprout.InvalidField(field, "must be one of none, slaac, stateless, managed, not %q", sub.Advertise)
+	}
+	if sub.CIDR.Addr().Is4() {
+		return sprout.InvalidField(field, "%s is IPv4: routers advertise IPv6", sub.CIDR)
+	}
+	if sub.CIDR.Bits() != 64 && (sub.Advertise == sprout.SLAAC || sub.Advertise == sprout.Stateless) {
+		return sprout.InvalidField(field, "hosts make their own addresses in a prefix of 64 bits only, not in %s", sub.CIDR)
 	}
 	return nil
 }
@@ -142,16 +257,20 @@ func hostOf(field string, p netip.Prefix, ip netip.Addr) error {
 	return nil
 }
 
-func checkOverlap(field string, existing []sprout.Network, before []sprout.Subnet, p netip.Prefix) error {
-	for _, sub := range before {
-		if sub.CIDR.Overlaps(p) {
-			return sprout.InvalidField(field+".cidr", "%s overlaps %s of the same network", p, sub.CIDR)
+// checkOverlap looks for the same addresses elsewhere in the VRF.
+func checkOverlap(prefix string, existing []sprout.Network, n sprout.Network, others []sprout.Subnet, sub sprout.Subnet) error {
+	for _, o := range others {
+		if (sub.ID == "" || o.ID != sub.ID) && o.CIDR.Overlaps(sub.CIDR) {
+			return sprout.InvalidField(prefix+"cidr", "%s overlaps %s of the same network", sub.CIDR, o.CIDR)
 		}
 	}
-	for _, n := range existing {
-		for _, sub := range n.Subnets {
-			if sub.CIDR.Overlaps(p) {
-				return conflict(field+".cidr", "%s overlaps %s of the network %s of the site", p, sub.CIDR, n.Name)
+	for _, e := range existing {
+		if e.VRF != n.VRF || e.ID == n.ID && n.ID != "" {
+			continue
+		}
+		for _, o := range e.Subnets {
+			if o.CIDR.Overlaps(sub.CIDR) {
+				return conflict(prefix+"cidr", "%s overlaps %s of the network %s of the site", sub.CIDR, o.CIDR, e.Name)
 			}
 		}
 	}

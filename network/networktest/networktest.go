@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) Site) {
 		{"what is wrong is refused by field", refused},
 		{"sites are apart", apart},
 		{"overlaps at once: one wins", race},
+		{"VRFs are apart", vrfs},
 		{"only what is unused is deleted", remove},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
@@ -98,6 +99,24 @@ var bad = []struct {
 	}, sprout.Invalid, "subnets[1].cidr", "overlaps 10.20.0.0/24"},
 	{"VLAN", func(n *sprout.Network) { n.VLAN = 4095 }, sprout.Invalid, "vlan", "4094"},
 	{"MTU", func(n *sprout.Network) { n.MTU = 100 }, sprout.Invalid, "mtu", "576"},
+	{"MTU of IPv6", func(n *sprout.Network) {
+		n.MTU, n.Subnets = 1279, []sprout.Subnet{{CIDR: netip.MustParsePrefix("2001:db8::/64")}}
+	}, sprout.Invalid, "mtu", "1280"},
+	{"MTU above the network's", func(n *sprout.Network) { n.Subnets[0].MTU = 9000 }, sprout.Invalid, "subnets[0].mtu", "1500"},
+	{"DNS", func(n *sprout.Network) { n.Subnets[0].DNS = []netip.Addr{netip.MustParseAddr("224.0.0.1")} }, sprout.Invalid, "subnets[0].dns", "no server"},
+	{"NTP", func(n *sprout.Network) { n.Subnets[0].NTP = []netip.Addr{{}} }, sprout.Invalid, "subnets[0].ntp", "no server"},
+	{"domain", func(n *sprout.Network) { n.Subnets[0].Domain = "a_b" }, sprout.Invalid, "subnets[0].domain", "no domain"},
+	{"search", func(n *sprout.Network) { n.Subnets[0].Search = []string{"a..b"} }, sprout.Invalid, "subnets[0].search", "no domain"},
+	{"route from elsewhere", func(n *sprout.Network) {
+		n.Subnets[0].Routes = []sprout.Route{{To: netip.MustParsePrefix("10.30.0.0/16"), Via: netip.MustParseAddr("10.21.0.1")}}
+	}, sprout.Invalid, "subnets[0].routes[0].via", "outside the subnet"},
+	{"route with host bits", func(n *sprout.Network) {
+		n.Subnets[0].Routes = []sprout.Route{{To: netip.MustParsePrefix("10.30.0.1/16"), Via: netip.MustParseAddr("10.20.0.1")}}
+	}, sprout.Invalid, "subnets[0].routes[0].to", "10.30.0.0/16"},
+	{"advertised IPv4", func(n *sprout.Network) { n.Subnets[0].Advertise = sprout.SLAAC }, sprout.Invalid, "subnets[0].advertise", "IPv4"},
+	{"SLAAC of a long prefix", func(n *sprout.Network) {
+		n.Subnets = []sprout.Subnet{{CIDR: netip.MustParsePrefix("2001:db8::/80"), Advertise: sprout.SLAAC}}
+	}, sprout.Invalid, "subnets[0].advertise", "64 bits"},
 }
 
 func refused(t *testing.T, s Site) {
@@ -128,6 +147,21 @@ func apart(t *testing.T, s Site) {
 	n.Name, n.Subnets[0].CIDR = "wide", netip.MustParsePrefix("10.0.0.0/8")
 	_, err = s.Provider.Create(t.Context(), n)
 	wantError(t, "overlap in the site", err, sprout.Conflict, "subnets[0].cidr", "10.20.0.0/24 of the network prov")
+}
+
+func vrfs(t *testing.T, s Site) {
+	create(t, s, Good(s.Site))
+	n := Good(s.Site)
+	n.Name, n.VRF, n.VLAN = "tenant", "red", 7
+	if made := create(t, s, n); made.VRF != "red" || made.Subnets[0].VRF != "red" {
+		t.Errorf("got %+v", made)
+	}
+	n.Name, n.VLAN = "again", 8
+	_, err := s.Provider.Create(t.Context(), n)
+	wantError(t, "overlap in the VRF", err, sprout.Conflict, "subnets[0].cidr", "10.20.0.0/24 of the network tenant")
+	n.VRF, n.VLAN = "blue", 7
+	_, err = s.Provider.Create(t.Context(), n)
+	wantError(t, "a VLAN twice", err, sprout.Conflict, "vlan", "the network tenant")
 }
 
 func race(t *testing.T, s Site) {
