@@ -111,7 +111,7 @@ func putAttempts(ctx context.Context, tx pgx.Tx, site sprout.SiteID, batches []*
 		SELECT $1, u.id, coalesce(m.id, u.mac), m.id, nullif(u.mac, '')::macaddr, u.started_at, u.last_at, u.seen, u.last
 		FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[])
 		     AS u (id, machine, mac, started_at, last_at, seen, last)
-		     LEFT JOIN machine m ON m.site = $1 AND m.id = u.machine
+		     LEFT JOIN LATERAL (SELECT id FROM machine WHERE site = $1 AND id = u.machine LIMIT 1) m ON true
 		ON CONFLICT (site, id) DO UPDATE SET last_at = greatest(a.last_at, excluded.last_at), started_at = least(a.started_at, excluded.started_at), seen = a.seen + excluded.seen, last = excluded.last,
 		       mac = coalesce(a.mac, excluded.mac)
 		RETURNING id, seen, owner, machine IS NOT NULL`,

@@ -76,7 +76,7 @@ func queueEvents(b *pgx.Batch, t *txn) {
 		SELECT u.what, u.subject, coalesce(nullif(u.site, ''), m.site, ''), coalesce(nullif(u.machine, ''), m.id, ''), u.name, u.state
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 		     WITH ORDINALITY u (what, subject, site, machine, name, state, n)
-		     LEFT JOIN machine m ON m.id = u.subject
+		     LEFT JOIN LATERAL (SELECT id, site FROM machine WHERE id = u.subject LIMIT 1) m ON true
 		ORDER BY u.n`,
 		columns[0], columns[1], columns[2], columns[3], columns[4], columns[5])
 	t.notify(notice{EventChannel, ""})

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -111,22 +110,30 @@ func (s *Store) writeChanges(ctx context.Context, t *txn) error {
 	return nil
 }
 
+// writeSite numbers a site's changes, one behind the other without a gap, and
+// inserts them.
 func writeSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, list []change) error {
-	last, err := one(ctx, tx, pgx.RowTo[int64], `
-		UPDATE site SET outbox_seq = outbox_seq + $2 WHERE id = $1 RETURNING outbox_seq`, site, len(list))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return orNotFound(err, "site", string(site))
+	var kinds, keys []string
+	var deleted []bool
+	var bodies []*string
+	var secrets [][]byte
+	for _, c := range list {
+		var body *string
+		if c.Body != nil {
+			text := string(c.Body)
+			body = &text
+		}
+		kinds, keys, deleted = append(kinds, string(c.Kind)), append(keys, c.Key), append(deleted, c.Deleted)
+		bodies, secrets = append(bodies, body), append(secrets, c.secret)
 	}
-	if err != nil {
+	n, err := exec(ctx, tx, `
+		WITH numbered AS (UPDATE site SET outbox_seq = outbox_seq + cardinality($2::text[]) WHERE id = $1 RETURNING id, outbox_seq)
+		INSERT INTO outbox (site, seq, kind, key, deleted, body, secret)
+		SELECT s.id, s.outbox_seq - cardinality($2::text[]) + u.n, u.kind, u.key, u.deleted, u.body::jsonb, u.secret
+		FROM numbered s, unnest($2::text[], $3::text[], $4::bool[], $5::text[], $6::bytea[]) WITH ORDINALITY AS u (kind, key, deleted, body, secret, n)`,
+		site, kinds, keys, deleted, bodies, secrets)
+	if err := mustTouch(n, err, "site", string(site)); err != nil {
 		return err
-	}
-	b := &pgx.Batch{}
-	for i, c := range list {
-		b.Queue(`INSERT INTO outbox (site, seq, kind, key, deleted, body, secret) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			site, last-int64(len(list)-1-i), c.Kind, c.Key, c.Deleted, c.Body, c.secret)
-	}
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return explain(err)
 	}
 	return notify(ctx, tx, OutboxChannel, string(site))
 }

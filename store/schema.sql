@@ -30,14 +30,14 @@ END $$;
 
 CREATE FUNCTION public.refuse_audit_loss() RETURNS trigger
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
     AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM gone g WHERE NOT EXISTS (
-            SELECT FROM audit a WHERE a.id = g.id
-            AND (a.site, a.at, a.kind, a.actor, a.token, a.source, a.action, a.subject, a.name, a.outcome, a.detail, a.request)
-              = (g.site, g.at, g.kind, g.actor, g.token, g.source, g.action, g.subject, g.name, g.outcome, g.detail, g.request)
-            AND a.changes::text IS NOT DISTINCT FROM g.changes::text)
+        SELECT FROM gone g LEFT JOIN LATERAL (SELECT * FROM audit WHERE id = g.id LIMIT 1) a ON true
+        WHERE (a.id, a.site, a.at, a.kind, a.actor, a.token, a.source, a.action, a.subject, a.name, a.outcome, a.detail, a.request, a.changes::text)
+          IS DISTINCT FROM
+              (g.id, g.site, g.at, g.kind, g.actor, g.token, g.source, g.action, g.subject, g.name, g.outcome, g.detail, g.request, g.changes::text)
     ) THEN
         RAISE EXCEPTION 'the audit record is append-only: it is not sealed yet';
     END IF;

@@ -49,7 +49,7 @@ func (s *Store) ReportSteps(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 			SELECT w.site, w.id, r.work, r.name, r.attempt, r.outcome, r.detail, r.started_at, r.ended_at
 			FROM jsonb_to_recordset($2) AS r (workflow text, work text, name text, attempt integer, outcome text, detail text,
 				started_at timestamptz, ended_at timestamptz, n integer)
-			JOIN workflow w ON w.id = r.workflow AND w.site = $1 ORDER BY r.n
+			CROSS JOIN LATERAL (SELECT id, site FROM workflow WHERE id = r.workflow AND site = $1 LIMIT 1) w ORDER BY r.n
 			ON CONFLICT (work, name, attempt, started_at) DO UPDATE SET outcome = excluded.outcome,
 				detail = excluded.detail, ended_at = excluded.ended_at
 			RETURNING workflow)

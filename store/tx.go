@@ -127,17 +127,18 @@ func queued(tx pgx.Tx) (t *txn, finish func(ctx context.Context, s *Store) error
 	return t, func(ctx context.Context, s *Store) error { return s.flush(ctx, t) }
 }
 
+// flush writes what is queued. Changes come last: their numbers hold the row of
+// their site until the commit, and every other that changes something there waits.
 func (s *Store) flush(ctx context.Context, t *txn) error {
-	if err := s.writeChanges(ctx, t); err != nil {
-		return err
-	}
 	b := &pgx.Batch{}
 	queueEvents(b, t)
 	queueAudit(b, t)
-	if b.Len() == 0 {
-		return nil
+	if b.Len() > 0 {
+		if err := explain(t.SendBatch(ctx, b).Close()); err != nil {
+			return err
+		}
 	}
-	return explain(t.SendBatch(ctx, b).Close())
+	return s.writeChanges(ctx, t)
 }
 
 func many[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
