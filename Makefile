@@ -41,7 +41,7 @@ test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WOR
 	SPROUT_WORKFLOWS=$(or $(WORKFLOWS),2000) go test ./server -run TestKilledWhileWorkflowsRun -count=1 -v -timeout 30m
 
 test-faults: $(if $(QEMU),ramdisk image) ## Break every part at every step and see that it heals (FAULTS="agent * kill" for some, QEMU=1 for real firmware too)
-	SPROUT_FAULTS='$(or $(FAULTS),all)' go test ./faults -run TestMatrix -count=1 -v -timeout 60m
+	SPROUT_FAULTS='$(or $(FAULTS),all)' go test ./faults -run TestMatrix -count=1 -v -parallel 4 -timeout 60m
 	$(if $(QEMU),faults/qemu.sh)
 
 test-api: ## Send 20,000 requests made from the API's document, valid and broken (REQUESTS=n, SPROUT_SEED=n)

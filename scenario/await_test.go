@@ -41,7 +41,7 @@ func eventually(ctx context.Context, look func() (ok bool, seen string)) error {
 }
 
 func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) >= 2, "await machine|agent|sim|idle NAME …")
+	usage(ts, len(args) >= 2 && (!neg || args[0] == "problem"), "await machine|agent|sim|idle NAME …")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	kind, name, args := args[0], args[1], args[2:]
@@ -51,7 +51,7 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 	case kind == "machine" && len(args) == 2 && (args[0] == "state" || args[0] == "power"):
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, args[0], args[1]) }))
 	case kind == "problem" && len(args) == 1:
-		ts.Check(eventually(ctx, func() (bool, string) { return s.problemIs(ctx, sprout.Code(name), args[0]) }))
+		ts.Check(eventually(ctx, func() (bool, string) { return s.problemIs(ctx, sprout.Code(name), args[0], !neg) }))
 	case kind == "cause" && len(args) == 1:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.causeIs(ctx, sprout.Code(name), args[0]) }))
 	case kind == "boot" && len(args) == 1:
@@ -83,17 +83,13 @@ func (s *story) machinesAre(ctx context.Context, want string) (bool, string) {
 	return strconv.Itoa(len(all)) == want, fmt.Sprintf("%d machines", len(all))
 }
 
-func (s *story) problemIs(ctx context.Context, code sprout.Code, name string) (bool, string) {
+func (s *story) problemIs(ctx context.Context, code sprout.Code, name string, open bool) (bool, string) {
 	all, err := gather(ctx, s, api.ProblemList, api.ListProblems{})
 	if err != nil {
 		return false, err.Error()
 	}
-	for _, p := range all {
-		if p.Code == code && p.Name == name {
-			return true, ""
-		}
-	}
-	return false, fmt.Sprintf("problems %+v", all)
+	is := slices.ContainsFunc(all, func(p sprout.Problem) bool { return p.Code == code && p.Name == name })
+	return is == open, fmt.Sprintf("problems %+v", all)
 }
 
 // causeIs tells whether a machine's explanation names the cause, and has heard

@@ -27,7 +27,7 @@
 //	await machine NAME state|power WORD   as the control plane sees it
 //	await agent SITE online|offline       as the control plane sees it
 //	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
-//	await problem CODE NAME               as the control plane sees it
+//	await problem CODE NAME               as the control plane sees it; ! await problem: until it is over
 //	await machines N                      so many are known
 //	await waits MACHINE WORDS             its work waits for something with the words
 //	await boots MACHINE N M               N + M boots of it are on record, as far as boots are kept
