@@ -68,7 +68,6 @@ type BMC struct {
 	password string
 	machine  Machine
 	log      *slog.Logger
-	handler  http.Handler
 
 	mu       sync.Mutex
 	faults   Faults
@@ -95,15 +94,12 @@ func New(facts Facts, machine Machine, username, password string, log *slog.Logg
 		b.facts.Modes = []sprout.BootMode{sprout.BIOS}
 	}
 	b.override = b.noOverride()
-	b.handler = b.routes()
 	return b
 }
 
 func (b *BMC) noOverride() override {
 	return override{Target: "None", Enabled: "Disabled", Mode: modeNames[b.facts.Modes[0]]}
 }
-
-func (b *BMC) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.handler.ServeHTTP(w, r) }
 
 // Close waits for resets that are under way.
 func (b *BMC) Close() { b.work.Wait() }

@@ -1,11 +1,13 @@
 package emulator
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // object is a JSON object of a Redfish resource.
@@ -23,34 +25,47 @@ func links(paths ...string) []object {
 	return all
 }
 
-// routes is every resource of the service.
-func (b *BMC) routes() http.Handler {
-	mux := http.NewServeMux()
-	open := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, b.guard(h, false)) }
-	closed := func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, b.guard(h, true)) }
+// A resource answers for a BMC.
+type resource func(*BMC, http.ResponseWriter, *http.Request)
 
-	open("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, object{"v1": base + "/"}) })
-	open("GET "+base+"/{$}", b.getRoot)
-	open("GET "+base, b.getRoot)
-	open("POST "+base+"/SessionService/Sessions", b.postSession)
-	closed("GET "+base+"/SessionService", b.getSessionService)
-	closed("GET "+base+"/SessionService/Sessions", b.getSessions)
-	closed("DELETE "+base+"/SessionService/Sessions/{session}", b.deleteSession)
-	closed("GET "+base+"/Systems", b.getCollection("/Systems", "ComputerSystem"))
-	closed("GET "+base+"/Systems/1", b.getSystem)
-	closed("PATCH "+base+"/Systems/1", b.patchSystem)
-	closed("POST "+base+"/Systems/1/Actions/ComputerSystem.Reset", b.postReset)
-	closed("GET "+base+"/Systems/1/EthernetInterfaces", b.getInterfaces)
-	closed("GET "+base+"/Systems/1/EthernetInterfaces/{interface}", b.getInterface)
-	closed("GET "+base+"/Managers", b.getCollection("/Managers", "Manager"))
-	closed("GET "+base+"/Managers/1", b.getManager)
-	closed("GET "+base+"/Chassis", b.getCollection("/Chassis", "Chassis"))
-	closed("GET "+base+"/Chassis/1", b.getChassis)
-	closed("GET "+base+"/TaskService/Tasks/{task}", b.getTask)
-	mux.HandleFunc("/", b.guard(func(w http.ResponseWriter, r *http.Request) {
+// service is every resource, the same of all BMCs: each is asked by the context's.
+var service = sync.OnceValue(func() http.Handler {
+	mux := http.NewServeMux()
+	open := func(pattern string, h resource) { mux.HandleFunc(pattern, guard(h, false)) }
+	closed := func(pattern string, h resource) { mux.HandleFunc(pattern, guard(h, true)) }
+
+	open("GET /redfish", func(_ *BMC, w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, object{"v1": base + "/"})
+	})
+	open("GET "+base+"/{$}", (*BMC).getRoot)
+	open("GET "+base, (*BMC).getRoot)
+	open("POST "+base+"/SessionService/Sessions", (*BMC).postSession)
+	closed("GET "+base+"/SessionService", (*BMC).getSessionService)
+	closed("GET "+base+"/SessionService/Sessions", (*BMC).getSessions)
+	closed("DELETE "+base+"/SessionService/Sessions/{session}", (*BMC).deleteSession)
+	closed("GET "+base+"/Systems", getCollection("/Systems", "ComputerSystem"))
+	closed("GET "+base+"/Systems/1", (*BMC).getSystem)
+	closed("PATCH "+base+"/Systems/1", (*BMC).patchSystem)
+	closed("POST "+base+"/Systems/1/Actions/ComputerSystem.Reset", (*BMC).postReset)
+	closed("GET "+base+"/Systems/1/EthernetInterfaces", (*BMC).getInterfaces)
+	closed("GET "+base+"/Systems/1/EthernetInterfaces/{interface}", (*BMC).getInterface)
+	closed("GET "+base+"/Managers", getCollection("/Managers", "Manager"))
+	closed("GET "+base+"/Managers/1", (*BMC).getManager)
+	closed("GET "+base+"/Chassis", getCollection("/Chassis", "Chassis"))
+	closed("GET "+base+"/Chassis/1", (*BMC).getChassis)
+	closed("GET "+base+"/TaskService/Tasks/{task}", (*BMC).getTask)
+	closed("/", func(_ *BMC, w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "ResourceMissingAtURI", "The resource at the URI "+r.URL.Path+" was not found.")
-	}, true))
+	})
 	return withoutSlash(mux)
+})
+
+// asked is the context's key of the BMC that is asked.
+type asked struct{}
+
+// ServeHTTP answers a request to the service.
+func (b *BMC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	service().ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), asked{}, b)))
 }
 
 // withoutSlash makes /redfish/v1/Systems/ the same as /redfish/v1/Systems.
@@ -68,8 +83,9 @@ func withoutSlash(next http.Handler) http.Handler {
 }
 
 // guard is in front of every resource: faults, then authentication.
-func (b *BMC) guard(next http.HandlerFunc, authenticated bool) http.HandlerFunc {
+func guard(next resource, authenticated bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		b := r.Context().Value(asked{}).(*BMC)
 		w.Header().Set("OData-Version", "4.0")
 		if b.fault(r.Context()) {
 			w.Header().Set("Retry-After", "1")
@@ -81,7 +97,7 @@ func (b *BMC) guard(next http.HandlerFunc, authenticated bool) http.HandlerFunc 
 			refuse(w, http.StatusUnauthorized, "NoValidSession", "There is no valid session established with the implementation.")
 			return
 		}
-		next(w, r)
+		next(b, w, r)
 	}
 }
 

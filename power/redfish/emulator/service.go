@@ -88,8 +88,8 @@ func (b *BMC) deleteSession(w http.ResponseWriter, r *http.Request) {
 }
 
 // getCollection answers with the one member that each of our collections has.
-func (b *BMC) getCollection(path, kind string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+func getCollection(path, kind string) resource {
+	return func(_ *BMC, w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, members(path, kind, path+"/1"))
 	}
 }
