@@ -21,8 +21,9 @@ import (
 // imageBytes is the size of the image that machines get.
 const imageBytes = 1 << 20
 
-// journalOfEach is how many entries of its journal each machine keeps.
-const journalOfEach = 64
+// journalOfEach is how many entries of its journal each machine keeps: what it
+// does is told as it happens, so nobody looks back.
+const journalOfEach = 4
 
 // firmwareWaits is how long the firmware of a storm first waits for an answer of
 // DHCP, as PXE 2.1 has it: 4, 8, 16 and 32 seconds.

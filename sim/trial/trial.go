@@ -154,27 +154,12 @@ const bmcUser, bmcPassword = "admin", "simulated"
 
 // Run tries it and reports. When ctx ends the report is of what was done until
 // then, and says so. The error is what kept the trial from being made at all.
-func Run(ctx context.Context, c Config) (_ Report, err error) {
-	c = c.withDefaults()
-	if err := c.Check(); err != nil {
+func Run(ctx context.Context, c Config) (Report, error) {
+	t, err := begin(ctx, c.withDefaults())
+	if err != nil {
 		return Report{}, err
 	}
-	if err := allowFiles(c.files()); err != nil {
-		return Report{}, err
-	}
-	t := &trial{Config: c, score: newScore(c)}
-	if t.ground, err = lay(ctx, c, t.score); err != nil {
-		return Report{}, err
-	}
-	defer t.ground.close()
-	if t.client, err = client.New(client.Config{URL: t.ground.access.URL, Token: t.ground.access.Token, UserAgent: "sprout-sim/" + sprout.Version}); err != nil {
-		return Report{}, err
-	}
-	if t.image, err = t.prepare(ctx); err != nil {
-		return Report{}, err
-	}
-	t.rack = sim.NewRack(bmcUser, bmcPassword, c.Log.With("process", "rack"))
-	defer t.unplug()
+	defer t.down()
 	report, err := t.run(ctx)
 	if err == nil {
 		t.weigh(&report.Cost)
@@ -182,11 +167,44 @@ func Run(ctx context.Context, c Config) (_ Report, err error) {
 	return report, err
 }
 
+// begin brings up all that the machines need, and none of them. Take it down.
+func begin(ctx context.Context, c Config) (_ *trial, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if err := allowFiles(c.files()); err != nil {
+		return nil, err
+	}
+	t := &trial{Config: c, score: newScore(c)}
+	if t.ground, err = lay(ctx, c, t.score); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			t.down()
+		}
+	}()
+	if t.client, err = client.New(client.Config{URL: t.ground.access.URL, Token: t.ground.access.Token, UserAgent: "sprout-sim/" + sprout.Version}); err != nil {
+		return t, err
+	}
+	if t.image, err = t.prepare(ctx); err != nil {
+		return t, err
+	}
+	t.watch = newWatch(t.client)
+	t.rack = sim.NewRack(bmcUser, bmcPassword, c.Log.With("process", "rack"))
+	return t, nil
+}
+
+// down takes everything down again.
+func (t *trial) down() {
+	t.unplug()
+	t.ground.close()
+}
+
 // run takes every machine to the goal, beside those who watch and measure.
 func (t *trial) run(ctx context.Context) (Report, error) {
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	t.watch = newWatch(t.client)
 	gauge, err := newGauge()
 	if err != nil {
 		return Report{}, err
