@@ -13,7 +13,7 @@ import (
 // replaced one by one.
 var contracted = map[string]string{
 	"0006_guard_audit.sql":     "0.1: a retired agent's key may come again; no statement relied on the constraint",
-	"0018_divide_networks.sql": "0.1: no statement names these constraints, and in each one's place comes one that is the same where there are no VRFs",
+	"0019_divide_networks.sql": "0.1: no statement names these constraints, and in each one's place comes one that is the same where there are no VRFs",
 }
 
 // taking is what the version before could still be using.
