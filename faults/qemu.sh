@@ -32,6 +32,28 @@ stop_server() {
     sleep "$1"
     kill -CONT "$dev"
 }
+postmaster() { head -n 1 "$DIR/dev/postgres/data/postmaster.pid"; }
+# The control plane ends with its private PostgreSQL, and says so; who runs it
+# starts it again. The dead one's children hold its data for a moment.
+kill_postgres() {
+    local children
+    children=$(pgrep -P "$(postmaster)" | paste -sd, || true)
+    kill -KILL "$(postmaster)"
+    wait "$dev" 2>/dev/null || true
+    while [[ -n $children ]] && ps -o pid= -p "$children" >/dev/null; do sleep 0.1; done
+    start_server
+}
+stop_postgres() {
+    local pids
+    pids=$(postmaster)
+    kill -STOP "$pids" # it starts no more children
+    pids+=" $(pgrep -P "$pids" | paste -sd' ')"
+    # shellcheck disable=SC2086 # one word a process
+    kill -STOP $pids
+    sleep "$1"
+    # shellcheck disable=SC2086
+    kill -CONT $pids
+}
 cut_wan() {
     sprout lab wan cut >/dev/null
     sleep "$1"
@@ -149,11 +171,15 @@ sprout machine allocate m1 >/dev/null
 sprout machine allocate m2 >/dev/null
 
 begin machine deploy m1 m2 --image debian-12 --yes
-shared agent kill deploy write-image sprout lab agent kill
+shared postgres stop deploy write-image stop_postgres 60
 must_be deployed
 
 begin machine release m1 m2 --yes
 shared server stop release power-off stop_server 60
+must_be ready
+
+begin machine commission m1 m2
+shared postgres kill commission inspect kill_postgres
 must_be ready
 
 sprout problem list --jq length | grep -qx 0 || { sprout problem list >&2; bad=1; }
