@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-dhcp help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,10 @@ bench-api: build ## Measure the control plane beside what it stands on
 bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an hour on two idle cores
 	@go run ./bench/sim --sprout bin/sprout
 	@set -o pipefail; go test ./bench -run '^$$' -bench 'Return' -benchtime 1x | grep -E '^(BENCH|---|FAIL|panic)'
+
+bench-dhcp: deps ## Measure the DHCP server beside Kea, with perfdhcp: needs root, and about ten minutes
+	@go build -trimpath -o bin/bench-dhcp ./bench/dhcp
+	@bin/bench-dhcp
 
 check: lint lint-api test test-api generate ## Lint, test, and compare the generated files
 	git diff --exit-code

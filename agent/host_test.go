@@ -110,13 +110,13 @@ func TestALeaseIsNotGivenOnAFullDisk(t *testing.T) {
 	lease := func(n int) sprout.Lease {
 		return sprout.Lease{Subnet: "sub_1", IP: netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), MAC: fmt.Sprintf("52:54:00:00:%02x:%02x", n>>8, n&255), State: "bound"}
 	}
-	if err := store.SaveLease(t.Context(), lease(0)); err != nil {
+	if err := store.SaveLeases(t.Context(), lease(0)); err != nil {
 		t.Fatal(err)
 	}
 	free := fill(t, dir)
 	given := 0
 	for n := 1; given < 1<<16; n++ {
-		if err = store.SaveLease(t.Context(), lease(n)); err != nil {
+		if err = store.SaveLeases(t.Context(), lease(n)); err != nil {
 			break
 		}
 		given = n
@@ -125,7 +125,7 @@ func TestALeaseIsNotGivenOnAFullDisk(t *testing.T) {
 		t.Fatalf("lease %d on a full disk: %v", given+1, err)
 	}
 	free()
-	if err := store.SaveLease(t.Context(), lease(given+1)); err != nil {
+	if err := store.SaveLeases(t.Context(), lease(given+1)); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
 	if err := store.Close(); err != nil {

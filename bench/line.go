@@ -44,6 +44,12 @@ var limits = map[string]limit{
 	"cli-start-ms":    {most: 1},
 	"server-rss-mb":   {most: 1},
 
+	"dhcp-vs-kea":            {least: 1.5},
+	"dhcp-cpu-vs-kea":        {most: 0.5},
+	"dhcp-p99-vs-kea":        {most: 1},
+	"dhcp-reservations-flat": {least: 0.9},
+	"dhcp-change-flat":       {most: 1.2},
+
 	"sim-completion":       {least: 1},
 	"sim-ready-per-min":    {least: 1},
 	"sim-cpu-flat":         {most: 1.1},

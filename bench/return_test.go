@@ -91,7 +91,7 @@ func work(b *testing.B, c agent.Config, subnet sprout.SubnetID, turn int) {
 	for n := range returnFacts {
 		n += turn * returnFacts
 		all.Go(func() error {
-			return s.SaveLease(b.Context(), sprout.Lease{
+			return s.SaveLeases(b.Context(), sprout.Lease{
 				Subnet: subnet, IP: netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), MAC: fmt.Sprintf("52:54:00:00:%02x:%02x", n>>8, n&255),
 				State: "bound", ExpiresAt: time.Now().Add(time.Hour).UTC(),
 			})

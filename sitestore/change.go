@@ -82,7 +82,7 @@ func (s *Store) keep(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
 			r.site = orZero(v)
 		})
 	case sprout.ChangeSubnet:
-		return keep(tx, subnetTable, c, c.Key, func(r *replica, v *sprout.Subnet) { set(r.subnets, c.Key, v) })
+		return keep(tx, subnetTable, c, c.Key, func(r *replica, v *sprout.Subnet) { r.setSubnet(c.Key, v) })
 	case sprout.ChangeMachine:
 		return keep(tx, machineTable, c, c.Key, func(r *replica, v *sprout.SiteMachine) { r.setMachine(c.Key, v) })
 	case sprout.ChangeReservation:

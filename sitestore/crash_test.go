@@ -41,7 +41,7 @@ func giveLeases(path string) error {
 			for n := range 65536 {
 				ip := netip.AddrFrom4([4]byte{10, byte(worker), byte(n >> 8), byte(n)})
 				mac := fmt.Sprintf("52:54:00:%02x:%02x:%02x", worker, n>>8, n&255)
-				if err := s.SaveLease(context.Background(), sprout.Lease{Subnet: "sub_1", IP: ip, MAC: mac, State: "bound", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+				if err := s.SaveLeases(context.Background(), sprout.Lease{Subnet: "sub_1", IP: ip, MAC: mac, State: "bound", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 					return
 				}
 				lines <- ip.String()
@@ -69,7 +69,7 @@ func TestLeasesSurviveKill(t *testing.T) {
 	}
 	for round := range 4 {
 		saved := killWhileGiving(t, path, 20+round)
-		if lost, err := lossy.Drop(filepath.Dir(path), kept(path)); err != nil || lost != 1 {
+		if lost, err := lossy.Drop(filepath.Dir(path), kept(path)); err != nil || lost < 1 {
 			t.Fatalf("%d files lost what was not synced, %v", lost, err)
 		}
 		s := open(t, path)

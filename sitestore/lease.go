@@ -2,12 +2,15 @@ package sitestore
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"errors"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"sprout"
 )
@@ -16,18 +19,64 @@ import (
 type held struct {
 	sprout.Lease
 	Told time.Time `json:"told,omitzero"` // until when the centre has heard that it is in force
+	At   time.Time `json:"at,omitzero"`   // when it was saved
 }
 
-// client is the key of who holds a lease; the forms do not look alike.
-func client(l sprout.Lease) string {
-	if l.ClientID != "" {
-		return l.ClientID
+// A holder is who holds a lease in a subnet: the forms of its key, a client
+// identifier or a MAC, do not look alike.
+type holder struct {
+	subnet sprout.SubnetID
+	key    string
+}
+
+func holderOf(l sprout.Lease) holder {
+	return holder{l.Subnet, cmp.Or(l.ClientID, l.MAC)}
+}
+
+// leases are all that are on disk, in memory: an answer reads no disk.
+type leases struct {
+	mu       sync.RWMutex
+	byIP     map[netip.Addr][]held // one of each subnet that has the address: two VRFs may
+	byHolder map[holder]netip.Addr
+}
+
+// load fills empty leases.
+func (l *leases) load(tx *bbolt.Tx) error {
+	l.byIP, l.byHolder = map[netip.Addr][]held{}, map[holder]netip.Addr{}
+	var all []held
+	if err := leaseTable.each(tx, func(_ string, h held) error { all = append(all, h); return nil }); err != nil {
+		return err
 	}
-	return l.MAC
+	slices.SortStableFunc(all, func(a, b held) int { return cmp.Or(a.At.Compare(b.At), a.ExpiresAt.Compare(b.ExpiresAt)) })
+	for _, h := range all {
+		l.put(h)
+	}
+	return nil
 }
 
-func clientKey(subnet sprout.SubnetID, client string) []byte {
-	return []byte(string(subnet) + "\x00" + client)
+// at returns the lease of an address in a subnet.
+func (l *leases) at(subnet sprout.SubnetID, ip netip.Addr) (held, bool) {
+	for _, h := range l.byIP[ip] {
+		if h.Subnet == subnet {
+			return h, true
+		}
+	}
+	return held{}, false
+}
+
+// put makes the lease the newest of its address in its subnet and of its holder.
+func (l *leases) put(now held) {
+	now.IP = now.IP.Unmap()
+	if old, had := l.at(now.Subnet, now.IP); had && l.byHolder[holderOf(old.Lease)] == now.IP {
+		delete(l.byHolder, holderOf(old.Lease))
+	}
+	l.byHolder[holderOf(now.Lease)] = now.IP
+	here := l.byIP[now.IP]
+	if i := slices.IndexFunc(here, func(h held) bool { return h.Subnet == now.Subnet }); i >= 0 {
+		here[i] = now
+		return
+	}
+	l.byIP[now.IP] = append(here, now)
 }
 
 // leaseKey is the key of a lease: an address in a subnet, as two VRFs may have
@@ -39,48 +88,55 @@ func leaseKey(ip netip.Addr, subnet sprout.SubnetID) string {
 // LeaseByClient returns the newest lease of a client in a subnet, in whatever
 // state and also when it has expired; none if its address was given to another.
 func (s *Store) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool) {
-	return s.readLease(func(tx *bbolt.Tx) string {
-		return string(tx.Bucket([]byte(leaseClientBucket)).Get(clientKey(subnet, key)))
-	})
+	s.leases.mu.RLock()
+	defer s.leases.mu.RUnlock()
+	ip, ok := s.leases.byHolder[holder{subnet, key}]
+	if !ok {
+		return sprout.Lease{}, false
+	}
+	h, ok := s.leases.at(subnet, ip)
+	return h.Lease, ok
 }
 
 // LeaseAt returns the newest lease of an address in a subnet, in whatever state.
 func (s *Store) LeaseAt(subnet sprout.SubnetID, ip netip.Addr) (sprout.Lease, bool) {
-	return s.readLease(func(*bbolt.Tx) string { return leaseKey(ip, subnet) })
+	s.leases.mu.RLock()
+	defer s.leases.mu.RUnlock()
+	h, ok := s.leases.at(subnet, ip.Unmap())
+	return h.Lease, ok
 }
 
 // LeaseByIP returns the newest lease of an address, in whatever state: of all
 // subnets that have the address the one whose lease ends last. It is for who
 // cannot know the subnet; LeaseAt is for who does.
 func (s *Store) LeaseByIP(ip netip.Addr) (l sprout.Lease, ok bool) {
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		return leaseTable.from(tx, leaseKey(ip, ""), func(v held) error {
-			if !ok || v.ExpiresAt.After(l.ExpiresAt) {
-				l, ok = v.Lease, true
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		s.log.Error("lease cannot be read", "error", err)
+	s.leases.mu.RLock()
+	defer s.leases.mu.RUnlock()
+	for _, h := range s.leases.byIP[ip.Unmap()] {
+		if !ok || h.ExpiresAt.After(l.ExpiresAt) {
+			l, ok = h.Lease, true
+		}
 	}
-	return l, ok && err == nil
+	return l, ok
 }
 
-func (s *Store) readLease(key func(tx *bbolt.Tx) string) (l sprout.Lease, ok bool) {
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		kept, had, err := leaseTable.get(tx, key(tx))
-		l, ok = kept.Lease, had
-		return err
-	})
-	if err != nil {
-		s.log.Error("lease cannot be read", "error", err)
+// Leases lists the newest lease of every address of each subnet, by address.
+func (s *Store) Leases() (list []sprout.Lease) {
+	s.leases.mu.RLock()
+	for _, here := range s.leases.byIP {
+		for _, h := range here {
+			list = append(list, h.Lease)
+		}
 	}
-	return l, ok && err == nil
+	s.leases.mu.RUnlock()
+	slices.SortFunc(list, func(a, b sprout.Lease) int {
+		return cmp.Or(a.IP.Compare(b.IP), cmp.Compare(a.Subnet, b.Subnet))
+	})
+	return list
 }
 
 // rekeyLeases gives leases that a version before 0.2 kept by address alone the
-// key that they have now.
+// key that they have now, and drops its index of clients, which is in memory now.
 func rekeyLeases(tx *bbolt.Tx) error {
 	var old []string
 	c := tx.Bucket([]byte(leaseTable)).Cursor()
@@ -89,76 +145,13 @@ func rekeyLeases(tx *bbolt.Tx) error {
 			old = append(old, string(k))
 		}
 	}
-	var err error
-	clients := tx.Bucket([]byte(leaseClientBucket))
+	err := tx.DeleteBucket([]byte("lease-client"))
+	if errors.Is(err, bbolterrors.ErrBucketNotFound) {
+		err = nil
+	}
 	for _, key := range old {
 		v, _, bad := leaseTable.get(tx, key)
-		now := leaseKey(v.IP, v.Subnet)
-		err = errors.Join(err, bad, leaseTable.put(tx, now, v), leaseTable.delete(tx, key))
-		if by := clientKey(v.Subnet, client(v.Lease)); string(clients.Get(by)) == key {
-			err = errors.Join(err, clients.Put(by, []byte(now)))
-		}
+		err = errors.Join(err, bad, leaseTable.put(tx, leaseKey(v.IP, v.Subnet), v), leaseTable.delete(tx, key))
 	}
 	return err
-}
-
-// Leases lists the newest lease of every address of each subnet.
-func (s *Store) Leases() []sprout.Lease {
-	var list []sprout.Lease
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		return leaseTable.each(tx, func(_ string, l held) error { list = append(list, l.Lease); return nil })
-	})
-	if err != nil {
-		s.log.Error("leases cannot be read", "error", err)
-	}
-	return list
-}
-
-// SaveLease makes the lease the newest of its address in its subnet and of its client, and
-// returns once that is on disk. Callers at the same time share one commit. The
-// centre hears of it, except of offers, and of renewals before half of the time
-// has passed until which it knows the lease to be in force.
-func (s *Store) SaveLease(ctx context.Context, l sprout.Lease) error {
-	return s.Update(ctx, func(tx *bbolt.Tx) error {
-		clients := tx.Bucket([]byte(leaseClientBucket))
-		key := leaseKey(l.IP, l.Subnet)
-		old, had, err := leaseTable.get(tx, key)
-		if err != nil {
-			return err
-		}
-		if oldKey := clientKey(old.Subnet, client(old.Lease)); had && string(clients.Get(oldKey)) == key {
-			if err := clients.Delete(oldKey); err != nil {
-				return err
-			}
-		}
-		if err := clients.Put(clientKey(l.Subnet, client(l)), []byte(key)); err != nil {
-			return err
-		}
-		silent := l.State == "offered" || had && renews(l, old.Lease) && s.knows(old, l)
-		now := held{Lease: l, Told: l.ExpiresAt}
-		if silent {
-			now.Told = old.Told
-		}
-		if err := leaseTable.put(tx, key, now); err != nil || silent {
-			return err
-		}
-		fact, err := NewFact(sprout.FactLease, l)
-		if err != nil {
-			return err
-		}
-		return s.AppendFact(tx, fact)
-	})
-}
-
-// knows tells whether what the centre has heard of a lease that is renewed holds
-// for half as long as the lease does now.
-func (s *Store) knows(old held, now sprout.Lease) bool {
-	clock := s.now()
-	return old.Told.Sub(clock) > now.ExpiresAt.Sub(clock)/2
-}
-
-// renews tells whether l only prolongs old.
-func renews(l, old sprout.Lease) bool {
-	old.ExpiresAt = l.ExpiresAt
-	return l == old
 }

@@ -28,7 +28,10 @@ func TestCentreHearsOfRenewalsInTime(t *testing.T) {
 		}
 		l := sprout.Lease{Subnet: "sub_1", IP: netip.MustParseAddr("10.0.0.9"), MAC: "52:54:00:00:00:09", State: "bound", ExpiresAt: now.Add(lasts)}
 		s.WithClock(func() time.Time { return now })
-		if err := s.SaveLease(t.Context(), l); err != nil {
+		if err := s.SaveLeases(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Settle(); err != nil {
 			t.Fatal(err)
 		}
 		if kept, ok := s.LeaseByIP(l.IP); !ok || !kept.ExpiresAt.Equal(l.ExpiresAt) {

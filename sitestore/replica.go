@@ -1,6 +1,7 @@
 package sitestore
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ type replica struct {
 	mu           sync.RWMutex
 	site         sprout.Site
 	subnets      map[string]sprout.Subnet
+	listed       []sprout.Subnet // the same, by id
 	machines     map[string]sprout.SiteMachine
 	byMAC        map[string]sprout.MachineID
 	byUUID       map[string][]sprout.MachineID
@@ -42,7 +44,7 @@ func (r *replica) load(tx *bbolt.Tx) error {
 	if err := siteTable.each(tx, func(_ string, v sprout.Site) error { r.site = v; return nil }); err != nil {
 		return err
 	}
-	if err := subnetTable.each(tx, func(k string, v sprout.Subnet) error { r.subnets[k] = v; return nil }); err != nil {
+	if err := subnetTable.each(tx, func(k string, v sprout.Subnet) error { r.setSubnet(k, &v); return nil }); err != nil {
 		return err
 	}
 	if err := machineTable.each(tx, func(k string, v sprout.SiteMachine) error { r.setMachine(k, &v); return nil }); err != nil {
@@ -123,12 +125,15 @@ func (s *Store) Site() (sprout.Site, bool) {
 func (s *Store) Subnets() []sprout.Subnet {
 	s.replica.mu.RLock()
 	defer s.replica.mu.RUnlock()
-	list := make([]sprout.Subnet, 0, len(s.replica.subnets))
-	for _, subnet := range s.replica.subnets {
-		list = append(list, subnet)
-	}
-	slices.SortFunc(list, func(a, b sprout.Subnet) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	return list
+	return s.replica.listed
+}
+
+// setSubnet replaces a subnet; nil removes it. The list is a new one: readers
+// may hold the old.
+func (r *replica) setSubnet(id string, subnet *sprout.Subnet) {
+	set(r.subnets, id, subnet)
+	r.listed = slices.Collect(maps.Values(r.subnets))
+	slices.SortFunc(r.listed, func(a, b sprout.Subnet) int { return strings.Compare(string(a.ID), string(b.ID)) })
 }
 
 // SubnetOf returns the site's subnet that contains ip.

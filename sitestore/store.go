@@ -31,6 +31,8 @@ type Store struct {
 
 	applying sync.Mutex // held by who changes what replica shows
 	replica  replica
+	leases   leases
+	keeper   *keeper
 	wake     chan struct{} // a run's NextAt has changed
 	outgoing chan struct{} // a fact was added
 }
@@ -80,12 +82,22 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	return s.db.View(s.replica.load)
+	if err := s.db.View(s.replica.load); err != nil {
+		return err
+	}
+	if err := s.openKeeper(); err != nil {
+		return err
+	}
+	if err := s.db.View(s.leases.load); err != nil {
+		return errors.Join(err, s.keeper.journal.close())
+	}
+	go s.bringBehind()
+	return nil
 }
 
 // Close waits for transactions and closes the file.
 func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.keeper.close(), s.db.Close()); err != nil {
 		return fmt.Errorf("cannot close site store: %w", err)
 	}
 	return nil

@@ -30,19 +30,18 @@ const (
 	runTable         = table[workflow.Run]("run")               // key: run id
 	factTable        = table[sprout.Fact]("fact")               // key: seq, big endian
 
-	metaBucket        = "meta"          // key → whatever
-	leaseClientBucket = "lease-client"  // subnet NUL client → key of lease
-	dueBucket         = "due"           // time, big endian, + run id → nothing
-	liveBucket        = "live"          // machine NUL run id → nothing, while the run has not ended
-	machineRunBucket  = "generation"    // machine → highest generation seen, big endian
-	ownAttemptBucket  = "owner-attempt" // intent's key NUL attempt id → nothing
+	metaBucket       = "meta"          // key → whatever
+	dueBucket        = "due"           // time, big endian, + run id → nothing
+	liveBucket       = "live"          // machine NUL run id → nothing, while the run has not ended
+	machineRunBucket = "generation"    // machine → highest generation seen, big endian
+	ownAttemptBucket = "owner-attempt" // intent's key NUL attempt id → nothing
 )
 
 var buckets = []string{
 	string(siteTable), string(subnetTable), string(machineTable), string(reservationTable), string(recordTable),
 	string(intentTable), string(attemptTable), string(tokenTable), string(orderTable), string(leaseTable),
 	string(runTable), string(factTable),
-	metaBucket, leaseClientBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,
+	metaBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,
 }
 
 // get returns the value of key, and whether there is one.

@@ -68,7 +68,11 @@ func TestLeasesOfBeforeVRFs(t *testing.T) {
 		if err := tx.Bucket([]byte("lease")).Put([]byte("10.0.0.9"), raw); err != nil {
 			return err
 		}
-		return tx.Bucket([]byte("lease-client")).Put([]byte("sub_a\x0052:54:00:00:00:01"), []byte("10.0.0.9"))
+		clients, err := tx.CreateBucket([]byte("lease-client"))
+		if err != nil {
+			return err
+		}
+		return clients.Put([]byte("sub_a\x0052:54:00:00:00:01"), []byte("10.0.0.9"))
 	})
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

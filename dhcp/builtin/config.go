@@ -31,12 +31,10 @@ type Config struct {
 	Domain func() string
 	// LeaseTime is how long an address is given for; 0: 10 minutes.
 	LeaseTime time.Duration
-	// Workers is how many packets are worked on at once; 0: 64.
-	Workers int
 	// Log takes what is worth reading later; nil: nothing is logged.
 	Log *slog.Logger
 	// Events is told what each boot was seen to do; nil: nobody is. It is
-	// called by the workers and must not block.
+	// called by the server and must not block.
 	Events func(sprout.BootEvent)
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time

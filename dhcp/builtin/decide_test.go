@@ -53,7 +53,7 @@ func site(t *testing.T, leases ...sprout.Lease) builtin.Site {
 	t.Helper()
 	l := dhcptest.NewMemory(seed())
 	for _, one := range leases {
-		if err := l.SaveLease(t.Context(), one); err != nil {
+		if err := l.SaveLeases(t.Context(), one); err != nil {
 			t.Fatal(err)
 		}
 	}

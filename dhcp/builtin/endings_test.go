@@ -47,7 +47,7 @@ func TestDeclineAndRelease(t *testing.T) {
 func TestAfterADecline(t *testing.T) {
 	s := site(t, bound("10.0.0.101", stranger))
 	a := builtin.Decide(say{kind: dhcpv4.MessageTypeDecline, mac: stranger, asks: "10.0.0.101", srv: "10.0.0.1"}.request(t), s)
-	if err := s.Ledger.SaveLease(t.Context(), *a.Lease); err != nil {
+	if err := s.Ledger.SaveLeases(t.Context(), *a.Lease); err != nil {
 		t.Fatal(err)
 	}
 	again := say{kind: discover, mac: stranger, asks: "10.0.0.101"}

@@ -25,10 +25,10 @@ type Ledger interface {
 	LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool)
 	// LeaseByIP returns the newest lease of an address, in whatever state.
 	LeaseByIP(ip netip.Addr) (sprout.Lease, bool)
-	// SaveLease makes the lease the newest of its address and of its client,
-	// and returns once that is durable. Callers at the same time share one
-	// commit. After an error nothing has changed.
-	SaveLease(ctx context.Context, l sprout.Lease) error
+	// SaveLeases makes each lease the newest of its address and of its client,
+	// in this order, and returns once all are durable. Callers at the same time
+	// share one commit. After an error nothing has changed.
+	SaveLeases(ctx context.Context, all ...sprout.Lease) error
 	// Leases lists the newest lease of every address.
 	Leases() []sprout.Lease
 }

@@ -16,27 +16,36 @@ type Request struct {
 	Packet *dhcpv4.DHCPv4
 	From   netip.AddrPort // who sent it: the client or its relay
 	To     netip.Addr     // the address it was sent to; zero where not known
+	mac    string         // of Parse, as MAC returns it
 }
 
-// Parse reads a client's packet. Errors are Invalid: such packets are dropped.
+// Parse reads a client's packet, and points into it. Errors are Invalid: such
+// packets are dropped.
 func Parse(wire []byte, from netip.AddrPort, to netip.Addr) (Request, error) {
-	p, err := dhcpv4.FromBytes(wire)
+	p, err := parse(wire)
 	if err != nil {
 		return Request{}, sprout.Errorf(sprout.Invalid, "cannot read packet from %s: %w", from, err)
 	}
 	if p.OpCode != dhcpv4.OpcodeBootRequest {
 		return Request{}, sprout.Errorf(sprout.Invalid, "cannot use packet from %s: it is no request", from)
 	}
-	return Request{Packet: p, From: from, To: to}, nil
+	return Request{Packet: p, From: from, To: to, mac: macOf(p)}, nil
 }
 
 // MAC returns the client's hardware address in lower case with colons; empty
 // where it has none of Ethernet's length.
 func (r Request) MAC() string {
-	if len(r.Packet.ClientHWAddr) != 6 {
+	if r.mac != "" {
+		return r.mac
+	}
+	return macOf(r.Packet)
+}
+
+func macOf(p *dhcpv4.DHCPv4) string {
+	if len(p.ClientHWAddr) != 6 {
 		return ""
 	}
-	return r.Packet.ClientHWAddr.String()
+	return p.ClientHWAddr.String()
 }
 
 // clientID returns the client identifier where it, and not the MAC, is to be

@@ -20,7 +20,6 @@ type Server struct {
 	config  Config
 	offers  *Offers
 	ready   chan struct{}
-	buffers sync.Pool
 	dropped atomic.Int64
 	conn    *ipv4.PacketConn // set before ready is closed
 	raw     *rawSender       // nil: relays only
@@ -36,11 +35,8 @@ func New(c Config) (*Server, error) {
 		return nil, sprout.InvalidField("address", "cannot serve DHCP as %s: an IPv4 address of this host is needed", c.Address)
 	case c.LeaseTime != 0 && c.LeaseTime < time.Second:
 		return nil, sprout.InvalidField("leaseTime", "cannot lease for %s: 1 s or more is allowed", c.LeaseTime)
-	case c.Workers < 0:
-		return nil, sprout.InvalidField("workers", "cannot run %d workers", c.Workers)
 	}
 	s := &Server{config: c.withDefaults(), offers: &Offers{}, ready: make(chan struct{})}
-	s.buffers.New = func() any { return &datagram{} }
 	return s, nil
 }
 
@@ -63,9 +59,6 @@ func (c Config) withDefaults() Config {
 	if c.LeaseTime == 0 {
 		c.LeaseTime = 10 * time.Minute
 	}
-	if c.Workers == 0 {
-		c.Workers = 64
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -81,7 +74,7 @@ func (c Config) withDefaults() Config {
 // Ready is closed once packets are answered.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Dropped is how many packets were not looked at because too many waited.
+// Dropped is how many packets were not answered because too many waited.
 func (s *Server) Dropped() int64 { return s.dropped.Load() }
 
 // Serve answers until ctx ends, and returns once every goroutine of it has
@@ -96,11 +89,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer raw.close()
-	workers := s.startWorkers(ctx)
+	saver := newSaver(s)
+	var saving sync.WaitGroup
+	saving.Go(func() { saver.run(ctx) })
 	s.config.Log.Info("dhcp serves", "interface", s.config.Interface, "address", s.config.Address, "port", s.config.Port)
 	close(s.ready)
-	err = s.read(workers)
-	workers.stop()
+	err = s.read(saver)
+	close(saver.news)
+	saving.Wait()
 	_ = conn.Close()
 	if ctx.Err() != nil {
 		return nil
@@ -112,12 +108,21 @@ func (s *Server) Serve(ctx context.Context) error {
 // as broken. A device that goes down fails one.
 const maxReadFailures = 16
 
-// read hands packets to the workers until the socket is closed.
-func (s *Server) read(w *workers) error {
+// readTogether is how many packets one system call reads at most.
+const readTogether = 64
+
+// read answers until the socket is closed: by one goroutine, as that is quicker
+// than any network, and a client's packets are answered in order. What is not yet
+// read waits in the kernel.
+func (s *Server) read(later *saver) error {
+	messages := make([]ipv4.Message, readTogether)
+	for i := range messages {
+		messages[i].Buffers, messages[i].OOB = [][]byte{make([]byte, 1500)}, ipv4.NewControlMessage(ipv4.FlagInterface|ipv4.FlagDst)
+	}
 	failures := 0
+	var pace pace
 	for {
-		p := s.buffers.Get().(*datagram)
-		n, control, from, err := s.conn.ReadFrom(p.buf[:])
+		n, err := s.conn.ReadBatch(messages, 0)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return err
@@ -129,17 +134,34 @@ func (s *Server) read(w *workers) error {
 			continue
 		}
 		failures = 0
-		p.n, p.to = n, netip.Addr{}
-		p.from = from.(*net.UDPAddr).AddrPort()
-		if control != nil {
-			to, _ := netip.AddrFromSlice(control.Dst)
-			p.to = to.Unmap()
-		}
-		if !w.give(p) {
-			s.dropped.Add(1)
-			s.buffers.Put(p)
+		now, save := s.handle(datagrams(messages[:n]))
+		s.finish(now)
+		s.dropped.Add(int64(later.give(save)))
+		if n < len(messages) && pace.busy(n, time.Now()) {
+			time.Sleep(napTime)
 		}
 	}
+}
+
+// datagrams copies what was read.
+func datagrams(messages []ipv4.Message) []datagram {
+	size := 0
+	for i := range messages {
+		size += messages[i].N
+	}
+	all, room := make([]datagram, len(messages)), make([]byte, 0, size)
+	for i := range messages {
+		m := &messages[i]
+		begin := len(room)
+		room = append(room, m.Buffers[0][:m.N]...)
+		all[i] = datagram{wire: room[begin:len(room):len(room)], from: m.Addr.(*net.UDPAddr).AddrPort()}
+		var control ipv4.ControlMessage
+		if err := control.Parse(m.OOB[:m.NN]); err == nil {
+			to, _ := netip.AddrFromSlice(control.Dst)
+			all[i].to = to.Unmap()
+		}
+	}
+	return all
 }
 
 // site is what a decision looks at now.

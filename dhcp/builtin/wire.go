@@ -44,13 +44,21 @@ func (s *Server) listen(ctx context.Context) (*ipv4.PacketConn, *rawSender, erro
 	return conn, raw, nil
 }
 
-// bindTo keeps a socket to a device, and lets a new process take the port while
-// the old one ends.
+// receiveBuffer is what the kernel keeps of packets while all processors are
+// busy: about a tenth of a second of a site that is powered on at once.
+const receiveBuffer = 4 << 20
+
+// bindTo keeps a socket to a device, lets a new process take the port while the
+// old one ends, and gives it a large buffer: beyond the host's limit where that
+// is allowed.
 func bindTo(c syscall.RawConn, device string) error {
 	var err error
 	controlErr := c.Control(func(fd uintptr) {
 		if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err == nil && device != "" {
 			err = unix.BindToDevice(int(fd), device)
+		}
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer) // less is no failure
 		}
 	})
 	if controlErr != nil {
@@ -59,23 +67,42 @@ func bindTo(c syscall.RawConn, device string) error {
 	return err
 }
 
-// send delivers the reply. Clients that use another port than RFC 2131 says
-// are those of tests.
-func (s *Server) send(a Answer) error {
-	to, raw := a.To.To, s.raw
-	if to.Port() == clientPort {
-		to = netip.AddrPortFrom(to.Addr(), s.config.ClientPort)
-	}
-	wire := a.Reply.ToBytes()
-	if a.To.Hardware != nil && raw != nil {
-		return raw.send(wire, a.To.Hardware, to)
-	}
+// send delivers replies: frames one by one, the others together. What cannot be
+// sent is logged: the client asks again.
+func (s *Server) send(all []outgoing) {
 	control := &ipv4.ControlMessage{Src: s.config.Address.AsSlice()}
-	if raw != nil {
-		control.IfIndex = raw.index
+	if s.raw != nil {
+		control.IfIndex = s.raw.index
 	}
-	_, err := s.conn.WriteTo(wire, control, net.UDPAddrFromAddrPort(to))
-	return err
+	oob := control.Marshal()
+	messages := make([]ipv4.Message, 0, len(all))
+	for i := range all {
+		if all[i].Reply == nil {
+			continue
+		}
+		to, wire := s.translated(all[i].Answer.To.To), appendMessage(make([]byte, 0, 512), all[i].Reply)
+		if all[i].Answer.To.Hardware == nil || s.raw == nil {
+			messages = append(messages, ipv4.Message{Buffers: [][]byte{wire}, OOB: oob, Addr: net.UDPAddrFromAddrPort(to)})
+		} else if err := s.raw.send(wire, all[i].Answer.To.Hardware, to); err != nil {
+			s.config.Log.Warn("cannot send a reply", "client", all[i].Key, "to", to, "error", err)
+		}
+	}
+	for len(messages) > 0 {
+		n, err := s.conn.WriteBatch(messages, 0)
+		if err != nil {
+			s.config.Log.Warn("cannot send a reply", "to", messages[0].Addr, "error", err)
+			n = 1 // the first is why: the others have their turn
+		}
+		messages = messages[n:]
+	}
+}
+
+// translated is where a client is whose port is not that of RFC 2131: in tests.
+func (s *Server) translated(to netip.AddrPort) netip.AddrPort {
+	if to.Port() == clientPort {
+		return netip.AddrPortFrom(to.Addr(), s.config.ClientPort)
+	}
+	return to
 }
 
 // A rawSender sends UDP in Ethernet frames that it makes itself.

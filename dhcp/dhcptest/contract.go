@@ -124,7 +124,7 @@ func many(t *testing.T, l builtin.Ledger) {
 	for i := range n {
 		wait.Go(func() {
 			one := lease(fmt.Sprintf("10.0.0.%d", 100+i), fmt.Sprintf("52:54:00:00:01:%02x", i))
-			if err := l.SaveLease(t.Context(), one); err != nil {
+			if err := l.SaveLeases(t.Context(), one); err != nil {
 				t.Errorf("SaveLease: %v", err)
 			}
 			if got, ok := l.LeaseByIP(one.IP); !ok || !same(got, one) {
@@ -140,8 +140,8 @@ func many(t *testing.T, l builtin.Ledger) {
 
 func save(t *testing.T, l builtin.Ledger, one sprout.Lease) {
 	t.Helper()
-	if err := l.SaveLease(t.Context(), one); err != nil {
-		t.Fatalf("SaveLease(%v): %v", one.IP, err)
+	if err := l.SaveLeases(t.Context(), one); err != nil {
+		t.Fatalf("SaveLeases(%v): %v", one.IP, err)
 	}
 }
 

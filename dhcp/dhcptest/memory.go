@@ -94,17 +94,25 @@ func (m *Memory) LeaseByIP(ip netip.Addr) (sprout.Lease, bool) {
 	return l, ok
 }
 
-// SaveLease keeps the lease.
-func (m *Memory) SaveLease(ctx context.Context, l sprout.Lease) error {
-	if m.OnSave != nil {
+// SaveLease keeps a lease.
+func (m *Memory) SaveLease(ctx context.Context, l sprout.Lease) error { return m.SaveLeases(ctx, l) }
+
+// SaveLeases keeps the leases.
+func (m *Memory) SaveLeases(ctx context.Context, all ...sprout.Lease) error {
+	for _, l := range all {
+		if m.OnSave == nil {
+			break
+		}
 		if err := m.OnSave(ctx, l); err != nil {
 			return err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.byIP[l.IP] = l
-	m.byClient[clientOf(l)] = l.IP
+	for _, l := range all {
+		m.byIP[l.IP] = l
+		m.byClient[clientOf(l)] = l.IP
+	}
 	return nil
 }
 
