@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sprout"
 	"sprout/audit"
@@ -117,6 +118,33 @@ func TestALateCommitIsSealedToo(t *testing.T) {
 	}
 	if found := finding(t, s, sprout.AuditHead{}); found != nil {
 		t.Error(found)
+	}
+}
+
+// Sealing reads the records that it seals, not those that were sealed before: a
+// plan that was made when there were few is no worse when there are many.
+func TestSealingReadsWhatItSeals(t *testing.T) {
+	pool := storetest.NewPool(t, func(c *pgxpool.Config) { c.MaxConns = 1 }) // one session keeps its plans
+	s := store.New(pool, store.Config{Key: storetest.Key(t)})
+	const batches, records = 20, 100
+	reads := func() (n int64) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`); err != nil {
+			t.Fatal(err)
+		}
+		err := pool.QueryRow(t.Context(), `SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'audit'`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := reads()
+	for range batches {
+		audited(t, s, records)
+		seal(t, s)
+	}
+	if each := float64(reads()-before) / (batches * records); each < 1 || each > 4 {
+		t.Errorf("sealing a record reads %.1f of them: 1 to 4 are expected, however many there are", each)
 	}
 }
 

@@ -67,7 +67,7 @@ func NewWith(tb testing.TB, config store.Config) *store.Store {
 	tb.Helper()
 	pool := NewPool(tb)
 	if config.Key.IsZero() {
-		config.Key = testKey(tb)
+		config.Key = Key(tb)
 	}
 	return store.New(pool, config)
 }
@@ -198,7 +198,8 @@ func (c *Cluster) admin(ctx context.Context, sql string) error {
 	}
 }
 
-func testKey(tb testing.TB) store.Key {
+// Key is the key that stores of New seal with.
+func Key(tb testing.TB) store.Key {
 	tb.Helper()
 	key, err := store.NewKey([]byte("01234567890123456789012345678901"))
 	if err != nil {
