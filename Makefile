@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-dhcp help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-dhcp bench-dns help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,10 @@ bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an
 bench-dhcp: deps ## Measure the DHCP server beside Kea, with perfdhcp: needs root, and about ten minutes
 	@go build -trimpath -o bin/bench-dhcp ./bench/dhcp
 	@bin/bench-dhcp
+
+bench-dns: deps ## Measure the site's name server beside NSD and CoreDNS: about two minutes
+	@mkdir -p bin && cd bench/dns/testdata/coredns && CGO_ENABLED=0 go build -trimpath -o ../../../../bin/coredns .
+	@go build -trimpath -o bin/bench-dns ./bench/dns && bin/bench-dns --coredns bin/coredns
 
 check: lint lint-api test test-api generate ## Lint, test, and compare the generated files
 	git diff --exit-code

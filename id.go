@@ -23,6 +23,7 @@ type (
 	WorkflowID string // wfl_
 	ProblemID  string // prb_
 	TokenID    string // tok_
+	RecordID   string // rec_ a DNS record made by hand
 	AttemptID  string // att_ a boot attempt: one power-on to its end
 )
 
@@ -39,6 +40,7 @@ const (
 	PrefixWorkflow = "wfl"
 	PrefixProblem  = "prb"
 	PrefixToken    = "tok"
+	PrefixRecord   = "rec"
 	PrefixAttempt  = "att"
 )
 

@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"alloc": {"."}, "alloc/…": {".", "alloc"},
 	"boot": {"."}, "boot/…": {".", "boot"},
 	"dhcp": {"."}, "dhcp/…": {".", "dhcp", "dhcp/…"},
-	"dns": {"."}, "dns/…": {".", "dns"},
+	"dns": {"."}, "dns/…": {".", "dns", "dns/…"},
 	"hwtest": {"."}, "hwtest/…": {".", "hwtest"},
 	"ipam": {"."}, "ipam/…": {".", "ipam"},
 	"network": {"."}, "network/…": {".", "network"},

@@ -36,9 +36,17 @@ const (
 	ChangeMachine     ChangeKind = "machine"     // key: machine id; SiteMachine
 	ChangeReservation ChangeKind = "reservation" // key: MAC; Reservation, of all its addresses
 	ChangeRecord      ChangeKind = "record"      // key: name + " " + IP; Record
+	ChangeDNSRecord   ChangeKind = "dns-record"  // key: record id; Record that has a type
+	ChangeDNSPolicy   ChangeKind = "dns-policy"  // key: site id; DNSPolicy
+	ChangeDNSKey      ChangeKind = "dns-key"     // key: name; SiteDNSKey
 	ChangeWork        ChangeKind = "work"        // key: work id; Work
 	ChangeCancel      ChangeKind = "cancel"      // key: work id; no body
 )
+
+// OfNames tells whether a change may change what a site's DNS answers.
+func (k ChangeKind) OfNames() bool {
+	return k == ChangeSite || k == ChangeSubnet || k == ChangeRecord || k == ChangeDNSRecord
+}
 
 // A Change is one message from the centre to a site: record Key of Kind is now
 // Body, or is gone. Seq rises by one with each change of the site.
@@ -119,6 +127,7 @@ const (
 	FactStep       FactKind = "step"       // StepRecord of site work
 	FactWorkEnded  FactKind = "work-ended" // WorkResult
 	FactLease      FactKind = "lease"      // Lease
+	FactNames      FactKind = "names"      // NamesFact
 	FactBoot       FactKind = "boot"       // []BootEvent; of agents before 0.2 one BootEvent
 )
 
@@ -141,6 +150,12 @@ type DiscoveredFact struct {
 	BootMAC   string     `json:"bootMac"`
 	IP        netip.Addr `json:"ip,omitzero"`
 	Inventory Inventory  `json:"inventory"`
+}
+
+// A NamesFact is what an update changed (RFC 2136): the site owns it.
+type NamesFact struct {
+	Removed []Record `json:"removed,omitempty"`
+	Added   []Record `json:"added,omitempty"`
 }
 
 // A WorkResult is how site work ended.

@@ -25,6 +25,9 @@ var messages = map[string]func() any{
 	"change-machine":     change(func() any { return new(sprout.SiteMachine) }),
 	"change-reservation": change(func() any { return new(sprout.Reservation) }),
 	"change-record":      change(func() any { return new(sprout.Record) }),
+	"change-dns-record":  change(func() any { return new(sprout.Record) }),
+	"change-dns-policy":  change(func() any { return new(sprout.DNSPolicy) }),
+	"change-dns-key":     change(func() any { return new(sprout.SiteDNSKey) }),
 	"change-cancel":      change(func() any { return new(struct{}) }),
 	"change-work":        change(func() any { return new(sprout.Work) }),
 
@@ -39,6 +42,7 @@ var messages = map[string]func() any{
 	"fact-step":       fact(func() any { return new(sprout.StepRecord) }),
 	"fact-work-ended": fact(func() any { return new(sprout.WorkResult) }),
 	"fact-lease":      fact(func() any { return new(sprout.Lease) }),
+	"fact-names":      fact(func() any { return new(sprout.NamesFact) }),
 	"fact-boot":       fact(func() any { return new([]sprout.BootEvent) }),
 }
 

@@ -142,11 +142,31 @@ type Lease struct {
 	ExpiresAt time.Time  `json:"expiresAt"`
 }
 
-// A Record is one name that a site's DNS answers for, forward and reverse.
+// A Record is one name that a site's DNS answers for. That of a machine has an
+// IP, forward and reverse; one made by hand or by an update has a type and data.
 type Record struct {
-	Site SiteID     `json:"site"`
-	Name string     `json:"name" doc:"Fully qualified, without the final dot"`
-	IP   netip.Addr `json:"ip"`
-	VRF  string     `json:"vrf,omitempty" doc:"Of the address: two may have the same"`
-	TTL  int        `json:"ttl" doc:"Seconds"`
+	ID     RecordID   `json:"id,omitempty" doc:"Of a record made by hand"`
+	Site   SiteID     `json:"site"`
+	Name   string     `json:"name" doc:"Fully qualified, without the final dot"`
+	IP     netip.Addr `json:"ip,omitzero" doc:"Of a machine's name; its reverse name is published with it"`
+	Type   string     `json:"type,omitempty" doc:"Type of a record made by hand: A, AAAA, CNAME, TXT, SRV, MX or PTR"`
+	Data   string     `json:"data,omitempty" doc:"What a record made by hand says, as in a zone file; a TXT's text as it is"`
+	VRF    string     `json:"vrf,omitempty" doc:"Of the address: two may have the same"`
+	TTL    int        `json:"ttl" doc:"Seconds"`
+	Source string     `json:"source,omitempty" enum:"machine,manual,update" doc:"Who made it; update: a client at the site (RFC 2136)"`
+}
+
+// Who made a record.
+const (
+	MachineRecord = "machine" // Sprout, for a machine
+	ManualRecord  = "manual"  // an operator
+	UpdateRecord  = "update"  // a client at the site, by RFC 2136
+)
+
+// Key names a record that has a type, at its site and in messages.
+func (r Record) Key() string {
+	if r.ID != "" {
+		return string(r.ID)
+	}
+	return r.Name + " " + r.Type + " " + r.Data
 }

@@ -15,6 +15,8 @@ import (
 
 	"sprout"
 	"sprout/bus"
+	dns "sprout/dns/builtin"
+	"sprout/dns/zone"
 	"sprout/health"
 	"sprout/image"
 	"sprout/provision"
@@ -40,6 +42,8 @@ type site struct {
 	live   *live
 	orders *orders
 	boots  *boots
+	zones  *zone.DB
+	policy *dns.Policy
 	seen   sync.Map // sprout.AttemptID → time.Time
 
 	clock    *health.Clock    // of all that is kept on disk
@@ -92,6 +96,8 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 		return nil, err
 	}
 	s.store.WithClock(s.clock.Now)
+	s.zones, s.policy = zone.New(), dns.NewPolicy()
+	s.store.Publish(&dns.Names{Zones: s.zones, Agent: c.own(), VRF: c.VRF, Policy: s.policy, Unseal: s.unseal, Log: c.Log})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.store.Close())

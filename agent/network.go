@@ -16,7 +16,6 @@ import (
 	dhcp "sprout/dhcp/builtin"
 	dhcp6 "sprout/dhcp/builtin6"
 	dns "sprout/dns/builtin"
-	"sprout/sitestore"
 )
 
 // serveNetwork serves the provisioning network until ctx ends. When the address
@@ -107,16 +106,13 @@ func (s *site) serveOnce(ctx context.Context) error {
 // solicitations: firmware that waits for one boots seconds sooner.
 func (s *site) servers() (all []loop, err error) {
 	c := s.config
-	zone := sitestore.Zone{Store: s.store, Addresses: c.own(), VRF: c.VRF}
+	var listen []netip.AddrPort
 	for _, own := range c.own() {
-		leases, err := s.leases(own, zone)
+		leases, err := s.leases(own)
 		if err != nil {
 			return nil, err
 		}
-		names, err := dns.NewServer(dns.ServerConfig{Address: at(own, c.Ports.DNS, 53), Zone: zone, Log: s.log})
-		if err != nil {
-			return nil, err
-		}
+		listen = append(listen, at(own, c.Ports.DNS, 53))
 		files, err := tftp.New(tftp.Config{
 			Address: at(own, c.Ports.TFTP, 69), Interface: c.Interface, Open: tftp.Files(c.bootFiles(), boot.LoaderFiles...),
 			Transferred: s.transferred, Log: s.log,
@@ -125,22 +121,27 @@ func (s *site) servers() (all []loop, err error) {
 			return nil, err
 		}
 		web := func(ctx context.Context) error { return s.serveWeb(ctx, at(own, c.Ports.HTTP, 80)) }
-		all = append(all, loop{"dhcp", leases.Serve}, loop{"dns", names.Serve}, loop{"tftp", files.Serve}, loop{"http", web})
+		all = append(all, loop{"dhcp", leases.Serve}, loop{"tftp", files.Serve}, loop{"http", web})
 	}
+	names, err := dns.NewServer(dns.ServerConfig{Addresses: listen, Zones: s.zones, Rules: s.policy, Updates: s.store, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, loop{"dns", names.Serve})
 	if c.Interface != "" {
-		say := advert.Config{Interface: c.Interface, Say: func() advert.Word { return s.advertise(zone.Domain()) }, Log: s.log}
+		say := advert.Config{Interface: c.Interface, Say: func() advert.Word { return s.advertise(s.store.Domain()) }, Log: s.log}
 		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, say) }})
 	}
 	return all, nil
 }
 
 // leases makes the DHCP server of the address's version of IP.
-func (s *site) leases(own netip.Addr, zone sitestore.Zone) (interface{ Serve(context.Context) error }, error) {
+func (s *site) leases(own netip.Addr) (interface{ Serve(context.Context) error }, error) {
 	c := s.config
 	if own.Is4() {
 		return dhcp.New(dhcp.Config{
 			Interface: c.Interface, Address: own, Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
-			Ledger: s.store, BootURL: c.url(own), Domain: zone.Domain, Log: s.log, Events: s.boots.tell,
+			Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell,
 			Now: s.clock.Now,
 		})
 	}
@@ -150,7 +151,7 @@ func (s *site) leases(own netip.Addr, zone sitestore.Zone) (interface{ Serve(con
 	}
 	return dhcp6.New(dhcp6.Config{
 		Interface: c.Interface, Address: own, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
-		Ledger: s.store, BootURL: c.url(own), Domain: zone.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
+		Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
 	})
 }
 

@@ -59,6 +59,11 @@ var limits = map[string]limit{
 	"sim-rss-mb":           {most: 1},
 	"agent-kb-per-machine": {most: 1},
 	"site-return-s":        {most: 1},
+
+	"dns-vs-coredns":     {least: 1.5},
+	"dns-vs-nsd":         {least: 0.8},
+	"dns-cpu-vs-coredns": {most: 0.5},
+	"dns-cpu-vs-nsd":     {most: 1.5},
 }
 
 // Print prints the line. It is an error if the ratio is outside of its limit, or

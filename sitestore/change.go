@@ -52,6 +52,7 @@ func (s *Store) Apply(ctx context.Context, c sprout.Change) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	var show func(*replica)
+	var serial uint32
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		fresh, err := s.MarkApplied(tx, c.Seq)
 		if err != nil || !fresh {
@@ -62,6 +63,9 @@ func (s *Store) Apply(ctx context.Context, c sprout.Change) error {
 			s.log.Error("change cannot be used", "seq", c.Seq, "kind", c.Kind, "key", c.Key, "error", err)
 			return nil
 		}
+		if err == nil && c.Kind.OfNames() {
+			serial, err = s.raiseSerial(tx)
+		}
 		return err
 	})
 	if err != nil || show == nil {
@@ -69,8 +73,10 @@ func (s *Store) Apply(ctx context.Context, c sprout.Change) error {
 	}
 	s.replica.mu.Lock()
 	defer s.replica.mu.Unlock()
+	if c.Kind.OfNames() {
+		s.replica.serial = serial
+	}
 	show(&s.replica)
-	s.replica.serial = serialOf(c.Seq)
 	return nil
 }
 
@@ -80,16 +86,30 @@ func (s *Store) keep(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
 	case sprout.ChangeSite:
 		return keep(tx, siteTable, c, c.Key, func(r *replica, v *sprout.Site) {
 			r.site = orZero(v)
+			r.loadNames()
 		})
 	case sprout.ChangeSubnet:
-		return keep(tx, subnetTable, c, c.Key, func(r *replica, v *sprout.Subnet) { r.setSubnet(c.Key, v) })
+		return keep(tx, subnetTable, c, c.Key, func(r *replica, v *sprout.Subnet) {
+			r.setSubnet(c.Key, v)
+			r.loadNames()
+		})
 	case sprout.ChangeMachine:
 		return keep(tx, machineTable, c, c.Key, func(r *replica, v *sprout.SiteMachine) { r.setMachine(c.Key, v) })
 	case sprout.ChangeReservation:
 		mac := strings.ToLower(c.Key)
 		return keep(tx, reservationTable, c, mac, func(r *replica, v *sprout.Reservation) { set(r.reservations, mac, v) })
-	case sprout.ChangeRecord:
+	case sprout.ChangeRecord, sprout.ChangeDNSRecord:
 		return keep(tx, recordTable, c, c.Key, func(r *replica, v *sprout.Record) { r.setRecord(c.Key, v) })
+	case sprout.ChangeDNSPolicy:
+		return keep(tx, dnsPolicyTable, c, c.Key, func(r *replica, v *sprout.DNSPolicy) {
+			r.dnsPolicy = orZero(v)
+			r.loadRules()
+		})
+	case sprout.ChangeDNSKey:
+		return keep(tx, dnsKeyTable, c, c.Key, func(r *replica, v *sprout.SiteDNSKey) {
+			set(r.dnsKeys, c.Key, v)
+			r.loadRules()
+		})
 	case sprout.ChangeWork, sprout.ChangeCancel:
 	}
 	return nil, sprout.Errorf(sprout.Invalid, "cannot replicate a change of kind %q", c.Kind)

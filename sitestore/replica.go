@@ -23,15 +23,11 @@ type replica struct {
 	byUUID       map[string][]sprout.MachineID
 	reservations map[string]sprout.Reservation
 	records      map[string]sprout.Record
-	forward      map[string][]netip.Addr // name → addresses
-	reverse      map[at][]string         // address → names
-	serial       uint32
-}
-
-// at is an address in a VRF: two may have the same.
-type at struct {
-	vrf string
-	ip  netip.Addr
+	dnsPolicy    sprout.DNSPolicy
+	dnsKeys      map[string]sprout.SiteDNSKey
+	serial       uint32 // of the names' state
+	updated      int    // records that updates made
+	names        Names  // nil: nobody takes them
 }
 
 // load fills an empty replica.
@@ -39,8 +35,13 @@ func (r *replica) load(tx *bbolt.Tx) error {
 	r.subnets, r.machines, r.byMAC = map[string]sprout.Subnet{}, map[string]sprout.SiteMachine{}, map[string]sprout.MachineID{}
 	r.byUUID = map[string][]sprout.MachineID{}
 	r.reservations, r.records = map[string]sprout.Reservation{}, map[string]sprout.Record{}
-	r.forward, r.reverse = map[string][]netip.Addr{}, map[at][]string{}
-	r.serial = serialOf(applied(tx))
+	r.serial, r.dnsKeys = serialOf(tx), map[string]sprout.SiteDNSKey{}
+	if err := dnsPolicyTable.each(tx, func(_ string, v sprout.DNSPolicy) error { r.dnsPolicy = v; return nil }); err != nil {
+		return err
+	}
+	if err := dnsKeyTable.each(tx, func(k string, v sprout.SiteDNSKey) error { r.dnsKeys[k] = v; return nil }); err != nil {
+		return err
+	}
 	if err := siteTable.each(tx, func(_ string, v sprout.Site) error { r.site = v; return nil }); err != nil {
 		return err
 	}
@@ -81,38 +82,10 @@ func (r *replica) setMachine(id string, m *sprout.SiteMachine) {
 	}
 }
 
-// setRecord replaces a name's address; nil removes it.
-func (r *replica) setRecord(key string, record *sprout.Record) {
-	if old, ok := r.records[key]; ok {
-		name := strings.ToLower(old.Name)
-		r.forward[name] = without(r.forward[name], old.IP)
-		if len(r.forward[name]) == 0 {
-			delete(r.forward, name)
-		}
-		is := at{old.VRF, old.IP}
-		r.reverse[is] = without(r.reverse[is], name)
-		if len(r.reverse[is]) == 0 {
-			delete(r.reverse, is)
-		}
-		delete(r.records, key)
-	}
-	if record == nil {
-		return
-	}
-	name := strings.ToLower(record.Name)
-	r.records[key] = *record
-	r.forward[name] = append(r.forward[name], record.IP)
-	is := at{record.VRF, record.IP}
-	r.reverse[is] = append(r.reverse[is], name)
-}
-
 // without returns a new slice: readers may hold the old one.
 func without[E comparable](list []E, e E) []E {
 	return slices.DeleteFunc(slices.Clone(list), func(x E) bool { return x == e })
 }
-
-// serialOf makes the DNS serial of a change's number; RFC 1982 lets it wrap.
-func serialOf(seq int64) uint32 { return uint32(seq&0xffffffff) + 1 }
 
 // Site returns what the centre said of the site; false before it did.
 func (s *Store) Site() (sprout.Site, bool) {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +30,7 @@ var (
 	_ builtin.Ledger  = (*sitestore.Store)(nil)
 	_ builtin6.Ledger = (*sitestore.Store)(nil)
 	_ boot.Ledger     = (*sitestore.Store)(nil)
-	_ dns.Zone        = sitestore.Zone{}
+	_ sitestore.Names = (*dns.Names)(nil)
 )
 
 func open(t *testing.T, path string) *sitestore.Store {
@@ -211,20 +213,19 @@ func TestReplication(t *testing.T) {
 	if !errors.Is(err, sitestore.ErrGap) {
 		t.Errorf("got %v, want a gap", err)
 	}
-	before := sitestore.Zone{Store: s}.Serial()
+	var before uint32
 	check := func(s *sitestore.Store) {
 		t.Helper()
-		z := sitestore.Zone{Store: s}
-		if got := z.Lookup(name); len(got) != 1 || got[0] != ip {
-			t.Errorf("Lookup: %v", got)
+		taken := &names{}
+		s.Publish(taken)
+		if got := taken.of(name); len(got) != 1 || got[0].IP != ip {
+			t.Errorf("the names of the site: %v", taken.records)
 		}
-		if got := z.Reverse(ip); len(got) != 1 || got[0] != name {
-			t.Errorf("Reverse: %v", got)
+		if taken.domain != "lon1.example" || taken.serial == 0 {
+			t.Errorf("the domain is %q, the serial %d", taken.domain, taken.serial)
 		}
-		if got := z.Reverse(other); len(got) != 0 {
-			t.Errorf("Reverse of the duplicate: %v", got)
-		}
-		if _, ok := s.MachineByMAC("52:54:00:00:00:01"); !ok || z.Domain() != "lon1.example" {
+		before = taken.serial
+		if _, ok := s.MachineByMAC("52:54:00:00:00:01"); !ok || s.Domain() != "lon1.example" {
 			t.Error("the machine or the domain is gone")
 		}
 		if seq, err := s.Applied(); err != nil || seq != 3 {
@@ -239,17 +240,49 @@ func TestReplication(t *testing.T) {
 	defer s.Close() //nolint:errcheck // the test is over
 	check(s)
 
+	taken := &names{}
+	s.Publish(taken)
 	apply(t, s, 4, sprout.ChangeRecord, name+" "+ip.String(), nil)
-	apply(t, s, 5, sprout.ChangeMachine, "mch_1", sprout.SiteMachine{ID: "mch_1", MACs: []string{"52:54:00:00:00:02"}})
-	if got := (sitestore.Zone{Store: s}).Lookup(name); len(got) != 0 {
-		t.Errorf("Lookup of a withdrawn name: %v", got)
+	if got := taken.of(name); len(got) != 0 {
+		t.Errorf("names after one is withdrawn: %v", got)
 	}
+	if taken.serial <= before {
+		t.Errorf("the serial was %d and is %d", before, taken.serial)
+	}
+	apply(t, s, 5, sprout.ChangeMachine, "mch_1", sprout.SiteMachine{ID: "mch_1", MACs: []string{"52:54:00:00:00:02"}})
 	if _, ok := s.MachineByMAC("52:54:00:00:00:01"); ok {
 		t.Error("a MAC that the machine no longer has finds it")
 	}
-	if (sitestore.Zone{Store: s}).Serial() <= before {
-		t.Error("the serial did not rise")
+	if serial := taken.serial; serial <= before {
+		t.Errorf("the serial was %d and is %d", before, serial)
 	}
+}
+
+// names takes a site's names.
+type names struct {
+	domain  string
+	records []sprout.Record
+	serial  uint32
+}
+
+func (n *names) Load(site sprout.Site, _ iter.Seq[sprout.Subnet], records iter.Seq[sprout.Record], serial uint32) {
+	n.domain, n.records, n.serial = site.Domain, slices.Collect(records), serial
+}
+
+func (n *names) Change(remove, add []sprout.Record, serial uint32) {
+	n.records = slices.DeleteFunc(n.records, func(r sprout.Record) bool { return slices.Contains(remove, r) })
+	n.records, n.serial = append(n.records, add...), serial
+}
+
+func (n *names) Rules(sprout.DNSPolicy, iter.Seq[sprout.SiteDNSKey]) {}
+
+func (n *names) of(name string) (list []sprout.Record) {
+	for _, r := range n.records {
+		if r.Name == name {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 func TestOutbox(t *testing.T) {

@@ -77,7 +77,11 @@ func (s *Store) load() error {
 				return err
 			}
 		}
-		return rekeyLeases(tx)
+		if err := rekeyLeases(tx); err != nil || serialOf(tx) > 0 {
+			return err
+		}
+		_, err := s.raiseSerial(tx)
+		return err
 	})
 	if err != nil {
 		return err

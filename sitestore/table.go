@@ -21,7 +21,9 @@ const (
 	subnetTable      = table[sprout.Subnet]("subnet")           // key: id
 	machineTable     = table[sprout.SiteMachine]("machine")     // key: id
 	reservationTable = table[sprout.Reservation]("reservation") // key: MAC
-	recordTable      = table[sprout.Record]("record")           // key: name + " " + IP
+	recordTable      = table[sprout.Record]("record")           // key: name + " " + IP, or its own
+	dnsPolicyTable   = table[sprout.DNSPolicy]("dns-policy")    // key: site id; one row
+	dnsKeyTable      = table[sprout.SiteDNSKey]("dns-key")      // key: name
 	intentTable      = table[sprout.Intent]("intent")           // key: machine id, or MAC while it has none
 	attemptTable     = table[Attempt]("attempt")                // key: attempt id
 	tokenTable       = table[Token]("token")                    // key: SHA-256 of the token, raw
@@ -39,6 +41,7 @@ const (
 
 var buckets = []string{
 	string(siteTable), string(subnetTable), string(machineTable), string(reservationTable), string(recordTable),
+	string(dnsPolicyTable), string(dnsKeyTable),
 	string(intentTable), string(attemptTable), string(tokenTable), string(orderTable), string(leaseTable),
 	string(runTable), string(factTable),
 	metaBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,

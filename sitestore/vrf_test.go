@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -90,29 +89,5 @@ func TestLeasesOfBeforeVRFs(t *testing.T) {
 	}
 	if len(s.Leases()) != 1 {
 		t.Errorf("leases %v", s.Leases())
-	}
-}
-
-// An address has the name of the agent's own VRF where it has one there.
-func TestReverseNamesOfVRFs(t *testing.T) {
-	s := openAt(t, filepath.Join(t.TempDir(), "site.db"))
-	defer s.Close() //nolint:errcheck // the test is over
-	ip, seq := netip.MustParseAddr("10.0.0.9"), int64(0)
-	apply := func(kind sprout.ChangeKind, key string, v any) {
-		seq++
-		raw, _ := json.Marshal(v)
-		if err := s.Apply(t.Context(), sprout.Change{Seq: seq, Kind: kind, Key: key, Body: raw}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, vrf := range []string{"", "red", "blue"} {
-		apply(sprout.ChangeSubnet, "sub_"+vrf, sprout.Subnet{ID: sprout.SubnetID("sub_" + vrf), VRF: vrf, CIDR: netip.MustParsePrefix("10.0.0.0/24")})
-	}
-	apply(sprout.ChangeRecord, "red.x 10.0.0.9", sprout.Record{Name: "red.x", IP: ip, VRF: "red"})
-	apply(sprout.ChangeRecord, "blue.x 10.0.0.9", sprout.Record{Name: "blue.x", IP: ip, VRF: "blue"})
-	for vrf, want := range map[string][]string{"red": {"red.x"}, "blue": {"blue.x"}, "": {"blue.x", "red.x"}} {
-		if got := (sitestore.Zone{Store: s, VRF: vrf}).Reverse(ip); !slices.Equal(got, want) {
-			t.Errorf("seen from VRF %q it is %v, want %v", vrf, got, want)
-		}
 	}
 }

@@ -1,68 +1,147 @@
 package sitestore
 
 import (
-	"net/netip"
-	"slices"
+	"context"
+	"errors"
+	"iter"
+	"maps"
 	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
 )
 
-// A Zone is the site's names as a name server reads them.
-type Zone struct {
-	Store     *Store
-	Addresses []netip.Addr // of the agent, which is the name server
-	VRF       string       // that it is in
+// Names takes the site's names as they change, in the order of the commits and
+// after each is on disk. Its methods are called one at a time, and do not call
+// the store.
+type Names interface {
+	// Load takes all of them, and what makes zones of them: at the start, and
+	// after the site or a subnet changed.
+	Load(site sprout.Site, subnets iter.Seq[sprout.Subnet], records iter.Seq[sprout.Record], serial uint32)
+	// Change replaces records by others.
+	Change(remove, add []sprout.Record, serial uint32)
+	// Rules takes who may do what with the names, and the keys that they show.
+	Rules(p sprout.DNSPolicy, keys iter.Seq[sprout.SiteDNSKey])
+}
+
+// Publish has n take the site's names from now on, in place of another.
+func (s *Store) Publish(n Names) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.replica.mu.Lock()
+	defer s.replica.mu.Unlock()
+	s.replica.names = n
+	s.replica.loadNames()
+	s.replica.loadRules()
+}
+
+func (r *replica) loadNames() {
+	if r.names != nil {
+		r.names.Load(r.site, maps.Values(r.subnets), maps.Values(r.records), r.serial)
+	}
+}
+
+func (r *replica) loadRules() {
+	if r.names != nil {
+		r.names.Rules(r.dnsPolicy, maps.Values(r.dnsKeys))
+	}
+}
+
+// maxUpdated bounds the records that updates make.
+const maxUpdated = 20_000
+
+// UpdateNames removes records that updates made and adds others, all or none:
+// they are on disk and shown when it returns, and the centre will be told.
+func (s *Store) UpdateNames(ctx context.Context, remove, add []sprout.Record) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.replica.updated+len(add) > maxUpdated {
+		return sprout.Errorf(sprout.Conflict, "cannot keep more than %d records of updates", maxUpdated)
+	}
+	site, _ := s.Site()
+	for _, list := range [][]sprout.Record{remove, add} {
+		for i := range list {
+			list[i].Site = site.ID
+		}
+	}
+	fact, err := NewFact(sprout.FactNames, sprout.NamesFact{Removed: remove, Added: add})
+	if err != nil {
+		return err
+	}
+	var serial uint32
+	err = s.Update(ctx, func(tx *bbolt.Tx) (err error) {
+		for _, r := range remove {
+			err = errors.Join(err, recordTable.delete(tx, r.Key()))
+		}
+		for _, r := range add {
+			err = errors.Join(err, recordTable.put(tx, r.Key(), r))
+		}
+		if err == nil {
+			serial, err = s.raiseSerial(tx)
+		}
+		return errors.Join(err, s.AppendFact(tx, fact))
+	})
+	if err != nil {
+		return err
+	}
+	s.replica.mu.Lock()
+	defer s.replica.mu.Unlock()
+	s.replica.serial = serial
+	for _, r := range remove {
+		s.replica.keepRecord(r.Key(), nil)
+	}
+	for _, r := range add {
+		s.replica.keepRecord(r.Key(), &r)
+	}
+	if s.replica.names != nil {
+		s.replica.names.Change(remove, add, serial)
+	}
+	return nil
 }
 
 // Domain is the site's, in lower case; empty before the centre said it.
-func (z Zone) Domain() string {
-	site, _ := z.Store.Site()
+func (s *Store) Domain() string {
+	site, _ := s.Site()
 	return strings.ToLower(strings.TrimSuffix(site.Domain, "."))
 }
 
-// Agent is the name server's own full name and addresses.
-func (z Zone) Agent() (string, []netip.Addr) {
-	return "agent." + z.Domain(), z.Addresses
-}
-
-// Subnets are the prefixes whose addresses are named.
-func (z Zone) Subnets() []netip.Prefix {
-	subnets := z.Store.Subnets()
-	prefixes := make([]netip.Prefix, len(subnets))
-	for i, s := range subnets {
-		prefixes[i] = s.CIDR
+// setRecord replaces a record; nil removes it.
+func (r *replica) setRecord(key string, record *sprout.Record) {
+	var remove, add []sprout.Record
+	if old, ok := r.records[key]; ok {
+		remove = append(remove, old)
 	}
-	return prefixes
-}
-
-// Serial rises with every change of the site's state, records among it.
-func (z Zone) Serial() uint32 {
-	z.Store.replica.mu.RLock()
-	defer z.Store.replica.mu.RUnlock()
-	return z.Store.replica.serial
-}
-
-// Lookup returns the addresses of a full name.
-func (z Zone) Lookup(name string) []netip.Addr {
-	z.Store.replica.mu.RLock()
-	defer z.Store.replica.mu.RUnlock()
-	return z.Store.replica.forward[name]
-}
-
-// Reverse returns the full names of an address: those that it has in the agent's
-// own VRF, else those in the others.
-func (z Zone) Reverse(ip netip.Addr) []string {
-	r := &z.Store.replica
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if names := r.reverse[at{z.VRF, ip}]; len(names) > 0 {
-		return names
+	r.keepRecord(key, record)
+	if record != nil {
+		add = append(add, *record)
 	}
-	var names []string
-	for _, s := range r.subnets {
-		if s.VRF != z.VRF && s.CIDR.Contains(ip) {
-			names = append(names, r.reverse[at{s.VRF, ip}]...)
-		}
+	if r.names != nil {
+		r.names.Change(remove, add, r.serial)
 	}
-	slices.Sort(names)
-	return names
+}
+
+// keepRecord replaces a record and counts those of updates.
+func (r *replica) keepRecord(key string, record *sprout.Record) {
+	if r.records[key].Source == sprout.UpdateRecord {
+		r.updated--
+	}
+	if record != nil && record.Source == sprout.UpdateRecord {
+		r.updated++
+	}
+	set(r.records, key, record)
+}
+
+// raiseSerial makes in tx the serial of the names' next state: the time in
+// seconds, or one more than the last. So it rises (RFC 1982) also where the
+// agent begins anew with an empty store.
+func (s *Store) raiseSerial(tx *bbolt.Tx) (uint32, error) {
+	b := tx.Bucket([]byte(recordTable))
+	next := max(b.Sequence()+1, uint64(max(s.now().Unix(), 0)))
+	return uint32(next & 0xffffffff), b.SetSequence(next)
+}
+
+// serialOf reads the serial of the names' state.
+func serialOf(tx *bbolt.Tx) uint32 {
+	return uint32(tx.Bucket([]byte(recordTable)).Sequence() & 0xffffffff)
 }

@@ -2,45 +2,43 @@ package builtin
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	sproutdns "sprout/dns"
+	"sprout/dns/zone"
 )
 
-// What every answer says of the zones.
-const (
-	negativeTTL = 10   // seconds that "no such name" is kept: short, hosts come and go
-	soaRefresh  = 3600 // seconds; there are no secondaries, so these are for the record
-	soaRetry    = 600
-	soaExpire   = 86400
-	maxUDP      = 1232 // bytes: what passes every path unfragmented
-)
+// maxAliases is how many aliases one answer follows.
+const maxAliases = 32
 
-// Answer returns what the name server says to query, and why. It is pure: it
-// reads the zone and changes nothing. RFC 1034 section 4.3.2, RFC 2308 for
-// negative answers, RFC 6891 for EDNS.
-func Answer(query *dns.Msg, z Zone) (*dns.Msg, string) {
+// Answer returns what the zones say to any query, and why. It reads the zones
+// and changes nothing. RFC 1034 section 4.3.2, RFC 2308 for negative answers,
+// RFC 6891 for EDNS. Ordinary queries get the same from zone.Reader, sooner.
+func Answer(query *dns.Msg, zones *zone.DB) (*dns.Msg, string) {
 	m := new(dns.Msg)
 	if bad, reason := unserved(query); bad != dns.RcodeSuccess {
-		m.SetRcode(query, bad)
-		m.RecursionAvailable = false
-		setEDNS(query, m)
-		return m, reason
+		return refuse(query, bad), reason
 	}
 	m.SetReply(query)
+	m.Compress = true
 	setEDNS(query, m)
-	q := query.Question[0]
-	a := answer{Msg: m, zone: z, q: q, name: canonicalName(q.Name)}
-	domain := z.Domain()
-	if domain != "" && (a.name == domain || strings.HasSuffix(a.name, "."+domain)) {
-		return m, a.forward(domain)
+	a := answer{Msg: m, zones: zones, q: query.Question[0]}
+	reason, err := a.fill()
+	if err != nil {
+		return refuse(query, dns.RcodeServerFailure), err.Error()
 	}
-	if r, ok := reverseOf(a.name, z.Subnets()); ok {
-		return m, a.reverse(r)
-	}
-	m.Rcode = dns.RcodeRefused
-	return m, a.name + " is outside the zones of this site"
+	return m, reason
+}
+
+// refuse answers with an error only.
+func refuse(query *dns.Msg, rcode int) *dns.Msg {
+	m := new(dns.Msg)
+	m.SetRcode(query, rcode)
+	setEDNS(query, m)
+	return m
 }
 
 // unserved tells which queries are not answered from the zones, whatever they
@@ -48,7 +46,7 @@ func Answer(query *dns.Msg, z Zone) (*dns.Msg, string) {
 func unserved(query *dns.Msg) (rcode int, reason string) {
 	switch {
 	case query.Opcode != dns.OpcodeQuery:
-		return dns.RcodeNotImplemented, "only queries are served"
+		return dns.RcodeNotImplemented, "only queries and updates are served"
 	case len(query.Question) != 1:
 		return dns.RcodeFormatError, fmt.Sprintf("%d questions", len(query.Question))
 	}
@@ -59,7 +57,7 @@ func unserved(query *dns.Msg) (rcode int, reason string) {
 	case q.Qclass != dns.ClassINET && q.Qclass != dns.ClassANY:
 		return dns.RcodeRefused, "only class IN is served"
 	case q.Qtype == dns.TypeAXFR || q.Qtype == dns.TypeIXFR:
-		return dns.RcodeRefused, "zones are not transferred"
+		return dns.RcodeRefused, "transfers have a way of their own"
 	}
 	return dns.RcodeSuccess, ""
 }
@@ -67,7 +65,7 @@ func unserved(query *dns.Msg) (rcode int, reason string) {
 // setEDNS answers EDNS with EDNS.
 func setEDNS(query, m *dns.Msg) {
 	if opt := query.IsEdns0(); opt != nil {
-		m.SetEdns0(maxUDP, opt.Do())
+		m.SetEdns0(zone.MaxUDP, opt.Do())
 		m.IsEdns0().SetVersion(0)
 	}
 }
@@ -75,116 +73,115 @@ func setEDNS(query, m *dns.Msg) {
 // An answer is a reply in the making.
 type answer struct {
 	*dns.Msg
-	zone Zone
-	q    dns.Question
-	name string // asked for, in lower case without the final dot
+	zones *zone.DB
+	q     dns.Question
 }
 
-// forward answers from the site's domain.
-func (a *answer) forward(domain string) string {
-	a.Authoritative = true
-	a.apex(domain)
-	addresses := a.zone.Lookup(a.name)
-	agent, own := a.zone.Agent()
-	if a.name == canonicalName(agent) && len(addresses) == 0 {
-		addresses = own
-	}
-	for _, ip := range addresses {
-		a.address(ip)
-	}
-	// What the agent's name lies below exists, if without records (RFC 8020).
-	above := strings.HasSuffix(canonicalName(agent), "."+a.name)
-	return a.done(domain, a.name == domain || len(addresses) > 0 || above)
-}
-
-// reverse answers from a reverse zone. A name that stands for a prefix exists
-// without records: addresses lie below it.
-func (a *answer) reverse(r reverseName) string {
-	a.Authoritative = true
-	a.apex(r.origin)
-	exists := !r.ip.IsValid()
-	if r.ip.IsValid() {
-		for _, name := range a.zone.Reverse(r.ip) {
-			exists = true
-			if a.wants(dns.TypePTR) {
-				a.Answer = append(a.Answer, &dns.PTR{Hdr: a.header(dns.TypePTR), Ptr: dns.Fqdn(name)})
-			}
+// fill answers from the zone of the name, and from those of what it is an
+// alias of. It returns the reason.
+func (a *answer) fill() (string, error) {
+	name := a.q.Name
+	for range maxAliases {
+		wire, err := wireName(name)
+		if err != nil {
+			return "", err
+		}
+		at, ok := a.zones.Look(wire)
+		if !ok {
+			return a.outside(name), nil
+		}
+		a.Authoritative = true
+		found, err := a.add(name, wire, at)
+		if err != nil || found {
+			return fmt.Sprintf("%d records of %s", len(a.Answer), name), err
+		}
+		alias, err := aliasOf(name, at)
+		if err != nil || alias == nil {
+			return a.none(name, at, err)
+		}
+		a.Answer = append(a.Answer, alias)
+		name = alias.Target
+		if slices.ContainsFunc(a.Answer, func(rr dns.RR) bool { return strings.EqualFold(rr.Header().Name, name) }) {
+			return "aliases lead back to " + name, nil
 		}
 	}
-	return a.done(r.origin, exists)
+	return "aliases of aliases: " + name + " is not followed", nil
 }
 
-// apex adds the records of the zone itself, where its own name is asked for.
-func (a *answer) apex(origin string) {
-	if a.name != origin {
+// outside ends an answer at a name of no zone here.
+func (a *answer) outside(name string) string {
+	if len(a.Answer) == 0 {
+		a.Rcode = dns.RcodeRefused
+	}
+	return strings.TrimSuffix(name, ".") + " is outside the zones of this site"
+}
+
+// add adds the records that are asked for, and to a zone's name servers their
+// addresses.
+func (a *answer) add(name, wire string, at zone.Found) (found bool, err error) {
+	records := at.Records
+	if wire == at.Zone.Origin {
+		records = append([]zone.Data{at.Zone.SOA.Data}, records...)
+	}
+	for _, d := range records {
+		if kind := uint16(d.Kind()); a.q.Qtype != kind && a.q.Qtype != dns.TypeANY {
+			continue
+		}
+		rr, err := record(name, d)
+		if err != nil {
+			return false, err
+		}
+		a.Answer, found = append(a.Answer, rr), true
+		if ns, ok := rr.(*dns.NS); ok {
+			a.glue(ns.Ns)
+		}
+	}
+	return found, nil
+}
+
+// glue adds the addresses of a name server, where its name is of these zones.
+func (a *answer) glue(server string) {
+	wire, err := wireName(server)
+	if err != nil {
 		return
 	}
-	if a.wants(dns.TypeSOA) {
-		soa := a.soa(origin)
-		soa.Hdr = a.header(dns.TypeSOA)
-		a.Answer = append(a.Answer, soa)
-	}
-	if a.wants(dns.TypeNS) {
-		agent, own := a.zone.Agent()
-		a.Answer = append(a.Answer, &dns.NS{Hdr: a.header(dns.TypeNS), Ns: dns.Fqdn(agent)})
-		for _, ip := range own {
-			a.Extra = append(a.Extra, addressRR(dns.RR_Header{Name: dns.Fqdn(agent), Class: dns.ClassINET, Ttl: DefaultTTL}, ip))
+	at, _ := a.zones.Look(wire)
+	for _, d := range at.Records {
+		if d.Kind() != sproutdns.A && d.Kind() != sproutdns.AAAA {
+			continue
+		}
+		if rr, err := record(server, d); err == nil {
+			a.Extra = append(a.Extra, rr)
 		}
 	}
 }
 
-// address adds one address, if its family is asked for.
-func (a *answer) address(ip netip.Addr) {
-	kind := dns.TypeA
-	if ip.Is6() {
-		kind = dns.TypeAAAA
+// aliasOf returns the alias that a name is; nil: it is none.
+func aliasOf(name string, at zone.Found) (*dns.CNAME, error) {
+	if len(at.Records) == 0 || at.Records[0].Kind() != sproutdns.CNAME {
+		return nil, nil
 	}
-	if a.wants(kind) {
-		a.Answer = append(a.Answer, addressRR(a.header(kind), ip))
+	rr, err := record(name, at.Records[0])
+	if err != nil {
+		return nil, err
 	}
+	return rr.(*dns.CNAME), nil
 }
 
-func addressRR(h dns.RR_Header, ip netip.Addr) dns.RR {
-	if ip.Is4() {
-		h.Rrtype = dns.TypeA
-		return &dns.A{Hdr: h, A: ip.AsSlice()}
-	}
-	h.Rrtype = dns.TypeAAAA
-	return &dns.AAAA{Hdr: h, AAAA: ip.AsSlice()}
-}
-
-// done ends an answer: without records it is "no such name" or "not of this
+// none ends an answer: without records it is "no such name" or "not of this
 // type", and carries the SOA by which resolvers keep it (RFC 2308).
-func (a *answer) done(origin string, exists bool) string {
-	if len(a.Answer) > 0 {
-		return fmt.Sprintf("%d records of %s", len(a.Answer), a.name)
+func (a *answer) none(name string, at zone.Found, err error) (string, error) {
+	if err != nil {
+		return "", err
 	}
-	a.Ns = append(a.Ns, a.soa(origin))
-	if exists {
-		return fmt.Sprintf("%s has no %s", a.name, dns.TypeToString[a.q.Qtype])
+	soa, err := record(readable(at.Zone.Origin), at.Negative)
+	if err != nil {
+		return "", err
+	}
+	a.Ns = append(a.Ns, soa)
+	if at.Exists {
+		return fmt.Sprintf("%s has no %s", name, dns.TypeToString[a.q.Qtype]), nil
 	}
 	a.Rcode = dns.RcodeNameError
-	return a.name + " does not exist"
-}
-
-// soa is the start of authority of a zone, as negative answers carry it.
-func (a *answer) soa(origin string) *dns.SOA {
-	agent, _ := a.zone.Agent()
-	mail := a.zone.Domain()
-	if mail == "" {
-		mail = origin
-	}
-	return &dns.SOA{
-		Hdr: dns.RR_Header{Name: dns.Fqdn(origin), Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: negativeTTL},
-		Ns:  dns.Fqdn(agent), Mbox: dns.Fqdn("hostmaster." + mail), Serial: a.zone.Serial(),
-		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: negativeTTL,
-	}
-}
-
-// wants tells whether records of the type are asked for.
-func (a *answer) wants(kind uint16) bool { return a.q.Qtype == kind || a.q.Qtype == dns.TypeANY }
-
-// header names the record as the query does, letter for letter.
-func (a *answer) header(kind uint16) dns.RR_Header {
-	return dns.RR_Header{Name: a.q.Name, Rrtype: kind, Class: dns.ClassINET, Ttl: DefaultTTL}
+	return name + " does not exist", nil
 }

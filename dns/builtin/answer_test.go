@@ -3,50 +3,50 @@ package builtin_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
 
+	"sprout"
 	"sprout/dns/builtin"
+	"sprout/dns/zone"
 )
 
-// zone is the names of a site in a test.
-type zone struct {
-	forward map[string][]netip.Addr
-	subnets []netip.Prefix
-}
-
-func (z zone) Domain() string { return "lon1.example" }
-func (z zone) Agent() (string, []netip.Addr) {
-	return "agent.lon1.example", []netip.Addr{netip.MustParseAddr("10.0.0.1")}
-}
-func (z zone) Subnets() []netip.Prefix         { return z.subnets }
-func (z zone) Serial() uint32                  { return 7 }
-func (z zone) Lookup(name string) []netip.Addr { return z.forward[name] }
-func (z zone) Reverse(ip netip.Addr) (names []string) {
-	for name, all := range z.forward {
-		for _, a := range all {
-			if a == ip {
-				names = append(names, name)
-			}
-		}
+// lon1 is the names of a site in a test.
+func lon1() *zone.DB {
+	record := func(name, ip string) sprout.Record {
+		return sprout.Record{Name: name, IP: netip.MustParseAddr(ip), TTL: 60}
 	}
-	return names
-}
-
-func lon1() zone {
-	z := zone{forward: map[string][]netip.Addr{
-		"web-01.lon1.example": {netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("2001:db8::5")},
-		"db-01.lon1.example":  {netip.MustParseAddr("10.8.6.7")},
-	}}
-	for _, p := range []string{"10.0.0.0/24", "10.8.4.0/22", "192.0.2.128/25", "172.16.0.0/12", "2001:db8::/64"} {
-		z.subnets = append(z.subnets, netip.MustParsePrefix(p))
+	records := []sprout.Record{
+		record("web-01.lon1.example", "10.0.0.5"), record("web-01.lon1.example", "2001:db8::5"),
+		record("db-01.lon1.example", "10.8.6.7"), record("half.lon1.example", "192.0.2.130"),
+		{Name: "www.lon1.example", Type: "CNAME", Data: "web-01.lon1.example"},
+		{Name: "ww2.lon1.example", Type: "CNAME", Data: "www.lon1.example"},
+		{Name: "dead.lon1.example", Type: "CNAME", Data: "no.lon1.example"},
+		{Name: "loop.lon1.example", Type: "CNAME", Data: "pool.lon1.example"},
+		{Name: "pool.lon1.example", Type: "CNAME", Data: "loop.lon1.example"},
+		{Name: "away.lon1.example", Type: "CNAME", Data: "www.debian.org"},
+		{Name: "lon1.example", Type: "MX", Data: "10 mail.lon1.example", TTL: 600},
+		{Name: "_sip._tcp.lon1.example", Type: "SRV", Data: "0 5 5060 web-01.lon1.example"},
+		{Name: "note.lon1.example", Type: "TXT", Data: "a text; with \"all\" of it"},
+		{Name: "9.0.0.10.in-addr.arpa", Type: "PTR", Data: "printer.lon1.example"},
 	}
 	for i := range 90 {
-		z.forward["many.lon1.example"] = append(z.forward["many.lon1.example"], netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)}))
+		records = append(records, sprout.Record{Name: "many.lon1.example", IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})})
 	}
-	return z
+	db := zone.New()
+	db.Load(layout(), slices.Values(records), 7)
+	return db
+}
+
+func layout() zone.Layout {
+	l := zone.Layout{Domain: "lon1.example", Agent: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
+	for _, p := range []string{"10.0.0.0/24", "10.8.4.0/22", "192.0.2.128/25", "172.16.0.0/12", "2001:db8::/64"} {
+		l.Subnets = append(l.Subnets, zone.Subnet{Prefix: netip.MustParsePrefix(p)})
+	}
+	return l
 }
 
 func TestAnswer(t *testing.T) {
@@ -60,7 +60,7 @@ func TestAnswer(t *testing.T) {
 		{"no.lon1.example", "A", "NXDOMAIN", "soa lon1.example."},
 		{"agent.lon1.example", "A", "NOERROR", "A 10.0.0.1"},
 		{"lon1.example", "NS", "NOERROR", "NS agent.lon1.example."},
-		{"lon1.example", "SOA", "NOERROR", "SOA agent.lon1.example. hostmaster.lon1.example. 7 3600 600 86400 10"},
+		{"lon1.example", "SOA", "NOERROR", "SOA agent.lon1.example. hostmaster.lon1.example. 7 3600 600 604800 10"},
 		{"lon1.example", "A", "NOERROR", "soa lon1.example."},
 		{"example", "A", "REFUSED", ""},
 		{"xlon1.example", "A", "REFUSED", ""},
@@ -69,19 +69,35 @@ func TestAnswer(t *testing.T) {
 		{"5.0.0.10.in-addr.arpa", "PTR", "NOERROR", "PTR web-01.lon1.example."},
 		{"5.0.0.10.in-addr.arpa", "A", "NOERROR", "soa 0.0.10.in-addr.arpa."},
 		{"6.0.0.10.in-addr.arpa", "PTR", "NXDOMAIN", "soa 0.0.10.in-addr.arpa."},
-		{"0.0.10.in-addr.arpa", "SOA", "NOERROR", "SOA agent.lon1.example. hostmaster.lon1.example. 7 3600 600 86400 10"},
+		{"0.0.10.in-addr.arpa", "SOA", "NOERROR", "SOA agent.lon1.example. hostmaster.lon1.example. 7 3600 600 604800 10"},
 		{"7.6.8.10.in-addr.arpa", "PTR", "NOERROR", "PTR db-01.lon1.example."},
 		{"7.7.8.10.in-addr.arpa", "PTR", "NXDOMAIN", "soa 7.8.10.in-addr.arpa."},
 		{"7.8.8.10.in-addr.arpa", "PTR", "REFUSED", ""},
 		{"8.10.in-addr.arpa", "SOA", "REFUSED", ""},
 		{"1.2.0.192.in-addr.arpa", "PTR", "NXDOMAIN", "soa 2.0.192.in-addr.arpa."},
-		{"9.17.172.in-addr.arpa", "PTR", "NOERROR", "soa 17.172.in-addr.arpa."},
+		{"9.17.172.in-addr.arpa", "PTR", "NXDOMAIN", "soa 17.172.in-addr.arpa."},
 		{"33.172.in-addr.arpa", "SOA", "REFUSED", ""},
-		{"005.0.0.10.in-addr.arpa", "PTR", "REFUSED", ""},
-		{"1.5.0.0.10.in-addr.arpa", "PTR", "REFUSED", ""},
+		{"005.0.0.10.in-addr.arpa", "PTR", "NXDOMAIN", "soa 0.0.10.in-addr.arpa."},
+		{"1.5.0.0.10.in-addr.arpa", "PTR", "NXDOMAIN", "soa 0.0.10.in-addr.arpa."},
 		{"5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", "PTR", "NOERROR", "PTR web-01.lon1.example."},
 		{"6.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", "PTR", "NXDOMAIN", "soa 0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa."},
 		{"web-01.lon1.example", "AXFR", "REFUSED", ""},
+		{"130.2.0.192.in-addr.arpa", "PTR", "NOERROR", "CNAME 130.128/25.2.0.192.in-addr.arpa.|PTR half.lon1.example."},
+		{"130.128/25.2.0.192.in-addr.arpa", "PTR", "NOERROR", "PTR half.lon1.example."},
+		{"128/25.2.0.192.in-addr.arpa", "NS", "NOERROR", "NS agent.lon1.example."},
+		{"131.128/25.2.0.192.in-addr.arpa", "PTR", "NXDOMAIN", "soa 128/25.2.0.192.in-addr.arpa."},
+		{"www.lon1.example", "A", "NOERROR", "CNAME web-01.lon1.example.|A 10.0.0.5"},
+		{"ww2.lon1.example", "AAAA", "NOERROR", "CNAME www.lon1.example.|CNAME web-01.lon1.example.|AAAA 2001:db8::5"},
+		{"www.lon1.example", "CNAME", "NOERROR", "CNAME web-01.lon1.example."},
+		{"www.lon1.example", "ANY", "NOERROR", "CNAME web-01.lon1.example."},
+		{"www.lon1.example", "TXT", "NOERROR", "CNAME web-01.lon1.example."},
+		{"dead.lon1.example", "A", "NXDOMAIN", "CNAME no.lon1.example."},
+		{"away.lon1.example", "A", "NOERROR", "CNAME www.debian.org."},
+		{"lon1.example", "MX", "NOERROR", "MX 10 mail.lon1.example."},
+		{"_tcp.lon1.example", "SRV", "NOERROR", "soa lon1.example."},
+		{"_sip._tcp.lon1.example", "SRV", "NOERROR", "SRV 0 5 5060 web-01.lon1.example."},
+		{"note.lon1.example", "TXT", "NOERROR", `TXT "a text; with \"all\" of it"`},
+		{"9.0.0.10.in-addr.arpa", "PTR", "NOERROR", "PTR printer.lon1.example."},
 	} {
 		q := new(dns.Msg).SetQuestion(dns.Fqdn(c.name), dns.StringToType[c.kind])
 		m, reason := builtin.Answer(q, lon1())

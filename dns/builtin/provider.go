@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"sprout"
+	"sprout/dns"
 )
 
 // A Ledger keeps records. The control plane's store is one, and replicates
@@ -19,9 +20,6 @@ type Ledger interface {
 	// Record returns what name was set to.
 	Record(ctx context.Context, site sprout.SiteID, name string) (sprout.Record, bool, error)
 }
-
-// DefaultTTL is how many seconds a resolver may keep a record that names no TTL.
-const DefaultTTL = 60
 
 // A Provider publishes names through a Ledger.
 type Provider struct{ ledger Ledger }
@@ -40,10 +38,25 @@ func (p *Provider) Set(ctx context.Context, r sprout.Record) error {
 
 // Delete withdraws name; a missing one is no error.
 func (p *Provider) Delete(ctx context.Context, site sprout.SiteID, name string) error {
-	return p.ledger.DeleteRecord(ctx, site, canonicalName(name))
+	return p.ledger.DeleteRecord(ctx, site, dns.Canonical(name))
 }
 
 // Lookup returns what name was set to.
 func (p *Provider) Lookup(ctx context.Context, site sprout.SiteID, name string) (sprout.Record, bool, error) {
-	return p.ledger.Record(ctx, site, canonicalName(name))
+	return p.ledger.Record(ctx, site, dns.Canonical(name))
+}
+
+// canonical checks a record and returns it as it is kept.
+func canonical(r sprout.Record) (sprout.Record, error) {
+	r.Name = dns.Canonical(r.Name)
+	if err := dns.CheckHost("name", r.Name); err != nil {
+		return r, err
+	}
+	if !r.IP.IsValid() {
+		return r, sprout.InvalidField("ip", "cannot publish %s without an address", r.Name)
+	}
+	r.IP = r.IP.Unmap().WithZone("")
+	var err error
+	r.TTL, err = dns.CheckTTL(r.TTL)
+	return r, err
 }

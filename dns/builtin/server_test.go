@@ -15,7 +15,15 @@ import (
 // serve runs a name server for the test and returns where it listens.
 func serve(t *testing.T) netip.AddrPort {
 	t.Helper()
-	s, err := builtin.NewServer(builtin.ServerConfig{Address: netip.MustParseAddrPort("127.0.0.1:0"), Zone: lon1()})
+	return serveWith(t, builtin.ServerConfig{Zones: lon1()})
+}
+
+func serveWith(t *testing.T, c builtin.ServerConfig) netip.AddrPort {
+	t.Helper()
+	if c.Addresses == nil {
+		c.Addresses = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	}
+	s, err := builtin.NewServer(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +68,10 @@ func TestDig(t *testing.T) {
 		{"-x 2001:db8::5", []string{"status: NOERROR", "web-01.lon1.example."}, "SOA"},
 		{"www.debian.org", []string{"status: REFUSED"}, "SOA"},
 		{"many.lon1.example +noedns +ignore", []string{"flags: qr aa tc rd"}, ""},
+		{"version.bind CH TXT", []string{"status: REFUSED"}, ""},
+		{"lon1.example NS", []string{"agent.lon1.example.", "10.0.0.1", "ADDITIONAL: 2"}, ""},
+		{"web-01.lon1.example +opcode=STATUS", []string{"status: NOTIMP"}, ""},
+		{"web-01.lon1.example +edns=1 +noednsneg", []string{"status: BADVERS"}, ""},
 		{"many.lon1.example", []string{"(TCP)", "ANSWER: 90", "10.0.0.189"}, "tc"},
 		{"web-01.lon1.example +noedns", []string{"10.0.0.5"}, "EDNS"},
 	} {
@@ -82,7 +94,7 @@ func TestDig(t *testing.T) {
 
 func TestServeSaysWhyItCannot(t *testing.T) {
 	taken := serve(t)
-	s, err := builtin.NewServer(builtin.ServerConfig{Address: taken, Zone: lon1()})
+	s, err := builtin.NewServer(builtin.ServerConfig{Addresses: []netip.AddrPort{taken}, Zones: lon1()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,29 @@
+package sprout
+
+import "time"
+
+// A DNSPolicy says who may do what with the zones of a site. Empty lists let
+// nobody.
+type DNSPolicy struct {
+	Site     SiteID   `json:"site"`
+	Transfer []string `json:"transfer" doc:"Who may transfer zones: key:NAME, PREFIX or key:NAME@PREFIX" example:"[\"key:ns2\"]"`
+	Update   []string `json:"update" doc:"Who may update zones (RFC 2136): key:NAME or key:NAME@PREFIX"`
+	Notify   []string `json:"notify" doc:"Secondaries that are told of changes: ADDRESS, ADDRESS:PORT, or key:NAME before it and an @" example:"[\"key:ns2@10.0.0.2\"]"`
+	Forward  []string `json:"forward" doc:"Resolvers that hosts in the site's subnets reach through the agent; none: other names are refused"`
+}
+
+// A DNSKey is a TSIG key of a site (RFC 8945). Its secret is shown once.
+type DNSKey struct {
+	Site      SiteID    `json:"site"`
+	Name      string    `json:"name" doc:"As both sides configure it"`
+	Algorithm string    `json:"algorithm" enum:"hmac-sha256,hmac-sha512"`
+	Secret    string    `json:"secret,omitempty" doc:"Base64; only in the answer to its creation"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// A SiteDNSKey is a key as a site gets it.
+type SiteDNSKey struct {
+	Name      string `json:"name"`
+	Algorithm string `json:"algorithm"`
+	Secret    []byte `json:"secret"` // sealed to the agent's curve key
+}
