@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-dhcp bench-dns help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ test-real: ## Install real machines, BIOS and UEFI, end to end
 bench-api: build ## Measure the control plane beside what it stands on
 	@go run ./bench/api --sprout bin/sprout
 	@set -o pipefail; go test ./bench ./server -run '^$$' -bench 'VsNotify|VsRiver' -benchtime 1x | grep -E '^(BENCH|---|FAIL|panic)'
+
+bench-ipam: ## Measure how fast addresses are given out, beside bare inserts into the same PostgreSQL
+	@go run ./bench/ipam
 
 bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an hour on two idle cores
 	@go run ./bench/sim --sprout bin/sprout

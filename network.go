@@ -123,10 +123,12 @@ type Address struct {
 	VRF       string     `json:"vrf,omitempty" doc:"Of its subnet"`
 	IP        netip.Addr `json:"ip"`
 	Prefix    int        `json:"prefix" doc:"Prefix length of its subnet"`
-	Kind      string     `json:"kind" enum:"machine,gateway,agent,manual"`
+	Kind      string     `json:"kind" enum:"machine,gateway,agent,manual,hold,quarantined"`
 	Machine   MachineID  `json:"machine,omitempty"`
 	MAC       string     `json:"mac,omitempty"`
 	Name      string     `json:"name,omitempty" doc:"Fully qualified name published for it"`
+	Purpose   string     `json:"purpose,omitempty" doc:"What it is held for, or why it is kept away from"`
+	ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"When it is free again by itself; absent: never"`
 	CreatedAt time.Time  `json:"createdAt"`
 }
 

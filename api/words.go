@@ -154,7 +154,7 @@ var words = map[string]word{
 	"minDisks":     {"At least so many disks; 0: any number", 2},
 	"minNics":      {"At least so many network ports; 0: any number", 2},
 
-	"Address.kind":                {"What it is for", "machine"},
+	"Address.kind":                {"What it is for: a machine; by hand; a hold; or quarantined, because somebody else has it", "machine"},
 	"Address.name":                {"Fully qualified name that is published for it", "web-01.lon1.example"},
 	"Agent.address":               {"IP address of the agent on the provisioning network; absent: not said yet", "10.20.0.2"},
 	"AllocateMachineBody.name":    {"Only the machine of this name; empty: any", "web-01"},
@@ -228,7 +228,7 @@ var words = map[string]word{
 	"firmware": {"", "Acme 2.4.1 2026-03-01"}, "uuid": {"", "4c4c4544-0035-3010-8052-b4c04f4e3632"}, "clientId": {"", "01525400123456"}, "generation": {"", 7}, "image": {"", "debian-12"},
 	"locked": {"", false}, "protected": {"", false}, "powerAt": {"", "2026-11-22T10:00:00Z"}, "revision": {"", 4711}, "testsSkipped": {"", false}, "all": {"", false}, "diskBytes": {"", 480103981056},
 	"by": {"", "admin"}, "p50": {"", 312.5}, "p95": {"", 540.0}, "runs": {"", 12}, "lastUsedAt": {"", "2026-11-22T10:00:00Z"}, "class": {"", "0200"}, "next": {"", "bTE3"}, "becomes": {"", "deployed"},
-	"destroys": {"", []string{"the address 10.20.0.17"}}, "traffic": {"", 734003200}, "warnings": {"", []string{"the inventory is 90 days old"}}, "empty": {"", false}, "perSec": {"", 209715200.0}, "erase": {"", true},
+	"purpose": {"", "new rack"}, "destroys": {"", []string{"the address 10.20.0.17"}}, "traffic": {"", 734003200}, "warnings": {"", []string{"the inventory is 90 days old"}}, "empty": {"", false}, "perSec": {"", 209715200.0}, "erase": {"", true},
 	"uplink": {"", 734003200}, "message": {"", "the device cannot be read"}, "resource": {"", map[string]any{"id": "mch_06h0581g8eq3vc02k440xw0drg", "name": "web-01"}},
 	"AuditEnd.part": {"", false}, "AuditEnd.after": {"", 0}, "BootEvent.from": {"", "10.20.0.17"}, "AuditEnd.last": {"", 4711}, "SiteCost.addresses": {"", 12}, "Enrolment.after": {"", 4711}, "Enrolment.token": {"", "sprout-secret"}, "EnrolAgentBody.token": {"", "sprout-secret"}, "Explanation.attempt": {"", "att_06h0581kkpj38b4hkxptthx06g"},
 	"FieldChange.from": {"", "general"}, "FieldChange.to": {"", "gpu"}, "Cost.disks": {"", 4}, "BulkMachinesBody.machines": {"", []string{"web-01", "web-02"}}, "MachineSelector.state": {"", []string{"ready"}},

@@ -60,6 +60,9 @@ var limits = map[string]limit{
 	"agent-kb-per-machine": {most: 1},
 	"site-return-s":        {most: 1},
 
+	"ipam-flat":      {least: 0.8},
+	"ipam-vs-insert": {least: 0.5},
+
 	"dns-vs-coredns":     {least: 1.5},
 	"dns-vs-nsd":         {least: 0.8},
 	"dns-cpu-vs-coredns": {most: 0.5},

@@ -64,11 +64,10 @@ func (l ledger) Subnet(ctx context.Context, id sprout.SubnetID) (sprout.Subnet, 
 
 // AllocateAddress gives out an address.
 func (l ledger) AllocateAddress(ctx context.Context, a sprout.Address) (got sprout.Address, err error) {
-	err = l.tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		got, err = l.store.Allocate(ctx, tx, a)
-		return err
-	})
-	return got, err
+	if tx, ok := ctx.Value(txKey{}).(pgx.Tx); ok {
+		return l.store.Allocate(ctx, tx, a)
+	}
+	return l.store.AllocateAddress(ctx, a)
 }
 
 // ReleaseAddresses frees what a machine holds.

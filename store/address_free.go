@@ -2,103 +2,115 @@ package store
 
 import (
 	"context"
-	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
 )
 
-// A hint is where the next free address of a subnet may be.
-type hint = netip.Addr
+// window is how many addresses in use are read at a time.
+const window = 4096
 
-func (h *hints) get(id sprout.SubnetID) netip.Addr {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.next[id]
+// A fence is a subnet with what is not given out of it, while its row is held:
+// AddRange and DeleteNetwork wait, other allocations do not.
+type fence struct {
+	sprout.Subnet
+	taken []run // ranges, the gateway, the site's agent
 }
 
-func (h *hints) set(id sprout.SubnetID, ip netip.Addr) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.next[id] = ip
-}
-
-func (h *hints) lower(id sprout.SubnetID, ip netip.Addr) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if next := h.next[id]; next.IsValid() && ip.Less(next) {
-		h.next[id] = ip
+// fenceIn holds the subnet and reads its fence. The second statement sees what
+// the first waited for.
+func fenceIn(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) (f fence, err error) {
+	var first, last []netip.Addr
+	var agents []string
+	b := &pgx.Batch{}
+	b.Queue(byIndex)
+	b.Queue(subnetSelect+`WHERE id = $1 FOR KEY SHARE`, id).Query(func(rows pgx.Rows) (err error) {
+		f.Subnet, err = pgx.CollectExactlyOneRow(rows, scanSubnet)
+		return err
+	})
+	b.Queue(`
+		SELECT ARRAY (SELECT first FROM address_range r WHERE r.subnet = b.id ORDER BY r.id),
+		       ARRAY (SELECT last FROM address_range r WHERE r.subnet = b.id ORDER BY r.id),
+		       ARRAY (SELECT address FROM agent g WHERE g.site = b.site AND g.retired_at IS NULL AND g.address <> '')
+		FROM subnet b WHERE b.id = $1`, id).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func() {}, &first, &last, &agents)
+	})
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return f, orNotFound(explain(err), "subnet", string(id))
 	}
-}
-
-// candidate holds what makes the address c.ip of the subnet b one to give out.
-// OFFSET 0 keeps the planner from reading whole tables for it: asked of one
-// address it costs four index look-ups, however full the subnet is.
-const candidate = `
-	NOT EXISTS (SELECT FROM address a WHERE a.site = b.site AND a.vrf = b.vrf AND a.ip = c.ip OFFSET 0)
-	AND NOT EXISTS (SELECT FROM address_range r WHERE r.subnet = b.id AND c.ip BETWEEN r.first AND r.last OFFSET 0)
-	AND NOT EXISTS (SELECT FROM agent g WHERE g.site = b.site AND g.retired_at IS NULL AND g.address = host(c.ip) OFFSET 0)
-	AND c.ip IS DISTINCT FROM b.gateway`
-
-// edges gives the first and last address (lo, hi) that a host may have: not
-// the network's own and, in IPv4, not the broadcast address. A prefix of 31 or
-// 32 bits (127 or 128) has neither (RFC 3021, RFC 6164).
-const edges = `
-	SELECT b.*, host(network(cidr))::inet + CASE WHEN bits - masklen(cidr) > 1 THEN 1 ELSE 0 END AS lo,
-	       host(broadcast(cidr))::inet - CASE WHEN bits = 32 AND bits - masklen(cidr) > 1 THEN 1 ELSE 0 END AS hi
-	FROM (SELECT *, CASE family(cidr) WHEN 4 THEN 32 ELSE 128 END AS bits FROM subnet WHERE id = $1) b`
-
-// near lists what is free of the 64 addresses from the hint $2 on.
-const near = `
-	WITH b AS (` + edges + `)
-	SELECT b.site, c.ip FROM b, LATERAL (SELECT $2::inet + n AS ip FROM generate_series(0, 63) AS n) c
-	WHERE c.ip BETWEEN b.lo AND b.hi AND ` + candidate
-
-// lowest lists free addresses that are the first of all or follow one that is
-// not free, in order: the lowest free address is among them.
-const lowest = `
-	WITH b AS (` + edges + `)
-	SELECT b.site, c.ip FROM b, LATERAL (
-		SELECT lo AS ip
-		UNION SELECT a.ip + 1 FROM address a WHERE a.subnet = b.id AND a.ip < b.hi
-		UNION SELECT r.last + 1 FROM address_range r WHERE r.subnet = b.id AND r.last < b.hi
-		UNION SELECT gateway + 1 WHERE gateway < b.hi
-		UNION SELECT g.address::inet + 1 FROM agent g WHERE g.site = b.site AND g.retired_at IS NULL AND g.address <> ''
-		ORDER BY 1) c
-	WHERE c.ip BETWEEN b.lo AND b.hi AND ` + candidate
-
-// first takes the first of a list.
-func first(list string) string { return `SELECT ip FROM (` + list + ` OFFSET 0) f LIMIT 1` }
-
-// firstUnclaimed takes the first of a list that no other transaction is about
-// to insert, so that callers at the same time do not queue for the same one.
-func firstUnclaimed(list string) string {
-	return `SELECT ip FROM (` + list + ` OFFSET 0) f WHERE pg_try_advisory_xact_lock(hashtextextended(site || host(ip), 7)) LIMIT 1`
-}
-
-// freeAddress picks an address that was free when it looked. First near the
-// hint, at a cost that does not depend on how full the subnet is; then the
-// lowest that nobody else is about to take; then, when all that are left are
-// being taken by others, one of those, so that the insert waits for what
-// becomes of it.
-func (s *Store) freeAddress(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (netip.Addr, error) {
-	type query struct {
-		sql  string
-		args []any
+	for i := range first {
+		f.taken = append(f.taken, run{first[i], last[i]})
 	}
-	tries := []query{{firstUnclaimed(lowest), []any{sub.ID}}, {first(lowest), []any{sub.ID}}}
-	if at := s.hints.get(sub.ID); at.IsValid() {
-		tries = append([]query{{firstUnclaimed(near), []any{sub.ID, at}}}, tries...)
+	if f.Gateway.IsValid() {
+		f.taken = append(f.taken, run{f.Gateway, f.Gateway})
 	}
-	for _, try := range tries {
-		ip, err := one(ctx, tx, pgx.RowTo[netip.Addr], try.sql, try.args...)
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return ip, err
+	for _, text := range agents {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			f.taken = append(f.taken, run{ip, ip})
 		}
 	}
-	full := sprout.Fail(sprout.SubnetFull, "no address is free in "+sub.CIDR.String(), "")
+	return f, nil
+}
+
+// byIndex has the statements after it in a transaction planned for their indexes.
+// PostgreSQL keeps the plan that it made while a table was small, which reads the
+// table whole, until it looks at the table again a minute later: by then a
+// hundred thousand addresses may have been given out.
+const byIndex = `SELECT set_config('enable_seqscan', 'off', true)`
+
+// looker reads what is free of a subnet, a window at a time.
+func looker(ctx context.Context, q querier, id sprout.SubnetID, bounds run) func(from netip.Addr) ([]run, netip.Addr, error) {
+	return func(from netip.Addr) (free []run, next netip.Addr, err error) {
+		var ip netip.Addr
+		var before, after *netip.Addr
+		at := from
+		b := &pgx.Batch{}
+		b.Queue(byIndex)
+		b.Queue(`
+			SELECT ip, before, after FROM (
+				SELECT ip, lag(ip) OVER (ORDER BY ip) AS before, lead(ip) OVER (ORDER BY ip) AS after
+				FROM (SELECT ip FROM address WHERE subnet = $1 AND ip BETWEEN $2 AND $3 ORDER BY ip LIMIT $4) u) w
+			WHERE before IS NULL OR after IS NULL OR before + 1 <> ip ORDER BY ip`, id, from, bounds.last, window).Query(func(rows pgx.Rows) error {
+			return eachRow(rows, func() {
+				if before != nil {
+					at = before.Next()
+				}
+				if at.Less(ip) {
+					free = append(free, run{at, ip.Prev()})
+				}
+				if after == nil {
+					next = ip.Next()
+				}
+			}, &ip, &before, &after)
+		})
+		b.Queue(`SELECT ip FROM address WHERE subnet = $1 AND expires_at <= now() AND ip BETWEEN $2 AND $3 ORDER BY ip LIMIT $4`,
+			id, from, bounds.last, window).Query(func(rows pgx.Rows) error {
+			return eachRow(rows, func() {
+				if next.IsValid() && ip.Less(next) {
+					free = append(free, run{ip, ip})
+				}
+			}, &ip)
+		})
+		if err := q.SendBatch(ctx, b).Close(); err != nil {
+			return nil, next, explain(err)
+		}
+		if !next.IsValid() { // nothing is in use from here on
+			return []run{{from, bounds.last}}, next, nil
+		}
+		if bounds.last.Less(next) {
+			next = netip.Addr{}
+		}
+		slices.SortFunc(free, func(a, b run) int { return a.first.Compare(b.first) })
+		return free, next, nil
+	}
+}
+
+// fullError says that no address is free.
+func fullError(what string) error {
+	full := sprout.Fail(sprout.SubnetFull, what, "")
 	_, full.Remedy = sprout.Explain(sprout.SubnetFull, "", "", "")
-	return netip.Addr{}, sprout.Errorf(sprout.Conflict, "cannot allocate an address: %w", full).WithRemedy("%s", full.Remedy)
+	return sprout.Errorf(sprout.Conflict, "cannot allocate an address: %w", full).WithRemedy("%s", full.Remedy)
 }

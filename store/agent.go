@@ -12,7 +12,8 @@ import (
 
 const agentFrom = `
 	SELECT a.id, a.site, s.name, a.name, a.version, a.public_key, a.seal_key, a.address,
-	       coalesce(a.last_seen > now() - $1::interval, false), a.last_seen, a.applied, s.outbox_seq, a.enrolled_at
+	       coalesce(a.last_seen > now() - $1::interval, false), a.last_seen, a.applied,
+	       s.outbox_seq + (SELECT count(*) FROM outbox_unnumbered o WHERE o.site = s.id), a.enrolled_at
 	FROM agent a JOIN site s ON s.id = a.site `
 
 const agentSelect = agentFrom + `WHERE a.retired_at IS NULL `

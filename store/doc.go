@@ -9,8 +9,8 @@
 // What a site must know goes out by itself: writes of sites, subnets, machines,
 // BMCs, interfaces, addresses (as reservations) and records queue their
 // sprout.Change. Callers replicate only what the store cannot see, site work
-// and its cancellation, with Replicate. Store.Tx writes what is queued (changes
-// by site, then audit records) last before the commit: so every transaction
-// takes the sites' locks in one order and holds them shortly. Audit records take
-// no lock; SealAudit chains them afterwards.
+// and its cancellation, with Replicate. Store.Tx writes what is queued last before
+// the commit. Neither changes nor audit records take a lock that writers share:
+// NumberChanges gives changes their site's numbers, and SealAudit chains records,
+// afterwards.
 package store

@@ -77,6 +77,16 @@ func (s *Store) replicateReservation(ctx context.Context, tx pgx.Tx, a sprout.Ad
 	return s.Replicate(ctx, tx, a.Site, sprout.ChangeReservation, a.MAC, reservationOf(held))
 }
 
+// replicateReservations is replicateReservation of several.
+func (s *Store) replicateReservations(ctx context.Context, tx pgx.Tx, list []sprout.Address) error {
+	for _, a := range list {
+		if err := s.replicateReservation(ctx, tx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // reservationOf makes one record of all that a port has.
 func reservationOf(held []sprout.Address) sprout.Reservation {
 	var all []sprout.Reservation
@@ -88,54 +98,59 @@ func reservationOf(held []sprout.Address) sprout.Reservation {
 	return first
 }
 
-// writeChanges numbers and inserts what is queued, site by site in one order.
-func (s *Store) writeChanges(ctx context.Context, t *txn) error {
+// gatherChanges returns what is queued, site by site in one order.
+func (s *Store) gatherChanges(ctx context.Context, t *txn) ([]change, error) {
 	machines, err := s.siteMachines(ctx, t.Tx, `m.id = ANY ($1)`, orEmpty(t.machines))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all := append(machines, t.changes...) // machines first: work and reservations name them
 	slices.SortStableFunc(all, func(a, b change) int { return cmp.Compare(a.site, b.site) })
 	t.changes, t.machines = nil, nil
-	for len(all) > 0 {
-		n := 1
-		for n < len(all) && all[n].site == all[0].site {
-			n++
-		}
-		if err := writeSite(ctx, t, all[0].site, all[:n]); err != nil {
-			return err
-		}
-		all = all[n:]
-	}
-	return nil
+	return all, nil
 }
 
-// writeSite numbers a site's changes, one behind the other without a gap, and
-// inserts them.
-func writeSite(ctx context.Context, tx pgx.Tx, site sprout.SiteID, list []change) error {
+// queueChanges adds the statement that leaves changes to be numbered. They get
+// their numbers in the order of writing once they have committed: so a change
+// has a higher number than every change that its writer has seen, and of two
+// writers of the same record, of whom one waits for the other, the later one.
+func queueChanges(b *pgx.Batch, t *txn, list []change) {
+	if len(list) == 0 {
+		return
+	}
+	args := columnsOf(list)
+	sites := make([]string, len(list))
+	for i, c := range list {
+		sites[i] = string(c.site)
+		t.notify(notice{OutboxChannel, string(c.site)})
+	}
+	b.Queue(`
+		INSERT INTO outbox_unnumbered (site, kind, key, deleted, body, secret)
+		SELECT site, kind, key, deleted, body::jsonb, secret
+		FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::bytea[], $6::text[]) WITH ORDINALITY u (kind, key, deleted, body, secret, site, n)
+		ORDER BY n`, append(args, sites)...)
+}
+
+// columnsOf returns changes as one array a column: kind, key, deleted, body, secret.
+func columnsOf(list []change) []any {
 	var kinds, keys []string
-	var deleted []bool
+	var gone []bool
 	var bodies []*string
 	var secrets [][]byte
 	for _, c := range list {
-		var body *string
-		if c.Body != nil {
-			text := string(c.Body)
-			body = &text
-		}
-		kinds, keys, deleted = append(kinds, string(c.Kind)), append(keys, c.Key), append(deleted, c.Deleted)
-		bodies, secrets = append(bodies, body), append(secrets, c.secret)
+		kinds, keys, gone, secrets = append(kinds, string(c.Kind)), append(keys, c.Key), append(gone, c.Deleted), append(secrets, c.secret)
+		bodies = append(bodies, textOf(c.Body))
 	}
-	n, err := exec(ctx, tx, `
-		WITH numbered AS (UPDATE site SET outbox_seq = outbox_seq + cardinality($2::text[]) WHERE id = $1 RETURNING id, outbox_seq)
-		INSERT INTO outbox (site, seq, kind, key, deleted, body, secret)
-		SELECT s.id, s.outbox_seq - cardinality($2::text[]) + u.n, u.kind, u.key, u.deleted, u.body::jsonb, u.secret
-		FROM numbered s, unnest($2::text[], $3::text[], $4::bool[], $5::text[], $6::bytea[]) WITH ORDINALITY AS u (kind, key, deleted, body, secret, n)`,
-		site, kinds, keys, deleted, bodies, secrets)
-	if err := mustTouch(n, err, "site", string(site)); err != nil {
-		return err
+	return []any{kinds, keys, gone, bodies, secrets}
+}
+
+// textOf is a body as text; nil if there is none.
+func textOf(body json.RawMessage) *string {
+	if body == nil {
+		return nil
 	}
-	return notify(ctx, tx, OutboxChannel, string(site))
+	text := string(body)
+	return &text
 }
 
 // An OutboxRow is a change and the site that it is for.
@@ -163,6 +178,9 @@ func (s *Store) outbox(ctx context.Context, rest string, args ...any) ([]OutboxR
 
 // OutboxAfter lists changes of a site after number seq, in order.
 func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, limit int) ([]sprout.Change, error) {
+	if err := s.NumberChanges(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := s.outbox(ctx, `site = $1 AND seq > $2 ORDER BY seq LIMIT $3`, site, seq, limit)
 	out := make([]sprout.Change, len(rows))
 	for i, r := range rows {
@@ -174,6 +192,9 @@ func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, 
 // Unpublished lists changes that the relay has not handed on, in order within
 // each site, of all sites but those of except.
 func (s *Store) Unpublished(ctx context.Context, limit int, except ...sprout.SiteID) ([]OutboxRow, error) {
+	if err := s.NumberChanges(ctx); err != nil {
+		return nil, err
+	}
 	return s.outbox(ctx, `published_at IS NULL AND site <> ALL ($2) ORDER BY site, seq LIMIT $1`, limit, orEmpty(except))
 }
 

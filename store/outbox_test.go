@@ -241,6 +241,9 @@ func TestPruneKeepsWhatIsStillTrue(t *testing.T) {
 			return s.Replicate(ctx, tx, site.ID, sprout.ChangeRecord, "a", i)
 		})
 	}
+	if err := s.NumberChanges(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.MarkPublished(t.Context(), site.ID, 4); err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,9 @@ CREATE TABLE public.address (
     name text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     vrf text DEFAULT ''::text NOT NULL,
-    CONSTRAINT address_kind_check CHECK ((kind = ANY (ARRAY['machine'::text, 'gateway'::text, 'agent'::text, 'manual'::text])))
+    purpose text DEFAULT ''::text NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT address_kind_check CHECK ((kind = ANY (ARRAY['machine'::text, 'gateway'::text, 'agent'::text, 'manual'::text, 'hold'::text, 'quarantined'::text])))
 );
 
 CREATE TABLE public.address_range (
@@ -368,6 +370,26 @@ CREATE TABLE public.outbox (
     secret bytea
 );
 
+CREATE TABLE public.outbox_unnumbered (
+    id bigint NOT NULL,
+    site text NOT NULL,
+    kind text NOT NULL,
+    key text NOT NULL,
+    deleted boolean NOT NULL,
+    body jsonb,
+    secret bytea,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.outbox_unnumbered ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outbox_unnumbered_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.problem (
     id text NOT NULL,
     site text,
@@ -544,7 +566,7 @@ ALTER TABLE ONLY public.address
     ADD CONSTRAINT address_id_key UNIQUE (id);
 
 ALTER TABLE ONLY public.address
-    ADD CONSTRAINT address_ip_key UNIQUE (site, vrf, ip);
+    ADD CONSTRAINT address_ip_key UNIQUE (site, ip, vrf);
 
 ALTER TABLE ONLY public.address
     ADD CONSTRAINT address_pkey PRIMARY KEY (site, id);
@@ -642,6 +664,9 @@ ALTER TABLE ONLY public.network
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (site, seq);
 
+ALTER TABLE ONLY public.outbox_unnumbered
+    ADD CONSTRAINT outbox_unnumbered_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.problem
     ADD CONSTRAINT problem_pkey PRIMARY KEY (id);
 
@@ -705,6 +730,8 @@ ALTER TABLE ONLY public.workflow_live
 ALTER TABLE ONLY public.workflow
     ADD CONSTRAINT workflow_pkey PRIMARY KEY (site, id);
 
+CREATE INDEX address_expiry_index ON public.address USING btree (subnet, ip) WHERE (expires_at IS NOT NULL);
+
 CREATE INDEX address_machine_index ON public.address USING btree (machine, mac);
 
 CREATE UNIQUE INDEX address_port_key ON public.address USING btree (subnet, machine, mac) WHERE (machine IS NOT NULL);
@@ -760,6 +787,8 @@ CREATE INDEX network_name_index ON public.network USING btree (name, id);
 CREATE UNIQUE INDEX network_vlan_key ON public.network USING btree (site, vlan) WHERE (vlan <> 0);
 
 CREATE INDEX outbox_key_index ON public.outbox USING btree (site, kind, key, seq);
+
+CREATE INDEX outbox_unnumbered_site_index ON public.outbox_unnumbered USING btree (site, id);
 
 CREATE INDEX outbox_unpublished_index ON public.outbox USING btree (site, seq) WHERE (published_at IS NULL);
 

@@ -65,7 +65,12 @@ func (s *Store) siteMachines(ctx context.Context, tx pgx.Tx, where string, arg a
 // agent: earlier changes may be pruned, so that the agent's store must count
 // from there. Call it last in the transaction that enrols the agent.
 func (s *Store) Snapshot(ctx context.Context, tx pgx.Tx, site sprout.SiteID) (after int64, err error) {
+	t, finish := queued(tx)
+	t.anew = site // what others commit meanwhile is numbered after this
 	// The row is held until the commit: no other change comes between.
+	if err := numberSite(ctx, tx, site); err != nil {
+		return 0, err
+	}
 	after, err = one(ctx, tx, pgx.RowTo[int64], `SELECT outbox_seq FROM site WHERE id = $1 FOR NO KEY UPDATE`, site)
 	if err != nil {
 		return 0, orNotFound(err, "site", string(site))
@@ -82,11 +87,11 @@ func (s *Store) Snapshot(ctx context.Context, tx pgx.Tx, site sprout.SiteID) (af
 	for _, part := range []func(context.Context, pgx.Tx, sprout.SiteID) error{
 		s.snapshotSite, s.snapshotMachines, s.snapshotReservations, s.snapshotRecords, s.snapshotWork,
 	} {
-		if err := part(ctx, tx, site); err != nil {
+		if err := part(ctx, t, site); err != nil {
 			return 0, err
 		}
 	}
-	return after, nil
+	return after, finish(ctx, s)
 }
 
 func (s *Store) snapshotSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {

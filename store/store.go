@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -30,7 +29,8 @@ type Store struct {
 	pool   *pgxpool.Pool
 	db     querier // the pool, or the transaction of In
 	config Config
-	hints  *hints
+	pools  *pools        // of free addresses
+	crowd  *crowd        // who wants one
 	joins  chan struct{} // as many as may be open at once
 	teller *teller
 	// unsealed holds one: audit records wait to be sealed.
@@ -48,7 +48,7 @@ type querier interface {
 
 // New makes a store over a pool that the caller closes.
 func New(pool *pgxpool.Pool, config Config) *Store {
-	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), hints: &hints{next: map[sprout.SubnetID]hint{}}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1), full: &atomic.Bool{}}
+	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), pools: &pools{}, crowd: &crowd{}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1), full: &atomic.Bool{}}
 }
 
 // Open connects to the database at url with a pool of at most connections
@@ -110,11 +110,4 @@ func (s *Store) Bare() *Store {
 	bare := *s
 	bare.bare = true
 	return &bare
-}
-
-// hints remember per subnet where the next free address may be. They are only
-// hints: the database decides.
-type hints struct {
-	mu   sync.Mutex
-	next map[sprout.SubnetID]hint
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -75,8 +76,9 @@ type txn struct {
 		mover
 	}
 	events  []sprout.WatchEvent
-	audited bool     // records of it wait to be sealed
-	news    []notice // to be sent after the commit
+	anew    sprout.SiteID // its changes are numbered in this transaction: see Snapshot
+	audited bool          // records of it wait to be sealed
+	news    []notice      // to be sent after the commit
 	after   []func(context.Context) error
 	over    bool // it has ended
 }
@@ -89,7 +91,7 @@ func (t *txn) take(inner *txn) {
 		}
 	}
 	t.changes, t.records = append(t.changes, inner.changes...), append(t.records, inner.records...)
-	t.mover = inner.mover
+	t.mover, t.anew = inner.mover, cmp.Or(inner.anew, t.anew)
 	t.events, t.news = append(t.events, inner.events...), append(t.news, inner.news...)
 }
 
@@ -127,18 +129,26 @@ func queued(tx pgx.Tx) (t *txn, finish func(ctx context.Context, s *Store) error
 	return t, func(ctx context.Context, s *Store) error { return s.flush(ctx, t) }
 }
 
-// flush writes what is queued. Changes come last: their numbers hold the row of
-// their site until the commit, and every other that changes something there waits.
+// flush writes what is queued.
 func (s *Store) flush(ctx context.Context, t *txn) error {
+	changes, err := s.gatherChanges(ctx, t)
+	if err != nil {
+		return err
+	}
 	b := &pgx.Batch{}
-	queueEvents(b, t)
-	queueAudit(b, t)
-	if b.Len() > 0 {
-		if err := explain(t.SendBatch(ctx, b).Close()); err != nil {
+	if t.anew != "" {
+		changes, err = s.numberNow(ctx, t, changes)
+		if err != nil {
 			return err
 		}
 	}
-	return s.writeChanges(ctx, t)
+	queueChanges(b, t, changes)
+	queueEvents(b, t)
+	queueAudit(b, t)
+	if b.Len() == 0 {
+		return nil
+	}
+	return explain(t.SendBatch(ctx, b).Close())
 }
 
 func many[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {

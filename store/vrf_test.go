@@ -39,7 +39,7 @@ func TestVRFsOverlap(t *testing.T) {
 		if err != nil || a.VRF != vrf || a.IP != ip {
 			t.Fatalf("in VRF %q: %+v, %v", vrf, a, err)
 		}
-		if b, err := s.AllocateAddress(t.Context(), sprout.Address{Subnet: sub, Kind: "manual", Name: "any"}); err != nil || b.IP != netip.MustParseAddr("10.0.0.10") {
+		if b, err := s.AllocateAddress(t.Context(), sprout.Address{Subnet: sub, Kind: "manual", Name: "any"}); err != nil || b.IP != netip.MustParseAddr("10.0.0.1") {
 			t.Errorf("in VRF %q the next free one is %v, %v", vrf, b.IP, err)
 		}
 		inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
