@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ test-away: ## Have a site alone for an hour, and let it come back (AWAY=d)
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
+
+test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP, and install both machines end to end: ten minutes
+	SPROUT_IPV6=1 go test ./boot -run 'TestPXE6|TestHTTPBoot6' -count=1 -v -timeout 15m
+	@IPV6=1 SHORT=1 PATIENCE=10m demo/demo.sh
 
 bench-api: build ## Measure the control plane beside what it stands on
 	@go run ./bench/api --sprout bin/sprout

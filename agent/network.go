@@ -129,7 +129,7 @@ func (s *site) servers() (all []loop, err error) {
 	}
 	all = append(all, loop{"dns", names.Serve})
 	if c.Interface != "" {
-		say := advert.Config{Interface: c.Interface, Say: func() advert.Word { return s.advertise(s.store.Domain()) }, Log: s.log}
+		say := advert.Config{Interface: c.Interface, Say: func(asked bool) advert.Word { return s.advertise(s.store.Domain(), asked) }, Log: s.log}
 		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, say) }})
 	}
 	return all, nil
@@ -155,20 +155,24 @@ func (s *site) leases(own netip.Addr) (interface{ Serve(context.Context) error }
 	})
 }
 
-// routerFor is how long the agent says that it is a default router, where a
-// subnet's gateway is the agent.
-const routerFor = 30 * time.Minute
+// How long the agent says that it is a default router: where it is the gateway of
+// a subnet, and, to who asks, where no subnet has a gateway. OVMF waits 30 s in
+// each of its stages for some router to be there, though it needs none.
+const (
+	routerFor = 30 * time.Minute
+	askedFor  = time.Minute
+)
 
 // advertise is what there is to say of IPv6 on the agent's link: nothing without
-// an IPv6 subnet on it. The agent is a router only where it is the subnet's
-// gateway; another gateway advertises itself.
-func (s *site) advertise(domain string) (w advert.Word) {
+// an IPv6 subnet on it. Where another host is the gateway, it advertises itself.
+func (s *site) advertise(domain string, asked bool) (w advert.Word) {
 	own := s.config.Address6.Addr()
 	here, ok := s.store.SubnetOf(own)
 	if !ok || !own.IsValid() {
 		return w
 	}
 	w.Stateful, w.MTU = true, here.MTU
+	gateway := false
 	for _, sub := range s.store.Subnets() {
 		if sub.Network != here.Network || !sub.CIDR.Addr().Is6() {
 			continue
@@ -179,9 +183,12 @@ func (s *site) advertise(domain string) (w advert.Word) {
 				w.DNS = append(w.DNS, ip)
 			}
 		}
-		if sub.Gateway == own {
+		if gateway = gateway || sub.Gateway.IsValid(); sub.Gateway == own {
 			w.Router = routerFor
 		}
+	}
+	if asked && !gateway {
+		w.Router, w.Low = askedFor, true
 	}
 	if len(w.DNS) == 0 {
 		w.DNS = []netip.Addr{own}

@@ -194,7 +194,7 @@ func serveAll(t *testing.T) *witness {
 	}
 	// The namespace is the process's, so any thread may open the socket.
 	running.Go(func() {
-		if err := advert.Serve(ctx, advert.Config{Interface: "sproutbr", Say: func() (nothing advert.Word) { return nothing }, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		if err := advert.Serve(ctx, advert.Config{Interface: "sproutbr", Say: func(bool) (nothing advert.Word) { return nothing }, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			t.Errorf("advert: %v", err)
 		}
 	})

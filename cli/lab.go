@@ -61,15 +61,16 @@ func (l *labEnv) run(do func(c *cobra.Command, to *lab.Client, args []string) er
 
 // A labUp is the flags of `sprout lab up`.
 type labUp struct {
-	site, cidr, address, bus, ramdisk, cmdline string
-	wait                                       bool
+	site, cidr, address, address6, bus, ramdisk, cmdline string
+	only6, wait                                          bool
 }
 
 func (l *labEnv) upCommand() *cobra.Command {
 	var up labUp
 	c := &cobra.Command{
 		Use: "up", Short: "Start a lab, with the agent of a site on its network.", Args: takes(0, 0, "no arguments"),
-		Example: "  sprout lab up --site lon1 --ramdisk /var/cache/sprout/ramdisk --wait\n  sprout lab up --name second --cidr 10.30.0.0/24\n\n" +
+		Example: "  sprout lab up --site lon1 --ramdisk /var/cache/sprout/ramdisk --wait\n  sprout lab up --name second --cidr 10.30.0.0/24\n" +
+			"  sprout lab up --site six1 --ramdisk /var/cache/sprout/ramdisk --address6 fd00:20::1/64 --ipv6-only --wait\n\n" +
 			"Without --site the lab has no agent: only a network and what you plug into it.",
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, _ []string) error { return l.up(c.Context(), to.Dir(), up) }),
 	}
@@ -77,6 +78,8 @@ func (l *labEnv) upCommand() *cobra.Command {
 	f.StringVar(&up.site, "site", "", "site that the lab's agent enrols at")
 	f.StringVar(&up.cidr, "cidr", "", "the lab's network (default that of --address, 10.20.0.0/24)")
 	f.StringVar(&up.address, "address", "", "address of the agent and the BMCs (default the first of --cidr)")
+	f.StringVar(&up.address6, "address6", "", "address of the agent of IPv6, as fd00:20::1/64 (default none)")
+	f.BoolVar(&up.only6, "ipv6-only", false, "the agent serves IPv6 only; IPv4 is left to the BMCs")
 	f.StringVar(&up.bus, "bus", "", "host:port of the control plane's bus, on the host's loopback (default where the control plane says)")
 	f.StringVar(&up.ramdisk, "ramdisk", "", "directory with vmlinuz and initrd, for the agent")
 	f.StringVar(&up.cmdline, "cmdline", "console=ttyS0", "added to the ramdisk's kernel command line")
@@ -89,7 +92,11 @@ func (l *labEnv) up(ctx context.Context, dir string, up labUp) error {
 	if err != nil {
 		return err
 	}
-	config := lab.Config{Name: l.name, Dir: dir, Address: address}
+	address6, err := labAddress6(up)
+	if err != nil {
+		return err
+	}
+	config := lab.Config{Name: l.name, Dir: dir, Address: address, Address6: address6}
 	if up.site != "" {
 		if err := l.addAgent(ctx, &config, up); err != nil {
 			return err
@@ -136,6 +143,21 @@ func labAddress(cidr, address string) (netip.Prefix, error) {
 	return netip.PrefixFrom(ip, network.Bits()), nil
 }
 
+// labAddress6 reads --address6.
+func labAddress6(up labUp) (netip.Prefix, error) {
+	if up.address6 == "" {
+		if up.only6 {
+			return netip.Prefix{}, sprout.InvalidField("--ipv6-only", "name the agent's address of IPv6 by --address6, as %s", lab.DefaultAddress6)
+		}
+		return netip.Prefix{}, nil
+	}
+	p, err := netip.ParsePrefix(up.address6)
+	if err != nil || !p.Addr().Is6() {
+		return netip.Prefix{}, sprout.InvalidField("--address6", "%q is no IPv6 address with a prefix length such as %s", up.address6, lab.DefaultAddress6)
+	}
+	return p, nil
+}
+
 // addAgent lets the lab start an agent that enrols as a remote one would: with
 // a single-use token, over the WAN.
 func (l *labEnv) addAgent(ctx context.Context, config *lab.Config, up labUp) error {
@@ -169,10 +191,14 @@ func (l *labEnv) addAgent(ctx context.Context, config *lab.Config, up labUp) err
 	if err != nil {
 		return err
 	}
-	raw, err := yaml.Marshal(agent.Config{
+	running := agent.Config{
 		Name: config.Name, DataDir: lab.AgentDir(config.Dir), Server: server, TokenFile: lab.AgentTokenPath(config.Dir),
-		Interface: lab.BridgeName, Address: config.Address, RamdiskDir: ramdisk, Cmdline: up.cmdline,
-	})
+		Interface: lab.BridgeName, Address: config.Address, Address6: config.Address6, RamdiskDir: ramdisk, Cmdline: up.cmdline,
+	}
+	if up.only6 {
+		running.Address = netip.Prefix{}
+	}
+	raw, err := yaml.Marshal(running)
 	if err != nil {
 		return fmt.Errorf("cannot write the agent's configuration: %w", err)
 	}

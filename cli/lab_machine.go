@@ -39,6 +39,7 @@ func (l *labEnv) plugCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&p.firmware, "firmware", "bios", "bios or uefi")
+	f.StringVar((*string)(&p.spec.Netboot), "netboot", "", "how uefi boots by network first: pxe6 or http (default as the firmware tries: pxe over IPv4 first)")
 	f.StringVar(&p.memory, "memory", "1G", "memory, as 1G or 512M")
 	f.IntVar(&p.spec.CPUs, "cpus", 0, "processors (default 2)")
 	f.StringArrayVar(&p.disks, "disk", nil, "SIZE[,bus=virtio|nvme|sata][,serial=…]; may be repeated (default 4GiB)")

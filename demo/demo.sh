@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to installed machines, by the command line only, as an operator
 # would. KEEP=1 leaves everything running; SHORT=1 is the part that the test
-# suite runs: one BIOS and one UEFI machine, installed and proved by ssh.
+# suite runs: one BIOS and one UEFI machine, installed and proved by ssh. IPV6=1
+# is the same at a site without IPv4: two UEFI machines, by PXE and by HTTP boot.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +12,14 @@ chmod 755 "$DIR" # PostgreSQL runs as another user, below it
 export SPROUT_CONFIG=$DIR/contexts.yaml SPROUT_LAB=$DIR/lab
 export PATH=$PWD/bin:$PATH NO_COLOR=1
 SITE=lab1 DOMAIN=lab1.sprout.test
+if [[ -z ${IPV6:-} ]]; then
+    AGENT=10.20.0.1 CIDR=10.20.0.0/24 DYNAMIC=10.20.0.100-10.20.0.199 RESERVED=10.20.0.240-10.20.0.254
+    TYPE=A LAB=() GATEWAY=(--gateway $AGENT) M1=(--firmware bios) M2=(--firmware uefi)
+else
+    AGENT=fd00:20::1 CIDR=fd00:20::/64 DYNAMIC=fd00:20::1:0-fd00:20::1:ffff RESERVED=fd00:20::f000-fd00:20::ffff
+    TYPE=AAAA LAB=(--address6 $AGENT/64 --ipv6-only) GATEWAY=()
+    M1=(--firmware uefi --netboot pxe6) M2=(--firmware uefi --netboot http)
+fi
 SSH=(ssh -i "$DIR/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5)
 started=$SECONDS
 timeline=()
@@ -65,18 +74,18 @@ setsid sprout dev --dir "$DIR/dev" --listen 127.0.0.1:0 --bus-listen 127.0.0.1:0
 dev=$!
 run sprout status --wait 60s
 run sprout site create $SITE --domain $DOMAIN
-run sprout lab up --site $SITE --cidr 10.20.0.0/24 --address 10.20.0.1 --ramdisk "$CACHE/ramdisk" --wait
+run sprout lab up --site $SITE --cidr 10.20.0.0/24 --address 10.20.0.1 "${LAB[@]}" --ramdisk "$CACHE/ramdisk" --wait
 
 step "3. The agent, and a network"
 run sprout agent list
-run sprout network create provisioning --site $SITE --cidr 10.20.0.0/24 --gateway 10.20.0.1 \
-    --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.240-10.20.0.254 --discover
+run sprout network create provisioning --site $SITE --cidr $CIDR "${GATEWAY[@]}" \
+    --dynamic $DYNAMIC --reserved $RESERVED --discover
 
 step "4. Two machines: one that nobody knows, one that is imported"
-run sprout lab plug m1 --firmware bios --memory 1G --disk 4G --power-on --accept-as "$DIR/m1-bmc.yaml"
-run sprout lab plug m2 --firmware uefi --memory 1G --disk 4G -o yaml >"$DIR/machines.yaml"
+run sprout lab plug m1 "${M1[@]}" --memory 1G --disk 4G --power-on --accept-as "$DIR/m1-bmc.yaml"
+run sprout lab plug m2 "${M2[@]}" --memory 1G --disk 4G -o yaml >"$DIR/machines.yaml"
 run sprout machine import --site $SITE -f "$DIR/machines.yaml"
-run sprout machine wait --site $SITE --state discovered --count 1 --timeout 5m
+run sprout machine wait --site $SITE --state discovered --count 1 --timeout ${PATIENCE:-5m}
 run sprout machine list
 m1=$(sprout machine list --state discovered --jq '.[0].name' | tr -d '"')
 run sprout machine accept "$m1" --name m1 --bmc-file "$DIR/m1-bmc.yaml"
@@ -95,7 +104,7 @@ write_files:
     content: "installed by sprout\n"
 CLOUD
 run sprout image import debian-12 "$CACHE/debian-12.raw.zst"
-run sprout machine allocate --arch amd64 --boot-mode bios --cores 1 --memory 900MB --disk 2GB
+run sprout machine allocate --arch amd64 --boot-mode $([[ -n ${IPV6:-} ]] && echo uefi || echo bios) --cores 1 --memory 900MB --disk 2GB
 run sprout machine allocate --arch amd64 --boot-mode uefi --cores 1 --memory 900MB --disk 2GB
 run sprout machine deploy m1 m2 --image debian-12 --ssh-key "$DIR/key.pub" --user-data "$DIR/user-data.yaml" --wait --yes
 run sprout machine list
@@ -103,14 +112,14 @@ run sprout machine list
 step "7. Proof"
 for m in m1 m2; do
     ip=$(sprout machine show $m --jq '.addresses[0].ip' | tr -d '"')
-    out=$(sprout lab exec -- "${SSH[@]}" "debian@$ip" 'hostname -f; ip -4 -br addr; . /etc/os-release; echo "$PRETTY_NAME"; cat /etc/motd')
+    out=$(sprout lab exec -- "${SSH[@]}" "debian@$ip" 'hostname -f; ip -br addr; . /etc/os-release; echo "$PRETTY_NAME"; cat /etc/motd')
     echo "$out"
     grep -qx "$m.$DOMAIN" <<<"$out" || die "$m does not call itself $m.$DOMAIN"
-    grep -q " $ip/24" <<<"$out" || die "$m does not have its address $ip"
+    grep -q " $ip/${CIDR#*/}" <<<"$out" || die "$m does not have its address $ip"
     grep -q 'Debian GNU/Linux 12' <<<"$out" || die "$m does not run Debian 12"
     grep -q 'installed by sprout' <<<"$out" || die "$m did not apply its user-data"
-    [[ $(sprout lab exec -- dig +short @10.20.0.1 $m.$DOMAIN) == "$ip" ]] || die "no forward name for $m"
-    [[ $(sprout lab exec -- dig +short @10.20.0.1 -x "$ip") == "$m.$DOMAIN." ]] || die "no reverse name for $m"
+    [[ $(sprout lab exec -- dig +short @$AGENT $m.$DOMAIN $TYPE) == "$ip" ]] || die "no forward name for $m"
+    [[ $(sprout lab exec -- dig +short @$AGENT -x "$ip") == "$m.$DOMAIN." ]] || die "no reverse name for $m"
     echo "$m.$DOMAIN ↔ $ip: ssh and dig agree"
 done
 
@@ -118,7 +127,7 @@ if [[ -z ${SHORT:-} ]]; then
     step "8. Release, with an erase that is proved"
     run sprout machine release m1 m2 --erase --wait --yes
     run sprout machine list
-    [[ -z $(sprout lab exec -- dig +short @10.20.0.1 m1.$DOMAIN) ]] || die "the name of m1 is still published"
+    [[ -z $(sprout lab exec -- dig +short @$AGENT m1.$DOMAIN $TYPE) ]] || die "the name of m1 is still published"
 
     step "9. Two failures, shown, and what a retry does"
     run sprout machine allocate m1

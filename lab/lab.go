@@ -21,11 +21,12 @@ import (
 
 // A Config is what a lab is made of. It is kept in the lab's directory.
 type Config struct {
-	Name    string       `json:"name"`    // of the network namespace
-	Dir     string       `json:"dir"`     // absolute; holds disks, logs, sockets
-	Address netip.Prefix `json:"address"` // of the bridge: the agent's and the BMCs'
-	WAN     []string     `json:"wan"`     // host:port of the control plane on the host's loopback, reached at the same address from inside
-	Agent   []string     `json:"agent"`   // arguments of the agent, run from our own executable; empty: no agent
+	Name     string       `json:"name"`              // of the network namespace
+	Dir      string       `json:"dir"`               // absolute; holds disks, logs, sockets
+	Address  netip.Prefix `json:"address"`           // of the bridge: the agent's and the BMCs'
+	Address6 netip.Prefix `json:"address6,omitzero"` // of the bridge, of IPv6; zero: none
+	WAN      []string     `json:"wan"`               // host:port of the control plane on the host's loopback, reached at the same address from inside
+	Agent    []string     `json:"agent"`             // arguments of the agent, run from our own executable; empty: no agent
 
 	// Up writes these, where they are not empty, to AgentConfigPath and
 	// AgentTokenPath, for the arguments to name.
@@ -41,6 +42,9 @@ const DefaultName = "sprout-lab"
 
 // DefaultAddress is the bridge's address unless another is chosen.
 var DefaultAddress = netip.MustParsePrefix("10.20.0.1/24")
+
+// DefaultAddress6 is an example of one of IPv6.
+var DefaultAddress6 = netip.MustParsePrefix("fd00:20::1/64")
 
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
@@ -58,6 +62,8 @@ func (c *Config) check() error {
 		return sprout.InvalidField("name", "cannot name a lab %q: use a-z, 0-9 and -, at most 63", c.Name)
 	case !c.Address.Addr().Is4() || c.Address.Bits() > 30 || c.Address.Masked().Addr() == c.Address.Addr():
 		return sprout.InvalidField("address", "cannot use %s: give the bridge's own IPv4 address and prefix length, like %s", c.Address, DefaultAddress)
+	case c.Address6.IsValid() && (!c.Address6.Addr().Is6() || c.Address6.Addr().IsLinkLocalUnicast() || c.Address6.Masked().Addr() == c.Address6.Addr()):
+		return sprout.InvalidField("address6", "cannot use %s: give the bridge's own IPv6 address and prefix length, like %s", c.Address6, DefaultAddress6)
 	case !filepath.IsAbs(c.Dir):
 		return sprout.InvalidField("dir", "cannot use directory %q: it must be absolute", c.Dir)
 	case len(socketPath(c.Dir)) > maxSocketPath:

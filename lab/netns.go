@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -37,17 +38,34 @@ func buildNetwork(c Config) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find bridge %s: %w", BridgeName, err)
 	}
-	addr, err := netlink.ParseAddr(c.Address.String())
-	if err != nil {
-		return nil, fmt.Errorf("cannot read address %s: %w", c.Address, err)
-	}
-	if err := netlink.AddrAdd(bridge, addr); err != nil {
-		return nil, fmt.Errorf("cannot give %s to bridge %s: %w", c.Address, BridgeName, err)
+	if err := giveAddresses(bridge, c.Address, c.Address6); err != nil {
+		return nil, err
 	}
 	if err := netlink.LinkSetUp(bridge); err != nil {
 		return nil, fmt.Errorf("cannot bring bridge %s up: %w", BridgeName, err)
 	}
 	return bridge, nil
+}
+
+// giveAddresses gives the bridge its addresses, to be used at once: nobody else
+// is on its wire to have them.
+func giveAddresses(bridge netlink.Link, addresses ...netip.Prefix) error {
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+BridgeName+"/accept_dad", []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cannot spare bridge %s the look for its own addresses: %w", BridgeName, err)
+	}
+	for _, a := range addresses {
+		if !a.IsValid() {
+			continue
+		}
+		addr, err := netlink.ParseAddr(a.String())
+		if err != nil {
+			return fmt.Errorf("cannot read address %s: %w", a, err)
+		}
+		if err := netlink.AddrAdd(bridge, addr); err != nil {
+			return fmt.Errorf("cannot give %s to bridge %s: %w", a, BridgeName, err)
+		}
+	}
+	return nil
 }
 
 // nameNetns gives this process's network namespace its name, as ip-netns(8)

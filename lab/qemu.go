@@ -53,6 +53,9 @@ func arguments(s Spec, device power.BootDevice) []string {
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
 			"-drive", "if=pflash,unit=1,format=raw,file="+varsFile)
 	}
+	for _, knob := range without[s.Netboot] {
+		args = append(args, "-fw_cfg", "name=opt/org.tianocore/"+knob+",string=n")
+	}
 	diskFirst, nicFirst := 1, 1+len(s.Disks)
 	if device == power.BootNetwork {
 		diskFirst, nicFirst = 1+len(s.NICs), 1

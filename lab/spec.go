@@ -19,6 +19,7 @@ type Spec struct {
 	CPUs     int             `json:"cpus"`
 	Disks    []Disk          `json:"disks"`
 	NICs     []NIC           `json:"nics"`
+	Netboot  Netboot         `json:"netboot,omitempty"` // how UEFI boots by network; empty: as it tries
 	UUID     string          `json:"uuid"`
 	Serial   string          `json:"serial"`
 }
@@ -37,6 +38,19 @@ type NIC struct {
 	Model  string `json:"model"`            // virtio or e1000
 	NoLink bool   `json:"noLink,omitempty"` // no cable in it
 }
+
+// A Netboot is one way of UEFI to boot by network. OVMF tries them all, and takes
+// a minute or more for one that nobody answers.
+type Netboot string
+
+// The ways that can be left as the first.
+const (
+	PXE6 Netboot = "pxe6" // PXE over IPv6
+	HTTP Netboot = "http" // HTTP boot, over IPv4 and then IPv6
+)
+
+// without are the ways that are not tried, as OVMF's configuration names them.
+var without = map[Netboot][]string{PXE6: {"IPv4PXESupport"}, HTTP: {"IPv4PXESupport", "IPv6PXESupport"}}
 
 const (
 	gib       = 1 << 30
@@ -89,6 +103,8 @@ func (s *Spec) check() error {
 		return sprout.InvalidField("name", "cannot name a machine %q: use a-z, 0-9 and -, at most 63", s.Name)
 	case s.Firmware != sprout.BIOS && s.Firmware != sprout.UEFI:
 		return sprout.InvalidField("firmware", "cannot use firmware %q: it must be bios or uefi", s.Firmware)
+	case s.Netboot != "" && (s.Firmware != sprout.UEFI || without[s.Netboot] == nil):
+		return sprout.InvalidField("netboot", "cannot boot %s firmware by network as %q: of uefi it must be %s or %s", s.Firmware, s.Netboot, PXE6, HTTP)
 	case s.MemoryMB < minMemory:
 		return sprout.InvalidField("memory", "cannot use %d MB of memory: at least %d are needed", s.MemoryMB, minMemory)
 	case s.CPUs < 1 || s.CPUs > 64:

@@ -28,6 +28,7 @@ import (
 type Word struct {
 	Stateful bool          // addresses, and all else, are had by DHCPv6: the flags M and O
 	Router   time.Duration // how long the sender is a default router; 0: it is none
+	Low      bool          // any other router is to be preferred (RFC 4191 section 2.2)
 	Prefixes []Prefix
 	MTU      int // bytes; 0: not said
 	DNS      []netip.Addr
@@ -43,7 +44,8 @@ type Prefix struct {
 // A Config says where to advertise, and what.
 type Config struct {
 	Interface string
-	Say       func() Word
+	// Say is what to advertise: to somebody who asks, or to all now and then.
+	Say func(asked bool) Word
 	// Every is the longest time between two that nobody asked for; 0: 200 s,
 	// which RFC 4861 section 6.2.1 allows.
 	Every time.Duration
@@ -131,15 +133,15 @@ func (s *sender) answer() error {
 			continue
 		}
 		failures = 0
-		s.send()
+		s.send(s.Say(true))
 	}
 }
 
 // repeat advertises now and then, as long as there is something to say.
 func (s *sender) repeat(ctx context.Context) {
 	for {
-		if w := s.Say(); w.Stateful || len(w.Prefixes) > 0 {
-			s.send()
+		if w := s.Say(false); w.Stateful || len(w.Prefixes) > 0 {
+			s.send(w)
 		}
 		if sprout.Pause(ctx, s.Every*3/4+rand.N(s.Every/4)) != nil {
 			return
@@ -147,8 +149,8 @@ func (s *sender) repeat(ctx context.Context) {
 	}
 }
 
-func (s *sender) send() {
-	if _, err := s.conn.WriteTo(s.Say().wire(s.mac, s.Every), nil, s.all); err != nil {
+func (s *sender) send(w Word) {
+	if _, err := s.conn.WriteTo(w.wire(s.mac, s.Every), nil, s.all); err != nil {
 		s.Log.Debug("cannot send a router advertisement", "error", err)
 	}
 }
@@ -166,11 +168,14 @@ const (
 // checksum. Names are good for three of the longest intervals, prefixes for the
 // month and week that the RFC proposes.
 func (w Word) wire(mac net.HardwareAddr, every time.Duration) []byte {
-	const advertisement, managed, other, onLink, autonomous = 134, 0x80, 0x40, 0x80, 0x40
+	const advertisement, managed, other, low, onLink, autonomous = 134, 0x80, 0x40, 0x18, 0x80, 0x40
 	b := make([]byte, 16, 256)
 	b[0] = advertisement
 	if w.Stateful {
 		b[5] = managed | other
+	}
+	if w.Low {
+		b[5] |= low
 	}
 	binary.BigEndian.PutUint16(b[6:], uint16(w.Router/time.Second))
 	if len(mac) == 6 && (w.Stateful || len(w.Prefixes) > 0) {

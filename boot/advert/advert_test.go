@@ -20,10 +20,10 @@ func TestWire(t *testing.T) {
 		{"nothing", Word{}, "86000000" + "00000000" + "00000000" + "00000000"},
 		{
 			"all", Word{
-				Stateful: true, Router: time.Hour, MTU: 1400, DNS: []netip.Addr{netip.MustParseAddr("fd00:20::1")}, Search: []string{"lon1.example"},
+				Stateful: true, Router: time.Hour, Low: true, MTU: 1400, DNS: []netip.Addr{netip.MustParseAddr("fd00:20::1")}, Search: []string{"lon1.example"},
 				Prefixes: []Prefix{{Prefix: netip.MustParsePrefix("fd00:20::5/64")}, {Prefix: netip.MustParsePrefix("fd00:21::/64"), Autonomous: true}},
 			},
-			"86000000" + "00c00e10" + "00000000" + "00000000" + "0101525400000001" +
+			"86000000" + "00d80e10" + "00000000" + "00000000" + "0101525400000001" +
 				"03044080" + "00278d00" + "00093a80" + "00000000" + "fd000020000000000000000000000000" +
 				"030440c0" + "00278d00" + "00093a80" + "00000000" + "fd000021000000000000000000000000" +
 				"05010000" + "00000578" + "19030000" + "00000258" + "fd000020000000000000000000000001" +

@@ -73,7 +73,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err := <-seeded; err != nil {
 		return fmt.Errorf("cannot seed random numbers: %w", err)
 	}
-	port, err := system.Connect(ctx, cmdline.BootMAC(), log)
+	port, err := system.Connect(ctx, cmdline.BootMAC(), cmdline.OverIPv6(), log)
 	if err != nil {
 		return err
 	}

@@ -268,7 +268,7 @@ func TestMatrix(t *testing.T) {
 		{"rebind: off the link", say{kind: rebind, mac: stranger, ias: [][]string{{"fd00:77::1"}}}, nil, "REPLY -fd00:77::1", "it is to leave", ""},
 		{"rebind: a server named", say{kind: rebind, mac: stranger, server: ours, ias: one}, []sprout.Lease{mine}, "silence", "with a server identifier", ""},
 
-		{"release", say{kind: release, mac: stranger, server: ours, ias: one}, []sprout.Lease{mine}, "REPLY = Success", "it gives back fd00:20::102", "released"},
+		{"release", say{kind: release, mac: stranger, server: ours, ias: one}, []sprout.Lease{mine}, "REPLY = Success", "it gives back fd00:20::102", "bound"},
 		{"release: not its own", say{kind: release, mac: stranger, server: ours, ias: one}, []sprout.Lease{bound("fd00:20::102", other)}, "REPLY NoBinding = Success", "it was not given this", ""},
 		{"release: another's server", say{kind: release, mac: stranger, server: theirs, ias: one}, []sprout.Lease{mine}, "silence", "another server", ""},
 		{"decline", say{kind: decline, mac: stranger, server: ours, ias: one}, []sprout.Lease{mine}, "REPLY = Success", "finds in use by somebody else fd00:20::102", "declined"},

@@ -143,20 +143,36 @@ func (a *association) judge(ip netip.Addr) (c choice, wrong string) {
 	return c, ""
 }
 
-// release ends leases at once (RFC 8415 section 18.3.7).
-func (d *decision) release() Answer { return d.giveUp("gives back", stateReleased, 0) }
+// sharedFor is how long an address that a machine gives back is kept for it.
+const sharedFor = 2 * time.Minute
+
+// release ends leases (RFC 8415 section 18.3.7). All programs of a machine share
+// its address, and OVMF's own configuration of IPv6 gives it back while its PXE
+// goes on with it: so it is kept for a while.
+func (d *decision) release() Answer {
+	return d.giveUp("gives back", func(a *association, sub *sprout.Subnet, ip netip.Addr) sprout.Lease {
+		l, _ := d.s.Ledger.LeaseByIP(ip)
+		if left := l.ExpiresAt.Sub(d.s.Now); a.clientID == "" && left > 0 {
+			return a.lease(sub, ip, stateBound, min(left, sharedFor))
+		}
+		return a.lease(sub, ip, stateReleased, 0)
+	})
+}
 
 // decline leaves addresses alone for an hour that the client found in use (RFC
 // 8415 section 18.3.8).
 func (d *decision) decline() Answer {
-	a := d.giveUp("finds in use by somebody else", stateDeclined, declineHold)
+	a := d.giveUp("finds in use by somebody else", func(a *association, sub *sprout.Subnet, ip netip.Addr) sprout.Lease {
+		return a.lease(sub, ip, stateDeclined, declineHold)
+	})
 	if len(a.Leases) > 0 {
 		a.What = sprout.SawDecline
 	}
 	return a
 }
 
-func (d *decision) giveUp(does, state string, lasts time.Duration) Answer {
+// giveUp ends what the client names, by the lease that becomes of it.
+func (d *decision) giveUp(does string, becomes func(*association, *sprout.Subnet, netip.Addr) sprout.Lease) Answer {
 	for _, a := range d.associations() {
 		known := false
 		for _, ip := range a.wishes {
@@ -165,7 +181,7 @@ func (d *decision) giveUp(does, state string, lasts time.Duration) Answer {
 				continue
 			}
 			known = true
-			d.leases = append(d.leases, a.lease(sub, ip, state, lasts))
+			d.leases = append(d.leases, becomes(a, sub, ip))
 			d.forget = append(d.forget, ip)
 			d.say("it %s %s", does, ip)
 		}

@@ -31,23 +31,29 @@ const (
 
 // A Port is the one this machine booted from, with the address it got.
 type Port struct {
-	Name  string
-	MAC   string
-	lease *nclient4.Lease
-	link  netlink.Link
-	log   *slog.Logger
+	Name       string
+	MAC        string
+	renewAfter time.Duration
+	ask        func(context.Context) error // for a lease, and use it
+	link       netlink.Link
+	log        *slog.Logger
 }
 
 // Connect brings up every port, and gives the one with the MAC (empty: the
-// first with a link) an address by DHCP. It tries until it succeeds or the
-// context ends, and says why it does not.
-func Connect(ctx context.Context, mac string, log *slog.Logger) (*Port, error) {
+// first with a link) an address by DHCP, or by DHCPv6 where the agent is to be
+// reached over IPv6. It tries until it succeeds or the context ends, and says why
+// it does not.
+func Connect(ctx context.Context, mac string, over6 bool, log *slog.Logger) (*Port, error) {
 	for {
 		link, err := findPort(ctx, mac, log)
 		if err != nil {
 			return nil, err
 		}
 		p := &Port{Name: link.Attrs().Name, MAC: link.Attrs().HardwareAddr.String(), link: link, log: log}
+		p.ask = p.ask4
+		if over6 {
+			p.ask = p.ask6
+		}
 		if err := p.waitLink(ctx); err != nil {
 			return nil, err
 		}
@@ -147,22 +153,22 @@ func (p *Port) waitLink(ctx context.Context) error {
 	return nil
 }
 
-// ask gets a lease and uses it.
-func (p *Port) ask(ctx context.Context) error {
+// ask4 gets a lease of IPv4 and uses it.
+func (p *Port) ask4(ctx context.Context) error {
 	c, err := nclient4.New(p.Name, nclient4.WithTimeout(askFor), nclient4.WithRetry(askTimes))
 	if err != nil {
 		return err
 	}
 	defer c.Close() //nolint:errcheck // a socket that is done with
-	p.lease, err = c.Request(ctx, dhcpv4.WithOption(dhcpv4.OptClassIdentifier("sprout-ramdisk")))
+	lease, err := c.Request(ctx, dhcpv4.WithOption(dhcpv4.OptClassIdentifier("sprout-ramdisk")))
 	if err != nil {
 		return err
 	}
-	return p.use()
+	p.renewAfter = lease.ACK.IPAddressLeaseTime(24*time.Hour) / 2
+	return p.use4(lease.ACK)
 }
 
-func (p *Port) use() error {
-	ack := p.lease.ACK
+func (p *Port) use4(ack *dhcpv4.DHCPv4) error {
 	mask := ack.SubnetMask()
 	if mask == nil {
 		mask = ack.YourIPAddr.DefaultMask()
@@ -188,12 +194,11 @@ func (p *Port) use() error {
 	return nil
 }
 
-// Keep renews the lease, at half its time (T1 of RFC 2131 section 4.4.5), until
-// the context ends.
+// Keep renews the lease, at half its time (T1 of RFC 2131 section 4.4.5; of RFC
+// 8415 it is the server's to say), until the context ends.
 func (p *Port) Keep(ctx context.Context) {
 	for {
-		half := p.lease.ACK.IPAddressLeaseTime(24*time.Hour) / 2
-		if sprout.Pause(ctx, max(half, 5*time.Second)) != nil {
+		if sprout.Pause(ctx, max(p.renewAfter, 5*time.Second)) != nil {
 			return
 		}
 		if err := p.ask(ctx); err != nil && ctx.Err() == nil {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 
@@ -83,10 +85,20 @@ func ParseCmdline(line string) Cmdline {
 
 // AgentURL is where the site's agent is, without a final slash.
 func (c Cmdline) AgentURL() (string, error) {
-	if url := strings.TrimRight(c["sprout.url"], "/"); url != "" {
-		return url, nil
+	if base := strings.TrimRight(c["sprout.url"], "/"); base != "" {
+		return base, nil
 	}
 	return "", errors.New("the kernel's command line has no sprout.url=http://AGENT[:PORT]")
+}
+
+// OverIPv6 tells whether the agent is at an address of IPv6.
+func (c Cmdline) OverIPv6() bool {
+	u, err := url.Parse(c["sprout.url"])
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.Is6()
 }
 
 // BootMAC is the MAC of the port that the firmware booted from: sprout.mac=
