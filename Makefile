@@ -6,7 +6,7 @@ CACHE   ?= /var/cache/sprout
 export CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,12 +76,18 @@ bench-dns: deps ## Measure the site's name server beside NSD and CoreDNS: about 
 	@mkdir -p bin && cd bench/dns/testdata/coredns && CGO_ENABLED=0 go build -trimpath -o ../../../../bin/coredns .
 	@go build -trimpath -o bin/bench-dns ./bench/dns && bin/bench-dns --coredns bin/coredns
 
+bench-boot: deps ## Measure TFTP and HTTP of boot files beside tftpd-hpa, atftpd and nginx: about a minute
+	@./install-packages bench/boot/packages.debian
+	@test -x $(ATFTPD) || (mkdir -p $(CACHE) && cd $(CACHE) && apt-get download -q atftpd && dpkg-deb -x atftpd_*.deb atftpd)
+	@go build -trimpath -o bin/bench-boot ./bench/boot && bin/bench-boot --atftpd $(ATFTPD)
+
 check: lint lint-api test test-api generate ## Lint, test, and compare the generated files
 	git diff --exit-code
 
 lint: ## Run the linters
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 
+ATFTPD  := $(CACHE)/atftpd/usr/sbin/atftpd
 REDOCLY := $(CACHE)/redocly-2.77.0
 
 lint-api: ## Lint the API's document (installs redocly into the cache by npm)

@@ -62,6 +62,9 @@ var limits = map[string]limit{
 
 	"ipam-flat":      {least: 0.8},
 	"ipam-vs-insert": {least: 0.5},
+	"tftp-vs-hpa":    {least: 1},
+	"tftp-window":    {least: 1},
+	"http-vs-nginx":  {least: 0.95},
 
 	"dns-vs-coredns":     {least: 1.5},
 	"dns-vs-nsd":         {least: 0.8},

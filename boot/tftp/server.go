@@ -245,9 +245,9 @@ func (s *Server) transfer(conn *net.UDPConn, r request, refused *refusal) Transf
 		return s.unopened(conn, t, err)
 	}
 	defer file.Close()
-	send := &sender{request: r, conn: conn, file: file}
+	send := &sender{request: r, conn: conn, blocks: newBlocks(file, r)}
 	t.Outcome, t.Detail = send.run()
-	t.Bytes, t.Size = send.bytes(), send.size
+	t.Bytes, t.Size = send.bytes(), send.blocks.size
 	if t.Outcome == Failed {
 		_, _ = conn.Write((&refusal{errUndefined, "cannot go on"}).packet())
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -43,29 +42,24 @@ const maxTries = 8
 // end; on the wire they wrap at 65536, also from 65535 to 0.
 type sender struct {
 	request
-	conn  *net.UDPConn // connected to the client
-	file  File
-	size  int64
-	last  int64 // number of the last block, which is shorter than the others
-	acked int64 // all up to this one arrived
-	sent  int64 // the newest that was sent
-	again int64 // the acknowledgement for which a window was sent again
-	buf   []byte
-	in    [516]byte
+	conn   *net.UDPConn // connected to the client
+	blocks *blocks
+	acked  int64     // all up to this one arrived
+	sent   int64     // the newest that was sent
+	again  int64     // the acknowledgement for which a window was sent again
+	until  time.Time // when the socket's wait ends
+	in     [516]byte
 }
 
 // run sends the file and returns how it ended.
 func (s *sender) run() (Outcome, string) {
-	s.size = s.file.Size()
-	s.last = s.size/int64(s.block) + 1
-	s.buf = make([]byte, 4+s.block)
 	s.again = -1
-	if oack := s.oack(s.size); oack != nil {
+	if oack := s.oack(s.blocks.size); oack != nil {
 		if outcome, detail := s.exchange(oack); outcome != "" {
 			return outcome, detail
 		}
 	}
-	for s.acked < s.last {
+	for s.acked < s.blocks.last() {
 		if outcome, detail := s.exchange(nil); outcome != "" {
 			return outcome, detail
 		}
@@ -74,7 +68,7 @@ func (s *sender) run() (Outcome, string) {
 }
 
 // bytes is how much the client has.
-func (s *sender) bytes() int64 { return min(s.acked*int64(s.block), s.size) }
+func (s *sender) bytes() int64 { return min(s.acked*int64(s.block), s.blocks.size) }
 
 // exchange sends the OACK, or where it is nil the next window, until the client
 // acknowledges any of it. An empty outcome: go on.
@@ -96,42 +90,14 @@ func (s *sender) send(oack []byte) error {
 		_, err := s.conn.Write(oack)
 		return ignoreFull(err)
 	}
-	for s.sent = s.acked; s.sent < min(s.acked+int64(s.window), s.last); s.sent++ {
-		if err := s.sendBlock(s.sent + 1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendBlock sends block n.
-func (s *sender) sendBlock(n int64) error {
-	from := (n - 1) * int64(s.block)
-	length := min(int64(s.block), s.size-from)
-	s.buf[0], s.buf[1] = 0, opData
-	binary.BigEndian.PutUint16(s.buf[2:], uint16(n))
-	if read, err := s.file.ReadAt(s.buf[4:4+length], from); int64(read) < length {
-		if err == nil {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("cannot read %s at %d: %w", s.request.file, from, err)
-	}
-	_, err := s.conn.Write(s.buf[:4+length])
-	return ignoreFull(err)
-}
-
-// ignoreFull takes a full queue for what it is: a packet that got lost.
-func ignoreFull(err error) error {
-	if errors.Is(err, syscall.ENOBUFS) {
-		return nil
-	}
-	return err
+	s.sent = min(s.acked+int64(s.window), s.blocks.last())
+	return s.blocks.send(s.conn, s.acked+1, s.sent)
 }
 
 // await reads until an acknowledgement moves the transfer on or asks for the
 // window again; neither and no outcome: nothing came in time.
 func (s *sender) await(ofOACK bool) (progress bool, outcome Outcome, detail string) {
-	if err := s.conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+	if err := s.wait(); err != nil {
 		return false, Failed, err.Error()
 	}
 	for {
@@ -156,6 +122,17 @@ func (s *sender) await(ofOACK bool) (progress bool, outcome Outcome, detail stri
 			}
 		}
 	}
+}
+
+// wait has the socket wait for the timeout from now on, or up to an eighth less:
+// setting it costs as much as a packet does.
+func (s *sender) wait() error {
+	now := time.Now()
+	if s.until.Sub(now) >= s.timeout-s.timeout/8 {
+		return nil
+	}
+	s.until = now.Add(s.timeout)
+	return s.conn.SetReadDeadline(s.until)
 }
 
 // acknowledge takes an ACK and tells whether to send on. An ACK inside the
