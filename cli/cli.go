@@ -30,6 +30,9 @@ func MainWith(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	e.getenv = getenv
 	root := rootCommand(e)
 	root.SetArgs(args)
+	if err := helpOfNothing(root, args); err != nil {
+		return e.fail(err)
+	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		return e.fail(err)
 	}

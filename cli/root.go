@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -102,6 +103,17 @@ func unknownCommand(c *cobra.Command, word string) error {
 		return err.WithRemedy("%s %s", c.CommandPath(), near)
 	}
 	return err.WithRemedy("%s --help", c.CommandPath())
+}
+
+// helpOfNothing refuses to help with a word that is no command: the library would
+// show the help of what is above it, as if all were well.
+func helpOfNothing(root *cobra.Command, args []string) error {
+	c, rest, err := root.Find(args)
+	asked := slices.Contains(rest, "--help") || slices.Contains(rest, "-h")
+	if err != nil || !asked || !c.HasAvailableSubCommands() || strings.HasPrefix(rest[0], "-") {
+		return nil
+	}
+	return unknownCommand(c, rest[0])
 }
 
 // flagError says which flag is wrong and what it takes, or the nearest that exists.
