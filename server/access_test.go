@@ -28,6 +28,8 @@ var rows = map[string]row{
 	"agent list": {}, "agent show": {}, "agent delete": {}, "agent enrol": {body: `{}`}, "agent token create": {body: `{"site":"lon1"}`, about: true},
 	"network create": {body: `{"site":"lon1","name":"n1","cidr":"10.0.0.0/24"}`, about: true}, "network list": {}, "network show": {}, "network delete": {},
 	"address list": {}, "lease list": {},
+	"dns record create": {body: `{"site":"lon1","name":"r1","type":"TXT","data":"x"}`, about: true}, "dns record list": {}, "dns record show": {}, "dns record delete": {},
+	"dns key create": {body: `{"name":"k1"}`}, "dns key list": {}, "dns key delete": {}, "dns policy show": {}, "dns policy set": {body: `{"transfer":["key:none"]}`},
 	"machine create": {body: `{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}`, about: true},
 	"machine import": {body: `{"machines":[{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}]}`, about: true},
 	"machine list":   {}, "machine show": {}, "machine history": {}, "machine explain": {}, "boot list": {}, "boot show": {},

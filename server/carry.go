@@ -179,6 +179,12 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "network":
 		v, err := s.networkShow(ctx, &api.NetworkRef{Network: ref})
 		return resource{string(v.ID), v.Name, v}, true, err
+	case "dnsrecord":
+		v, err := s.findDNSRecord(ctx, ref)
+		return resource{string(v.ID), v.Name, v}, true, err
+	case "dnskey":
+		_, v, err := s.findDNSKey(ctx, ref)
+		return resource{string(v.Site) + "/" + v.Name, v.Name, v}, true, err
 	case "machine":
 		v, err := s.machineShow(ctx, &api.MachineRef{Machine: ref})
 		return resource{string(v.ID), v.Name, v}, true, err

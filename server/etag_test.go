@@ -29,6 +29,12 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	in.Body.Site, in.Body.Name, in.Body.CIDR = "lon1", "n1", "10.0.0.0/24"
 	must(client.Call(t.Context(), p.admin, api.NetworkCreate, in))(t)
 	enrol(t, p, "lon1")
+	var record api.CreateDNSRecord
+	record.Body.Site, record.Body.Name, record.Body.Type, record.Body.Data = "lon1", "r1", "TXT", "x"
+	r1 := must(client.Call(t.Context(), p.admin, api.DNSRecordCreate, record))(t)
+	var key api.CreateDNSKey
+	key.Site, key.Body.Name = "lon1", "k1"
+	must(client.Call(t.Context(), p.admin, api.DNSKeyCreate, key))(t)
 	raw := strings.Repeat("x", 4096)
 	must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "i1", Content: strings.NewReader(raw)}, int64(len(raw))))(t)
 	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m2"}}))(t)
@@ -45,7 +51,7 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
 		t.Fatal(err)
 	}
-	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{machine}", "m1", "{image}", "i1",
+	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{machine}", "m1", "{image}", "i1",
 		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 

@@ -24,6 +24,7 @@ func (s *Server) facts() map[sprout.FactKind]func(context.Context, pgx.Tx, sprou
 		sprout.FactTests:      s.factTests,
 		sprout.FactPower:      s.factPower,
 		sprout.FactWorkEnded:  s.factWorkEnded,
+		sprout.FactNames:      s.factNames,
 	}
 }
 
@@ -43,6 +44,15 @@ func (s *Server) machineAt(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 		return m, sprout.Errorf(sprout.NotFound, "cannot find machine %s in site %s", f.Machine, site)
 	}
 	return m, err
+}
+
+// factNames takes what an update of the site's names changed.
+func (s *Server) factNames(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	names, err := body[sprout.NamesFact](f)
+	if err != nil {
+		return err
+	}
+	return s.store.TakeNames(ctx, tx, site, names)
 }
 
 // factWorkEnded signals the workflow that delegated the work. Where it has ended

@@ -114,7 +114,7 @@ func touched(facts []sprout.Fact) (workflows []sprout.WorkflowID, machines []spr
 			workflows = append(workflows, workflowOf(f.Work))
 		case sprout.FactInventory, sprout.FactTests, sprout.FactPower:
 			machines = append(machines, f.Machine)
-		case sprout.FactDiscovered, sprout.FactStep, sprout.FactLease, sprout.FactBoot:
+		case sprout.FactDiscovered, sprout.FactStep, sprout.FactLease, sprout.FactBoot, sprout.FactNames:
 		}
 	}
 	return workflows, machines
@@ -227,7 +227,7 @@ func (in *intake) apply(ctx context.Context, t *takings, f sprout.Fact) (err err
 		lease, err := body[sprout.Lease](f)
 		t.leases = append(t.leases, lease)
 		return err
-	case sprout.FactDiscovered, sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactWorkEnded:
+	case sprout.FactDiscovered, sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactWorkEnded, sprout.FactNames:
 		return in.table[f.Kind](ctx, t.tx, t.site, f)
 	}
 	in.log.Warn("fact of an unknown kind", "site", t.site, "seq", f.Seq, "kind", f.Kind)

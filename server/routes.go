@@ -31,6 +31,16 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.AddressList, s.addressList)
 	route(s, a, api.LeaseList, s.leaseList)
 
+	route(s, a, api.DNSRecordCreate, s.dnsRecordCreate)
+	route(s, a, api.DNSRecordList, s.dnsRecordList)
+	route(s, a, api.DNSRecordShow, s.dnsRecordShow)
+	route(s, a, api.DNSRecordDelete, s.dnsRecordDelete)
+	route(s, a, api.DNSKeyCreate, s.dnsKeyCreate)
+	route(s, a, api.DNSKeyList, s.dnsKeyList)
+	route(s, a, api.DNSKeyDelete, s.dnsKeyDelete)
+	route(s, a, api.DNSPolicyShow, s.dnsPolicyShow)
+	route(s, a, api.DNSPolicySet, s.dnsPolicySet)
+
 	route(s, a, api.MachineCreate, s.machineCreate)
 	route(s, a, api.MachineImport, s.machineImport)
 	route(s, a, api.MachineList, s.machineList)

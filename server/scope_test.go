@@ -32,6 +32,9 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 	}
 	wrong := p.awaitProblem(t, sprout.DiskFull)
 	theirs := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m-par1"}}))(t)
+	var record api.CreateDNSRecord
+	record.Body.Site, record.Body.Name, record.Body.Type, record.Body.Data = "par1", "theirs", "TXT", "x"
+	theirRecord := must(client.Call(t.Context(), p.admin, api.DNSRecordCreate, record))(t)
 	var in api.CreateToken
 	in.Body.Name, in.Body.Role, in.Body.Sites = "theirs", sprout.Viewer, []string{"par1"}
 	must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
@@ -52,6 +55,8 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"agent token create": {missing, `{"site":"par1"}`}, "agent enrol": {anyone, ""}, "login show": {anyone, ""}, "login create": {anyone, ""},
 		"network create": {missing, `{"site":"par1","name":"x","cidr":"10.9.0.0/24"}`}, "network list": {unseen, ""}, "network show": {missing, ""},
 		"network delete": {missing, ""}, "address list": {unseen, ""}, "lease list": {unseen, ""},
+		"dns record create": {missing, `{"site":"par1","name":"x","type":"TXT","data":"x"}`}, "dns record list": {unseen, ""}, "dns record show": {missing, ""}, "dns record delete": {missing, ""},
+		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
 		"machine create": {missing, machine}, "machine import": {missing, `{"machines":[` + machine + `]}`}, "machine list": {unseen, ""},
 		"machine show": {missing, ""}, "machine update": {missing, `{"pool":"x"}`}, "machine delete": {missing, ""}, "machine accept": {missing, ""},
 		"machine commission": {missing, `{}`}, "machine allocate": {missing, `{"site":"par1"}`}, "machine deploy": {missing, `{"image":"x"}`},
@@ -68,7 +73,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{problem}", string(wrong.ID))
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

@@ -13,6 +13,7 @@ import (
 // an SQL expression over the row. A new secret needs a row here.
 var sealedColumns = []struct{ table, column, owner string }{
 	{"bmc", "secret", "machine"},
+	{"dns_key", "secret", "'dns key ' || site || ' ' || name"},
 	{"setting", "sealed", "'setting ' || name"},
 	{"enrol_token", "sealed", "agent"},
 	{"workflow", "secret", "id"},

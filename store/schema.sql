@@ -195,6 +195,37 @@ ALTER TABLE public.boot_event ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY 
     CACHE 1
 );
 
+CREATE TABLE public.dns_key (
+    site text NOT NULL,
+    name text NOT NULL,
+    algorithm text NOT NULL,
+    secret bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT dns_key_algorithm_check CHECK ((algorithm = ANY (ARRAY['hmac-sha256'::text, 'hmac-sha512'::text])))
+);
+
+CREATE TABLE public.dns_policy (
+    site text NOT NULL,
+    transfer text[] NOT NULL,
+    updaters text[] NOT NULL,
+    notify text[] NOT NULL,
+    forward text[] NOT NULL
+);
+
+CREATE TABLE public.dns_record (
+    site text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    type text NOT NULL,
+    data text NOT NULL,
+    ttl integer NOT NULL,
+    source text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT dns_record_source_check CHECK ((source = ANY (ARRAY['manual'::text, 'update'::text]))),
+    CONSTRAINT dns_record_ttl_check CHECK ((ttl >= 0)),
+    CONSTRAINT dns_record_type_check CHECK ((type = ANY (ARRAY['A'::text, 'AAAA'::text, 'CNAME'::text, 'MX'::text, 'PTR'::text, 'SRV'::text, 'TXT'::text])))
+);
+
 CREATE TABLE public.enrol_token (
     site text NOT NULL,
     hash bytea NOT NULL,
@@ -607,6 +638,18 @@ ALTER TABLE ONLY public.boot_attempt
 ALTER TABLE ONLY public.boot_event
     ADD CONSTRAINT boot_event_pkey PRIMARY KEY (site, attempt, seq);
 
+ALTER TABLE ONLY public.dns_key
+    ADD CONSTRAINT dns_key_pkey PRIMARY KEY (site, name);
+
+ALTER TABLE ONLY public.dns_policy
+    ADD CONSTRAINT dns_policy_pkey PRIMARY KEY (site);
+
+ALTER TABLE ONLY public.dns_record
+    ADD CONSTRAINT dns_record_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.dns_record
+    ADD CONSTRAINT dns_record_pkey PRIMARY KEY (site, id);
+
 ALTER TABLE ONLY public.enrol_token
     ADD CONSTRAINT enrol_token_hash_key UNIQUE (hash);
 
@@ -760,6 +803,8 @@ CREATE INDEX boot_attempt_owner_index ON public.boot_attempt USING btree (site, 
 
 CREATE INDEX boot_attempt_stranger_index ON public.boot_attempt USING btree (site, id) WHERE (machine IS NULL);
 
+CREATE UNIQUE INDEX dns_record_key ON public.dns_record USING btree (site, name, type, source, md5(data));
+
 CREATE INDEX image_digest_index ON public.image USING btree (digest);
 
 CREATE INDEX interface_machine_index ON public.interface USING btree (machine);
@@ -869,6 +914,15 @@ ALTER TABLE ONLY public.boot_attempt
 
 ALTER TABLE ONLY public.boot_event
     ADD CONSTRAINT boot_event_site_attempt_fkey FOREIGN KEY (site, attempt) REFERENCES public.boot_attempt(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.dns_key
+    ADD CONSTRAINT dns_key_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.dns_policy
+    ADD CONSTRAINT dns_policy_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.dns_record
+    ADD CONSTRAINT dns_record_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.enrol_token
     ADD CONSTRAINT enrol_token_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
