@@ -39,8 +39,8 @@ func (x *exchange) unsigned(code uint16) *dns.Msg {
 	m := refuse(x.query, dns.RcodeNotAuth)
 	asked := x.query.IsTsig()
 	t := &dns.TSIG{
-		Hdr:       dns.RR_Header{Name: asked.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY},
-		Algorithm: asked.Algorithm, TimeSigned: asked.TimeSigned, Fudge: fudge, OrigId: x.query.Id, Error: code,
+		Hdr:       dns.RR_Header{Name: dns.Fqdn(asked.Hdr.Name), Rrtype: dns.TypeTSIG, Class: dns.ClassANY},
+		Algorithm: dns.Fqdn(asked.Algorithm), TimeSigned: asked.TimeSigned, Fudge: fudge, OrigId: x.query.Id, Error: code,
 	}
 	if code == dns.RcodeBadTime {
 		t.OtherLen, t.OtherData = 6, fmt.Sprintf("%012x", time.Now().Unix())
