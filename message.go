@@ -171,6 +171,27 @@ type Live struct {
 	Step     string    `json:"step"`
 	Wait     *Wait     `json:"wait,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
+	// Answer is what the centre asked for: then it is not of work.
+	Answer *Answer `json:"answer,omitempty"`
+}
+
+// A Question is what the centre asks an agent now. It changes nothing.
+type Question struct {
+	ID   string          `json:"id"`
+	Kind string          `json:"kind"`
+	Body json.RawMessage `json:"body"`
+}
+
+// ExplainDHCP is the kind of a question whose body is a DHCPQuestion, and whose
+// answer is a DHCPExplanation.
+const ExplainDHCP = "explain-dhcp"
+
+// An Answer is that to the Question with the id.
+type Answer struct {
+	ID    string          `json:"id"`
+	Body  json.RawMessage `json:"body,omitempty"`
+	Kind  Kind            `json:"kind,omitempty"` // of the error
+	Error string          `json:"error,omitempty"`
 }
 
 // A Heartbeat says that an agent lives and how far it is.

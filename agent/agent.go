@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"sprout"
 	"sprout/bus"
+	dhcp "sprout/dhcp/builtin"
 	dns "sprout/dns/builtin"
 	"sprout/dns/zone"
 	"sprout/health"
@@ -44,7 +46,8 @@ type site struct {
 	boots  *boots
 	zones  *zone.DB
 	policy *dns.Policy
-	seen   sync.Map // sprout.AttemptID → time.Time
+	seen   sync.Map                    // sprout.AttemptID → time.Time
+	leases atomic.Pointer[dhcp.Server] // nil: none runs
 
 	clock    *health.Clock    // of all that is kept on disk
 	asked    asked            // of lookAtClock
@@ -156,6 +159,7 @@ func (s *site) run(ctx context.Context) error {
 		{"facts", s.forwardFacts},
 		{"heartbeat", s.beat},
 		{"live", s.live.run},
+		{"questions", func(ctx context.Context) error { return s.bus.Questions(ctx, s.answerQuestion) }},
 		{"boots", s.boots.run},
 		{"host", s.watchHost},
 		{"power", s.power.rest},

@@ -108,7 +108,7 @@ func (s *site) servers() (all []loop, err error) {
 	c := s.config
 	var listen []netip.AddrPort
 	for _, own := range c.own() {
-		leases, err := s.leases(own)
+		leases, err := s.leaser(own)
 		if err != nil {
 			return nil, err
 		}
@@ -135,15 +135,17 @@ func (s *site) servers() (all []loop, err error) {
 	return all, nil
 }
 
-// leases makes the DHCP server of the address's version of IP.
-func (s *site) leases(own netip.Addr) (interface{ Serve(context.Context) error }, error) {
+// leaser makes the DHCP server of the address's version of IP.
+func (s *site) leaser(own netip.Addr) (interface{ Serve(context.Context) error }, error) {
 	c := s.config
 	if own.Is4() {
-		return dhcp.New(dhcp.Config{
+		server, err := dhcp.New(dhcp.Config{
 			Interface: c.Interface, Address: own, Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
 			Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell,
 			Now: s.clock.Now,
 		})
+		s.leases.Store(server)
+		return server, err
 	}
 	duid, err := s.store.DUID(context.Background())
 	if err != nil {

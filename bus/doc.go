@@ -33,6 +33,7 @@ const (
 const (
 	liveSubject = "live" // site → centre: sprout.Live
 	beatSubject = "beat" // site → centre: sprout.Heartbeat
+	askSubject  = "ask"  // centre → site: sprout.Question, answered by sprout.Live
 )
 
 // ackWait is how long a taken message may stay unanswered before it is

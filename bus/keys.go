@@ -195,6 +195,7 @@ func centreAccount(public string) *jwt.AccountClaims {
 	for _, way := range ways {
 		claims.Exports.Add(&jwt.Export{Name: string(way.subject), Subject: way.subject, Type: jwt.Service, ResponseType: way.response})
 	}
+	claims.Exports.Add(&jwt.Export{Name: askSubject, Subject: askSubject + ".*", Type: jwt.Stream})
 	return claims
 }
 
@@ -204,6 +205,8 @@ func sitesAccount(public, centre string, revoked []string) *jwt.AccountClaims {
 	for _, way := range ways {
 		claims.Imports.Add(&jwt.Import{Name: string(way.subject), Subject: way.subject, Account: centre, Type: jwt.Service})
 	}
+	// What the centre asks reaches the inbox of the site's agent, which it may read.
+	claims.Imports.Add(&jwt.Import{Name: askSubject, Subject: askSubject + ".*", LocalSubject: "$1." + askSubject, Account: centre, Type: jwt.Stream})
 	for _, user := range revoked {
 		claims.RevokeAt(user, time.Now())
 	}

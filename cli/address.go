@@ -24,10 +24,17 @@ func addressCommand(e *env) *cobra.Command {
 	return group("address", "Addresses that IPAM gave out.", c)
 }
 
+// leaseCommand is what `dhcp lease` was before.
 func leaseCommand(e *env) *cobra.Command {
+	c := group("lease", "DHCP leases that agents gave.", leaseListCommand(e, "sprout lease list"))
+	c.Hidden = true
+	return c
+}
+
+func leaseListCommand(e *env, path string) *cobra.Command {
 	var in api.ListOfSite
 	c := listCommand(e, api.LeaseList, &in, listing[sprout.Lease]{
-		Example: "  sprout lease list --site lon1", None: "no leases",
+		Example: "  " + path + " --site lon1", None: "no leases",
 		Columns: []column[sprout.Lease]{
 			{Name: "ADDRESS", Value: func(l sprout.Lease) string { return l.IP.String() }},
 			{Name: "MAC", Value: func(l sprout.Lease) string { return l.MAC }},
@@ -38,5 +45,5 @@ func leaseCommand(e *env) *cobra.Command {
 		},
 	})
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
-	return group("lease", "DHCP leases that agents gave.", c)
+	return c
 }

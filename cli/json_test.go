@@ -67,7 +67,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"dns record delete", "R --plan", 0, "", ""}, {"dns record delete", "R", 4, "", ""}, {"dns record delete", "R -y", 0, "", ""},
 		{"dns key create", "ns2 --site lon1", 0, "", ""}, {"dns key list", "lon1", 0, "", ""}, {"dns policy set", "lon1 --transfer key:ns2", 0, "", ""}, {"dns policy show", "lon1", 0, "", ""},
 		{"dns key delete", "lon1/ns2 --plan", 0, "", ""}, {"dns policy set", "lon1 --transfer=", 0, "", ""}, {"dns key delete", "lon1/ns2 -y", 0, "", ""},
-		{"address list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"network delete", "n --plan", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
+		{"address list", "", 0, "", ""}, {"dhcp lease list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"dhcp explain", "--site lon1 --mac 52:54:00:00:01:01", 5, "", ""}, {"network delete", "n --plan", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
 		{"agent list", "", 0, "", ""}, {"agent show", "lon1", 1, "", ""}, {"agent token create", "lon1", 0, "", ""}, {"agent delete", "lon1 --plan", 1, "", ""}, {"agent delete", "lon1 -y", 1, "", ""},
 		{"token create", "ci", 0, "", ""}, {"token list", "", 0, "", ""}, {"token revoke", "ci", 4, "", ""}, {"token revoke", "ci --plan", 0, "", ""}, {"token revoke", "ci -y", 0, "", ""},
 		{"audit list", "", 0, "", ""}, {"machine label", "m1 rack=r1", 0, "", ""}, {"audit show", "1", 0, "", ""}, {"audit verify", "", 0, "", ""}, {"problem explain", "tftp-stalled", 0, "", ""}, {"provider list", "", 0, "", ""}, {"problem list", "", 0, "", ""}, {"problem show", "prb_none", 1, "", ""},

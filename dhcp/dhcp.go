@@ -5,7 +5,6 @@ package dhcp
 
 import (
 	"context"
-	"net/netip"
 
 	"sprout"
 )
@@ -22,8 +21,9 @@ type Provider interface {
 	Explain(q Question) (Explanation, error)
 }
 
-// A Firmware is who asks: it decides the boot file.
-type Firmware string
+// A Firmware is who asks: it decides the boot file. Besides these it may be the
+// number of an architecture (RFC 4578 section 2.1), as "11".
+type Firmware = string
 
 const (
 	NoBoot   Firmware = ""     // an operating system: no boot file is asked for
@@ -36,16 +36,9 @@ const (
 // Firmwares lists who may ask, in the order people meet them.
 var Firmwares = []Firmware{BIOS, UEFI, UEFIHTTP, IPXE, NoBoot}
 
-// A Question is one machine that might ask for an address.
-type Question struct {
-	MAC      string          `json:"mac"`
-	Subnet   sprout.SubnetID `json:"subnet,omitempty"` // empty: the agent's own
-	Firmware Firmware        `json:"firmware,omitempty"`
-}
-
-// An Explanation is what the machine would get, and why.
-type Explanation struct {
-	IP       netip.Addr `json:"ip,omitzero"`        // zero: no answer
-	BootFile string     `json:"bootFile,omitempty"` // TFTP name or URL; empty: none
-	Reason   string     `json:"reason"`
-}
+// A Question is one machine that might ask for an address, and an Explanation
+// what it would get, and why.
+type (
+	Question    = sprout.DHCPQuestion
+	Explanation = sprout.DHCPExplanation
+)

@@ -27,7 +27,7 @@ var rows = map[string]row{
 	"site create": {body: `{"name":"lon1"}`}, "site list": {}, "site show": {}, "site delete": {},
 	"agent list": {}, "agent show": {}, "agent delete": {}, "agent enrol": {body: `{}`}, "agent token create": {body: `{"site":"lon1"}`, about: true},
 	"network create": {body: `{"site":"lon1","name":"n1","cidr":"10.0.0.0/24"}`, about: true}, "network list": {}, "network show": {}, "network delete": {},
-	"address list": {}, "lease list": {},
+	"address list": {}, "lease list": {}, "dhcp explain": {},
 	"dns record create": {body: `{"site":"lon1","name":"r1","type":"TXT","data":"x"}`, about: true}, "dns record list": {}, "dns record show": {}, "dns record delete": {},
 	"dns key create": {body: `{"name":"k1"}`}, "dns key list": {}, "dns key delete": {}, "dns policy show": {}, "dns policy set": {body: `{"transfer":["key:none"]}`},
 	"machine create": {body: `{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}`, about: true},

@@ -127,6 +127,9 @@ func (s *Server) raiseVersion(ctx context.Context, a sprout.Agent, beat sprout.H
 // takeLive keeps what running work looks like, for those who watch.
 func (s *Server) takeLive(ctx context.Context) error {
 	return s.bus.ConsumeLive(ctx, func(_ sprout.SiteID, live sprout.Live) {
+		if live.Answer != nil {
+			return // whoever asked takes it
+		}
 		if err := s.store.SaveLive(ctx, workflowOf(live.Work), live); err != nil && ctx.Err() == nil {
 			s.log.Debug("progress not kept", "work", live.Work, "error", err)
 		}

@@ -30,6 +30,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.NetworkDelete, s.networkDelete)
 	route(s, a, api.AddressList, s.addressList)
 	route(s, a, api.LeaseList, s.leaseList)
+	route(s, a, api.DHCPExplain, s.dhcpExplain)
 
 	route(s, a, api.DNSRecordCreate, s.dnsRecordCreate)
 	route(s, a, api.DNSRecordList, s.dnsRecordList)

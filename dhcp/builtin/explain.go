@@ -1,8 +1,14 @@
 package builtin
 
 import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
@@ -21,7 +27,9 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	p := &dhcpv4.DHCPv4{
 		OpCode: dhcpv4.OpcodeBootRequest, HWType: iana.HWTypeEthernet, ClientHWAddr: mac,
 		ClientIPAddr: net.IPv4zero, YourIPAddr: net.IPv4zero, ServerIPAddr: net.IPv4zero, GatewayIPAddr: net.IPv4zero,
-		Options: asked(q.Firmware),
+	}
+	if p.Options, err = asked(q.Firmware); err != nil {
+		return dhcp.Explanation{}, err
 	}
 	if q.Subnet != "" {
 		relay, err := s.relayOf(q.Subnet)
@@ -30,18 +38,53 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 		}
 		p.GatewayIPAddr = relay.AsSlice()
 	}
-	a := Decide(Request{Packet: p}, s.site())
+	site := s.site()
+	a := Decide(Request{Packet: p}, site)
 	e := dhcp.Explanation{Reason: a.Reason}
-	if a.Reply != nil {
-		e.IP, e.BootFile = field(a.Reply.YourIPAddr), bootFileOf(a.Reply)
+	if a.Reply == nil {
+		return e, nil
+	}
+	e.IP, e.BootFile, e.To = field(a.Reply.YourIPAddr), bootFileOf(a.Reply), a.To.String()
+	if sub := within(site.Ledger.Subnets(), e.IP); sub != nil {
+		e.Subnet = sub.CIDR
+	}
+	e.Options = optionsOf(a.Reply.Options)
+	for i := range e.Options {
+		if o := &e.Options[i]; o.Code == 6 && o.Value == site.Address.String() {
+			o.From = "builtin" // the agent, as the subnet names none
+		}
 	}
 	return e, nil
+}
+
+// String says where a reply goes.
+func (d Delivery) String() string {
+	if d.Hardware != nil {
+		return fmt.Sprintf("%s in a frame to %s, as it has no address yet", d.To, d.Hardware)
+	}
+	return d.To.String()
+}
+
+// origins say what an option of an answer comes from; the others are builtin.
+var origins = map[uint8]string{
+	1: "subnet", 3: "subnet", 6: "subnet", 26: "subnet", 28: "subnet", 42: "subnet", 12: "machine", 15: "site",
+	optionVendorClass: "boot", optionTFTPName: "boot", optionFileName: "boot", optionIPXE: "boot", 61: "client", pxeClientUUID: "client", optionRelay: "relay",
+}
+
+// optionsOf lists the options of an answer by number.
+func optionsOf(o dhcpv4.Options) (list []sprout.DHCPOption) {
+	for _, code := range slices.Sorted(maps.Keys(o)) {
+		list = append(list, sprout.DHCPOption{
+			Code: int(code), Name: dhcp.OptionName(code), Value: dhcp.OptionValue(code, o[code]), From: cmp.Or(origins[code], "builtin"),
+		})
+	}
+	return list
 }
 
 // relayOf is an address in the subnet from which a relay would ask.
 func (s *Server) relayOf(id sprout.SubnetID) (netip.Addr, error) {
 	for _, sub := range s.config.Ledger.Subnets() {
-		if sub.ID == id && sub.CIDR.Addr().Is4() {
+		if (sub.ID == id || sub.CIDR.String() == string(id)) && sub.CIDR.Addr().Is4() {
 			return sub.CIDR.Masked().Addr().Next(), nil
 		}
 	}
@@ -49,21 +92,30 @@ func (s *Server) relayOf(id sprout.SubnetID) (netip.Addr, error) {
 }
 
 // asked is what each firmware says of itself in a DISCOVER.
-func asked(f dhcp.Firmware) dhcpv4.Options {
+func asked(f dhcp.Firmware) (dhcpv4.Options, error) {
 	o := dhcpv4.Options{53: {byte(dhcpv4.MessageTypeDiscover)}}
 	switch f {
-	case dhcp.BIOS:
-		o[60], o[93] = []byte("PXEClient:Arch:00000:UNDI:002001"), []byte{0, 0}
-	case dhcp.UEFI:
-		o[60], o[93] = []byte("PXEClient:Arch:00007:UNDI:003016"), []byte{0, 7}
-	case dhcp.UEFIHTTP:
-		o[60], o[93] = []byte("HTTPClient:Arch:00016:UNDI:003001"), []byte{0, 16}
+	case dhcp.NoBoot:
+		return o, nil
 	case dhcp.IPXE:
 		o[77] = []byte("iPXE")
-	case dhcp.NoBoot:
+		return o, nil
 	}
-	return o
+	arch, err := strconv.ParseUint(cmp.Or(map[dhcp.Firmware]string{dhcp.BIOS: "0", dhcp.UEFI: "7", dhcp.UEFIHTTP: "16"}[f], f), 10, 16)
+	if err != nil {
+		return nil, sprout.InvalidField("arch", "cannot explain firmware %q: bios, uefi, http, ipxe, or the number of an architecture is needed", f)
+	}
+	class := "PXEClient"
+	if slices.Contains(httpArches, uint16(arch)) {
+		class = "HTTPClient"
+	}
+	o[optionVendorClass] = fmt.Appendf(nil, "%s:Arch:%05d:UNDI:003001", class, arch)
+	o[93] = binary.BigEndian.AppendUint16(nil, uint16(arch))
+	return o, nil
 }
+
+// httpArches are the architectures of UEFI HTTP boot (IANA's registry).
+var httpArches = []uint16{15, 16, 17, 18, 19, 22, 24, 26, 28, 30}
 
 // bootFileOf is the name or URL of a reply.
 func bootFileOf(p *dhcpv4.DHCPv4) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -249,6 +250,28 @@ func TestExplain(t *testing.T) {
 		if err != nil || e.IP.String() != c.ip || e.BootFile != c.file || e.Reason == "" {
 			t.Errorf("Explain(%+v) = %+v, %v", c.q, e, err)
 		}
+	}
+	e, err := s.Explain(dhcp.Question{MAC: web01, Firmware: dhcp.UEFI})
+	said := map[int]string{}
+	for _, o := range e.Options {
+		said[o.Code] = o.Name + " " + o.Value + " from " + o.From
+	}
+	for code, want := range map[int]string{
+		1: "subnet-mask 255.255.255.0 from subnet", 6: "domain-name-servers 10.0.0.1 from builtin", 53: "dhcp-message-type 2 from builtin",
+		67: "boot-file-name snponly.efi from boot",
+	} {
+		if said[code] != want {
+			t.Errorf("option %d is %q, want %q", code, said[code], want)
+		}
+	}
+	if want := "10.0.0.5:68 in a frame to " + web01 + ", as it has no address yet"; err != nil || e.To != want || e.Subnet.String() != "10.0.0.0/24" {
+		t.Errorf("to %q in %s, %v; want %q", e.To, e.Subnet, err, want)
+	}
+	if e, err := s.Explain(dhcp.Question{MAC: web01, Firmware: "11"}); err != nil || !strings.Contains(e.Reason, "no loader for architecture [11]") {
+		t.Errorf("arm64: %+v, %v", e, err)
+	}
+	if _, err := s.Explain(dhcp.Question{MAC: web01, Firmware: "toaster"}); sprout.KindOf(err) != sprout.Invalid {
+		t.Errorf("an unknown firmware: %v", err)
 	}
 	if e, err := s.Explain(dhcp.Question{MAC: stranger, Subnet: "sub_b", Firmware: dhcp.BIOS}); err != nil || !netip.MustParsePrefix("10.9.0.0/24").Contains(e.IP) || e.BootFile != "" {
 		t.Errorf("a stranger on sub_b: %+v, %v", e, err)
