@@ -132,6 +132,18 @@ type Address struct {
 	CreatedAt time.Time  `json:"createdAt"`
 }
 
+// An AddressBlock asks for addresses of one subnet that are for no machine of
+// Sprout's.
+type AddressBlock struct {
+	Subnet  SubnetID
+	First   netip.Addr // the first of them; zero: wherever there is room, as low as can be
+	Count   int        // one after the other; 0: 1
+	Aligned bool       // they are a prefix: Count is a power of two, and the first is a multiple of it
+	Name    string
+	Purpose string
+	For     time.Duration // after it they are free again by themselves; 0: never
+}
+
 // A Lease is a DHCP lease that an agent gave.
 type Lease struct {
 	Site      SiteID     `json:"site"`

@@ -90,7 +90,7 @@ func (o Op[In, Out]) document(a huma.API) {
 func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
-		siteOperations(), agentOperations(), networkOperations(), dhcpOperations(), dnsOperations(), machineOperations(), imageOperations(),
+		siteOperations(), agentOperations(), networkOperations(), addressOperations(), dhcpOperations(), dnsOperations(), machineOperations(), imageOperations(),
 		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), watchOperations(),
 	} {
 		all = append(all, noun...)

@@ -26,6 +26,13 @@ type Provider interface {
 	// Invalid (IP not in the subnet, or in a range), Conflict (IP is taken, or
 	// the subnet is full: the failure code is sprout.SubnetFull), NotFound.
 	Allocate(ctx context.Context, r Request) (sprout.Address, error)
+	// Reserve gives out a block for what is no machine, whole or not at all; two
+	// callers never get the same. One with a time is a hold: after it its
+	// addresses are free by themselves. Errors as of Allocate; Invalid also for
+	// a certain block that does not lie where addresses are given out.
+	Reserve(ctx context.Context, b sprout.AddressBlock) ([]sprout.Address, error)
+	// Free frees one address of a block. Conflict if a machine has it, NotFound.
+	Free(ctx context.Context, id sprout.AddressID) error
 	// Release frees every address that the machine holds; none is no error.
 	Release(ctx context.Context, machine sprout.MachineID) error
 	// Held lists what the machine holds.

@@ -28,6 +28,9 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	var in api.CreateNetwork
 	in.Body.Site, in.Body.Name, in.Body.CIDR = "lon1", "n1", "10.0.0.0/24"
 	must(client.Call(t.Context(), p.admin, api.NetworkCreate, in))(t)
+	var address api.AllocateAddress
+	address.Body.Subnet, address.Body.IP = "n1", "10.0.0.9"
+	must(client.Call(t.Context(), p.admin, api.AddressAllocate, address))(t)
 	enrol(t, p, "lon1")
 	var record api.CreateDNSRecord
 	record.Body.Site, record.Body.Name, record.Body.Type, record.Body.Data = "lon1", "r1", "TXT", "x"
@@ -51,7 +54,7 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
 		t.Fatal(err)
 	}
-	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{machine}", "m1", "{image}", "i1",
+	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
 		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 

@@ -93,7 +93,7 @@ func newGuesser(t *testing.T, p plane) *guesser {
 	g := &guesser{
 		plane: p, web: &http.Client{Timeout: 30 * time.Second}, count: map[string]map[int]int{},
 		known: map[string][]string{
-			"site": {"lon1"}, "agent": {"lon1"}, "network": {"n1"}, "machine": {"m1", "m2", "lon1/m1"}, "image": {"i1"},
+			"site": {"lon1"}, "agent": {"lon1"}, "network": {"n1"}, "address": {"10.0.0.9", "10.0.0.1", "10.0.0.2", "10.0.0.3"}, "subnet": {"lon1/n1", "10.0.0.0/24"}, "machine": {"m1", "m2", "lon1/m1"}, "image": {"i1"},
 			"model": {"R1"}, "record": {"1", "2", "3"}, "dnsrecord": {"rec_none"}, "dnskey": {"lon1/k1"}, "attempt": {"latest"}, "workflow": {"w"}, "token": {"none"},
 		},
 	}
@@ -122,6 +122,8 @@ func (g *guesser) value(r *rand.Rand, name string) any {
 		if r.IntN(4) > 0 {
 			return fmt.Sprintf("g%x", r.Uint64())
 		}
+		return nil
+	case "ip", "prefix", "count": // whichever is free
 		return nil
 	case "cidr":
 		return fmt.Sprintf("10.%d.%d.0/24", r.IntN(250), r.IntN(250))

@@ -70,6 +70,20 @@ func (l ledger) AllocateAddress(ctx context.Context, a sprout.Address) (got spro
 	return l.store.AllocateAddress(ctx, a)
 }
 
+// ReserveAddresses gives out a block.
+func (l ledger) ReserveAddresses(ctx context.Context, b sprout.AddressBlock) (got []sprout.Address, err error) {
+	err = l.tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		got, err = l.store.Reserve(ctx, tx, b)
+		return err
+	})
+	return got, err
+}
+
+// FreeAddress frees an address that no machine has.
+func (l ledger) FreeAddress(ctx context.Context, id sprout.AddressID) error {
+	return l.tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return l.store.Free(ctx, tx, id) })
+}
+
 // ReleaseAddresses frees what a machine holds.
 func (l ledger) ReleaseAddresses(ctx context.Context, machine sprout.MachineID) error {
 	return l.tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return l.store.Release(ctx, tx, machine) })

@@ -29,6 +29,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.NetworkShow, s.networkShow)
 	route(s, a, api.NetworkDelete, s.networkDelete)
 	route(s, a, api.AddressList, s.addressList)
+	route(s, a, api.AddressAllocate, s.addressAllocate)
+	route(s, a, api.AddressHold, s.addressHold)
+	route(s, a, api.AddressShow, s.addressShow)
+	route(s, a, api.AddressRelease, s.addressRelease)
 	route(s, a, api.LeaseList, s.leaseList)
 	route(s, a, api.DHCPExplain, s.dhcpExplain)
 

@@ -54,7 +54,8 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"agent list": {unseen, ""}, "agent show": {missing, ""}, "agent delete": {missing, ""},
 		"agent token create": {missing, `{"site":"par1"}`}, "agent enrol": {anyone, ""}, "login show": {anyone, ""}, "login create": {anyone, ""},
 		"network create": {missing, `{"site":"par1","name":"x","cidr":"10.9.0.0/24"}`}, "network list": {unseen, ""}, "network show": {missing, ""},
-		"network delete": {missing, ""}, "address list": {unseen, ""}, "lease list": {unseen, ""}, "dhcp explain": {missing, ""},
+		"network delete": {missing, ""}, "address list": {unseen, ""},
+		"address allocate": {missing, `{"subnet":"par1/n-par1"}`}, "address hold": {missing, `{"subnet":"par1/n-par1","seconds":60}`}, "address show": {missing, ""}, "address release": {missing, ""}, "lease list": {unseen, ""}, "dhcp explain": {missing, ""},
 		"dns record create": {missing, `{"site":"par1","name":"x","type":"TXT","data":"x"}`}, "dns record list": {unseen, ""}, "dns record show": {missing, ""}, "dns record delete": {missing, ""},
 		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
 		"machine create": {missing, machine}, "machine import": {missing, `{"machines":[` + machine + `]}`}, "machine list": {unseen, ""},
@@ -73,7 +74,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/jackc/pgx/v5"
 
@@ -92,11 +93,31 @@ var addressListing = listing[sprout.Address]{"address", "ip", map[string]order[s
 	}},
 }}
 
+// inForce leaves out what is free again.
+const inForce = `(a.expires_at IS NULL OR a.expires_at > now())`
+
+// FindAddresses returns the addresses of the sites that ref names, by id or by
+// itself: more than one if it is given out more than once.
+func (s *Store) FindAddresses(ctx context.Context, sites sprout.Sites, ref string) ([]sprout.Address, error) {
+	ip, _ := netip.ParseAddr(ref) // no address: an id
+	return many(ctx, s.db, scanAddress, addressSelect+`
+		WHERE ($1::text[] IS NULL OR a.site = ANY ($1)) AND (a.id = $2 OR a.ip = $3) AND `+inForce+` ORDER BY a.site, a.vrf LIMIT 2`, sites, ref, orNone(ip))
+}
+
+// orNone makes no address NULL.
+func orNone(ip netip.Addr) *netip.Addr {
+	if !ip.IsValid() {
+		return nil
+	}
+	return &ip
+}
+
 // Addresses lists addresses in order, those of one site after those of another.
 func (s *Store) Addresses(ctx context.Context, f AddressFilter) ([]sprout.Address, string, error) {
 	var q selection
 	among(&q, "a.site", f.Sites)
 	equal(&q, "a.subnet", f.Subnet)
+	q.conditions = append(q.conditions, inForce)
 	return page(addressListing, f.Page, q, func(tail string, args ...any) ([]sprout.Address, error) {
 		return many(ctx, s.db, scanAddress, addressSelect+tail, args...)
 	})

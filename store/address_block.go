@@ -5,33 +5,20 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
 )
 
-// A Block asks for addresses of one subnet that no machine is behind.
-type Block struct {
-	Subnet  sprout.SubnetID
-	First   netip.Addr // the first of them; zero: wherever there is room
-	Count   int        // one after the other; 0: 1
-	Aligned bool       // the first is a multiple of Count, which is a power of two: they are a prefix
-	Kind    string
-	Name    string
-	Purpose string
-	For     time.Duration // they are free again after it; 0: never
-}
-
 // tries is how often a block that others took a part of is looked for again.
 const tries = 8
 
-// ReserveAddresses gives out a block, whole or not at all. Conflict if one of
+// Reserve gives out a block, whole or not at all. Conflict if one of
 // its addresses is taken; Conflict with a *sprout.Failure of code SubnetFull as
 // its cause if there is no room for it. Whether a certain address may be had at
 // all is the caller's to check.
-func (s *Store) ReserveAddresses(ctx context.Context, tx pgx.Tx, b Block) ([]sprout.Address, error) {
+func (s *Store) Reserve(ctx context.Context, tx pgx.Tx, b sprout.AddressBlock) ([]sprout.Address, error) {
 	b.Count = max(b.Count, 1)
 	f, err := fenceIn(ctx, tx, b.Subnet)
 	if err != nil {
@@ -44,7 +31,7 @@ func (s *Store) ReserveAddresses(ctx context.Context, tx pgx.Tx, b Block) ([]spr
 				return nil, err
 			}
 		}
-		asks := b.asks(f, first)
+		asks := asksOf(f, b, first)
 		if err := insertAddresses(ctx, tx, f, asks, b.First.IsValid() || try > 0); err != nil {
 			return nil, err
 		}
@@ -64,11 +51,24 @@ func (s *Store) ReserveAddresses(ctx context.Context, tx pgx.Tx, b Block) ([]spr
 	return nil, sprout.Errorf(sprout.Unavailable, "cannot find room in %s now: others take addresses of it at the same time; try again", f.CIDR)
 }
 
-// asks makes the rows of the block.
-func (b Block) asks(f fence, first netip.Addr) []*ask {
+// ReserveAddresses is Reserve in a transaction of its own.
+func (s *Store) ReserveAddresses(ctx context.Context, b sprout.AddressBlock) (got []sprout.Address, err error) {
+	err = s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		got, err = s.Reserve(ctx, tx, b)
+		return err
+	})
+	return got, err
+}
+
+// asksOf makes the rows of the block.
+func asksOf(f fence, b sprout.AddressBlock, first netip.Addr) []*ask {
 	var list []*ask
+	kind := "manual"
+	if b.For > 0 {
+		kind = "hold"
+	}
 	for range b.Count {
-		a := &ask{want: sprout.Address{Subnet: b.Subnet, IP: first, Kind: b.Kind, Name: b.Name, Purpose: b.Purpose}, hold: b.For}
+		a := &ask{want: sprout.Address{Subnet: b.Subnet, IP: first, Kind: kind, Name: b.Name, Purpose: b.Purpose}, hold: b.For}
 		a.prepare(f)
 		list = append(list, a)
 		first = first.Next()
@@ -96,7 +96,7 @@ func idsOf(list []sprout.Address) []string {
 }
 
 // room finds where the block may lie: the lowest place.
-func (s *Store) room(ctx context.Context, tx pgx.Tx, f fence, b Block) (netip.Addr, error) {
+func (s *Store) room(ctx context.Context, tx pgx.Tx, f fence, b sprout.AddressBlock) (netip.Addr, error) {
 	bounds := hosts(f.CIDR)
 	if b.Aligned { // what is a prefix of its own may lie at the edge of this one
 		bounds = run{f.CIDR.Masked().Addr(), lastOf(f.CIDR)}
@@ -170,28 +170,25 @@ func plus(ip netip.Addr, n uint64) netip.Addr {
 	return sum
 }
 
-// NextPrefix returns the lowest prefix of so many bits within another that no
-// subnet of the site's VRF touches. Conflict if there is none.
-func (s *Store) NextPrefix(ctx context.Context, site sprout.SiteID, vrf string, within netip.Prefix, bits int) (netip.Prefix, error) {
-	used, err := many(ctx, s.db, pgx.RowTo[netip.Prefix], `
-		SELECT cidr FROM subnet WHERE site = $1 AND vrf = $2 AND cidr && $3::cidr ORDER BY cidr`, site, vrf, within.Masked())
+// FreeAddress is Free in a transaction of its own.
+func (s *Store) FreeAddress(ctx context.Context, id sprout.AddressID) error {
+	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.Free(ctx, tx, id) })
+}
+
+// Free frees an address that no machine has, and closes its problems.
+// Conflict if a machine has it.
+func (s *Store) Free(ctx context.Context, tx pgx.Tx, id sprout.AddressID) error {
+	a, err := one(ctx, tx, scanAddress, addressSelect+`WHERE a.id = $1 FOR UPDATE OF a`, id)
 	if err != nil {
-		return netip.Prefix{}, err
+		return orNotFound(err, "address", string(id))
 	}
-	var taken []run
-	for _, p := range used {
-		taken = append(taken, run{p.Masked().Addr(), lastOf(p)})
+	if a.Machine != "" {
+		return sprout.Errorf(sprout.Conflict, "cannot free %s: machine %s has it", a.IP, a.Machine).WithRemedy("sprout machine release %s", a.Machine)
 	}
-	for _, r := range without([]run{{within.Masked().Addr(), lastOf(within)}}, taken) {
-		p := netip.PrefixFrom(r.first, bits).Masked()
-		if p.Addr() != r.first {
-			if p = netip.PrefixFrom(lastOf(p).Next(), bits); !p.Addr().IsValid() {
-				continue
-			}
-		}
-		if !r.last.Less(lastOf(p)) && !p.Addr().Less(r.first) {
-			return p, nil
-		}
+	if _, err := exec(ctx, tx, `DELETE FROM address WHERE id = $1`, id); err != nil {
+		return err
 	}
-	return netip.Prefix{}, fullError("no prefix of " + within.String() + " is free that is so large")
+	s.pools.of(a.Subnet).put(a.IP)
+	_, err = s.ClearProblems(ctx, tx, string(id))
+	return err
 }

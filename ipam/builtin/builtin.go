@@ -19,6 +19,10 @@ type Ledger interface {
 	// a.MAC, else a.IP if set, else a free one outside all ranges. Two callers
 	// never get the same.
 	AllocateAddress(ctx context.Context, a sprout.Address) (sprout.Address, error)
+	// ReserveAddresses gives out a block, outside all ranges unless b.First says where.
+	ReserveAddresses(ctx context.Context, b sprout.AddressBlock) ([]sprout.Address, error)
+	// FreeAddress frees an address that no machine has.
+	FreeAddress(ctx context.Context, id sprout.AddressID) error
 	// ReleaseAddresses frees all that the machine holds; none is no error.
 	ReleaseAddresses(ctx context.Context, machine sprout.MachineID) error
 	// AddressesOf lists what the machine holds.
@@ -47,6 +51,28 @@ func (p Provider) Allocate(ctx context.Context, r ipam.Request) (sprout.Address,
 	return p.Ledger.AllocateAddress(ctx, sprout.Address{
 		Subnet: r.Subnet, Machine: r.Machine, MAC: r.MAC, Name: r.Name, IP: r.IP, Kind: "machine",
 	})
+}
+
+// Reserve implements ipam.Provider.
+func (p Provider) Reserve(ctx context.Context, b sprout.AddressBlock) ([]sprout.Address, error) {
+	if !b.First.IsValid() {
+		return p.Ledger.ReserveAddresses(ctx, b)
+	}
+	sub, err := p.Ledger.Subnet(ctx, b.Subnet)
+	if err != nil {
+		return nil, err
+	}
+	for ip, n := b.First, max(b.Count, 1); n > 0; ip, n = ip.Next(), n-1 {
+		if err := Fits(sub, ip); err != nil {
+			return nil, err
+		}
+	}
+	return p.Ledger.ReserveAddresses(ctx, b)
+}
+
+// Free implements ipam.Provider.
+func (p Provider) Free(ctx context.Context, id sprout.AddressID) error {
+	return p.Ledger.FreeAddress(ctx, id)
 }
 
 // Release implements ipam.Provider.

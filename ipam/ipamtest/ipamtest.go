@@ -38,6 +38,10 @@ func Run(t *testing.T, open func(t *testing.T) Site) {
 		{"many at once until it is full", fill},
 		{"one machine asking at once holds one", repeatAtOnce},
 		{"released addresses are free again", release},
+		{"blocks", blocks},
+		{"blocks at once", blocksAtOnce},
+		{"a hold ends by itself", holdEnds},
+		{"one address of a block is freed", freed},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
