@@ -185,6 +185,9 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "dnskey":
 		_, v, err := s.findDNSKey(ctx, ref)
 		return resource{string(v.Site) + "/" + v.Name, v.Name, v}, true, err
+	case "address":
+		v, err := s.addressShow(ctx, &api.AddressRef{Address: ref})
+		return resource{string(v.ID), v.IP.String(), v}, true, err
 	case "machine":
 		v, err := s.machineShow(ctx, &api.MachineRef{Machine: ref})
 		return resource{string(v.ID), v.Name, v}, true, err

@@ -59,7 +59,8 @@ func fenceIn(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) (f fence, err e
 // PostgreSQL keeps the plan that it made while a table was small, which reads the
 // table whole, until it looks at the table again a minute later: by then a
 // hundred thousand addresses may have been given out.
-const byIndex = `SELECT set_config('enable_seqscan', 'off', true)`
+// A bitmap would read all of a subnet to sort it, where the index has the order.
+const byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)`
 
 // looker reads what is free of a subnet, a window at a time.
 func looker(ctx context.Context, q querier, id sprout.SubnetID, bounds run) func(from netip.Addr) ([]run, netip.Addr, error) {

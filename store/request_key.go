@@ -149,6 +149,7 @@ var locks = map[string]string{
 	"machine":   `SELECT id FROM machine WHERE id = $1 FOR UPDATE`,
 	"image":     `SELECT id FROM image WHERE id = $1 FOR UPDATE`,
 	"workflow":  `SELECT id FROM workflow WHERE id = $1 FOR UPDATE`,
+	"address":   `SELECT id FROM address WHERE id = $1 FOR UPDATE`,
 }
 
 // Lock keeps others from changing one of a noun until the transaction ends: for
