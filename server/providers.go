@@ -98,17 +98,3 @@ func (l ledger) AddressesOf(ctx context.Context, machine sprout.MachineID) ([]sp
 func (l ledger) Networks(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
 	return l.in(ctx).Networks(ctx, sprout.At(site))
 }
-
-// KeepNetwork makes a network.
-func (l ledger) KeepNetwork(ctx context.Context, n sprout.Network) (made sprout.Network, err error) {
-	err = l.tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		made, err = l.store.CreateNetwork(ctx, tx, n)
-		return err
-	})
-	return made, err
-}
-
-// RemoveNetwork removes a network that nothing uses.
-func (l ledger) RemoveNetwork(ctx context.Context, id sprout.NetworkID) error {
-	return l.tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return l.store.DeleteNetwork(ctx, tx, id) })
-}

@@ -59,6 +59,10 @@ func ip(column string) key {
 	return key{column, func(word string) (any, error) { return netip.ParseAddr(word) }}
 }
 
+func prefix(column string) key {
+	return key{column, func(word string) (any, error) { return netip.ParsePrefix(word) }}
+}
+
 // An order is one way to sort a list: by keys that together are unique, each
 // of which at tells of an item. An index serves each of them.
 type order[T any] struct {

@@ -23,8 +23,8 @@ func (s *Store) CreateNetwork(ctx context.Context, tx pgx.Tx, n sprout.Network) 
 	if err := checkLabel(n.Name); err != nil {
 		return n, err
 	}
-	if n.VRF != "" && !label.MatchString(n.VRF) {
-		return n, sprout.InvalidField("vrf", "%q must be a DNS label: a-z, 0-9 and hyphens inside, at most 63 characters", n.VRF)
+	if err := checkVRF(n.VRF); err != nil {
+		return n, err
 	}
 	if n.ID == "" {
 		n.ID = sprout.NewID[sprout.NetworkID](sprout.PrefixNetwork)
@@ -55,21 +55,74 @@ func (s *Store) CreateNetwork(ctx context.Context, tx pgx.Tx, n sprout.Network) 
 	return s.In(tx).Network(ctx, n.ID)
 }
 
-// DeleteNetwork removes a network with its subnets and ranges. Conflict, saying
-// how many, while addresses of it are in use.
+// UpdateNetwork gives the network of n's id n's name, VLAN, VRF and MTU; its
+// subnets that had its MTU follow. Conflict, naming what uses it, if it changes
+// its VRF while addresses of it are in use.
+func (s *Store) UpdateNetwork(ctx context.Context, tx pgx.Tx, n sprout.Network) (sprout.Network, error) {
+	if err := checkLabel(n.Name); err != nil {
+		return n, err
+	}
+	if err := checkVRF(n.VRF); err != nil {
+		return n, err
+	}
+	if err := s.Lock(ctx, tx, "network", string(n.ID)); err != nil {
+		return n, err
+	}
+	old, err := s.In(tx).Network(ctx, n.ID)
+	if err != nil {
+		return n, err
+	}
+	var ids []sprout.SubnetID
+	for _, sub := range old.Subnets {
+		if _, err := s.lockSubnet(ctx, tx, sub.ID); err != nil {
+			return n, err
+		}
+		ids = append(ids, sub.ID)
+	}
+	if n.VRF != old.VRF {
+		if err := keepUsed(ctx, tx, "vrf", "move the network to another VRF", loss{subnets: ids, leases: true}); err != nil {
+			return n, err
+		}
+	}
+	if _, err := exec(ctx, tx, `UPDATE network SET name = $2, vlan = $3, vrf = $4, mtu = $5 WHERE id = $1`, n.ID, n.Name, n.VLAN, n.VRF, n.MTU); err != nil {
+		return n, err
+	}
+	if _, err := exec(ctx, tx, `UPDATE subnet SET mtu = $2 WHERE network = $1 AND mtu = $3`, n.ID, n.MTU, old.MTU); err != nil {
+		return n, err
+	}
+	if n.VRF != old.VRF || n.MTU != old.MTU { // else no site has it
+		for _, id := range ids {
+			if _, err := s.replicateSubnet(ctx, tx, id); err != nil {
+				return n, err
+			}
+		}
+	}
+	if err := s.touch(ctx, tx, changed(old.Site, n.ID)); err != nil {
+		return n, err
+	}
+	return s.In(tx).Network(ctx, n.ID)
+}
+
+func checkVRF(vrf string) error {
+	if vrf != "" && !label.MatchString(vrf) {
+		return sprout.InvalidField("vrf", "%q must be a DNS label: a-z, 0-9 and hyphens inside, at most 63 characters", vrf)
+	}
+	return nil
+}
+
+// DeleteNetwork removes a network with its subnets and ranges. Conflict, naming
+// what uses it, while addresses of it are in use.
 func (s *Store) DeleteNetwork(ctx context.Context, tx pgx.Tx, id sprout.NetworkID) error {
 	subnets, err := many(ctx, tx, scanSubnet, subnetSelect+`WHERE network = $1 FOR UPDATE`, id)
 	if err != nil {
 		return err
 	}
-	used, err := one(ctx, tx, pgx.RowTo[int], `
-		SELECT count(*) FROM address a JOIN subnet b ON b.id = a.subnet WHERE b.network = $1`, id)
-	if err != nil {
-		return err
+	ids := make([]sprout.SubnetID, len(subnets))
+	for i, sub := range subnets {
+		ids[i] = sub.ID
 	}
-	if used > 0 {
-		return sprout.Errorf(sprout.Conflict, "cannot delete network %s: %d of its addresses are in use", id, used).
-			WithRemedy("sprout network show %s", id)
+	if err := keepUsed(ctx, tx, "", "delete the network", loss{subnets: ids, leases: true}); err != nil {
+		return err
 	}
 	type row struct {
 		Site sprout.SiteID
@@ -160,18 +213,4 @@ func (s *Store) networks(ctx context.Context, where string, args ...any) ([]spro
 		n.Subnets = append(n.Subnets, sub)
 	}
 	return list, err
-}
-
-// KeepNetwork is CreateNetwork in a transaction of its own.
-func (s *Store) KeepNetwork(ctx context.Context, n sprout.Network) (made sprout.Network, err error) {
-	err = s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		made, err = s.CreateNetwork(ctx, tx, n)
-		return err
-	})
-	return made, err
-}
-
-// RemoveNetwork is DeleteNetwork in a transaction of its own.
-func (s *Store) RemoveNetwork(ctx context.Context, id sprout.NetworkID) error {
-	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.DeleteNetwork(ctx, tx, id) })
 }

@@ -146,6 +146,7 @@ var locks = map[string]string{
 	"site":      `SELECT id FROM site WHERE id = $1 FOR UPDATE`,
 	"agent":     `SELECT id FROM agent WHERE id = $1 FOR UPDATE`,
 	"network":   `SELECT id FROM network WHERE id = $1 FOR UPDATE`,
+	"subnet":    `SELECT id FROM subnet WHERE id = $1 FOR UPDATE`,
 	"machine":   `SELECT id FROM machine WHERE id = $1 FOR UPDATE`,
 	"image":     `SELECT id FROM image WHERE id = $1 FOR UPDATE`,
 	"workflow":  `SELECT id FROM workflow WHERE id = $1 FOR UPDATE`,

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,35 +40,82 @@ func (s *Store) AddSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (sp
 	return s.replicateSubnet(ctx, tx, sub.ID)
 }
 
-// AddRange adds a range to a subnet. Conflict if it overlaps another, or lies
-// over an address that is in use.
-func (s *Store) AddRange(ctx context.Context, tx pgx.Tx, id sprout.SubnetID, r sprout.Range) (sprout.Subnet, error) {
-	// Allocations hold the row FOR KEY SHARE: from here on none goes on.
+// lockSubnet reads a subnet and keeps others from changing it. Allocations hold
+// its row FOR KEY SHARE: from here on none goes on.
+func (s *Store) lockSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) (sprout.Subnet, error) {
 	if _, err := one(ctx, tx, pgx.RowTo[string], `SELECT id FROM subnet WHERE id = $1 FOR UPDATE`, id); err != nil {
 		return sprout.Subnet{}, orNotFound(err, "subnet", string(id))
 	}
-	used, err := many(ctx, tx, pgx.RowTo[string], `
-		SELECT host(ip) FROM address WHERE subnet = $1 AND ip BETWEEN $2 AND $3 ORDER BY ip LIMIT 1`, id, r.First, r.Last)
-	if err != nil {
-		return sprout.Subnet{}, err
-	}
-	if len(used) > 0 {
-		return sprout.Subnet{}, conflictIn("ranges", "%s-%s lies over the address %s, which is in use", r.First, r.Last, used[0])
-	}
-	if err := insertRange(ctx, tx, id, r); err != nil {
-		return sprout.Subnet{}, err
-	}
-	return s.replicateSubnet(ctx, tx, id)
+	return s.In(tx).Subnet(ctx, id)
 }
 
-func insertRange(ctx context.Context, tx pgx.Tx, id sprout.SubnetID, r sprout.Range) error {
-	if r.ID == "" {
-		r.ID = sprout.NewID[sprout.RangeID](sprout.PrefixRange)
+// UpdateSubnet makes the subnet as sub says; its ranges and its network stay as
+// they are. Conflict, naming what uses it, if its prefix loses addresses that
+// are in use or ranges, or its gateway becomes one that is in use.
+func (s *Store) UpdateSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (sprout.Subnet, error) {
+	old, err := s.lockSubnet(ctx, tx, sub.ID)
+	if err != nil {
+		return old, err
 	}
-	n, err := exec(ctx, tx, `
-		INSERT INTO address_range (site, id, subnet, kind, first, last)
-		SELECT site, $2, id, $3, $4, $5 FROM subnet WHERE id = $1`, id, r.ID, r.Kind, r.First, r.Last)
-	return mustTouch(n, err, "subnet", string(id))
+	if err := s.mayBecome(ctx, tx, old, sub); err != nil {
+		return old, err
+	}
+	if _, err := exec(ctx, tx, `
+		UPDATE subnet SET cidr = $2, gateway = $3, dns = $4, ntp = $5, discover = $6, mtu = $7, domain = $8, search = $9, routes = $10, advertise = $11
+		WHERE id = $1`, sub.ID, sub.CIDR, sub.Gateway, orEmpty(sub.DNS), orEmpty(sub.NTP), sub.Discover, sub.MTU,
+		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise); err != nil {
+		return old, err
+	}
+	s.hints.lower(sub.ID, sub.CIDR.Addr())
+	return s.replicateSubnet(ctx, tx, sub.ID)
+}
+
+// mayBecome refuses a prefix or a gateway that takes addresses from who has them.
+func (s *Store) mayBecome(ctx context.Context, tx pgx.Tx, old, sub sprout.Subnet) error {
+	only := []sprout.SubnetID{sub.ID}
+	if sub.CIDR != old.CIDR {
+		var lost []string
+		for _, r := range old.Ranges {
+			if !sub.CIDR.Contains(r.First) || !sub.CIDR.Contains(r.Last) {
+				lost = append(lost, string(r.Kind)+" "+r.First.String()+"-"+r.Last.String())
+			}
+		}
+		doing := "make " + old.CIDR.String() + " into " + sub.CIDR.String()
+		if len(lost) > 0 {
+			return inUse("cidr", doing, "of its ranges left outside", lost[:min(len(lost), someUses)], len(lost))
+		}
+		kept := spanOf(sub.CIDR)
+		if sub.CIDR.Addr().Is4() && sub.CIDR.Bits() < 31 { // the new edges are no host's
+			kept = span{kept.first.Next(), kept.last.Prev()}
+		}
+		if err := keepUsed(ctx, tx, "cidr", doing, loss{subnets: only, kept: kept, leases: true}); err != nil {
+			return err
+		}
+	}
+	if sub.Gateway == old.Gateway || !sub.Gateway.IsValid() {
+		return nil
+	}
+	return keepUsed(ctx, tx, "gateway", "make "+sub.Gateway.String()+" the gateway",
+		loss{subnets: only, from: span{sub.Gateway, sub.Gateway}, leases: true})
+}
+
+// DeleteSubnet removes a subnet with its ranges. Conflict, naming what uses it,
+// while its addresses are in use.
+func (s *Store) DeleteSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) error {
+	sub, err := s.lockSubnet(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if err := keepUsed(ctx, tx, "", "delete the subnet "+sub.CIDR.String(), loss{subnets: []sprout.SubnetID{id}, leases: true}); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `DELETE FROM subnet WHERE id = $1`, id); err != nil {
+		return err
+	}
+	if err := s.touch(ctx, tx, changed(sub.Site, sub.Network)); err != nil {
+		return err
+	}
+	return s.forgetAtSite(ctx, tx, sub.Site, sprout.ChangeSubnet, string(id))
 }
 
 func (s *Store) replicateSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) (sprout.Subnet, error) {
@@ -79,6 +127,35 @@ func (s *Store) replicateSubnet(ctx context.Context, tx pgx.Tx, id sprout.Subnet
 		return sub, err
 	}
 	return sub, s.Replicate(ctx, tx, sub.Site, sprout.ChangeSubnet, string(id), sub)
+}
+
+// A SubnetFilter restricts a list of subnets; zero fields do not.
+type SubnetFilter struct {
+	Sites   sprout.Sites
+	Network sprout.NetworkID
+	Page
+}
+
+var subnetListing = listing[sprout.Subnet]{"subnet", "cidr", map[string]order[sprout.Subnet]{
+	"cidr": {[]key{text("site"), prefix("cidr"), text("id")}, func(n sprout.Subnet) []string {
+		return []string{string(n.Site), n.CIDR.String(), string(n.ID)}
+	}},
+}}
+
+// ListSubnets lists subnets by prefix, those of one site after those of another.
+func (s *Store) ListSubnets(ctx context.Context, f SubnetFilter) ([]sprout.Subnet, string, error) {
+	var q selection
+	among(&q, "site", f.Sites)
+	equal(&q, "network", f.Network)
+	return page(subnetListing, f.Page, q, func(tail string, args ...any) ([]sprout.Subnet, error) {
+		return s.subnets(ctx, tail, args...)
+	})
+}
+
+// FindSubnets returns the subnets of the sites that have the id or the prefix.
+func (s *Store) FindSubnets(ctx context.Context, sites sprout.Sites, ref string) ([]sprout.Subnet, error) {
+	cidr, _ := netip.ParsePrefix(ref)
+	return s.subnets(ctx, `WHERE ($1::text[] IS NULL OR site = ANY ($1)) AND (id = $2 OR cidr = $3) ORDER BY site, vrf, id`, sites, ref, cidr)
 }
 
 // Subnet returns a subnet with its ranges.

@@ -18,11 +18,12 @@ import (
 // inVRF makes a network with one subnet of 10.0.0.0/24.
 func inVRF(t *testing.T, s *store.Store, site sprout.SiteID, vrf string, vlan int) sprout.SubnetID {
 	t.Helper()
-	n, err := s.KeepNetwork(t.Context(), sprout.Network{Site: site, Name: "n" + vrf, VRF: vrf, VLAN: vlan,
-		Subnets: []sprout.Subnet{{CIDR: netip.MustParsePrefix("10.0.0.0/24")}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var n sprout.Network
+	inTx(t, s, func(ctx context.Context, tx pgx.Tx) (err error) {
+		n, err = s.CreateNetwork(ctx, tx, sprout.Network{Site: site, Name: "n" + vrf, VRF: vrf, VLAN: vlan,
+			Subnets: []sprout.Subnet{{CIDR: netip.MustParsePrefix("10.0.0.0/24")}}})
+		return err
+	})
 	return n.Subnets[0].ID
 }
 

@@ -4,20 +4,15 @@ import (
 	"context"
 	"net/netip"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"sprout"
 	"sprout/network/builtin"
 	"sprout/network/networktest"
-	"sprout/store"
 	"sprout/store/storetest"
 )
-
-// A ledger is the store, of one site, as the server has it.
-type ledger struct{ *store.Store }
-
-func (l ledger) Networks(ctx context.Context, site sprout.SiteID) ([]sprout.Network, error) {
-	return l.Store.Networks(ctx, sprout.At(site))
-}
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
@@ -31,6 +26,14 @@ func TestContract(t *testing.T) {
 			Use: func(t *testing.T, subnet sprout.SubnetID) {
 				t.Helper()
 				if _, err := s.AllocateAddress(t.Context(), sprout.Address{Subnet: subnet, Machine: m.ID}); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Lease: func(t *testing.T, subnet sprout.SubnetID, ip netip.Addr) {
+				t.Helper()
+				l := sprout.Lease{Subnet: subnet, IP: ip, MAC: "52:54:00:00:00:09", State: "bound", ExpiresAt: time.Now().Add(time.Hour)}
+				err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return s.SetLeases(ctx, tx, lon.ID, []sprout.Lease{l}) })
+				if err != nil {
 					t.Fatal(err)
 				}
 			},

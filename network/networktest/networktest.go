@@ -12,12 +12,14 @@ import (
 	"sprout/network"
 )
 
-// A Site is what a provider under test works on: two sites without networks,
-// and Use, which takes an address of a subnet of Site.
+// A Site is what a provider under test works on: two sites without networks;
+// Use, which takes the next free address of a subnet of Site; and Lease, which
+// has an address of one leased for the next hour.
 type Site struct {
 	Provider    network.Provider
 	Site, Other sprout.SiteID
 	Use         func(t *testing.T, subnet sprout.SubnetID)
+	Lease       func(t *testing.T, subnet sprout.SubnetID, ip netip.Addr)
 }
 
 // Run holds a provider to the contract. Open makes a fresh site.
@@ -33,6 +35,11 @@ func Run(t *testing.T, open func(t *testing.T) Site) {
 		{"overlaps at once: one wins", race},
 		{"VRFs are apart", vrfs},
 		{"only what is unused is deleted", remove},
+		{"a network is changed", updateNetwork},
+		{"a subnet is added, changed and deleted", updateSubnet},
+		{"ranges come, change and go", ranges},
+		{"what is allocated is kept", keepsUsed},
+		{"what is leased is kept", leased},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
@@ -195,7 +202,7 @@ func remove(t *testing.T, s Site) {
 	spare.Name, spare.Subnets = "spare", nil
 	unused := create(t, s, spare)
 	s.Use(t, made.Subnets[0].ID)
-	if err := s.Provider.Delete(context.WithoutCancel(t.Context()), made.ID); sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "1 of its addresses") {
+	if err := s.Provider.Delete(context.WithoutCancel(t.Context()), made.ID); sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "1 of its addresses in use") {
 		t.Errorf("want a conflict that says what uses it, got %v", err)
 	}
 	if err := s.Provider.Delete(t.Context(), unused.ID); err != nil {
@@ -203,5 +210,136 @@ func remove(t *testing.T, s Site) {
 	}
 	if err := s.Provider.Delete(t.Context(), unused.ID); sprout.KindOf(err) != sprout.NotFound {
 		t.Errorf("want not found, got %v", err)
+	}
+}
+
+// change reads the only network of the site and changes its subnet.
+func change(t *testing.T, s Site, do func(sub *sprout.Subnet)) (sprout.Subnet, error) {
+	t.Helper()
+	list, err := s.Provider.Networks(t.Context(), s.Site)
+	if err != nil || len(list) == 0 {
+		t.Fatal(list, err)
+	}
+	sub := list[0].Subnets[0]
+	do(&sub)
+	return s.Provider.UpdateSubnet(t.Context(), sub)
+}
+
+func updateNetwork(t *testing.T, s Site) {
+	n := create(t, s, Good(s.Site))
+	n.Name, n.VLAN, n.MTU = "renamed", 9, 9000
+	got, err := s.Provider.Update(t.Context(), n)
+	if err != nil || got.Name != "renamed" || got.VLAN != 9 || got.MTU != 9000 || got.Subnets[0].MTU != 9000 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	n.MTU = 1400
+	if got, err = s.Provider.Update(t.Context(), n); err != nil || got.Subnets[0].MTU != 1400 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	other := Good(s.Site)
+	other.Name, other.VRF, other.VLAN = "other", "red", 10
+	other = create(t, s, other)
+	other.VLAN = 9
+	_, err = s.Provider.Update(t.Context(), other)
+	wantError(t, "a VLAN twice", err, sprout.Conflict, "vlan", "the network renamed")
+	other.VLAN, other.VRF = 10, ""
+	_, err = s.Provider.Update(t.Context(), other)
+	wantError(t, "into a VRF where it overlaps", err, sprout.Conflict, "subnets[0].cidr", "10.20.0.0/24 of the network renamed")
+	s.Use(t, got.Subnets[0].ID)
+	n.VRF = "blue"
+	_, err = s.Provider.Update(t.Context(), n)
+	wantError(t, "out of the VRF while in use", err, sprout.Conflict, "vrf", "1 of its addresses in use")
+}
+
+func updateSubnet(t *testing.T, s Site) {
+	made := create(t, s, Good(s.Site)).Subnets[0]
+	sub, err := s.Provider.CreateSubnet(t.Context(), sprout.Subnet{Site: s.Site, Network: made.Network, CIDR: netip.MustParsePrefix("fd00:20::/64"), Advertise: sprout.Managed})
+	if err != nil || sub.MTU != 1500 || sub.Advertise != sprout.Managed {
+		t.Fatalf("got %+v, %v", sub, err)
+	}
+	_, err = s.Provider.CreateSubnet(t.Context(), sprout.Subnet{Site: s.Site, Network: made.Network, CIDR: netip.MustParsePrefix("10.20.0.128/25")})
+	wantError(t, "overlap", err, sprout.Invalid, "cidr", "10.20.0.0/24")
+	got, err := change(t, s, func(sub *sprout.Subnet) {
+		sub.CIDR, sub.Domain, sub.DNS = netip.MustParsePrefix("10.20.0.0/23"), "x.example", []netip.Addr{netip.MustParseAddr("10.20.1.9")}
+	})
+	if err != nil || got.CIDR.Bits() != 23 || got.Domain != "x.example" || len(got.DNS) != 1 || len(got.Ranges) != 2 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	_, err = change(t, s, func(sub *sprout.Subnet) { sub.Gateway = netip.MustParseAddr("10.22.0.1") })
+	wantError(t, "gateway outside", err, sprout.Invalid, "gateway", "outside the subnet")
+	_, err = change(t, s, func(sub *sprout.Subnet) { sub.Gateway = netip.MustParseAddr("10.20.0.150") })
+	wantError(t, "gateway in a dynamic range", err, sprout.Invalid, "gateway", "10.20.0.100-10.20.0.199")
+	_, err = change(t, s, func(sub *sprout.Subnet) { sub.CIDR = netip.MustParsePrefix("10.20.0.0/25") })
+	wantError(t, "a range outside", err, sprout.Conflict, "cidr", "1 of its ranges left outside: dynamic 10.20.0.100-10.20.0.199")
+	if err := s.Provider.DeleteSubnet(t.Context(), sub.ID); err != nil {
+		t.Error(err)
+	}
+	if err := s.Provider.DeleteSubnet(t.Context(), sub.ID); sprout.KindOf(err) != sprout.NotFound {
+		t.Errorf("want not found, got %v", err)
+	}
+}
+
+func keepsUsed(t *testing.T, s Site) {
+	sub := create(t, s, Good(s.Site)).Subnets[0]
+	s.Use(t, sub.ID) // the first free one: 10.20.0.10
+	err := s.Provider.DeleteSubnet(t.Context(), sub.ID)
+	if sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "1 of its addresses in use: 10.20.0.10 (") {
+		t.Errorf("want a conflict that says what uses it, got %v", err)
+	}
+	for _, cidr := range []string{"10.20.0.0/28", "10.30.0.0/24"} {
+		_, err := change(t, s, func(sub *sprout.Subnet) {
+			sub.CIDR, sub.Gateway = netip.MustParsePrefix(cidr), netip.Addr{}
+		})
+		if sprout.KindOf(err) != sprout.Conflict {
+			t.Errorf("to %s: got %v", cidr, err)
+		}
+	}
+	_, err = change(t, s, func(sub *sprout.Subnet) { sub.Gateway = netip.MustParseAddr("10.20.0.10") })
+	wantError(t, "gateway in use", err, sprout.Conflict, "gateway", "10.20.0.10 (")
+	_, err = s.Provider.CreateRange(t.Context(), sub.ID, span(sprout.Dynamic, "10.20.0.10", "10.20.0.20"))
+	wantError(t, "a range over an address in use", err, sprout.Conflict, "ranges", "10.20.0.10 (")
+}
+
+func ranges(t *testing.T, s Site) {
+	sub := create(t, s, Good(s.Site)).Subnets[0]
+	got, err := s.Provider.CreateRange(t.Context(), sub.ID, span(sprout.ReservedRange, "10.20.0.200", "10.20.0.209"))
+	if err != nil || len(got.Ranges) != 3 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	_, err = s.Provider.CreateRange(t.Context(), sub.ID, span(sprout.Dynamic, "10.20.0.205", "10.20.0.220"))
+	wantError(t, "overlap", err, sprout.Conflict, "range", "10.20.0.200-10.20.0.209")
+	_, err = s.Provider.CreateRange(t.Context(), sub.ID, span(sprout.Dynamic, "10.21.0.1", "10.21.0.2"))
+	wantError(t, "outside", err, sprout.Invalid, "range.first", "outside the subnet")
+	last := got.Ranges[2]
+	last.Last = netip.MustParseAddr("10.20.0.220")
+	if got, err = s.Provider.UpdateRange(t.Context(), sub.ID, last); err != nil || got.Ranges[2].Last != last.Last {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err = s.Provider.DeleteRange(t.Context(), sub.ID, last.ID); err != nil || len(got.Ranges) != 2 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err = s.Provider.DeleteRange(t.Context(), sub.ID, last.ID); sprout.KindOf(err) != sprout.NotFound {
+		t.Errorf("want not found, got %v", err)
+	}
+}
+
+func leased(t *testing.T, s Site) {
+	sub := create(t, s, Good(s.Site)).Subnets[0]
+	s.Lease(t, sub.ID, netip.MustParseAddr("10.20.0.150"))
+	r := sub.Ranges[1]
+	if r.Kind != sprout.Dynamic {
+		t.Fatalf("ranges %v", sub.Ranges)
+	}
+	_, err := s.Provider.DeleteRange(t.Context(), sub.ID, r.ID)
+	wantError(t, "delete", err, sprout.Conflict, "range", "10.20.0.150 (leased to ")
+	r.Last = netip.MustParseAddr("10.20.0.149")
+	_, err = s.Provider.UpdateRange(t.Context(), sub.ID, r)
+	wantError(t, "shrink", err, sprout.Conflict, "range", "10.20.0.150 (leased to ")
+	r.Last = netip.MustParseAddr("10.20.0.150")
+	if _, err = s.Provider.UpdateRange(t.Context(), sub.ID, r); err != nil {
+		t.Error(err)
+	}
+	if err := s.Provider.DeleteSubnet(t.Context(), sub.ID); sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "leased to") {
+		t.Errorf("want a conflict, got %v", err)
 	}
 }

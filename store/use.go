@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"sprout"
+)
+
+// A loss is what a change takes from subnets: their addresses in From, without
+// those in Kept. A zero span is every address (From) or none (Kept).
+type loss struct {
+	subnets    []sprout.SubnetID
+	from, kept span
+	leases     bool // also what is leased is lost
+}
+
+// A span is a run of addresses, both ends included.
+type span struct{ first, last netip.Addr }
+
+func spanOf(p netip.Prefix) span { return span{p.Masked().Addr(), lastOf(p)} }
+
+// lastOf is the last address of a prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	raw := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < len(raw)*8; bit++ {
+		raw[bit/8] |= 0x80 >> (bit % 8)
+	}
+	last, _ := netip.AddrFromSlice(raw)
+	return last
+}
+
+// mostUses is how far uses are counted, and someUses how many are named.
+const (
+	mostUses = 1000
+	someUses = 5
+)
+
+// uses lists what has addresses that would be lost: allocations, leases in force,
+// and what interfaces of machines are set to.
+const uses = `
+	SELECT ip, said FROM (
+		SELECT a.ip, host(a.ip) || ' (' || coalesce(m.name, nullif(a.name, ''), a.kind) || ')' AS said
+		FROM address a LEFT JOIN machine m ON m.id = a.machine WHERE a.subnet = ANY ($1)
+		UNION ALL
+		SELECT l.ip, host(l.ip) || ' (leased to ' || l.mac || ' until ' || to_char(l.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') || ')'
+		FROM subnet_lease l WHERE $6 AND l.subnet = ANY ($1) AND l.state IN ('bound', 'declined') AND l.expires_at > now()
+		  AND NOT EXISTS (SELECT FROM address a WHERE a.subnet = l.subnet AND a.ip = l.ip)
+	) u WHERE ($2::inet IS NULL OR ip BETWEEN $2 AND $3) AND ($4::inet IS NULL OR NOT ip BETWEEN $4 AND $5)`
+
+// keepUsed refuses a change that would take addresses from who has them: a
+// Conflict that names the first few, and says how many there are.
+func keepUsed(ctx context.Context, tx pgx.Tx, field, doing string, l loss) error {
+	args := []any{l.subnets, l.from.first, l.from.last, l.kept.first, l.kept.last, l.leases}
+	some, err := many(ctx, tx, pgx.RowTo[string], `SELECT said FROM (`+uses+fmt.Sprintf(`) v ORDER BY ip LIMIT %d`, someUses), args...)
+	if err != nil || len(some) == 0 {
+		return err
+	}
+	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*) FROM (`+uses+fmt.Sprintf(` LIMIT %d) v`, mostUses+1), args...)
+	if err != nil {
+		return err
+	}
+	return inUse(field, doing, "of its addresses in use", some, count)
+}
+
+// inUse says what keeps something from being done.
+func inUse(field, doing, what string, some []string, count int) error {
+	number := fmt.Sprint(count)
+	if count > mostUses {
+		number = fmt.Sprintf("more than %d", mostUses)
+	}
+	more := ""
+	if count > len(some) {
+		more = ", …"
+	}
+	e := sprout.Errorf(sprout.Conflict, "cannot %s: %s %s: %s%s", doing, number, what, strings.Join(some, ", "), more)
+	e.Field = field
+	return e
+}
