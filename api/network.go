@@ -14,14 +14,42 @@ type CreateNetwork struct {
 		Site     string   `json:"site" doc:"Id, name or unique prefix of a site"`
 		Name     string   `json:"name" doc:"Unique in the site" example:"provisioning"`
 		VLAN     int      `json:"vlan,omitempty" minimum:"0" maximum:"4094" doc:"0: untagged"`
+		VRF      string   `json:"vrf,omitempty" maxLength:"63" doc:"Routing table that it is in: prefixes of two may overlap; empty: the site's usual one"`
 		MTU      int      `json:"mtu,omitempty" minimum:"0" maximum:"9216" doc:"Bytes; 0: 1500"`
-		CIDR     string   `json:"cidr" example:"10.20.0.0/24"`
-		Gateway  string   `json:"gateway,omitempty" example:"10.20.0.1"`
-		DNS      []string `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
-		NTP      []string `json:"ntp,omitempty" doc:"Time servers"`
-		Dynamic  []string `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
-		Reserved []string `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
-		Discover bool     `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+		NewSubnet
+	}
+}
+
+// A NewSubnet is a subnet that is to be.
+type NewSubnet struct {
+	CIDR      string               `json:"cidr" example:"10.20.0.0/24"`
+	Gateway   string               `json:"gateway,omitempty" example:"10.20.0.1"`
+	DNS       []string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
+	NTP       []string             `json:"ntp,omitempty" doc:"Time servers"`
+	Domain    string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
+	Search    []string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
+	Routes    []Route              `json:"routes,omitempty" maxItems:"64" doc:"Static routes beside the gateway's"`
+	Advertise sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
+	Dynamic   []string             `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
+	Reserved  []string             `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
+	Discover  bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+}
+
+// A Route is a static route as it is asked for.
+type Route struct {
+	To     string `json:"to" doc:"Prefix that it leads to" example:"10.30.0.0/16"`
+	Via    string `json:"via" doc:"Router that leads there, on the subnet" example:"10.20.0.254"`
+	Metric int    `json:"metric,omitempty" minimum:"0" doc:"The lower one wins; 0: the system's own"`
+}
+
+// UpdateNetwork is the input of NetworkUpdate. What is absent stays.
+type UpdateNetwork struct {
+	NetworkRef
+	Body struct {
+		Name *string `json:"name,omitempty" doc:"Unique in the site"`
+		VLAN *int    `json:"vlan,omitempty" minimum:"0" maximum:"4094" doc:"0: untagged"`
+		VRF  *string `json:"vrf,omitempty" maxLength:"63" doc:"Another routing table: only while no address of it is in use"`
+		MTU  *int    `json:"mtu,omitempty" minimum:"576" maximum:"9216" doc:"Bytes; its subnets that had its MTU follow"`
 	}
 }
 
@@ -42,6 +70,9 @@ var (
 	NetworkShow = Op[NetworkRef, sprout.Network]{
 		Name: "network show", Method: "GET", Path: "/v1/networks/{network}", Role: sprout.Viewer, Help: "Show a network.",
 	}
+	NetworkUpdate = Op[UpdateNetwork, sprout.Network]{
+		Name: "network update", Method: "PATCH", Path: "/v1/networks/{network}", Role: sprout.Admin, Help: "Change a network.",
+	}
 	NetworkDelete = Op[NetworkRef, None]{
 		Name: "network delete", Method: "DELETE", Path: "/v1/networks/{network}", Role: sprout.Admin, Help: "Delete a network that nothing uses.",
 	}
@@ -54,5 +85,8 @@ var (
 )
 
 func networkOperations() []Operation {
-	return []Operation{NetworkCreate, NetworkList, NetworkShow, NetworkDelete, AddressList, LeaseList}
+	return []Operation{
+		NetworkCreate, NetworkList, NetworkShow, NetworkUpdate, NetworkDelete,
+		SubnetCreate, SubnetList, SubnetShow, SubnetUpdate, SubnetDelete, RangeCreate, RangeUpdate, RangeDelete, AddressList, LeaseList,
+	}
 }

@@ -88,6 +88,7 @@ func (e *env) nounWords() map[string]completer {
 		"MODEL":   words(e, mostOfFew, api.ModelList, api.Paging{}, func(m sprout.Model) (string, string) { return m.Name, m.Vendor }),
 		"SITE":    words(e, mostOfFew, api.SiteList, api.ListSites{}, func(s sprout.Site) (string, string) { return s.Name, s.Domain }),
 		"NETWORK": words(e, mostOfFew, api.NetworkList, api.ListNetworks{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
+		"SUBNET":  words(e, mostOfFew, api.SubnetList, api.ListSubnets{}, func(s sprout.Subnet) (string, string) { return s.CIDR.String(), string(s.ID) }),
 		"IMAGE":   words(e, mostOfFew, api.ImageList, api.ListImages{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
 		"WORKFLOW": words(e, mostWords, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
@@ -104,7 +105,7 @@ func (e *env) nounWords() map[string]completer {
 func (e *env) flagWords() map[string]completer {
 	nouns := e.nounWords()
 	return map[string]completer{
-		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "image": nouns["IMAGE"],
+		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "subnet": nouns["SUBNET"], "kind": fixed(string(sprout.Dynamic), string(sprout.ReservedRange)), "image": nouns["IMAGE"],
 		"context": nouns["CONTEXT"],
 		"output":  fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
 		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),

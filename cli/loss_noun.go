@@ -70,26 +70,33 @@ func (e *env) networkLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	in := api.ListOfSite{OfSite: api.OfSite{Site: string(n.Site)}}
+	l, err := e.lossOf(ctx, n.Site, n.Subnets)
+	l.ID, l.Name = string(n.ID), n.SiteName+"/"+n.Name
+	l.Destroys = names("subnets", "subnet", n.Subnets, func(s sprout.Subnet) string { return s.CIDR.String() })
+	return l, err
+}
+
+// lossOf is who uses addresses of subnets of a site.
+func (e *env) lossOf(ctx context.Context, site sprout.SiteID, of []sprout.Subnet) (l loss, err error) {
+	in := api.ListOfSite{OfSite: api.OfSite{Site: string(site)}}
 	addresses, err := gather(ctx, e, api.AddressList, in, 0)
 	if err != nil {
-		return loss{}, err
+		return l, err
 	}
 	leases, err := gather(ctx, e, api.LeaseList, in, 0)
 	if err != nil {
-		return loss{}, err
+		return l, err
 	}
 	has := func(id sprout.SubnetID) bool {
-		return slices.ContainsFunc(n.Subnets, func(s sprout.Subnet) bool { return s.ID == id })
+		return slices.ContainsFunc(of, func(s sprout.Subnet) bool { return s.ID == id })
 	}
 	addresses = slices.DeleteFunc(addresses, func(a sprout.Address) bool { return !has(a.Subnet) })
 	leases = slices.DeleteFunc(leases, func(l sprout.Lease) bool { return !has(l.Subnet) })
-	l := loss{ID: string(n.ID), Name: n.SiteName + "/" + n.Name, Destroys: names("subnets", "subnet", n.Subnets, func(s sprout.Subnet) string { return s.CIDR.String() })}
 	l.UsedBy = names("addresses", "address", addresses, func(a sprout.Address) string { return a.IP.String() })
-	if len(addresses) > 0 {
-		l.Refused = "its addresses are in use: release their machines before"
-	}
 	l.UsedBy = append(l.UsedBy, names("leases", "lease", leases, func(l sprout.Lease) string { return l.IP.String() })...)
+	if len(l.UsedBy) > 0 {
+		l.Refused = "its addresses are in use: release their machines before, and wait until leases end"
+	}
 	return l, nil
 }
 

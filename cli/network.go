@@ -14,18 +14,22 @@ import (
 
 func networkCommand(e *env) *cobra.Command {
 	return group("network", "Layer-2 segments of a site with their subnets.",
-		networkCreateCommand(e), networkListCommand(e), networkShowCommand(e),
+		networkCreateCommand(e), networkListCommand(e), networkShowCommand(e), networkUpdateCommand(e),
 		deleteCommand(e, "network", "provisioning", api.NetworkDelete, func(ref string) api.NetworkRef { return api.NetworkRef{Network: ref} }, e.networkLoss))
 }
 
 func networkCreateCommand(e *env) *cobra.Command {
 	var in api.CreateNetwork
+	var flags subnetFlags
 	c := &cobra.Command{
 		Use: "create NAME", Short: api.NetworkCreate.Help, Args: takes(1, 1, "the name of the network"),
 		Example: "  sprout network create provisioning --site lon1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 \\\n" +
 			"      --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.1-10.20.0.9 --discover",
 		RunE: func(c *cobra.Command, args []string) error {
-			in.Body.Name = args[0]
+			in.Body.Name, in.Body.MTU = args[0], flags.mtu
+			if err := flags.fill(&in.Body.NewSubnet); err != nil {
+				return err
+			}
 			if in.Body.Site == "" || in.Body.CIDR == "" {
 				return usage(c, "%s needs --site and --cidr", c.CommandPath())
 			}
@@ -37,16 +41,13 @@ func networkCreateCommand(e *env) *cobra.Command {
 		},
 	}
 	f := c.Flags()
+	flags.add(f)
+	f.Lookup("mtu").Usage = "largest packet in bytes (default 1500)"
 	f.StringVar(&in.Body.Site, "site", "", "site of the network")
-	f.StringVar(&in.Body.CIDR, "cidr", "", "prefix of its subnet, as 10.20.0.0/24")
-	f.StringVar(&in.Body.Gateway, "gateway", "", "address of the router")
 	f.StringSliceVar(&in.Body.Dynamic, "dynamic", nil, "range FIRST-LAST for leases; may be repeated")
 	f.StringSliceVar(&in.Body.Reserved, "reserved", nil, "range FIRST-LAST that is never given out; may be repeated")
-	f.StringSliceVar(&in.Body.DNS, "dns", nil, "name servers (default the site's agent)")
-	f.StringSliceVar(&in.Body.NTP, "ntp", nil, "time servers")
-	f.BoolVar(&in.Body.Discover, "discover", false, "unknown machines may boot the ramdisk here")
-	f.IntVar(&in.Body.MTU, "mtu", 0, "largest packet in bytes (default 1500)")
 	f.IntVar(&in.Body.VLAN, "vlan", 0, "VLAN id; 0: untagged")
+	f.StringVar(&in.Body.VRF, "vrf", "", "routing table that it is in: prefixes of two may overlap (default the site's usual one)")
 	return c
 }
 
@@ -59,6 +60,7 @@ func networkListCommand(e *env) *cobra.Command {
 			{Name: "SITE", Value: func(n sprout.Network) string { return n.SiteName }},
 			{Name: "SUBNETS", Value: subnets},
 			{Name: "VLAN", Value: vlan},
+			{Name: "VRF", Value: func(n sprout.Network) string { return n.VRF }},
 			{Name: "DISCOVER", Value: func(n sprout.Network) string { return yesNo(discovers(n)) }},
 			{Name: "MTU", Value: func(n sprout.Network) string { return strconv.Itoa(n.MTU) }, Wide: true},
 			{Name: "ID", Value: func(n sprout.Network) string { return string(n.ID) }, Wide: true},
@@ -82,15 +84,46 @@ func networkShowCommand(e *env) *cobra.Command {
 }
 
 func (e *env) showNetwork(n sprout.Network) {
-	writeLines(e.stdout, []line{{"Name", n.Name}, {"Site", n.SiteName}, {"VLAN", vlan(n)}, {"MTU", strconv.Itoa(n.MTU)}, {"Id", string(n.ID)}})
+	writeLines(e.stdout, []line{{"Name", n.Name}, {"Site", n.SiteName}, {"VLAN", vlan(n)}, {"VRF", n.VRF}, {"MTU", strconv.Itoa(n.MTU)}, {"Id", string(n.ID)}})
 	for _, s := range n.Subnets {
-		fmt.Fprintf(e.stdout, "\nSubnet %s\n", s.CIDR)
-		lines := []line{{"  Gateway", address(s.Gateway)}, {"  DNS", addresses(s.DNS)}, {"  NTP", addresses(s.NTP)}, {"  Discover", yesNo(s.Discover)}}
-		for _, r := range s.Ranges {
-			lines = append(lines, line{"  " + string(r.Kind), fmt.Sprintf("%s-%s", r.First, r.Last)})
-		}
-		writeLines(e.stdout, lines)
+		fmt.Fprintln(e.stdout)
+		e.showSubnet(s)
 	}
+}
+
+func networkUpdateCommand(e *env) *cobra.Command {
+	var name, vrf string
+	var vlan, mtu int
+	c := &cobra.Command{
+		Use: "update NETWORK", Short: api.NetworkUpdate.Help, Args: takes(1, 1, "the name of a network"),
+		Example: "  sprout network update provisioning --mtu 9000",
+		RunE: func(c *cobra.Command, args []string) error {
+			in, any := api.UpdateNetwork{NetworkRef: api.NetworkRef{Network: args[0]}}, false
+			for flag, set := range map[string]func(){
+				"name": func() { in.Body.Name = &name }, "vlan": func() { in.Body.VLAN = &vlan },
+				"vrf": func() { in.Body.VRF = &vrf }, "mtu": func() { in.Body.MTU = &mtu },
+			} {
+				if c.Flags().Changed(flag) {
+					set()
+					any = true
+				}
+			}
+			if !any {
+				return usage(c, "%s needs something to change", c.CommandPath())
+			}
+			n, err := call(c.Context(), e, api.NetworkUpdate, in)
+			if err != nil {
+				return err
+			}
+			return e.say(n, "network %s is changed", n.Name)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&name, "name", "", "new name")
+	f.IntVar(&vlan, "vlan", 0, "VLAN id; 0: untagged")
+	f.StringVar(&vrf, "vrf", "", "another routing table, while no address is in use")
+	f.IntVar(&mtu, "mtu", 0, "largest packet in bytes")
+	return c
 }
 
 func subnets(n sprout.Network) string {

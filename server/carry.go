@@ -188,6 +188,9 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "address":
 		v, err := s.addressShow(ctx, &api.AddressRef{Address: ref})
 		return resource{string(v.ID), v.IP.String(), v}, true, err
+	case "subnet":
+		v, err := s.subnetShow(ctx, &api.SubnetRef{Subnet: ref})
+		return resource{string(v.ID), v.CIDR.String(), v}, true, err
 	case "machine":
 		v, err := s.machineShow(ctx, &api.MachineRef{Machine: ref})
 		return resource{string(v.ID), v.Name, v}, true, err

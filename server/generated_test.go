@@ -102,7 +102,7 @@ func newGuesser(t *testing.T, p plane) *guesser {
 		switch id {
 		case "events", "audit-export", "audit-verify", "machine-bulk": // each takes long
 			return 2
-		case "agent-delete", "image-delete", "network-delete", "site-delete", "machine-delete": // what is gone answers 404
+		case "agent-delete", "image-delete", "network-delete", "subnet-delete", "site-delete", "machine-delete": // what is gone answers 404
 			return 2
 		}
 		return 10

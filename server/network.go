@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,12 +19,14 @@ func (s *Server) networkCreate(ctx context.Context, in *api.CreateNetwork) (made
 	if err != nil {
 		return made, err
 	}
-	subnet, err := subnetOf(in)
+	subnet, err := subnetOf(in.Body.NewSubnet)
 	if err != nil {
 		return made, err
 	}
-	subnet.Site = site.ID
-	n := sprout.Network{Site: site.ID, SiteName: site.Name, Name: in.Body.Name, VLAN: in.Body.VLAN, MTU: in.Body.MTU, Subnets: []sprout.Subnet{subnet}}
+	subnet.Site, subnet.MTU = site.ID, in.Body.MTU
+	n := sprout.Network{
+		Site: site.ID, SiteName: site.Name, Name: in.Body.Name, VLAN: in.Body.VLAN, VRF: in.Body.VRF, MTU: in.Body.MTU, Subnets: []sprout.Subnet{subnet},
+	}
 	err = s.change(ctx, api.NetworkCreate.Name, func(ctx context.Context, _ pgx.Tx, r *sprout.AuditRecord) (err error) {
 		made, err = s.providers.Network.Create(ctx, n)
 		about(r, site.ID, made.ID, made.Name)
@@ -42,10 +43,7 @@ func asAsked(err error, sub sprout.Subnet) error {
 	if !errors.As(err, &known) {
 		return err
 	}
-	field, within := strings.CutPrefix(known.Field, "subnets[0].")
-	if !within {
-		return err
-	}
+	field := strings.TrimPrefix(known.Field, "subnets[0].")
 	renamed := *known
 	renamed.Field = field
 	for i, r := range sub.Ranges {
@@ -54,77 +52,6 @@ func asAsked(err error, sub sprout.Subnet) error {
 		}
 	}
 	return &renamed
-}
-
-// subnetOf reads the addresses of a request; what they must be to each other
-// the network provider checks.
-func subnetOf(in *api.CreateNetwork) (sub sprout.Subnet, err error) {
-	b := in.Body
-	if sub.CIDR, err = netip.ParsePrefix(b.CIDR); err != nil {
-		return sub, sprout.InvalidField("cidr", "%q is no prefix such as 10.20.0.0/24", b.CIDR)
-	}
-	if masked := sub.CIDR.Masked(); masked != sub.CIDR {
-		return sub, sprout.InvalidField("cidr", "%s has host bits set", b.CIDR).WithRemedy("--cidr %s", masked)
-	}
-	if b.Gateway != "" {
-		if sub.Gateway, err = netip.ParseAddr(b.Gateway); err != nil {
-			return sub, sprout.InvalidField("gateway", "%q is no IP address", b.Gateway)
-		}
-	}
-	if sub.DNS, err = parseAddresses("dns", b.DNS); err != nil {
-		return sub, err
-	}
-	if sub.NTP, err = parseAddresses("ntp", b.NTP); err != nil {
-		return sub, err
-	}
-	sub.Discover, sub.MTU = b.Discover, b.MTU
-	for _, list := range []struct {
-		field  string
-		kind   sprout.RangeKind
-		ranges []string
-	}{{"dynamic", sprout.Dynamic, b.Dynamic}, {"reserved", sprout.ReservedRange, b.Reserved}} {
-		for _, text := range list.ranges {
-			r, err := parseRange(list.field, text)
-			if err != nil {
-				return sub, err
-			}
-			if !sub.CIDR.Contains(r.First) || !sub.CIDR.Contains(r.Last) {
-				return sub, sprout.InvalidField(list.field, "%s lies outside the subnet %s", text, sub.CIDR)
-			}
-			r.Kind = list.kind
-			sub.Ranges = append(sub.Ranges, r)
-		}
-	}
-	return sub, nil
-}
-
-func parseAddresses(field string, texts []string) ([]netip.Addr, error) {
-	list := []netip.Addr{}
-	for _, text := range texts {
-		ip, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, sprout.InvalidField(field, "%q is no IP address", text)
-		}
-		list = append(list, ip)
-	}
-	return list, nil
-}
-
-// parseRange reads FIRST-LAST, or one address.
-func parseRange(field, text string) (sprout.Range, error) {
-	first, last, two := strings.Cut(text, "-")
-	if !two {
-		last = first
-	}
-	from, err1 := netip.ParseAddr(strings.TrimSpace(first))
-	to, err2 := netip.ParseAddr(strings.TrimSpace(last))
-	if err1 != nil || err2 != nil {
-		return sprout.Range{}, sprout.InvalidField(field, "%q is no range such as 10.20.0.100-10.20.0.199", text)
-	}
-	if to.Less(from) {
-		return sprout.Range{}, sprout.InvalidField(field, "%q ends before it begins", text).WithRemedy("--%s %s-%s", field, to, from)
-	}
-	return sprout.Range{First: from, Last: to}, nil
 }
 
 func (s *Server) networkList(ctx context.Context, in *api.ListNetworks) (out api.Page[sprout.Network], err error) {
@@ -137,6 +64,32 @@ func (s *Server) networkList(ctx context.Context, in *api.ListNetworks) (out api
 
 func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (sprout.Network, error) {
 	return s.findNetwork(ctx, in.Network)
+}
+
+func (s *Server) networkUpdate(ctx context.Context, in *api.UpdateNetwork) (n sprout.Network, err error) {
+	old, err := s.findNetwork(ctx, in.Network)
+	if err != nil {
+		return n, err
+	}
+	n = old
+	setTo(&n.Name, in.Body.Name)
+	setTo(&n.VLAN, in.Body.VLAN)
+	setTo(&n.VRF, in.Body.VRF)
+	setTo(&n.MTU, in.Body.MTU)
+	err = s.change(ctx, api.NetworkUpdate.Name, func(ctx context.Context, _ pgx.Tx, r *sprout.AuditRecord) (err error) {
+		n, err = s.providers.Network.Update(ctx, n)
+		about(r, old.Site, old.ID, old.Name)
+		r.Changes = audit.Diff(old, n)
+		return err
+	})
+	return n, err
+}
+
+// setTo changes a field to what was asked for, if anything was.
+func setTo[T any](field *T, asked *T) {
+	if asked != nil {
+		*field = *asked
+	}
 }
 
 func (s *Server) networkDelete(ctx context.Context, in *api.NetworkRef) (api.None, error) {

@@ -1,0 +1,93 @@
+package api
+
+import "sprout"
+
+// SubnetRef names a subnet by id, or by its prefix where that is the only one.
+type SubnetRef struct {
+	Subnet string `path:"subnet" doc:"Id, prefix or site/prefix of a subnet" example:"10.20.0.0/24"`
+}
+
+// CreateSubnet is the input of SubnetCreate.
+type CreateSubnet struct {
+	Body struct {
+		Network string `json:"network" doc:"Id, name, site/name or unique prefix of a network" example:"provisioning"`
+		MTU     int    `json:"mtu,omitempty" minimum:"0" maximum:"9216" doc:"Bytes; 0: its network's"`
+		NewSubnet
+	}
+}
+
+// UpdateSubnet is the input of SubnetUpdate. What is absent stays; what is empty
+// is taken away.
+type UpdateSubnet struct {
+	SubnetRef
+	Body struct {
+		CIDR      *string               `json:"cidr,omitempty" doc:"Another prefix: what is in use, and the ranges, must lie in it"`
+		Gateway   *string               `json:"gateway,omitempty" doc:"Empty: none"`
+		DNS       *[]string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
+		NTP       *[]string             `json:"ntp,omitempty" doc:"Time servers"`
+		Domain    *string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
+		Search    *[]string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
+		Routes    *[]Route              `json:"routes,omitempty" maxItems:"64" doc:"Static routes, in place of those that there are"`
+		Advertise *sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
+		Discover  *bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+		MTU       *int                  `json:"mtu,omitempty" minimum:"576" maximum:"9216" doc:"Bytes, not more than its network's"`
+	}
+}
+
+// ListSubnets narrows a list of subnets.
+type ListSubnets struct {
+	ListOfSite
+	Network string `query:"network" doc:"Only of this network: id, name or site/name"`
+}
+
+// CreateRange is the input of RangeCreate.
+type CreateRange struct {
+	SubnetRef
+	Body struct {
+		Kind  sprout.RangeKind `json:"kind" enum:"dynamic,reserved" doc:"dynamic: for leases; reserved: never given out by Sprout"`
+		Range string           `json:"range" doc:"FIRST-LAST, both included, or one address" example:"10.20.0.100-10.20.0.199"`
+	}
+}
+
+// RangeRef names a range.
+type RangeRef struct {
+	SubnetRef
+	Range string `path:"range" doc:"Id of a range, or FIRST-LAST" example:"10.20.0.100-10.20.0.199"`
+}
+
+// UpdateRange is the input of RangeUpdate. What is absent stays.
+type UpdateRange struct {
+	RangeRef
+	Body struct {
+		Kind  *sprout.RangeKind `json:"kind,omitempty" enum:"dynamic,reserved" doc:"dynamic: for leases; reserved: never given out by Sprout"`
+		Range *string           `json:"range,omitempty" doc:"FIRST-LAST, both included, or one address" example:"10.20.0.100-10.20.0.149"`
+	}
+}
+
+// The operations on subnets and their ranges.
+var (
+	SubnetCreate = Op[CreateSubnet, sprout.Subnet]{
+		Name: "subnet create", Method: "POST", Path: "/v1/subnets", Role: sprout.Admin, Status: 201, Help: "Add a subnet to a network.",
+	}
+	SubnetList = Op[ListSubnets, Page[sprout.Subnet]]{
+		Name: "subnet list", Method: "GET", Path: "/v1/subnets", Role: sprout.Viewer, Help: "List the subnets by prefix.",
+	}
+	SubnetShow = Op[SubnetRef, sprout.Subnet]{
+		Name: "subnet show", Method: "GET", Path: "/v1/subnets/{subnet}", Role: sprout.Viewer, Help: "Show a subnet.",
+	}
+	SubnetUpdate = Op[UpdateSubnet, sprout.Subnet]{
+		Name: "subnet update", Method: "PATCH", Path: "/v1/subnets/{subnet}", Role: sprout.Admin, Help: "Change a subnet, without taking addresses from who uses them.",
+	}
+	SubnetDelete = Op[SubnetRef, None]{
+		Name: "subnet delete", Method: "DELETE", Path: "/v1/subnets/{subnet}", Role: sprout.Admin, Help: "Delete a subnet that nothing uses.",
+	}
+	RangeCreate = Op[CreateRange, sprout.Subnet]{
+		Name: "range create", Method: "POST", Path: "/v1/subnets/{subnet}/ranges", Role: sprout.Admin, Status: 201, Help: "Set a run of addresses of a subnet aside.",
+	}
+	RangeUpdate = Op[UpdateRange, sprout.Subnet]{
+		Name: "range update", Method: "PATCH", Path: "/v1/subnets/{subnet}/ranges/{range}", Role: sprout.Admin, Help: "Change a range, without taking addresses from who uses them.",
+	}
+	RangeDelete = Op[RangeRef, sprout.Subnet]{
+		Name: "range delete", Method: "DELETE", Path: "/v1/subnets/{subnet}/ranges/{range}", Role: sprout.Admin, Help: "Delete a range that nothing is leased from.",
+	}
+)

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"sprout"
+	"sprout/api"
+)
+
+// subnetOf reads the addresses of a request; what they must be to each other
+// the network provider checks.
+func subnetOf(b api.NewSubnet) (sub sprout.Subnet, err error) {
+	if sub.CIDR, err = parseCIDR(b.CIDR); err != nil {
+		return sub, err
+	}
+	if sub.Gateway, err = parseGateway(b.Gateway); err != nil {
+		return sub, err
+	}
+	if sub.Routes, err = parseRoutes(b.Routes); err != nil {
+		return sub, err
+	}
+	if sub.DNS, err = parseAddresses("dns", b.DNS); err != nil {
+		return sub, err
+	}
+	if sub.NTP, err = parseAddresses("ntp", b.NTP); err != nil {
+		return sub, err
+	}
+	sub.Domain, sub.Search, sub.Advertise, sub.Discover = b.Domain, b.Search, b.Advertise, b.Discover
+	for _, list := range []struct {
+		field  string
+		kind   sprout.RangeKind
+		ranges []string
+	}{{"dynamic", sprout.Dynamic, b.Dynamic}, {"reserved", sprout.ReservedRange, b.Reserved}} {
+		for _, text := range list.ranges {
+			r, err := parseRange(list.field, text)
+			if err != nil {
+				return sub, err
+			}
+			if !sub.CIDR.Contains(r.First) || !sub.CIDR.Contains(r.Last) {
+				return sub, sprout.InvalidField(list.field, "%s lies outside the subnet %s", text, sub.CIDR)
+			}
+			r.Kind = list.kind
+			sub.Ranges = append(sub.Ranges, r)
+		}
+	}
+	return sub, nil
+}
+
+func parseCIDR(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, sprout.InvalidField("cidr", "%q is no prefix such as 10.20.0.0/24", text)
+	}
+	if masked := p.Masked(); masked != p {
+		return p, sprout.InvalidField("cidr", "%s has host bits set", text).WithRemedy("--cidr %s", masked)
+	}
+	return p, nil
+}
+
+// parseGateway reads an address; "": none.
+func parseGateway(text string) (ip netip.Addr, err error) {
+	if text == "" {
+		return ip, nil
+	}
+	if ip, err = netip.ParseAddr(text); err != nil || ip.Zone() != "" {
+		return netip.Addr{}, sprout.InvalidField("gateway", "%q is no IP address", text)
+	}
+	return ip, nil
+}
+
+func parseRoutes(asked []api.Route) (list []sprout.Route, err error) {
+	for i, r := range asked {
+		route := sprout.Route{Metric: r.Metric}
+		if route.To, err = netip.ParsePrefix(r.To); err != nil {
+			return nil, sprout.InvalidField(fmt.Sprintf("routes[%d].to", i), "%q is no prefix such as 10.30.0.0/16", r.To)
+		}
+		if route.Via, err = netip.ParseAddr(r.Via); err != nil || route.Via.Zone() != "" {
+			return nil, sprout.InvalidField(fmt.Sprintf("routes[%d].via", i), "%q is no IP address", r.Via)
+		}
+		list = append(list, route)
+	}
+	return list, nil
+}
+
+func parseAddresses(field string, texts []string) ([]netip.Addr, error) {
+	list := []netip.Addr{}
+	for _, text := range texts {
+		ip, err := netip.ParseAddr(text)
+		if err != nil || ip.Zone() != "" {
+			return nil, sprout.InvalidField(field, "%q is no IP address", text)
+		}
+		list = append(list, ip)
+	}
+	return list, nil
+}
+
+// parseRange reads FIRST-LAST, or one address.
+func parseRange(field, text string) (sprout.Range, error) {
+	first, last, two := strings.Cut(text, "-")
+	if !two {
+		last = first
+	}
+	from, err1 := netip.ParseAddr(strings.TrimSpace(first))
+	to, err2 := netip.ParseAddr(strings.TrimSpace(last))
+	if err1 != nil || err2 != nil {
+		return sprout.Range{}, sprout.InvalidField(field, "%q is no range such as 10.20.0.100-10.20.0.199", text)
+	}
+	if to.Less(from) {
+		return sprout.Range{}, sprout.InvalidField(field, "%q ends before it begins", text).WithRemedy("--%s %s-%s", field, to, from)
+	}
+	return sprout.Range{First: from, Last: to}, nil
+}
