@@ -1,6 +1,9 @@
 package sprout
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -183,4 +186,17 @@ func (r Record) Key() string {
 		return string(r.ID)
 	}
 	return r.Name + " " + r.Type + " " + r.Data
+}
+
+// Revision is the part of the entity tag that If-Match compares: what was
+// decided of the network, not who uses it.
+func (n Network) Revision() string { return digest(n) }
+
+// Revision is the part of the entity tag that If-Match compares.
+func (s Subnet) Revision() string { return digest(s) }
+
+func digest(v any) string {
+	raw, _ := json.Marshal(v) // texts, numbers and addresses always encode
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:6])
 }

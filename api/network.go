@@ -11,11 +11,11 @@ type NetworkRef struct {
 // is wrong with them is said in our words.
 type CreateNetwork struct {
 	Body struct {
-		Site     string   `json:"site" doc:"Id, name or unique prefix of a site"`
-		Name     string   `json:"name" doc:"Unique in the site" example:"provisioning"`
-		VLAN     int      `json:"vlan,omitempty" minimum:"0" maximum:"4094" doc:"0: untagged"`
-		VRF      string   `json:"vrf,omitempty" maxLength:"63" doc:"Routing table that it is in: prefixes of two may overlap; empty: the site's usual one"`
-		MTU      int      `json:"mtu,omitempty" minimum:"0" maximum:"9216" doc:"Bytes; 0: 1500"`
+		Site string `json:"site" doc:"Id, name or unique prefix of a site"`
+		Name string `json:"name" doc:"Unique in the site" example:"provisioning"`
+		VLAN int    `json:"vlan,omitempty" minimum:"0" maximum:"4094" doc:"0: untagged"`
+		VRF  string `json:"vrf,omitempty" maxLength:"63" doc:"Routing table that it is in: prefixes of two may overlap; empty: the site's usual one"`
+		MTU  int    `json:"mtu,omitempty" minimum:"0" maximum:"9216" doc:"Bytes; 0: 1500"`
 		NewSubnet
 	}
 }
@@ -28,18 +28,24 @@ type NewSubnet struct {
 	NTP       []string             `json:"ntp,omitempty" doc:"Time servers"`
 	Domain    string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
 	Search    []string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
-	Routes    []Route              `json:"routes,omitempty" maxItems:"64" doc:"Static routes beside the gateway's"`
+	Routes    []NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes beside the gateway's"`
 	Advertise sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
 	Dynamic   []string             `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
 	Reserved  []string             `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
 	Discover  bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
 }
 
-// A Route is a static route as it is asked for.
-type Route struct {
+// A NewRoute is a static route as it is asked for.
+type NewRoute struct {
 	To     string `json:"to" doc:"Prefix that it leads to" example:"10.30.0.0/16"`
 	Via    string `json:"via" doc:"Router that leads there, on the subnet" example:"10.20.0.254"`
 	Metric int    `json:"metric,omitempty" minimum:"0" doc:"The lower one wins; 0: the system's own"`
+}
+
+// A NetworkReport is a network with what its addresses are used for.
+type NetworkReport struct {
+	sprout.Network
+	Usage []sprout.Usage `json:"usage" doc:"Of each subnet, in their order"`
 }
 
 // UpdateNetwork is the input of NetworkUpdate. What is absent stays.
@@ -67,8 +73,8 @@ var (
 	NetworkList = Op[ListNetworks, Page[sprout.Network]]{
 		Name: "network list", Method: "GET", Path: "/v1/networks", Role: sprout.Viewer, Help: "List the networks.",
 	}
-	NetworkShow = Op[NetworkRef, sprout.Network]{
-		Name: "network show", Method: "GET", Path: "/v1/networks/{network}", Role: sprout.Viewer, Help: "Show a network.",
+	NetworkShow = Op[NetworkRef, NetworkReport]{
+		Name: "network show", Method: "GET", Path: "/v1/networks/{network}", Role: sprout.Viewer, Help: "Show a network, and what its addresses are used for.",
 	}
 	NetworkUpdate = Op[UpdateNetwork, sprout.Network]{
 		Name: "network update", Method: "PATCH", Path: "/v1/networks/{network}", Role: sprout.Admin, Help: "Change a network.",

@@ -27,11 +27,17 @@ type UpdateSubnet struct {
 		NTP       *[]string             `json:"ntp,omitempty" doc:"Time servers"`
 		Domain    *string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
 		Search    *[]string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
-		Routes    *[]Route              `json:"routes,omitempty" maxItems:"64" doc:"Static routes, in place of those that there are"`
+		Routes    *[]NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes, in place of those that there are"`
 		Advertise *sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
 		Discover  *bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
 		MTU       *int                  `json:"mtu,omitempty" minimum:"576" maximum:"9216" doc:"Bytes, not more than its network's"`
 	}
+}
+
+// A SubnetReport is a subnet with what its addresses are used for.
+type SubnetReport struct {
+	sprout.Subnet
+	Usage sprout.Usage `json:"usage" doc:"What its addresses are used for"`
 }
 
 // ListSubnets narrows a list of subnets.
@@ -72,8 +78,8 @@ var (
 	SubnetList = Op[ListSubnets, Page[sprout.Subnet]]{
 		Name: "subnet list", Method: "GET", Path: "/v1/subnets", Role: sprout.Viewer, Help: "List the subnets by prefix.",
 	}
-	SubnetShow = Op[SubnetRef, sprout.Subnet]{
-		Name: "subnet show", Method: "GET", Path: "/v1/subnets/{subnet}", Role: sprout.Viewer, Help: "Show a subnet.",
+	SubnetShow = Op[SubnetRef, SubnetReport]{
+		Name: "subnet show", Method: "GET", Path: "/v1/subnets/{subnet}", Role: sprout.Viewer, Help: "Show a subnet, and what its addresses are used for.",
 	}
 	SubnetUpdate = Op[UpdateSubnet, sprout.Subnet]{
 		Name: "subnet update", Method: "PATCH", Path: "/v1/subnets/{subnet}", Role: sprout.Admin, Help: "Change a subnet, without taking addresses from who uses them.",

@@ -83,11 +83,11 @@ func networkShowCommand(e *env) *cobra.Command {
 	}
 }
 
-func (e *env) showNetwork(n sprout.Network) {
-	writeLines(e.stdout, []line{{"Name", n.Name}, {"Site", n.SiteName}, {"VLAN", vlan(n)}, {"VRF", n.VRF}, {"MTU", strconv.Itoa(n.MTU)}, {"Id", string(n.ID)}})
-	for _, s := range n.Subnets {
+func (e *env) showNetwork(n api.NetworkReport) {
+	writeLines(e.stdout, []line{{"Name", n.Name}, {"Site", n.SiteName}, {"VLAN", vlan(n.Network)}, {"VRF", n.VRF}, {"MTU", strconv.Itoa(n.MTU)}, {"Id", string(n.ID)}})
+	for i, s := range n.Subnets {
 		fmt.Fprintln(e.stdout)
-		e.showSubnet(s)
+		e.showSubnet(s, n.Usage[i])
 	}
 }
 

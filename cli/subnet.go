@@ -41,11 +41,11 @@ func (s *subnetFlags) add(f *pflag.FlagSet) {
 }
 
 // static reads the routes.
-func (s *subnetFlags) static() ([]api.Route, error) {
-	list := []api.Route{}
+func (s *subnetFlags) static() ([]api.NewRoute, error) {
+	list := []api.NewRoute{}
 	for _, text := range s.routes {
 		to, via, ok := strings.Cut(text, "=")
-		r := api.Route{To: to, Via: via}
+		r := api.NewRoute{To: to, Via: via}
 		if at, err := netip.ParseAddrPort(via); err == nil {
 			r.Via, r.Metric = at.Addr().String(), int(at.Port())
 		}
@@ -120,13 +120,13 @@ func subnetShowCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.answer(s, func() { e.showSubnet(s) })
+			return e.answer(s, func() { e.showSubnet(s.Subnet, s.Usage) })
 		},
 	}
 }
 
 // showSubnet prints a subnet. What is not set is left out.
-func (e *env) showSubnet(s sprout.Subnet) {
+func (e *env) showSubnet(s sprout.Subnet, u sprout.Usage) {
 	fmt.Fprintf(e.stdout, "Subnet %s\n", s.CIDR)
 	lines := []line{
 		{"  Gateway", address(s.Gateway)}, {"  DNS", addresses(s.DNS)}, {"  NTP", addresses(s.NTP)}, {"  Domain", s.Domain},
@@ -135,10 +135,13 @@ func (e *env) showSubnet(s sprout.Subnet) {
 	for _, r := range s.Routes {
 		lines = append(lines, line{"  Route", fmt.Sprintf("%s via %s", r.To, r.Via)})
 	}
-	for _, r := range s.Ranges {
-		lines = append(lines, line{"  " + string(r.Kind), fmt.Sprintf("%s-%s", r.First, r.Last)})
+	for _, r := range u.Ranges {
+		lines = append(lines, line{"  " + string(r.Kind), fmt.Sprintf("%s-%s, %d of %s used (%.1f %%)", r.First, r.Last, r.Used, count(r.Size), r.Percent)})
 	}
-	writeLines(e.stdout, append(lines, line{"  Id", string(s.ID)}))
+	lines = append(lines, line{"  Used", fmt.Sprintf("%d of %s (%.1f %%): %d allocated, %d leased", u.Allocated+u.Leased, count(u.Size), u.Percent, u.Allocated, u.Leased)},
+		line{"  Free", count(u.Free)}, line{"  Id", string(s.ID)})
+	writeLines(e.stdout, lines)
+	e.drawUsage(u)
 }
 
 func subnetUpdateCommand(e *env) *cobra.Command {
@@ -185,8 +188,8 @@ func (e *env) subnetLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	l, err := e.lossOf(ctx, s.Site, []sprout.Subnet{s})
+	l, err := e.lossOf(ctx, s.Site, []sprout.Subnet{s.Subnet})
 	l.ID, l.Name = string(s.ID), s.CIDR.String()
-	l.Destroys = names("ranges", "range", s.Ranges, func(r sprout.Range) string { return fmt.Sprintf("%s %s-%s", r.Kind, r.First, r.Last) })
+	l.Destroys = names("ranges", "range", s.Subnet.Ranges, func(r sprout.Range) string { return fmt.Sprintf("%s %s-%s", r.Kind, r.First, r.Last) })
 	return l, err
 }

@@ -62,8 +62,12 @@ func (s *Server) networkList(ctx context.Context, in *api.ListNetworks) (out api
 	return paged(s.store.ListNetworks(ctx, store.NetworkFilter{Sites: sites, Page: sorted(in.Paging, in.Sort)}))
 }
 
-func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (sprout.Network, error) {
-	return s.findNetwork(ctx, in.Network)
+func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (out api.NetworkReport, err error) {
+	if out.Network, err = s.findNetwork(ctx, in.Network); err != nil {
+		return out, err
+	}
+	out.Usage, err = s.store.Usages(ctx, out.Subnets)
+	return out, err
 }
 
 func (s *Server) networkUpdate(ctx context.Context, in *api.UpdateNetwork) (n sprout.Network, err error) {

@@ -77,8 +77,15 @@ func (s *Server) subnetList(ctx context.Context, in *api.ListSubnets) (out api.P
 	return paged(s.store.ListSubnets(ctx, f))
 }
 
-func (s *Server) subnetShow(ctx context.Context, in *api.SubnetRef) (sprout.Subnet, error) {
-	return s.findSubnet(ctx, in.Subnet)
+func (s *Server) subnetShow(ctx context.Context, in *api.SubnetRef) (out api.SubnetReport, err error) {
+	if out.Subnet, err = s.findSubnet(ctx, in.Subnet); err != nil {
+		return out, err
+	}
+	usage, err := s.store.Usages(ctx, []sprout.Subnet{out.Subnet})
+	if err == nil {
+		out.Usage = usage[0]
+	}
+	return out, err
 }
 
 func (s *Server) subnetUpdate(ctx context.Context, in *api.UpdateSubnet) (sprout.Subnet, error) {

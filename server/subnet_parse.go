@@ -70,7 +70,7 @@ func parseGateway(text string) (ip netip.Addr, err error) {
 	return ip, nil
 }
 
-func parseRoutes(asked []api.Route) (list []sprout.Route, err error) {
+func parseRoutes(asked []api.NewRoute) (list []sprout.Route, err error) {
 	for i, r := range asked {
 		route := sprout.Route{Metric: r.Metric}
 		if route.To, err = netip.ParsePrefix(r.To); err != nil {
