@@ -55,10 +55,12 @@ func changes(s Spec) bool    { return s.Method != http.MethodGet }
 func changesOne(s Spec) bool { return changes(s) && s.Resource() != "" }
 
 // Resource is the name of the path's last parameter: the noun of the one thing
-// that an operation is about. "" where it is about none that exists.
+// that an operation is about. "" where it is about none that exists. A range is a
+// part of its subnet.
 func (s Spec) Resource() string {
-	at := strings.LastIndex(s.Path, "{")
-	name, _, _ := strings.Cut(s.Path[at+1:], "}")
+	path := strings.TrimSuffix(s.Path, "/{range}")
+	at := strings.LastIndex(path, "{")
+	name, _, _ := strings.Cut(path[at+1:], "}")
 	if at < 0 {
 		return ""
 	}
