@@ -77,7 +77,6 @@ func (s *Store) DeleteRange(ctx context.Context, tx pgx.Tx, id sprout.SubnetID, 
 	if _, err := exec(ctx, tx, `DELETE FROM address_range WHERE id = $1`, r); err != nil {
 		return sprout.Subnet{}, err
 	}
-	s.hints.lower(id, old.First)
 	return s.replicateSubnet(ctx, tx, id)
 }
 

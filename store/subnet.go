@@ -66,7 +66,6 @@ func (s *Store) UpdateSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) 
 		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise); err != nil {
 		return old, err
 	}
-	s.hints.lower(sub.ID, sub.CIDR.Addr())
 	return s.replicateSubnet(ctx, tx, sub.ID)
 }
 

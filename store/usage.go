@@ -98,10 +98,10 @@ func empty(sub sprout.Subnet, drawn netip.Prefix) sprout.Usage {
 
 // taken are the addresses of a subnet that are allocated or leased.
 const taken = `
-	SELECT ip, true AS allocated FROM address WHERE subnet = $1
+	SELECT ip, true AS allocated FROM address WHERE subnet = $1 AND (expires_at IS NULL OR expires_at > now())
 	UNION ALL
 	SELECT l.ip, false FROM subnet_lease l WHERE l.subnet = $1 AND l.state = 'bound' AND l.expires_at > now()
-	  AND NOT EXISTS (SELECT FROM address a WHERE a.subnet = l.subnet AND a.ip = l.ip)`
+	  AND NOT EXISTS (SELECT FROM address a WHERE a.subnet = l.subnet AND a.ip = l.ip AND (a.expires_at IS NULL OR a.expires_at > now()))`
 
 // count adds what is allocated and leased in each block and each range.
 func (s *Store) count(ctx context.Context, u *sprout.Usage) error {

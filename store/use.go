@@ -24,32 +24,23 @@ type span struct{ first, last netip.Addr }
 
 func spanOf(p netip.Prefix) span { return span{p.Masked().Addr(), lastOf(p)} }
 
-// lastOf is the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	raw := p.Masked().Addr().AsSlice()
-	for bit := p.Bits(); bit < len(raw)*8; bit++ {
-		raw[bit/8] |= 0x80 >> (bit % 8)
-	}
-	last, _ := netip.AddrFromSlice(raw)
-	return last
-}
-
 // mostUses is how far uses are counted, and someUses how many are named.
 const (
 	mostUses = 1000
 	someUses = 5
 )
 
-// uses lists what has addresses that would be lost: allocations, leases in force,
-// and what interfaces of machines are set to.
+// uses lists what has addresses that would be lost: allocations, holds and leases
+// that are in force.
 const uses = `
 	SELECT ip, said FROM (
 		SELECT a.ip, host(a.ip) || ' (' || coalesce(m.name, nullif(a.name, ''), a.kind) || ')' AS said
-		FROM address a LEFT JOIN machine m ON m.id = a.machine WHERE a.subnet = ANY ($1)
+		FROM address a LEFT JOIN machine m ON m.id = a.machine
+		WHERE a.subnet = ANY ($1) AND (a.expires_at IS NULL OR a.expires_at > now())
 		UNION ALL
 		SELECT l.ip, host(l.ip) || ' (leased to ' || l.mac || ' until ' || to_char(l.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') || ')'
 		FROM subnet_lease l WHERE $6 AND l.subnet = ANY ($1) AND l.state IN ('bound', 'declined') AND l.expires_at > now()
-		  AND NOT EXISTS (SELECT FROM address a WHERE a.subnet = l.subnet AND a.ip = l.ip)
+		  AND NOT EXISTS (SELECT FROM address a WHERE a.subnet = l.subnet AND a.ip = l.ip AND (a.expires_at IS NULL OR a.expires_at > now()))
 	) u WHERE ($2::inet IS NULL OR ip BETWEEN $2 AND $3) AND ($4::inet IS NULL OR NOT ip BETWEEN $4 AND $5)`
 
 // keepUsed refuses a change that would take addresses from who has them: a
