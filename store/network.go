@@ -214,3 +214,12 @@ func (s *Store) networks(ctx context.Context, where string, args ...any) ([]spro
 	}
 	return list, err
 }
+
+// KeepNetwork is CreateNetwork in a transaction of its own.
+func (s *Store) KeepNetwork(ctx context.Context, n sprout.Network) (made sprout.Network, err error) {
+	err = s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		made, err = s.CreateNetwork(ctx, tx, n)
+		return err
+	})
+	return made, err
+}

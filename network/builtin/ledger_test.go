@@ -24,10 +24,6 @@ func kept[T any](ctx context.Context, l ledger, do func(ctx context.Context, tx 
 	return v, err
 }
 
-func (l ledger) KeepNetwork(ctx context.Context, n sprout.Network) (sprout.Network, error) {
-	return kept(ctx, l, func(ctx context.Context, tx pgx.Tx) (sprout.Network, error) { return l.Store.CreateNetwork(ctx, tx, n) })
-}
-
 func (l ledger) ChangeNetwork(ctx context.Context, n sprout.Network) (sprout.Network, error) {
 	return kept(ctx, l, func(ctx context.Context, tx pgx.Tx) (sprout.Network, error) { return l.Store.UpdateNetwork(ctx, tx, n) })
 }
