@@ -63,7 +63,7 @@ func (w *centreWorld) Subnet(context.Context, sprout.SiteID, sprout.SubnetID) (s
 func (w *centreWorld) Basis(context.Context, sprout.Machine, string) (Basis, error) {
 	return w.basis, nil
 }
-func (w *centreWorld) IPAM() ipam.Provider { return (*centreIPAM)(w) }
+func (w *centreWorld) IPAM() ipam.Provider { return centreIPAM{world: w} }
 func (w *centreWorld) DNS() dns.Provider   { return (*centreDNS)(w) }
 func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sprout.Event, _ Cause, _ string) error {
 	from := w.state
@@ -108,17 +108,20 @@ func (w *centreWorld) Ended(_ context.Context, t tx, _ Cause, _ sprout.MachineID
 	return nil
 }
 
-type centreIPAM centreWorld
-
-func (p *centreIPAM) Allocate(_ context.Context, r ipam.Request) (sprout.Address, error) {
-	if len(p.held) == 0 {
-		p.held = []sprout.Address{{Site: "sit_1", Subnet: r.Subnet, IP: netip.MustParseAddr("10.0.0.10"), MAC: r.MAC, Name: r.Name, Machine: r.Machine}}
-	}
-	return p.held[0], nil
+type centreIPAM struct {
+	ipam.Provider // nil: what no step calls
+	world         *centreWorld
 }
-func (p *centreIPAM) Release(context.Context, sprout.MachineID) error { p.held = nil; return nil }
-func (p *centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, error) {
-	return p.held, nil
+
+func (p centreIPAM) Allocate(_ context.Context, r ipam.Request) (sprout.Address, error) {
+	if len(p.world.held) == 0 {
+		p.world.held = []sprout.Address{{Site: "sit_1", Subnet: r.Subnet, IP: netip.MustParseAddr("10.0.0.10"), MAC: r.MAC, Name: r.Name, Machine: r.Machine}}
+	}
+	return p.world.held[0], nil
+}
+func (p centreIPAM) Release(context.Context, sprout.MachineID) error { p.world.held = nil; return nil }
+func (p centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, error) {
+	return p.world.held, nil
 }
 
 type centreDNS centreWorld
