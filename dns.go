@@ -7,16 +7,16 @@ import "time"
 type DNSPolicy struct {
 	Site     SiteID   `json:"site"`
 	Transfer []string `json:"transfer" doc:"Who may transfer zones: key:NAME, PREFIX or key:NAME@PREFIX" example:"[\"key:ns2\"]"`
-	Update   []string `json:"update" doc:"Who may update zones (RFC 2136): key:NAME or key:NAME@PREFIX"`
+	Update   []string `json:"update" doc:"Who may update zones (RFC 2136): key:NAME or key:NAME@PREFIX" example:"[\"key:ddns\"]"`
 	Notify   []string `json:"notify" doc:"Secondaries that are told of changes: ADDRESS, ADDRESS:PORT, or key:NAME before it and an @" example:"[\"key:ns2@10.0.0.2\"]"`
-	Forward  []string `json:"forward" doc:"Resolvers that hosts in the site's subnets reach through the agent; none: other names are refused"`
+	Forward  []string `json:"forward" doc:"Resolvers that hosts in the site's subnets reach through the agent; none: other names are refused" example:"[\"10.20.0.53\"]"`
 }
 
 // A DNSKey is a TSIG key of a site (RFC 8945). Its secret is shown once.
 type DNSKey struct {
 	Site      SiteID    `json:"site"`
 	Name      string    `json:"name" doc:"As both sides configure it"`
-	Algorithm string    `json:"algorithm" enum:"hmac-sha256,hmac-sha512"`
+	Algorithm string    `json:"algorithm" enum:"hmac-sha256,hmac-sha512" doc:"Of its signatures (RFC 8945)"`
 	Secret    string    `json:"secret,omitempty" doc:"Base64; only in the answer to its creation"`
 	CreatedAt time.Time `json:"createdAt"`
 }

@@ -167,9 +167,9 @@ type Record struct {
 	Name   string     `json:"name" doc:"Fully qualified, without the final dot"`
 	IP     netip.Addr `json:"ip,omitzero" doc:"Of a machine's name; its reverse name is published with it"`
 	Type   string     `json:"type,omitempty" doc:"Type of a record made by hand: A, AAAA, CNAME, TXT, SRV, MX or PTR"`
-	Data   string     `json:"data,omitempty" doc:"What a record made by hand says, as in a zone file; a TXT's text as it is"`
+	Data   string     `json:"data,omitempty" doc:"What a record made by hand says, as in a zone file; a TXT's text as it is" example:"10 mail.lon1.example"`
 	VRF    string     `json:"vrf,omitempty" doc:"Of the address: two may have the same"`
-	TTL    int        `json:"ttl" doc:"Seconds"`
+	TTL    int        `json:"ttl" doc:"Seconds" example:"60"`
 	Source string     `json:"source,omitempty" enum:"machine,manual,update" doc:"Who made it; update: a client at the site (RFC 2136)"`
 }
 

@@ -14,7 +14,7 @@ type CreateDNSRecord struct {
 		Name string `json:"name" maxLength:"253" doc:"Fully qualified; without a dot it is completed by the site's domain, and @ is the domain itself" example:"www"`
 		Type string `json:"type" doc:"A, AAAA, CNAME, MX, PTR, SRV or TXT" example:"CNAME"`
 		Data string `json:"data" maxLength:"4000" doc:"As in a zone file, with names in full: 10.20.0.7, web-01.lon1.example, 10 mail.lon1.example; a TXT's text as it is" example:"web-01.lon1.example"`
-		TTL  int    `json:"ttl,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that resolvers may keep it; 0: 60"`
+		TTL  int    `json:"ttl,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that resolvers may keep it; 0: 60" example:"3600"`
 	}
 }
 
@@ -37,15 +37,16 @@ type SetDNSPolicy struct {
 	SiteRef
 	Body struct {
 		Transfer []string `json:"transfer,omitempty" maxItems:"64" doc:"Who may transfer zones: key:NAME, PREFIX or key:NAME@PREFIX" example:"[\"key:ns2\"]"`
-		Update   []string `json:"update,omitempty" maxItems:"64" doc:"Who may update zones (RFC 2136): key:NAME or key:NAME@PREFIX"`
-		Notify   []string `json:"notify,omitempty" maxItems:"64" doc:"Secondaries that are told of changes: ADDRESS, ADDRESS:PORT, or key:NAME@ before it"`
-		Forward  []string `json:"forward,omitempty" maxItems:"64" doc:"Resolvers that hosts in the site's subnets reach through the agent; none: other names are refused"`
+		Update   []string `json:"update,omitempty" maxItems:"64" doc:"Who may update zones (RFC 2136): key:NAME or key:NAME@PREFIX" example:"[\"key:ddns\"]"`
+		Notify   []string `json:"notify,omitempty" maxItems:"64" doc:"Secondaries that are told of changes: ADDRESS, ADDRESS:PORT, or key:NAME@ before it" example:"[\"key:ns2@10.20.0.2\"]"`
+		Forward  []string `json:"forward,omitempty" maxItems:"64" doc:"Resolvers that hosts in the site's subnets reach through the agent; none: other names are refused" example:"[\"10.20.0.53\"]"`
 	}
 }
 
-// A DNSKeys is the keys of a site.
-type DNSKeys struct {
-	Items []sprout.DNSKey `json:"items"`
+// ListDNSKeys asks for the keys of a site.
+type ListDNSKeys struct {
+	SiteRef
+	Paging
 }
 
 // The operations on a site's DNS.
@@ -65,7 +66,7 @@ var (
 	DNSKeyCreate = Op[CreateDNSKey, sprout.DNSKey]{
 		Name: "dns key create", Method: "POST", Path: "/v1/sites/{site}/dns/keys", Role: sprout.Admin, Status: 201, Help: "Create a TSIG key of a site; its secret is shown once.",
 	}
-	DNSKeyList = Op[SiteRef, DNSKeys]{
+	DNSKeyList = Op[ListDNSKeys, Page[sprout.DNSKey]]{
 		Name: "dns key list", Method: "GET", Path: "/v1/sites/{site}/dns/keys", Role: sprout.Viewer, Help: "List the TSIG keys of a site.",
 	}
 	DNSKeyDelete = Op[DNSKeyRef, None]{

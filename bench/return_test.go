@@ -58,7 +58,7 @@ func BenchmarkReturn(b *testing.B) {
 		running(b, config, func() {
 			await(b, conn, `SELECT last_fact = $1 FROM inbox`, (turn+1)*returnFacts)
 			worst = max(worst, time.Since(began).Seconds())
-			await(b, conn, `SELECT count(*) = $1 FROM lease`, (turn+1)*returnFacts)
+			await(b, conn, `SELECT count(*) = $1 FROM subnet_lease`, (turn+1)*returnFacts)
 		})
 	}
 	await(b, conn, `SELECT count(*) = 0 FROM problem WHERE code IN ('fact-refused', 'facts-missing')`)

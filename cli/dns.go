@@ -15,9 +15,9 @@ import (
 func dnsCommand(e *env) *cobra.Command {
 	return group("dns", "Names that a site answers for, and who may transfer and update its zones.",
 		group("record", "DNS records of a site.", dnsRecordCreateCommand(e), dnsRecordListCommand(e), dnsRecordShowCommand(e),
-			deleteCommand(e, "record", "rec_01jd3k", api.DNSRecordDelete, dnsRecordRef, e.dnsRecordLoss)),
+			deleteCommand(e, "dns record", "rec_01jd3k", api.DNSRecordDelete, dnsRecordRef, e.dnsRecordLoss)),
 		group("key", "TSIG keys of a site: secondaries and updating clients show them.", dnsKeyCreateCommand(e), dnsKeyListCommand(e),
-			deleteCommand(e, "key", "lon1/ns2", api.DNSKeyDelete, dnsKeyRef, e.dnsKeyLoss)),
+			deleteCommand(e, "dns key", "lon1/ns2", api.DNSKeyDelete, dnsKeyRef, e.dnsKeyLoss)),
 		group("policy", "Who may do what with the zones of a site.", dnsPolicyShowCommand(e), dnsPolicySetCommand(e)))
 }
 
@@ -108,20 +108,15 @@ func dnsKeyCreateCommand(e *env) *cobra.Command {
 }
 
 func dnsKeyListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use: "list SITE", Short: api.DNSKeyList.Help, Args: takes(1, 1, "the name of a site"), Example: "  sprout dns key list lon1", Aliases: []string{"ls"},
-		RunE: func(c *cobra.Command, args []string) error {
-			keys, err := call(c.Context(), e, api.DNSKeyList, api.SiteRef{Site: args[0]})
-			if err != nil {
-				return err
-			}
-			return list(e, keys.Items, "no DNS keys: sprout dns key create NAME --site SITE", []column[sprout.DNSKey]{
-				{Name: "NAME", Value: func(k sprout.DNSKey) string { return k.Name }},
-				{Name: "ALGORITHM", Value: func(k sprout.DNSKey) string { return k.Algorithm }},
-				{Name: "CREATED", Value: func(k sprout.DNSKey) string { return moment(k.CreatedAt) }},
-			})
+	var in api.ListDNSKeys
+	return listOf(e, api.DNSKeyList, &in, listing[sprout.DNSKey]{
+		Example: "  sprout dns key list lon1", None: "no DNS keys: sprout dns key create NAME --site SITE",
+		Columns: []column[sprout.DNSKey]{
+			{Name: "NAME", Value: func(k sprout.DNSKey) string { return k.Name }},
+			{Name: "ALGORITHM", Value: func(k sprout.DNSKey) string { return k.Algorithm }},
+			{Name: "CREATED", Value: func(k sprout.DNSKey) string { return moment(k.CreatedAt) }},
 		},
-	}
+	}, "list SITE", 1, "the name of a site", func(args []string) { in.Site = args[0] })
 }
 
 func dnsPolicyShowCommand(e *env) *cobra.Command {
@@ -196,7 +191,7 @@ func (e *env) dnsRecordLoss(ctx context.Context, ref string) (loss, error) {
 // dnsKeyLoss tells what a key's policy names it for.
 func (e *env) dnsKeyLoss(ctx context.Context, ref string) (loss, error) {
 	site, name, _ := strings.Cut(ref, "/")
-	keys, err := call(ctx, e, api.DNSKeyList, api.SiteRef{Site: site})
+	keys, err := gather(ctx, e, api.DNSKeyList, api.ListDNSKeys{SiteRef: api.SiteRef{Site: site}}, 0)
 	if err != nil {
 		return loss{}, err
 	}
@@ -204,7 +199,7 @@ func (e *env) dnsKeyLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	for _, k := range keys.Items {
+	for _, k := range keys {
 		if k.Name != name {
 			continue
 		}

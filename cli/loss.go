@@ -37,7 +37,7 @@ func (w ending) command(e *env) *cobra.Command {
 	var yes, plan bool
 	call := "  sprout " + w.noun + " " + w.verb + " " + w.example
 	c := &cobra.Command{
-		Use: w.verb + " " + strings.ToUpper(w.noun) + "…", Short: w.help, Aliases: w.aliases,
+		Use: w.verb + " " + strings.ToUpper(w.noun[strings.LastIndexByte(w.noun, ' ')+1:]) + "…", Short: w.help, Aliases: w.aliases,
 		Args: takes(1, -1, "the names of what to "+w.verb), Example: call + " --plan\n" + call + "\n" + call + " --yes",
 		RunE: func(c *cobra.Command, args []string) error {
 			ids := map[string]string{}

@@ -162,7 +162,7 @@ func (g *ground) leases(ctx context.Context) (map[netip.Addr]string, error) {
 		return nil, err
 	}
 	defer db.Close(ctx) //nolint:errcheck // only read
-	rows, err := db.Query(ctx, `SELECT ip, mac::text FROM lease`)
+	rows, err := db.Query(ctx, `SELECT ip, mac::text FROM subnet_lease`)
 	if err != nil {
 		return nil, err
 	}

@@ -119,13 +119,13 @@ func (s *Server) dnsKeyCreate(ctx context.Context, in *api.CreateDNSKey) (made s
 	return made, err
 }
 
-func (s *Server) dnsKeyList(ctx context.Context, in *api.SiteRef) (out api.DNSKeys, err error) {
+func (s *Server) dnsKeyList(ctx context.Context, in *api.ListDNSKeys) (out api.Page[sprout.DNSKey], err error) {
 	site, err := s.findSite(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	keys, err := s.store.DNSKeys(ctx, sprout.At(site.ID))
-	return api.DNSKeys{Items: filled(keys)}, err
+	keys, next, err := s.store.DNSKeyPage(ctx, site.ID, page(in.Paging))
+	return paged(keys, next, err)
 }
 
 // findDNSKey finds SITE/NAME.

@@ -67,7 +67,7 @@ func TestDNSKeysAndPolicy(t *testing.T) {
 	if made.Name != "ns2" || made.Algorithm != "hmac-sha256" || len(made.Secret) != 44 {
 		t.Errorf("the key is %+v", made)
 	}
-	keys := must(client.Call(t.Context(), p.admin, api.DNSKeyList, api.SiteRef{Site: "lon1"}))(t)
+	keys := must(client.Call(t.Context(), p.admin, api.DNSKeyList, api.ListDNSKeys{SiteRef: api.SiteRef{Site: "lon1"}}))(t)
 	if len(keys.Items) != 1 || keys.Items[0].Secret != "" {
 		t.Errorf("the keys are shown as %+v", keys)
 	}

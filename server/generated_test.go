@@ -182,7 +182,8 @@ func (g *guesser) try(t *testing.T, n uint64, r apitest.Request) {
 		g.count[r.Operation] = map[int]int{}
 	}
 	g.count[r.Operation][answer.StatusCode]++
-	if answer.StatusCode >= 500 {
+	away := answer.StatusCode == http.StatusServiceUnavailable && r.Operation == "dhcp-explain" // no agent runs here that could be asked
+	if answer.StatusCode >= 500 && !away {
 		t.Errorf("%s: %d %s", told(n, r), answer.StatusCode, raw)
 	}
 	if answer.StatusCode < 300 && r.Broken == "" {

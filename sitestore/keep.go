@@ -29,6 +29,7 @@ type keeper struct {
 	closed   bool
 
 	wake    chan struct{} // leases wait, or somebody does
+	once    sync.Once     // closes closing
 	closing chan struct{}
 	stopped chan struct{} // nothing is brought any more
 }
@@ -156,10 +157,13 @@ func (k *keeper) nudge() {
 
 // close settles, and refuses what comes after.
 func (k *keeper) close() error {
-	close(k.closing)
+	k.once.Do(func() { close(k.closing) })
 	<-k.stopped
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.closed {
+		return nil
+	}
 	k.closed = true
 	return k.journal.close()
 }

@@ -29,6 +29,19 @@ func (s *Store) DNSKeys(ctx context.Context, sites sprout.Sites) ([]sprout.DNSKe
 	return many(ctx, s.db, scanDNSKey, `SELECT `+dnsKeyColumns+` FROM dns_key WHERE $1::text[] IS NULL OR site = ANY ($1) ORDER BY name, site`, sites)
 }
 
+var dnsKeyListing = listing[sprout.DNSKey]{"DNS key", "name", map[string]order[sprout.DNSKey]{
+	"name": {[]key{text("name")}, func(k sprout.DNSKey) []string { return []string{k.Name} }},
+}}
+
+// DNSKeyPage lists the keys of a site by name, without their secrets.
+func (s *Store) DNSKeyPage(ctx context.Context, site sprout.SiteID, p Page) ([]sprout.DNSKey, string, error) {
+	var q selection
+	equal(&q, "site", site)
+	return page(dnsKeyListing, p, q, func(tail string, args ...any) ([]sprout.DNSKey, error) {
+		return many(ctx, s.db, scanDNSKey, `SELECT `+dnsKeyColumns+` FROM dns_key `+tail, args...)
+	})
+}
+
 // CreateDNSKey keeps a key with its secret, sealed. Conflict if its site has one
 // of the name.
 func (s *Store) CreateDNSKey(ctx context.Context, tx pgx.Tx, k sprout.DNSKey) (sprout.DNSKey, error) {
