@@ -59,11 +59,14 @@ func scanEvent(row pgx.CollectableRow) (r eventRow, err error) {
 }
 
 // What $1 has not seen and $2 has, after row $4, $5: rows of transactions that ran
-// then, and of those that had not begun. Both are ranges of the key. Something is
-// lost if a row that was removed could be one of these.
+// then, and of those that had not begun. Both are ranges of the key, each with one
+// lower bound: of two, an index scan may begin at the one that is further away.
+// Something is lost if a row that was removed could be one of these.
 const eventsSelect = `
 	WITH log AS (SELECT epoch, pruned, pg_current_snapshot() AS now FROM event_log),
-	     ask AS (SELECT log.*, coalesce(nullif($1, '')::pg_snapshot, now) AS seen, coalesce(nullif($2, '')::pg_snapshot, now) AS upto FROM log)
+	     part AS (SELECT log.*, coalesce(nullif($1, '')::pg_snapshot, now) AS seen, coalesce(nullif($2, '')::pg_snapshot, now) AS upto FROM log),
+	     ask AS (SELECT part.*, greatest(pg_snapshot_xmax(seen), $4::text::xid8) AS xid,
+	             CASE WHEN pg_snapshot_xmax(seen) > $4::text::xid8 THEN 0 ELSE $5 END AS seq FROM part)
 	SELECT ask.epoch, ask.upto::text,
 	       $3 <> '' AND (ask.epoch <> $3 OR ask.pruned >= greatest(pg_snapshot_xmin(ask.seen), least(pg_snapshot_xmin(ask.upto), $4::text::xid8)) OR pg_snapshot_xmax(ask.seen) > pg_snapshot_xmax(now)),
 	       coalesce(e.xid, '0')::text, coalesce(e.seq, 0), e.at, coalesce(e.what, ''), coalesce(e.subject, ''), coalesce(e.site, ''),
@@ -72,7 +75,7 @@ const eventsSelect = `
 		(SELECT * FROM event WHERE xid = ANY (ARRAY(SELECT pg_snapshot_xip(ask.seen))) AND (xid, seq) > ($4::text::xid8, $5)
 		 AND pg_visible_in_snapshot(xid, ask.upto) AND ` + eventsWhere + ` ORDER BY xid, seq LIMIT $6)
 		UNION ALL
-		(SELECT * FROM event WHERE xid >= pg_snapshot_xmax(ask.seen) AND xid < pg_snapshot_xmax(ask.upto) AND (xid, seq) > ($4::text::xid8, $5)
+		(SELECT * FROM event WHERE (xid, seq) > (ask.xid, ask.seq) AND xid < pg_snapshot_xmax(ask.upto)
 		 AND pg_visible_in_snapshot(xid, ask.upto) AND ` + eventsWhere + ` ORDER BY xid, seq LIMIT $6)
 		ORDER BY xid, seq LIMIT $6) e ON true
 	LEFT JOIN site s ON s.id = e.site

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sprout"
 	"sprout/store"
@@ -311,5 +312,43 @@ func TestPositionsAreChecked(t *testing.T) {
 		if p, err := store.ParsePosition(text); err != nil || p.String() != text {
 			t.Errorf("%s becomes %s, %v", text, p, err)
 		}
+	}
+}
+
+// Whoever asks for what is new reads that, however much is kept.
+func TestEventsReadWhatIsNew(t *testing.T) {
+	pool := storetest.NewPool(t, func(c *pgxpool.Config) { c.MaxConns = 1 }) // one session counts its own reads
+	s := store.New(pool, store.Config{Key: storetest.Key(t)})
+	if err := s.OpenEvents(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const kept = 50_000
+	_, err := pool.Exec(t.Context(), `INSERT INTO event (what, subject, site, machine, name, state)
+		SELECT 'changed', 'mch_' || n, '', '', '', '' FROM generate_series(1, $1) n`, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.EventsNow(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := func() (n int64) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`); err != nil {
+			t.Fatal(err)
+		}
+		err := pool.QueryRow(t.Context(), `SELECT idx_blks_hit + idx_blks_read FROM pg_statio_user_tables WHERE relname = 'event'`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := pages()
+	part, err := s.EventsAfter(t.Context(), now, store.EventFilter{}, 100)
+	if err != nil || len(part.List) != 0 {
+		t.Fatalf("%d events, %v", len(part.List), err)
+	}
+	if read := pages() - before; read < 1 || read > 20 {
+		t.Errorf("to see that nothing is new read %d pages of the index: 1 to 20 are expected, however many events are kept", read)
 	}
 }
