@@ -84,7 +84,7 @@ func (s *site) signal(ctx context.Context, machine sprout.MachineID, name string
 }
 
 // order answers with the order that follows the one named after, as soon as
-// there is one.
+// there is one. A ramdisk that died after its report is not given the same again.
 func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
 	after := r.URL.Query().Get("after")
 	hold := time.NewTimer(orderHold)
@@ -92,7 +92,7 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 	for {
 		wake, leave := s.orders.await(a.ID)
 		given, ok, err := s.store.Order(a.ID)
-		if err != nil || ok && given.Order.ID != after {
+		if err != nil || ok && given.Report == nil && given.Order.ID != after {
 			leave()
 			if err != nil {
 				return err

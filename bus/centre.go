@@ -88,7 +88,7 @@ func (c *Centre) makeStreams(ctx context.Context, cfg CentreConfig) error {
 	}
 	base := jetstream.StreamConfig{
 		Storage: jetstream.FileStorage, Replicas: max(cfg.Replicas, 1),
-		MaxBytes: cfg.MaxBytes, Duplicates: 10 * time.Minute,
+		MaxBytes: cfg.MaxBytes, Duplicates: repeatWithin,
 	}
 	down, up := base, base
 	down.Name, down.Subjects = downStream, []string{downStream + ".*"}

@@ -40,6 +40,12 @@ const (
 // delivered again.
 const ackWait = 30 * time.Second
 
+// repeatWithin is how long the hub knows what it has stored, so that what is sent
+// again after a lost answer is stored once. Each such id costs it memory for as
+// long; what is sent again later is stored twice, and told from its number by
+// who takes it.
+const repeatWithin = 20 * time.Second
+
 func subject(kind string, site sprout.SiteID) string { return kind + "." + string(site) }
 
 // siteOf returns the site of a subject that subject or factSubject made.

@@ -39,7 +39,7 @@ type Token struct {
 	ExpiresAt time.Time        `json:"expiresAt"`
 }
 
-// Given is an order that was put before a ramdisk, and its last report.
+// Given is an order that was put before a ramdisk, and how it ended.
 type Given struct {
 	Order  sprout.Order   `json:"order"`
 	Report *sprout.Report `json:"report,omitempty"` // done or failed
@@ -266,14 +266,15 @@ func (s *Store) Order(attempt sprout.AttemptID) (g Given, ok bool, err error) {
 	return g, ok, err
 }
 
-// Answer keeps the last report of the attempt's order. False: the report is of
-// another order, or was kept before; nothing may follow from it.
+// Answer keeps how the attempt's order ended, and of the order no more than which
+// it was. False: the report is of another order, or was kept before; nothing may
+// follow from it.
 func (s *Store) Answer(tx *bbolt.Tx, attempt sprout.AttemptID, r sprout.Report) (bool, error) {
 	g, ok, err := orderTable.get(tx, string(attempt))
 	if err != nil || !ok || g.Order.ID != r.Order || g.Report != nil {
 		return false, err
 	}
-	g.Report = &r
+	g = Given{Order: sprout.Order{ID: r.Order, Kind: g.Order.Kind}, Report: &sprout.Report{Order: r.Order, Outcome: r.Outcome}}
 	return true, orderTable.put(tx, string(attempt), g)
 }
 

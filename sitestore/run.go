@@ -78,7 +78,7 @@ func (s *Store) putRun(ctx context.Context, tx *bbolt.Tx, old, run workflow.Run,
 	} else {
 		errs = append(errs, live.Put(key, nil))
 	}
-	errs = append(errs, runTable.put(tx, run.ID, run))
+	errs = append(errs, runTable.put(tx, run.ID, remains(run)))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -89,6 +89,15 @@ func (s *Store) putRun(ctx context.Context, tx *bbolt.Tx, old, run workflow.Run,
 		}
 	}
 	return nil
+}
+
+// remains is what is kept of a run: when it has ended, that and how. What it was
+// given and did has been told as facts.
+func remains(run workflow.Run) workflow.Run {
+	if run.State.Ended() {
+		run.Input, run.Data, run.Signals, run.Steps = nil, nil, nil, nil
+	}
+	return run
 }
 
 func dueKey(run workflow.Run) []byte {

@@ -47,6 +47,9 @@ var buckets = []string{
 	metaBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,
 }
 
+// full is how full a page is left when it is split: most keys only rise.
+const full = 0.9
+
 // get returns the value of key, and whether there is one.
 func (t table[V]) get(tx *bbolt.Tx, key string) (v V, ok bool, err error) {
 	raw := tx.Bucket([]byte(t)).Get([]byte(key))
@@ -62,7 +65,9 @@ func (t table[V]) get(tx *bbolt.Tx, key string) (v V, ok bool, err error) {
 func (t table[V]) put(tx *bbolt.Tx, key string, v V) error {
 	raw, err := json.Marshal(v)
 	if err == nil {
-		err = tx.Bucket([]byte(t)).Put([]byte(key), raw)
+		b := tx.Bucket([]byte(t))
+		b.FillPercent = full
+		err = b.Put([]byte(key), raw)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s %q: %w", string(t), key, err)

@@ -1,0 +1,96 @@
+package sitestore_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"sprout"
+	"sprout/workflow"
+)
+
+// What is over takes little room, and keeps no secret: the site's memory is made
+// of it for a week.
+func TestWhatIsOverKeepsLittle(t *testing.T) {
+	s := fresh(t)
+	const secret = "what nobody needs any more"
+	run := workflow.Run{
+		ID: "wfl_1/1", Kind: "deploy", State: sprout.Running, StepName: "write-image",
+		Input: json.RawMessage(`{"machine":"mch_1","said":"` + secret + `"}`), Data: json.RawMessage(`{"said":"` + secret + `"}`),
+		Steps: []sprout.StepRecord{{Name: secret}},
+	}
+	if err := s.Create(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	run.Version, run.State, run.EndedAt = 1, sprout.Succeeded, time.Now().UTC().Truncate(time.Second)
+	if err := s.Save(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := s.Get(t.Context(), run.ID)
+	if raw, _ := json.Marshal(kept); err != nil || strings.Contains(string(raw), secret) || len(raw) > 500 {
+		t.Errorf("%v: of the run is kept %s", err, raw)
+	}
+	if kept.State != sprout.Succeeded || !kept.EndedAt.Equal(run.EndedAt) || kept.StepName != run.StepName {
+		t.Errorf("how it ended is lost: %+v", kept)
+	}
+	if live, err := s.LiveRuns("mch_1"); err != nil || len(live) != 0 {
+		t.Errorf("live: %v, %v", live, err)
+	}
+
+	order := sprout.Order{ID: "att_1/write", Kind: sprout.OrderWrite, Write: &sprout.Write{Hostname: secret, UserData: []byte(secret)}}
+	answer := func(r sprout.Report) (taken bool) {
+		t.Helper()
+		err := s.Update(t.Context(), func(tx *bbolt.Tx) (err error) {
+			if err := s.Give(tx, "att_1", order); err != nil {
+				return err
+			}
+			taken, err = s.Answer(tx, "att_1", r)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return taken
+	}
+	if !answer(sprout.Report{Order: order.ID, Outcome: "done", Inventory: &sprout.Inventory{Serial: secret}}) || answer(sprout.Report{Order: order.ID, Outcome: "failed"}) {
+		t.Error("a report is taken once, the first one")
+	}
+	given, ok, err := s.Order("att_1")
+	if raw, _ := json.Marshal(given); err != nil || !ok || strings.Contains(string(raw), secret) {
+		t.Errorf("%v, %v: of the order is kept %s", ok, err, raw)
+	}
+	if given.Order.ID != order.ID || given.Order.Kind != order.Kind || given.Report == nil || given.Report.Outcome != "done" {
+		t.Errorf("how the order ended is lost: %+v", given)
+	}
+}
+
+// Pages are nearly full: most keys only rise.
+func TestRisingKeysFillTheirPages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.db")
+	s := open(t, path)
+	for i := range int64(300) {
+		m := sprout.SiteMachine{ID: sprout.NewID[sprout.MachineID](sprout.PrefixMachine), Name: strings.Repeat("n", 100)}
+		apply(t, s, i+1, sprout.ChangeMachine, string(m.ID), m)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bbolt.Tx) error {
+		if of := tx.Bucket([]byte("machine")).Stats(); of.KeyN != 300 || float64(of.LeafInuse) < 0.8*float64(of.LeafAlloc) {
+			t.Errorf("of %d bytes of pages %d are in use, by %d keys", of.LeafAlloc, of.LeafInuse, of.KeyN)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
