@@ -207,3 +207,12 @@ type Heartbeat struct {
 	// Troubles are what is wrong with the agent or its host, at most MostTroubles.
 	Troubles []Trouble `json:"troubles,omitempty"`
 }
+
+// A Beat is a heartbeat and the site that it came from, which the bus vouches for.
+type Beat struct {
+	Site SiteID
+	Heartbeat
+}
+
+// From is who says that it is alive.
+func (b Beat) From() [2]string { return [2]string{string(b.Site), string(b.Agent)} }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -21,16 +22,33 @@ func (s *site) takeChanges(ctx context.Context) error {
 	return s.bus.Changes(ctx, s.apply)
 }
 
-// apply takes one change in, together with its number: once, whatever happens.
-func (s *site) apply(ctx context.Context, c sprout.Change) error {
-	switch c.Kind {
-	case sprout.ChangeWork:
-		return s.applyOnce(ctx, c, s.startWork)
-	case sprout.ChangeCancel:
-		return s.applyOnce(ctx, c, s.cancelWork)
-	case sprout.ChangeSite, sprout.ChangeSubnet, sprout.ChangeMachine, sprout.ChangeReservation, sprout.ChangeRecord:
+// apply takes changes in, each together with its number: once, whatever happens.
+// Those that are only kept and lie side by side share a transaction.
+func (s *site) apply(ctx context.Context, changes []sprout.Change) (taken int, err error) {
+	for taken < len(changes) {
+		more := slices.IndexFunc(changes[taken:], isOrder)
+		if more < 0 {
+			more = len(changes) - taken
+		}
+		switch c := changes[taken]; {
+		case more > 0:
+			err = s.store.Apply(ctx, changes[taken:taken+more]...)
+		case c.Kind == sprout.ChangeWork:
+			more, err = 1, s.applyOnce(ctx, c, s.startWork)
+		default:
+			more, err = 1, s.applyOnce(ctx, c, s.cancelWork)
+		}
+		if err != nil {
+			return taken, err
+		}
+		taken += more
 	}
-	return s.store.Apply(ctx, c)
+	return taken, nil
+}
+
+// isOrder tells a change that makes the site do something from one that it keeps.
+func isOrder(c sprout.Change) bool {
+	return c.Kind == sprout.ChangeWork || c.Kind == sprout.ChangeCancel
 }
 
 // errApplied ends a transaction whose change was applied before.

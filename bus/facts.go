@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,16 +98,24 @@ func (c *Centre) ConsumeFacts(ctx context.Context, take Take) error {
 // ConsumeLive hands what sites send live to see, until ctx ends. Every replica
 // receives all of it.
 func (c *Centre) ConsumeLive(ctx context.Context, see func(sprout.SiteID, sprout.Live)) error {
-	return consume(ctx, c, liveSubject, "", see)
+	return consume(ctx, c, liveSubject, "", see, func() {})
 }
 
-// ConsumeBeats hands heartbeats to see, until ctx ends. Each goes to one of the
-// replicas.
-func (c *Centre) ConsumeBeats(ctx context.Context, see func(sprout.SiteID, sprout.Heartbeat)) error {
-	return consume(ctx, c, beatSubject, "centre", see)
+// ConsumeBeats hands heartbeats to see, until ctx ends: of those that came while
+// it saw others the newest of each agent. Each goes to one of the replicas.
+func (c *Centre) ConsumeBeats(ctx context.Context, see func([]sprout.Beat)) error {
+	newest := map[[2]string]sprout.Beat{}
+	return consume(ctx, c, beatSubject, "centre", func(site sprout.SiteID, h sprout.Heartbeat) {
+		b := sprout.Beat{Site: site, Heartbeat: h}
+		newest[b.From()] = b
+	}, func() {
+		see(slices.Collect(maps.Values(newest)))
+		clear(newest)
+	})
 }
 
-func consume[M any](ctx context.Context, c *Centre, kind, queue string, see func(sprout.SiteID, M)) error {
+// consume hands messages of a kind to see, and calls rest when no other is there.
+func consume[M any](ctx context.Context, c *Centre, kind, queue string, see func(sprout.SiteID, M), rest func()) error {
 	received := make(chan *nats.Msg, 1024)
 	sub, err := c.conn.ChanQueueSubscribe(kind+".*", queue, received)
 	if err != nil {
@@ -122,9 +132,12 @@ func consume[M any](ctx context.Context, c *Centre, kind, queue string, see func
 			var v M
 			if err := decode(m.Subject, m.Header, m.Data, &v); err != nil {
 				c.log.Warn("message dropped", "error", err)
-				continue
+			} else {
+				see(siteOf(m.Subject), v)
 			}
-			see(siteOf(m.Subject), v)
+			if len(received) == 0 {
+				rest()
+			}
 		}
 	}
 }

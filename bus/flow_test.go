@@ -50,7 +50,7 @@ func TestChangesComeInOrderOnce(t *testing.T) {
 	got := make(chan int64, 1000)
 	site := h.site(ours)
 	run(t, func(ctx context.Context) error {
-		return site.Changes(ctx, func(_ context.Context, c sprout.Change) error { got <- c.Seq; return nil })
+		return site.Changes(ctx, OneByOne(func(_ context.Context, c sprout.Change) error { got <- c.Seq; return nil }))
 	})
 	for want := int64(1); want <= 600; want++ {
 		if seq := next(t, got, "change"); seq != want {
@@ -69,14 +69,14 @@ func TestRefusedChangeComesAgain(t *testing.T) {
 	var applied int64
 	site := h.site(ours)
 	run(t, func(ctx context.Context) error {
-		return site.Changes(ctx, func(_ context.Context, c sprout.Change) error {
+		return site.Changes(ctx, OneByOne(func(_ context.Context, c sprout.Change) error {
 			if c.Seq != applied+1 {
 				return errors.New("a gap")
 			}
 			applied = c.Seq
 			got <- c.Seq
 			return nil
-		})
+		}))
 	})
 	for _, seq := range []int64{2, 1} { // out of order
 		if err := centre.Publish(t.Context(), ours, change(seq)); err != nil {
@@ -103,7 +103,7 @@ func TestChangesSurviveTheServer(t *testing.T) {
 	got := make(chan int64, 10)
 	site := h.site(ours)
 	run(t, func(ctx context.Context) error {
-		return site.Changes(ctx, func(_ context.Context, c sprout.Change) error { got <- c.Seq; return nil })
+		return site.Changes(ctx, OneByOne(func(_ context.Context, c sprout.Change) error { got <- c.Seq; return nil }))
 	})
 	for seq := int64(1); seq <= 3; seq++ {
 		for centre.Publish(t.Context(), ours, change(seq)) != nil { // the centre's outbox does the same
@@ -251,12 +251,13 @@ func TestLiveAndBeats(t *testing.T) {
 		})
 	})
 	run(t, func(ctx context.Context) error {
-		return centre.ConsumeBeats(ctx, func(site sprout.SiteID, b sprout.Heartbeat) {
-			if site != ours {
-				t.Errorf("a heartbeat of %s", site)
+		return centre.ConsumeBeats(ctx, func(newest []sprout.Beat) {
+			if len(newest) != 1 || newest[0].Site != ours {
+				t.Errorf("heartbeats %+v", newest)
+				return
 			}
 			select {
-			case beats <- b:
+			case beats <- newest[0].Heartbeat:
 			default:
 			}
 		})

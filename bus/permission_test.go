@@ -96,7 +96,7 @@ func TestAgentCannotReachAnotherSiteByReplies(t *testing.T) {
 	changes := make(chan sprout.Change, 100)
 	victim := h.site(theirs)
 	run(t, func(ctx context.Context) error {
-		return victim.Changes(ctx, func(_ context.Context, c sprout.Change) error { changes <- c; return nil })
+		return victim.Changes(ctx, OneByOne(func(_ context.Context, c sprout.Change) error { changes <- c; return nil }))
 	})
 
 	held := pullOne(t, h, centre, "sit_third")

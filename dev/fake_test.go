@@ -57,7 +57,7 @@ func enrolSite(t *testing.T, p *program) *fake {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(func() { _ = f.bus.Changes(ctx, f.apply) })
+	parts.Go(func() { _ = f.bus.Changes(ctx, bus.OneByOne(f.apply)) })
 	parts.Go(func() { f.send(ctx) })
 	parts.Go(func() { f.beat(ctx, made.Agent.ID) })
 	t.Cleanup(func() { stop(); parts.Wait(); f.bus.Close() })

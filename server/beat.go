@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,29 +72,46 @@ func (s *Server) takeBeats(ctx context.Context) error {
 			}
 		}
 	}()
-	err := s.bus.ConsumeBeats(ctx, func(site sprout.SiteID, beat sprout.Heartbeat) {
-		if err := s.takeBeat(ctx, l, told, site, beat); err != nil && ctx.Err() == nil {
-			s.log.Warn("heartbeat not taken", "site", site, "agent", beat.Agent, "error", err)
+	err := s.bus.ConsumeBeats(ctx, func(beats []sprout.Beat) {
+		if err := s.hear(ctx, l, told, beats); err != nil && ctx.Err() == nil {
+			s.log.Warn("heartbeats not taken", "error", err)
 		}
 	})
 	<-silent
 	return err
 }
 
-func (s *Server) takeBeat(ctx context.Context, l *lags, told *troubled, site sprout.SiteID, beat sprout.Heartbeat) error {
-	a, err := s.store.Agent(ctx, beat.Agent)
-	if err != nil {
+// hear takes the newest heartbeat of each agent that spoke: in one statement for
+// all, as there is nothing to do about most.
+func (s *Server) hear(ctx context.Context, l *lags, told *troubled, beats []sprout.Beat) (err error) {
+	by := map[[2]string]sprout.Beat{}
+	for _, beat := range beats {
+		if refused := sprout.CheckProtocol(beat.Protocol); refused != nil {
+			err = errors.Join(err, refused, s.raiseVersion(ctx, beat, refused))
+			continue
+		}
+		by[beat.From()] = beat
+	}
+	if len(by) == 0 {
 		return err
 	}
-	if a.Site != site {
-		return sprout.Errorf(sprout.Denied, "cannot take a heartbeat of agent %s of another site", beat.Agent)
+	agents, heard := s.store.Heartbeats(ctx, slices.Collect(maps.Values(by)))
+	if heard != nil {
+		return errors.Join(err, heard)
 	}
-	if refused := sprout.CheckProtocol(beat.Protocol); refused != nil {
-		return errors.Join(refused, s.raiseVersion(ctx, a, beat, refused))
+	for _, a := range agents {
+		from := sprout.Beat{Site: a.Site, Heartbeat: sprout.Heartbeat{Agent: a.ID}}.From()
+		err = errors.Join(err, s.takeBeat(ctx, l, told, a, by[from].Heartbeat))
+		delete(by, from)
 	}
-	if err := s.store.Heartbeat(ctx, beat); err != nil {
-		return err
+	for _, beat := range by {
+		err = errors.Join(err, sprout.Errorf(sprout.Denied, "cannot take a heartbeat of agent %s from site %s: it is retired, or of another site", beat.Agent, beat.Site))
 	}
+	return err
+}
+
+// takeBeat does what a heartbeat asks for; a is what was known of its agent before.
+func (s *Server) takeBeat(ctx context.Context, l *lags, told *troubled, a sprout.Agent, beat sprout.Heartbeat) error {
 	if !a.Online {
 		err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.store.AgentBack(ctx, tx, a) })
 		if err != nil {
@@ -103,18 +122,23 @@ func (s *Server) takeBeat(ctx context.Context, l *lags, told *troubled, site spr
 		return err
 	}
 	now := time.Now()
-	if l.behind(site, beat.Applied, a.Wanted, now) {
-		return s.repair(ctx, site, beat.Applied)
+	if l.behind(a.Site, beat.Applied, a.Wanted, now) {
+		return s.repair(ctx, a.Site, beat.Applied)
 	}
-	if l.mayPrune(site, now) {
-		_, err = s.store.PruneOutbox(ctx, site, beat.Applied)
+	if !l.mayPrune(a.Site, now) {
+		return nil
 	}
+	_, err := s.store.PruneOutbox(ctx, a.Site, beat.Applied)
 	return err
 }
 
 // raiseVersion opens the problem of an agent that this control plane cannot work
 // with; the first heartbeat that is taken closes it.
-func (s *Server) raiseVersion(ctx context.Context, a sprout.Agent, beat sprout.Heartbeat, why error) error {
+func (s *Server) raiseVersion(ctx context.Context, beat sprout.Beat, why error) error {
+	a, err := s.store.Agent(ctx, beat.Agent)
+	if err != nil || a.Site != beat.Site {
+		return err
+	}
 	severity, remedy := sprout.Explain(sprout.AgentVersion, "", "", a.SiteName)
 	return s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return s.store.RaiseProblem(ctx, tx, sprout.Problem{

@@ -45,7 +45,7 @@ func enrolAnswering(t *testing.T, admin *client.Client, hub string) *answering {
 	}))(t)
 	ctx, stop := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(func() { _ = f.bus.Changes(ctx, f.apply) })
+	parts.Go(func() { _ = f.bus.Changes(ctx, bus.OneByOne(f.apply)) })
 	parts.Go(func() { f.send(ctx) })
 	parts.Go(func() { f.beat(ctx) })
 	f.stop = func() { stop(); parts.Wait(); f.bus.Close() }

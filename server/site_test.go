@@ -61,7 +61,7 @@ func enrol(t *testing.T, p plane, site string) *far {
 	}))(t)
 	ctx, stop := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(func() { _ = f.bus.Changes(ctx, f.apply) })
+	parts.Go(func() { _ = f.bus.Changes(ctx, bus.OneByOne(f.apply)) })
 	t.Cleanup(func() { stop(); parts.Wait(); f.bus.Close() })
 	return f
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.etcd.io/bbolt"
@@ -41,43 +42,69 @@ func (s *Store) MarkApplied(tx *bbolt.Tx, seq int64) (bool, error) {
 	return true, tx.Bucket([]byte(metaBucket)).Put([]byte(appliedKey), []byte(number(uint64(seq))))
 }
 
-// Apply takes a replicated change in: a site, subnet, machine, reservation or
-// record. One that was applied before is no error. The error is ErrGap where
-// it is not the next. A body that cannot be read is logged and counts as
-// applied, as it will not get better; so does a kind of a later version.
-func (s *Store) Apply(ctx context.Context, c sprout.Change) error {
+// Apply takes replicated changes in, all or none: a site, subnet, machine,
+// reservation, record and the like. One that was applied before is no error, and
+// costs nothing. The error is ErrGap where one is not the next. A body that cannot
+// be read is logged and counts as applied, as it will not get better; so does a
+// kind of a later version.
+func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	var show func(*replica)
+	last, err := s.Applied()
+	if err != nil {
+		return err
+	}
+	changes = slices.DeleteFunc(slices.Clone(changes), func(c sprout.Change) bool { return c.Seq <= last })
+	if len(changes) == 0 {
+		return nil
+	}
+	var shows []func(*replica)
 	var serial uint32
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		fresh, err := s.MarkApplied(tx, c.Seq)
-		if err != nil || !fresh {
-			return err
+	names := slices.ContainsFunc(changes, func(c sprout.Change) bool { return c.Kind.OfNames() })
+	err = s.db.Update(func(tx *bbolt.Tx) (err error) {
+		for _, c := range changes {
+			show, err := s.applyOne(tx, c)
+			if err != nil {
+				return err
+			}
+			if show != nil {
+				shows = append(shows, show)
+			}
 		}
-		show, err = s.keep(tx, c)
-		if sprout.KindOf(err) == sprout.Invalid {
-			s.log.Error("change cannot be used", "seq", c.Seq, "kind", c.Kind, "key", c.Key, "error", err)
-			return nil
-		}
-		if err == nil && c.Kind.OfNames() {
+		if names {
 			serial, err = s.raiseSerial(tx)
 		}
 		return err
 	})
-	if err != nil || show == nil {
+	if err != nil {
 		return err
 	}
 	s.replica.mu.Lock()
 	defer s.replica.mu.Unlock()
-	if c.Kind.OfNames() {
+	if names {
 		s.replica.serial = serial
 	}
-	show(&s.replica)
+	for _, show := range shows {
+		show(&s.replica)
+	}
 	return nil
+}
+
+// applyOne writes a change with its number; nil where there is nothing to show.
+func (s *Store) applyOne(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
+	fresh, err := s.MarkApplied(tx, c.Seq)
+	if err != nil || !fresh {
+		return nil, err
+	}
+	show, err := s.keep(tx, c)
+	if sprout.KindOf(err) == sprout.Invalid {
+		s.log.Error("change cannot be used", "seq", c.Seq, "kind", c.Kind, "key", c.Key, "error", err)
+		return nil, nil
+	}
+	return show, err
 }
 
 // keep writes a change and returns how the replica shows it once committed.

@@ -2,6 +2,7 @@ package sitestore_test
 
 import (
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"sprout"
+	"sprout/sitestore"
 	"sprout/workflow"
 )
 
@@ -92,5 +94,43 @@ func TestRisingKeysFillTheirPages(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Changes that come together share a transaction; what was applied before needs
+// none.
+func TestChangesTogetherAreOneTransaction(t *testing.T) {
+	s := fresh(t)
+	var changes []sprout.Change
+	for i := range int64(20) {
+		m := sprout.SiteMachine{ID: sprout.NewID[sprout.MachineID](sprout.PrefixMachine)}
+		changes = append(changes, changeOf(t, i+1, sprout.ChangeMachine, string(m.ID), m))
+	}
+	transactions := func() (id int) {
+		t.Helper()
+		if err := s.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	before := transactions()
+	for range 3 {
+		if err := s.Apply(t.Context(), changes...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := transactions() - before; n != 1 {
+		t.Errorf("%d transactions, want 1", n)
+	}
+	for _, c := range changes {
+		if _, err := s.Machine(sprout.MachineID(c.Key)); err != nil {
+			t.Errorf("machine %s is not known", c.Key)
+		}
+	}
+	// A gap takes back all that came with it.
+	err := s.Apply(t.Context(), changeOf(t, 21, sprout.ChangeMachine, "mch_a", sprout.SiteMachine{ID: "mch_a"}),
+		changeOf(t, 23, sprout.ChangeMachine, "mch_b", sprout.SiteMachine{ID: "mch_b"}))
+	if _, unknown := s.Machine("mch_a"); unknown == nil || !errors.Is(err, sitestore.ErrGap) {
+		t.Errorf("got %v; the first: %v", err, unknown)
 	}
 }

@@ -74,13 +74,25 @@ func (s *Store) AgentBack(ctx context.Context, tx pgx.Tx, a sprout.Agent) error 
 	return err
 }
 
-// Heartbeat notes that an agent lives and how far it is. NotFound once it is
-// retired.
-func (s *Store) Heartbeat(ctx context.Context, h sprout.Heartbeat) error {
-	n, err := exec(ctx, s.db, `
-		UPDATE agent SET last_seen = now(), version = $2, address = $3, applied = greatest(applied, $4)
-		WHERE id = $1 AND retired_at IS NULL`, h.Agent, h.Version, canonicalIP(h.Address), h.Applied)
-	return mustTouch(n, err, "agent", string(h.Agent))
+// Heartbeats notes, in one statement, that agents live and how far each is: one
+// beat an agent, of the site that it came from. It returns the live agents among
+// them as they were before; one that is missing has been retired, or is not of
+// that site.
+func (s *Store) Heartbeats(ctx context.Context, beats []sprout.Beat) ([]sprout.Agent, error) {
+	var sites, ids, versions, addresses []string
+	var applied []int64
+	for _, b := range beats {
+		sites, ids, versions = append(sites, string(b.Site)), append(ids, string(b.Agent)), append(versions, b.Version)
+		addresses, applied = append(addresses, canonicalIP(b.Address)), append(applied, b.Applied)
+	}
+	return many(ctx, s.db, scanAgent, `
+		WITH beat AS (SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) b (site, id, version, address, applied)),
+		held AS (SELECT g.id FROM agent g JOIN beat USING (site, id) WHERE g.retired_at IS NULL ORDER BY g.id FOR NO KEY UPDATE OF g),
+		touched AS (
+			UPDATE agent g SET last_seen = now(), version = b.version, address = b.address, applied = greatest(g.applied, b.applied)
+			FROM beat b JOIN held USING (id) WHERE g.id = b.id)
+		`+agentSelect+`AND (a.site, a.id) IN (SELECT site, id FROM beat)`,
+		sprout.OfflineAfter, sites, ids, versions, addresses, applied)
 }
 
 // RaiseSilent opens the problem AgentOffline for each live agent that was not
@@ -99,7 +111,7 @@ func (s *Store) RaiseSilent(ctx context.Context) error {
 		silent, err := many(ctx, tx, scanAgent, agentSelect+`
 			AND coalesce(a.last_seen, a.enrolled_at) <= now() - $1::interval
 			AND NOT EXISTS (SELECT FROM problem p WHERE p.subject = a.id AND p.code = $2 AND p.cleared_at IS NULL)
-			FOR UPDATE OF a`, sprout.OfflineAfter, sprout.AgentOffline)
+			ORDER BY a.id FOR UPDATE OF a`, sprout.OfflineAfter, sprout.AgentOffline)
 		for _, a := range silent {
 			if err := s.RaiseProblem(ctx, tx, offline(a)); err != nil {
 				return err

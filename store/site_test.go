@@ -91,9 +91,18 @@ func TestHeartbeatMakesAnAgentOnline(t *testing.T) {
 	if a.Online || a.SiteName != "lon1" || a.Wanted != 1 {
 		t.Errorf("agent %+v", a)
 	}
-	if err := s.Heartbeat(t.Context(), sprout.Heartbeat{Agent: a.ID, Version: "v1", Address: "10.0.0.2", Applied: 1}); err != nil {
-		t.Fatal(err)
+	beat := sprout.Beat{Site: site.ID, Heartbeat: sprout.Heartbeat{Agent: a.ID, Version: "v1", Address: "10.0.0.2", Applied: 1}}
+	heard := func(b sprout.Beat, want int) {
+		t.Helper()
+		before, err := s.Heartbeats(t.Context(), []sprout.Beat{b})
+		if err != nil || len(before) != want || want == 1 && (before[0].ID != a.ID || before[0].Online || before[0].Applied != a.Applied) {
+			t.Errorf("%d agents are heard, want %d: %+v, %v", len(before), want, before, err)
+		}
 	}
+	elsewhere := beat
+	elsewhere.Site = "sit_other"
+	heard(elsewhere, 0)
+	heard(beat, 1)
 	if a, err := s.AgentOf(t.Context(), site.ID); err != nil || !a.Online || a.Applied != 1 || a.Address != "10.0.0.2" {
 		t.Errorf("agent %+v, %v", a, err)
 	}
@@ -104,7 +113,7 @@ func TestHeartbeatMakesAnAgentOnline(t *testing.T) {
 		t.Errorf("agent %+v, %v", a, err)
 	}
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { return s.RetireAgent(ctx, tx, a.ID) })
-	wantKind(t, s.Heartbeat(t.Context(), sprout.Heartbeat{Agent: a.ID}), sprout.NotFound)
+	heard(beat, 0)
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error { // it comes back with its key
 		_, err := s.EnrolAgent(ctx, tx, sprout.Agent{Site: site.ID, Name: "a", PublicKey: "U1", SealKey: "X1", Address: "not an address"})
 		return err
