@@ -16,6 +16,7 @@ import (
 const (
 	relayEvery = 5 * time.Second // also without a notification, and for what was refused
 	relayBatch = 500
+	relaySites = 16 // that are published to at once
 	// A change that is refused so often, for a reason that may pass, is a problem.
 	refusals = 3
 )
@@ -75,38 +76,70 @@ func (s *Server) relay(ctx context.Context) error {
 	}
 }
 
-// publish hands one batch to the bus; more tells whether others wait. A site
-// whose change is refused is passed over, with a problem, and tried again later:
-// the sites beside it do not wait.
+// publish hands one batch to the bus, sites side by side; more tells whether
+// others wait. A site whose change is refused is passed over, with a problem, and
+// tried again later: the sites beside it do not wait.
 func (r *relayer) publish(ctx context.Context) (more bool, err error) {
 	rows, err := r.store.Unpublished(ctx, relayBatch, r.waiting()...)
 	if err != nil {
 		return false, err
 	}
-	done, stuck := map[sprout.SiteID]int64{}, map[sprout.SiteID]bool{}
+	sites := map[sprout.SiteID][]store.OutboxRow{}
 	for _, row := range rows {
-		if stuck[row.Site] {
-			continue
-		}
-		failed := r.bus.Publish(ctx, row.Site, row.Change)
-		if failed == nil {
-			done[row.Site] = row.Seq
-			delete(r.refused, row.Site)
-			continue
-		}
-		if away := r.bus.Ready(); away != nil || ctx.Err() != nil { // no site's fault
-			err = errors.Join(failed, away)
-			break
-		}
-		stuck[row.Site] = true
-		r.refuse(ctx, row, failed)
+		sites[row.Site] = append(sites[row.Site], row)
 	}
-	for site, seq := range done {
-		if err := r.store.MarkPublished(ctx, site, seq); err != nil {
-			return false, err
-		}
+	results := make(chan handedOn, len(sites))
+	free := make(chan struct{}, relaySites)
+	for _, of := range sites {
+		go func() {
+			free <- struct{}{}
+			results <- r.handOn(ctx, of)
+			<-free
+		}()
+	}
+	for range len(sites) {
+		site := <-results
+		err = errors.Join(err, r.settle(ctx, site))
 	}
 	return len(rows) == relayBatch, err
+}
+
+// A handedOn tells how far a site's changes came: of rows so many, and why the
+// next one was refused, if it was.
+type handedOn struct {
+	rows    []store.OutboxRow
+	done    int
+	refused error
+}
+
+// handOn publishes changes of one site in their order, up to one that is refused.
+func (r *relayer) handOn(ctx context.Context, rows []store.OutboxRow) handedOn {
+	for i, row := range rows {
+		if err := r.bus.Publish(ctx, row.Site, row.Change); err != nil {
+			return handedOn{rows, i, err}
+		}
+	}
+	return handedOn{rows, len(rows), nil}
+}
+
+// settle notes what was handed on, and what was refused. The error is of the bus
+// or of the store, and no site's fault.
+func (r *relayer) settle(ctx context.Context, h handedOn) error {
+	site := h.rows[0].Site
+	if h.done > 0 {
+		delete(r.refused, site)
+		if err := r.store.MarkPublished(ctx, site, h.rows[h.done-1].Seq); err != nil {
+			return err
+		}
+	}
+	if h.refused == nil {
+		return nil
+	}
+	if away := r.bus.Ready(); away != nil || ctx.Err() != nil {
+		return errors.Join(h.refused, away)
+	}
+	r.refuse(ctx, h.rows[h.done], h.refused)
+	return nil
 }
 
 // waiting lists the sites whose refused change is not to be tried yet.
@@ -154,10 +187,11 @@ func raiseAtSite(ctx context.Context, s *store.Store, id sprout.SiteID, code spr
 	})
 }
 
-// repair sends a site again what it never applied, although it was published:
-// the bus had dropped it.
+// repair sends a site again what it never applied, although it was published for
+// long enough to have come: the bus had dropped it. What waits for the relay is
+// not lost.
 func (s *Server) repair(ctx context.Context, site sprout.SiteID, applied int64) error {
-	missing, err := s.store.OutboxAfter(ctx, site, applied, relayBatch)
+	missing, err := s.store.PublishedAfter(ctx, site, applied, lagFor, relayBatch)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -181,7 +182,17 @@ func (s *Store) OutboxAfter(ctx context.Context, site sprout.SiteID, seq int64, 
 	if err := s.NumberChanges(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := s.outbox(ctx, `site = $1 AND seq > $2 ORDER BY seq LIMIT $3`, site, seq, limit)
+	return s.changes(ctx, `site = $1 AND seq > $2 ORDER BY seq LIMIT $3`, site, seq, limit)
+}
+
+// PublishedAfter is OutboxAfter of those changes that the relay handed on at
+// least so long ago.
+func (s *Store) PublishedAfter(ctx context.Context, site sprout.SiteID, seq int64, ago time.Duration, limit int) ([]sprout.Change, error) {
+	return s.changes(ctx, `site = $1 AND seq > $2 AND published_at < now() - $4::interval ORDER BY seq LIMIT $3`, site, seq, limit, ago)
+}
+
+func (s *Store) changes(ctx context.Context, rest string, args ...any) ([]sprout.Change, error) {
+	rows, err := s.outbox(ctx, rest, args...)
 	out := make([]sprout.Change, len(rows))
 	for i, r := range rows {
 		out[i] = r.Change
