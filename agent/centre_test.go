@@ -115,7 +115,11 @@ func (c *testCentre) connect() {
 		}
 	})
 	c.running.Go(func() {
-		if err := centre.ConsumeBeats(ctx, func(_ sprout.SiteID, b sprout.Heartbeat) { c.repair(ctx, centre, b) }); err != nil {
+		if err := centre.ConsumeBeats(ctx, func(newest []sprout.Beat) {
+			for _, b := range newest {
+				c.repair(ctx, centre, b.Heartbeat)
+			}
+		}); err != nil {
 			c.t.Error(err)
 		}
 	})
