@@ -36,27 +36,36 @@ const (
 
 var cookie = []byte{99, 130, 83, 99}
 
-// parse reads a message. Its values point into wire, but for options that came
-// in several parts (RFC 3396).
-func parse(wire []byte) (*dhcpv4.DHCPv4, error) {
+// parse reads a message into p, whatever that was. Its values point into wire,
+// but for options that came in several parts (RFC 3396).
+func parse(p *dhcpv4.DHCPv4, wire []byte) error {
 	if len(wire) < atOptions || !bytes.Equal(wire[atCookie:atOptions], cookie) {
-		return nil, sprout.Errorf(sprout.Invalid, "it is no DHCP message")
+		return sprout.Errorf(sprout.Invalid, "it is no DHCP message")
 	}
 	if wire[2] > 16 {
-		return nil, sprout.Errorf(sprout.Invalid, "its hardware address has %d bytes", wire[2])
+		return sprout.Errorf(sprout.Invalid, "its hardware address has %d bytes", wire[2])
 	}
-	p := &dhcpv4.DHCPv4{
+	*p = dhcpv4.DHCPv4{
 		OpCode: dhcpv4.OpcodeType(wire[0]), HWType: iana.HWType(wire[1]), HopCount: wire[3],
 		TransactionID: dhcpv4.TransactionID(wire[4:8]), NumSeconds: binary.BigEndian.Uint16(wire[8:]), Flags: binary.BigEndian.Uint16(wire[atFlags:]),
 		ClientIPAddr: net.IP(wire[atClient:atYour:atYour]), YourIPAddr: net.IP(wire[atYour:atServer:atServer]),
 		ServerIPAddr: net.IP(wire[atServer:atRelay:atRelay]), GatewayIPAddr: net.IP(wire[atRelay:atHardware:atHardware]),
 		ClientHWAddr: net.HardwareAddr(wire[atHardware : atHardware+int(wire[2]) : atHardware+int(wire[2])]),
-		Options:      make(dhcpv4.Options, 16),
+		Options:      emptied(p.Options),
 	}
 	if err := parseOptions(p.Options, wire[atOptions:]); err != nil {
-		return nil, err
+		return err
 	}
-	return p, parseOverloaded(p, wire)
+	return parseOverloaded(p, wire)
+}
+
+// emptied is o without its options, or a new one.
+func emptied(o dhcpv4.Options) dhcpv4.Options {
+	if o == nil {
+		return make(dhcpv4.Options, 20)
+	}
+	clear(o)
+	return o
 }
 
 // parseOverloaded reads the options that are in place of the boot file (1), the

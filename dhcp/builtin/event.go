@@ -1,7 +1,9 @@
 package builtin
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -10,25 +12,39 @@ import (
 	"sprout"
 )
 
-// tell writes down what came and what was done: two boot events, the packet and
+// note writes down what came and what is done: two boot events, the packet and
 // the answer. What is no part of a boot, as a renewal, is none.
-func (s *Server) tell(r Request, a Answer, came time.Time) {
-	s.config.Log.Debug("dhcp", "client", a.Key, "asks", r.Packet.MessageType(), "answer", a.Reason)
-	if r.MAC() == "" {
+func (s *Server) note(o *outgoing, r Request, a *Answer, came time.Time) {
+	if s.config.Log.Enabled(context.Background(), slog.LevelDebug) {
+		s.config.Log.Debug("dhcp", "client", a.Key, "asks", r.Packet.MessageType(), "answer", a.Reason)
+	}
+	if o.mac == "" || s.config.Events == nil {
 		return
 	}
-	if e, ok := received(r, a); ok {
+	client := clientOf(r.Packet)
+	if e, ok := received(r, a, client); ok {
 		e.At = came
-		s.config.Events(e)
+		o.events[0], o.told = e, 1
 	}
 	if a.What != "" {
-		s.config.Events(answered(r, a, s.config.Now()))
+		o.events[o.told] = answered(r, a, client)
+		o.told++
+	}
+}
+
+// tell tells of what was done, once it was.
+func (s *Server) tell(o *outgoing) {
+	for _, e := range o.events[:o.told] {
+		if e.At.IsZero() {
+			e.At = s.config.Now()
+		}
+		s.config.Events(e)
 	}
 }
 
 // received is the event of a packet that has something to do with a boot.
-func received(r Request, a Answer) (sprout.BootEvent, bool) {
-	e := sprout.BootEvent{MAC: r.MAC(), From: r.From.Addr().Unmap(), Client: clientOf(r.Packet)}
+func received(r Request, a *Answer, client string) (sprout.BootEvent, bool) {
+	e := sprout.BootEvent{MAC: r.MAC(), From: r.From.Addr().Unmap(), Client: client}
 	wants := r.address(dhcpv4.OptionRequestedIPAddress)
 	switch r.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
@@ -40,7 +56,7 @@ func received(r Request, a Answer) (sprout.BootEvent, bool) {
 		if a.What == "" {
 			return e, false
 		}
-		e.What, e.IP, e.Detail = sprout.SawRequest, wants, fmt.Sprintf("%s takes %s", Speaker(e.Client), show(wants))
+		e.What, e.IP, e.Detail = sprout.SawRequest, wants, Speaker(e.Client)+" takes "+show(wants)
 	default:
 		return e, false
 	}
@@ -50,9 +66,9 @@ func received(r Request, a Answer) (sprout.BootEvent, bool) {
 	return e, true
 }
 
-// answered is the event of what was done.
-func answered(r Request, a Answer, at time.Time) sprout.BootEvent {
-	e := sprout.BootEvent{At: at, MAC: r.MAC(), What: a.What, Detail: a.Reason, Client: clientOf(r.Packet), IP: a.Other}
+// answered is the event of what is done.
+func answered(r Request, a *Answer, client string) sprout.BootEvent {
+	e := sprout.BootEvent{MAC: r.MAC(), What: a.What, Detail: a.Reason, Client: client, IP: a.Other}
 	if a.Reply != nil {
 		e.IP, e.File = field(a.Reply.YourIPAddr), bootFileOf(a.Reply)
 	}
@@ -78,16 +94,16 @@ func clientOf(p *dhcpv4.DHCPv4) string {
 
 // Speaker says the same for people.
 func Speaker(client string) string {
-	for _, l := range DefaultLoaders {
-		if client == fmt.Sprintf("pxe-%d", l.Arch) || client == fmt.Sprintf("http-%d", l.Arch) {
-			return l.Name + " firmware"
-		}
-	}
 	switch client {
 	case "ipxe":
 		return "iPXE"
 	case "system":
 		return "a running system"
+	}
+	for _, l := range DefaultLoaders {
+		if client == fmt.Sprintf("pxe-%d", l.Arch) || client == fmt.Sprintf("http-%d", l.Arch) {
+			return l.Name + " firmware"
+		}
 	}
 	return "firmware " + client
 }

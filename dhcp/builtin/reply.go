@@ -47,7 +47,10 @@ func (d *decision) give(kind dhcpv4.MessageType, c choice) Answer {
 	if boot.reason != "" {
 		reason += "; " + boot.reason
 	}
-	verb := map[dhcpv4.MessageType]string{dhcpv4.MessageTypeOffer: "offers ", dhcpv4.MessageTypeAck: "gives "}[kind]
+	verb := "gives "
+	if kind == dhcpv4.MessageTypeOffer {
+		verb = "offers "
+	}
 	if inform {
 		return Answer{Reply: p, To: Delivery{To: netip.AddrPortFrom(d.client, clientPort)}, Key: d.key, Reason: "gives options: " + reason}
 	}
@@ -71,10 +74,14 @@ func (d *decision) nak(reason string) Answer {
 // client's and the relay's own options back (RFC 6842, RFC 3046 section 2.2).
 func (d *decision) reply(kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	q := d.r.Packet
-	p := &dhcpv4.DHCPv4{
+	p := d.s.room
+	if p == nil {
+		p = &dhcpv4.DHCPv4{}
+	}
+	*p = dhcpv4.DHCPv4{
 		OpCode: dhcpv4.OpcodeBootReply, HWType: q.HWType, TransactionID: q.TransactionID, Flags: q.Flags,
 		ClientIPAddr: q.ClientIPAddr, YourIPAddr: net.IPv4zero, ServerIPAddr: net.IPv4zero, GatewayIPAddr: q.GatewayIPAddr,
-		ClientHWAddr: q.ClientHWAddr, Options: make(dhcpv4.Options, 20),
+		ClientHWAddr: q.ClientHWAddr, Options: emptied(p.Options),
 	}
 	if kind == dhcpv4.MessageTypeOffer {
 		p.ClientIPAddr = net.IPv4zero // RFC 2131 table 3

@@ -22,14 +22,18 @@ type Request struct {
 // Parse reads a client's packet, and points into it. Errors are Invalid: such
 // packets are dropped.
 func Parse(wire []byte, from netip.AddrPort, to netip.Addr) (Request, error) {
-	p, err := parse(wire)
-	if err != nil {
-		return Request{}, sprout.Errorf(sprout.Invalid, "cannot read packet from %s: %w", from, err)
+	return parseRequest(&dhcpv4.DHCPv4{}, datagram{wire, from, to})
+}
+
+// parseRequest is Parse, into a message that was used before.
+func parseRequest(into *dhcpv4.DHCPv4, d datagram) (Request, error) {
+	if err := parse(into, d.wire); err != nil {
+		return Request{}, sprout.Errorf(sprout.Invalid, "cannot read packet from %s: %w", d.from, err)
 	}
-	if p.OpCode != dhcpv4.OpcodeBootRequest {
-		return Request{}, sprout.Errorf(sprout.Invalid, "cannot use packet from %s: it is no request", from)
+	if into.OpCode != dhcpv4.OpcodeBootRequest {
+		return Request{}, sprout.Errorf(sprout.Invalid, "cannot use packet from %s: it is no request", d.from)
 	}
-	return Request{Packet: p, From: from, To: to, mac: macOf(p)}, nil
+	return Request{Packet: into, From: d.from, To: d.to, mac: macOf(into)}, nil
 }
 
 // MAC returns the client's hardware address in lower case with colons; empty

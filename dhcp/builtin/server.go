@@ -2,15 +2,12 @@ package builtin
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
-
-	"golang.org/x/net/ipv4"
 
 	"sprout"
 )
@@ -21,8 +18,10 @@ type Server struct {
 	offers  *Offers
 	ready   chan struct{}
 	dropped atomic.Int64
-	conn    *ipv4.PacketConn // set before ready is closed
-	raw     *rawSender       // nil: relays only
+	outgo   sync.Pool // of *outgoing
+	conn    *net.UDPConn
+	socket  syscall.RawConn // of conn; set before ready is closed
+	raw     *rawSender      // nil: relays only
 }
 
 // New checks the configuration and makes a server that Serve runs once. Errors
@@ -62,9 +61,6 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.Events == nil {
-		c.Events = func(sprout.BootEvent) {}
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -81,23 +77,20 @@ func (s *Server) Dropped() int64 { return s.dropped.Load() }
 // ended: nil after ctx ended, else why it cannot serve. Its sockets belong to
 // the network namespace of the calling thread.
 func (s *Server) Serve(ctx context.Context) error {
-	conn, raw, err := s.listen(ctx)
-	if err != nil {
+	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	s.conn, s.raw = conn, raw
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 	defer stop()
-	defer raw.close()
+	defer s.raw.close()
 	saver := newSaver(s)
-	var saving sync.WaitGroup
-	saving.Go(func() { saver.run(ctx) })
+	saving := saver.start(ctx)
 	s.config.Log.Info("dhcp serves", "interface", s.config.Interface, "address", s.config.Address, "port", s.config.Port)
 	close(s.ready)
-	err = s.read(saver)
+	err := s.read(saver)
 	close(saver.news)
 	saving.Wait()
-	_ = conn.Close()
+	_ = s.conn.Close()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -108,60 +101,37 @@ func (s *Server) Serve(ctx context.Context) error {
 // as broken. A device that goes down fails one.
 const maxReadFailures = 16
 
-// readTogether is how many packets one system call reads at most.
-const readTogether = 64
-
 // read answers until the socket is closed: by one goroutine, as that is quicker
 // than any network, and a client's packets are answered in order. What is not yet
 // read waits in the kernel.
 func (s *Server) read(later *saver) error {
-	messages := make([]ipv4.Message, readTogether)
-	for i := range messages {
-		messages[i].Buffers, messages[i].OOB = [][]byte{make([]byte, 1500)}, ipv4.NewControlMessage(ipv4.FlagInterface|ipv4.FlagDst)
+	d := s.newDesk()
+	var n, failures int
+	var errno syscall.Errno
+	receive := func(fd uintptr) bool {
+		n, errno = d.in.receive(fd)
+		return errno != syscall.EAGAIN && errno != syscall.EINTR
 	}
-	failures := 0
 	var pace pace
 	for {
-		n, err := s.conn.ReadBatch(messages, 0)
-		switch {
-		case errors.Is(err, net.ErrClosed):
+		if err := s.socket.Read(receive); err != nil {
 			return err
-		case err != nil:
+		}
+		if errno != 0 {
 			if failures++; failures == maxReadFailures {
-				return err
+				return errno
 			}
-			s.config.Log.Warn("cannot read DHCP packet", "error", err)
+			s.config.Log.Warn("cannot read DHCP packet", "error", errno)
 			continue
 		}
 		failures = 0
-		now, save := s.handle(datagrams(messages[:n]))
-		s.finish(now)
+		now, save := d.handle(n)
+		s.finish(d.post, now)
 		s.dropped.Add(int64(later.give(save)))
-		if n < len(messages) && pace.busy(n, time.Now()) {
+		if n < together && pace.busy(n, time.Now()) {
 			time.Sleep(napTime)
 		}
 	}
-}
-
-// datagrams copies what was read.
-func datagrams(messages []ipv4.Message) []datagram {
-	size := 0
-	for i := range messages {
-		size += messages[i].N
-	}
-	all, room := make([]datagram, len(messages)), make([]byte, 0, size)
-	for i := range messages {
-		m := &messages[i]
-		begin := len(room)
-		room = append(room, m.Buffers[0][:m.N]...)
-		all[i] = datagram{wire: room[begin:len(room):len(room)], from: m.Addr.(*net.UDPAddr).AddrPort()}
-		var control ipv4.ControlMessage
-		if err := control.Parse(m.OOB[:m.NN]); err == nil {
-			to, _ := netip.AddrFromSlice(control.Dst)
-			all[i].to = to.Unmap()
-		}
-	}
-	return all
 }
 
 // site is what a decision looks at now.

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
 	"sprout"
 )
 
@@ -17,6 +19,8 @@ type Site struct {
 	Domain    string
 	LeaseTime time.Duration
 	Now       time.Time
+
+	room *dhcpv4.DHCPv4 // for the reply, whatever it was before; nil: a new one
 }
 
 // link returns the subnets of the network that at lies in, the one with at in

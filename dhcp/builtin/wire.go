@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/mdlayher/packet"
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 
 	"sprout"
@@ -16,46 +15,43 @@ import (
 
 // listen opens the sockets: UDP on the port, and where there is an interface,
 // one for frames to clients that have no address yet.
-func (s *Server) listen(ctx context.Context) (*ipv4.PacketConn, *rawSender, error) {
+func (s *Server) listen(ctx context.Context) error {
 	device := s.config.Interface
 	at := netip.AddrPortFrom(s.config.Address, s.config.Port)
 	if device != "" {
 		// Broadcasts arrive only at the unspecified address.
 		at = netip.AddrPortFrom(netip.IPv4Unspecified(), s.config.Port)
 	}
-	control := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return bindTo(c, device) }}
+	control := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return prepare(c, device) }}
 	udp, err := control.ListenPacket(ctx, "udp4", at.String())
 	if err != nil {
-		return nil, nil, sprout.Errorf(sprout.Unavailable, "cannot listen for DHCP on %s port %d: %w", device, s.config.Port, err)
+		return sprout.Errorf(sprout.Unavailable, "cannot listen for DHCP on %s port %d: %w", device, s.config.Port, err)
 	}
-	conn := ipv4.NewPacketConn(udp)
-	if err := conn.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true); err != nil {
-		_ = udp.Close()
-		return nil, nil, sprout.Errorf(sprout.Unavailable, "cannot learn where DHCP packets arrive: %w", err)
+	s.conn = udp.(*net.UDPConn)
+	if s.socket, err = s.conn.SyscallConn(); err == nil && device != "" {
+		s.raw, err = newRawSender(device, s.config.Address, s.config.Port)
 	}
-	if device == "" {
-		return conn, nil, nil
-	}
-	raw, err := newRawSender(device, s.config.Address, s.config.Port)
 	if err != nil {
 		_ = udp.Close()
-		return nil, nil, err
 	}
-	return conn, raw, nil
+	return err
 }
 
 // receiveBuffer is what the kernel keeps of packets while all processors are
 // busy: about a tenth of a second of a site that is powered on at once.
 const receiveBuffer = 4 << 20
 
-// bindTo keeps a socket to a device, lets a new process take the port while the
-// old one ends, and gives it a large buffer: beyond the host's limit where that
-// is allowed.
-func bindTo(c syscall.RawConn, device string) error {
+// prepare keeps a socket to a device, has it tell where packets were sent to,
+// lets a new process take the port while the old one ends, and gives it a large
+// buffer: beyond the host's limit where that is allowed.
+func prepare(c syscall.RawConn, device string) error {
 	var err error
 	controlErr := c.Control(func(fd uintptr) {
 		if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err == nil && device != "" {
 			err = unix.BindToDevice(int(fd), device)
+		}
+		if err == nil {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		}
 		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer) // less is no failure
@@ -67,34 +63,56 @@ func bindTo(c syscall.RawConn, device string) error {
 	return err
 }
 
-// send delivers replies: frames one by one, the others together. What cannot be
-// sent is logged: the client asks again.
-func (s *Server) send(all []outgoing) {
-	control := &ipv4.ControlMessage{Src: s.config.Address.AsSlice()}
+// A post is what one goroutine sends replies with.
+type post struct {
+	datagrams, frames     *outbox
+	toAddress, toHardware []*outgoing // what is in them
+}
+
+func (s *Server) newPost() *post {
+	p := &post{datagrams: newOutbox(s.config.Address, 0)}
 	if s.raw != nil {
-		control.IfIndex = s.raw.index
+		p.datagrams, p.frames = newOutbox(s.config.Address, s.raw.index), newOutbox(s.config.Address, s.raw.index)
 	}
-	oob := control.Marshal()
-	messages := make([]ipv4.Message, 0, len(all))
-	for i := range all {
-		if all[i].Reply == nil {
+	return p
+}
+
+// send delivers replies, many by one system call. What cannot be sent is logged:
+// the client asks again.
+func (s *Server) send(p *post, all []*outgoing) {
+	for _, o := range all {
+		switch {
+		case !o.replies:
 			continue
+		case o.framed && s.raw != nil:
+			o.frame = s.raw.frame(o.frame[:0], o.wire, o.hardware[:], s.translated(o.to))
+			p.frames.addFrame(o.frame, s.raw.index)
+			p.toHardware = append(p.toHardware, o)
+		default:
+			p.datagrams.add(o.wire, s.translated(o.to))
+			p.toAddress = append(p.toAddress, o)
 		}
-		to, wire := s.translated(all[i].Answer.To.To), appendMessage(make([]byte, 0, 512), all[i].Reply)
-		if all[i].Answer.To.Hardware == nil || s.raw == nil {
-			messages = append(messages, ipv4.Message{Buffers: [][]byte{wire}, OOB: oob, Addr: net.UDPAddrFromAddrPort(to)})
-		} else if err := s.raw.send(wire, all[i].Answer.To.Hardware, to); err != nil {
-			s.config.Log.Warn("cannot send a reply", "client", all[i].Key, "to", to, "error", err)
+		if p.datagrams.full() || p.frames.full() {
+			s.flush(p)
 		}
 	}
-	for len(messages) > 0 {
-		n, err := s.conn.WriteBatch(messages, 0)
-		if err != nil {
-			s.config.Log.Warn("cannot send a reply", "to", messages[0].Addr, "error", err)
-			n = 1 // the first is why: the others have their turn
+	s.flush(p)
+}
+
+// flush sends what waits in p.
+func (s *Server) flush(p *post) {
+	failed := func(all []*outgoing) func(int, error) {
+		return func(i int, err error) {
+			s.config.Log.Warn("cannot send a reply", "client", all[i].key, "to", all[i].to, "error", err)
 		}
-		messages = messages[n:]
 	}
+	if len(p.toAddress) > 0 {
+		p.datagrams.flush(s.socket, failed(p.toAddress))
+	}
+	if len(p.toHardware) > 0 {
+		p.frames.flush(s.raw.socket, failed(p.toHardware))
+	}
+	p.toAddress, p.toHardware = p.toAddress[:0], p.toHardware[:0]
 }
 
 // translated is where a client is whose port is not that of RFC 2131: in tests.
@@ -107,11 +125,12 @@ func (s *Server) translated(to netip.AddrPort) netip.AddrPort {
 
 // A rawSender sends UDP in Ethernet frames that it makes itself.
 type rawSender struct {
-	conn  *packet.Conn
-	index int
-	mac   net.HardwareAddr
-	ip    [4]byte
-	port  uint16
+	conn   *packet.Conn
+	socket syscall.RawConn // of conn
+	index  int
+	mac    net.HardwareAddr
+	ip     [4]byte
+	port   uint16
 }
 
 // newRawSender opens a packet socket on the device that receives nothing.
@@ -128,7 +147,12 @@ func newRawSender(device string, ip netip.Addr, port uint16) (*rawSender, error)
 	if err != nil {
 		return nil, sprout.Errorf(sprout.Unavailable, "cannot send frames on %s (that needs CAP_NET_RAW): %w", device, err)
 	}
-	return &rawSender{conn: conn, index: ifi.Index, mac: ifi.HardwareAddr, ip: ip.As4(), port: port}, nil
+	socket, err := conn.SyscallConn()
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &rawSender{conn: conn, socket: socket, index: ifi.Index, mac: ifi.HardwareAddr, ip: ip.As4(), port: port}, nil
 }
 
 func (r *rawSender) close() {
@@ -137,17 +161,11 @@ func (r *rawSender) close() {
 	}
 }
 
-// send sends the payload to a client's port at an address that it does not
-// have yet.
-func (r *rawSender) send(payload []byte, mac net.HardwareAddr, to netip.AddrPort) error {
-	_, err := r.conn.WriteTo(r.frame(payload, mac, to), &packet.Addr{HardwareAddr: mac})
-	return err
-}
-
-// frame writes Ethernet, IPv4 (RFC 791) and UDP (RFC 768) around the payload.
-func (r *rawSender) frame(payload []byte, mac net.HardwareAddr, to netip.AddrPort) []byte {
+// frame appends Ethernet, IPv4 (RFC 791) and UDP (RFC 768) around the payload,
+// for a client's port at an address that it does not have yet, to an empty b.
+func (r *rawSender) frame(b, payload []byte, mac net.HardwareAddr, to netip.AddrPort) []byte {
 	const ethernet, ip, udp = 14, 20, 8
-	b := make([]byte, ethernet+ip+udp, ethernet+ip+udp+len(payload))
+	b = append(b, make([]byte, ethernet+ip+udp)...)
 	copy(b, mac)
 	copy(b[6:], r.mac)
 	binary.BigEndian.PutUint16(b[12:], unix.ETH_P_IP)
