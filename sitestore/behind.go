@@ -1,13 +1,12 @@
 package sitestore
 
 import (
-	"maps"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"sprout"
 )
 
 // What is brought behind the journal, and when. Facts go soon; leases, whose
@@ -56,13 +55,13 @@ func (s *Store) bringBehind() {
 
 // take takes what is to be brought. With leases the journal turns: those are in
 // one of its files, and what is saved meanwhile goes to the other.
-func (k *keeper) take(all bool) (facts, leases []kept, settling []chan<- error) {
+func (k *keeper) take(all bool) (facts, leases [][]kept, settling []chan<- error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	facts, settling = k.facts, k.settling
 	k.facts, k.settling = nil, nil
-	if len(k.leases) >= leasesMany || len(k.leases) > 0 && (all || len(settling) > 0) {
-		leases, k.leases = k.leases, nil
+	if k.many >= leasesMany || k.many > 0 && (all || len(settling) > 0) {
+		leases, k.leases, k.many = k.leases, nil, 0
 		k.journal.turn()
 	}
 	return facts, leases, settling
@@ -77,13 +76,16 @@ func tell(settling []chan<- error, err error) []chan<- error {
 }
 
 // bringOnce brings facts, and then leases. It may be repeated.
-func (s *Store) bringOnce(facts, leases []kept) error {
+func (s *Store) bringOnce(facts, leases [][]kept) error {
 	err := s.db.Update(func(tx *bbolt.Tx) error { return s.bringFacts(tx, facts) })
-	if err != nil || len(leases) == 0 {
+	if err != nil {
 		return err
 	}
-	last := leases[len(leases)-1].seq
-	for some := range slices.Chunk(newestByKey(leases), leasesOnce) {
+	newest, last := newestByKey(leases)
+	if len(newest) == 0 {
+		return nil
+	}
+	for some := range slices.Chunk(newest, leasesOnce) {
 		if err := s.db.Update(func(tx *bbolt.Tx) error { return putLeases(tx, some) }); err != nil {
 			return err
 		}
@@ -92,43 +94,57 @@ func (s *Store) bringOnce(facts, leases []kept) error {
 }
 
 // bringFacts adds the facts of leases that are not in the outbox yet.
-func (s *Store) bringFacts(tx *bbolt.Tx, all []kept) error {
-	last := numberAt(tx, factsKey)
-	for i := range all {
-		if all[i].seq <= last {
-			continue
+func (s *Store) bringFacts(tx *bbolt.Tx, all [][]kept) error {
+	last, outbox := numberAt(tx, factsKey), tx.Bucket([]byte(factTable))
+	began := last
+	for _, some := range all {
+		for i := range some {
+			if one := &some[i]; one.Tell && one.seq > last {
+				seq, err := outbox.NextSequence()
+				if err != nil {
+					return fmt.Errorf("cannot number a fact: %w", err)
+				}
+				if err := outbox.Put([]byte(number(seq)), appendFact(nil, seq, &one.held)); err != nil {
+					return fmt.Errorf("cannot write a fact: %w", err)
+				}
+				last = one.seq
+			}
 		}
-		fact, err := NewFact(sprout.FactLease, all[i].Lease)
-		if err != nil {
-			return err
-		}
-		fact.At = all[i].At.UTC()
-		if err := s.AppendFact(tx, fact); err != nil {
-			return err
-		}
-		last = all[i].seq
 	}
+	if last == began {
+		return nil
+	}
+	nudge(tx, s.outgoing)
 	return setNumber(tx, factsKey, last)
 }
 
-// newestByKey are the newest lease of each key, in the order of the table's
-// keys, which puts neighbours on a page.
-func newestByKey(all []kept) []kept {
-	newest := map[string]kept{}
-	for _, one := range all {
-		newest[leaseKey(one.IP, one.Subnet)] = one
-	}
-	sorted := make([]kept, 0, len(newest))
-	for _, key := range slices.Sorted(maps.Keys(newest)) {
-		sorted = append(sorted, newest[key])
-	}
-	return sorted
+// A row is a lease and its key in the table.
+type row struct {
+	key string
+	*kept
 }
 
-func putLeases(tx *bbolt.Tx, all []kept) error {
-	for i := range all {
-		if err := leaseTable.put(tx, leaseKey(all[i].IP, all[i].Subnet), all[i].held); err != nil {
-			return err
+// newestByKey are the newest lease of each key, in the order of the table's
+// keys, which puts neighbours on a page; and the last number of all.
+func newestByKey(all [][]kept) (rows []row, last uint64) {
+	newest := map[place]*kept{}
+	for _, some := range all {
+		for i := range some {
+			newest[place{some[i].IP, some[i].Subnet}], last = &some[i], some[i].seq
+		}
+	}
+	for at, one := range newest {
+		rows = append(rows, row{leaseKey(at.ip, at.subnet), one})
+	}
+	slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
+	return rows, last
+}
+
+func putLeases(tx *bbolt.Tx, all []row) error {
+	table := tx.Bucket([]byte(leaseTable))
+	for _, one := range all {
+		if err := table.Put([]byte(one.key), appendHeld(nil, &one.held)); err != nil {
+			return fmt.Errorf("cannot write lease %q: %w", one.key, err)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -23,8 +24,11 @@ type keeper struct {
 
 	mu       sync.Mutex // held by who uses what follows
 	journal  *journal
-	facts    []kept         // to be told to the centre
-	leases   []kept         // in the file that the journal writes now
+	facts    [][]kept       // among them some to be told to the centre
+	leases   [][]kept       // in the file that the journal writes now
+	many     int            // how many leases there are
+	newest   map[place]int  // used by entries
+	record   []byte         // used by journalise
 	settling []chan<- error // who wait until the store's file has all
 	closed   bool
 
@@ -59,7 +63,7 @@ func (s *Store) openKeeper() error {
 	if err != nil {
 		return err
 	}
-	s.keeper = &keeper{journal: journal, wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{})}
+	s.keeper = &keeper{journal: journal, wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}), newest: map[place]int{}}
 	var facts, leases []kept
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		journal.seq = max(journal.seq, numberAt(tx, factsKey), numberAt(tx, leasesKey))
@@ -78,7 +82,7 @@ func (s *Store) openKeeper() error {
 		return nil
 	})
 	if err == nil {
-		err = s.bringOnce(facts, leases)
+		err = s.bringOnce([][]kept{facts}, [][]kept{leases})
 	}
 	if err != nil {
 		return errors.Join(err, journal.close())
@@ -176,7 +180,7 @@ func (s *Store) commit(all []saving) {
 		s.keeper.note(entries)
 		s.leases.mu.Lock()
 		for i := range entries {
-			s.leases.put(entries[i].held)
+			s.leases.put(&entries[i].held)
 		}
 		s.leases.mu.Unlock()
 	}
@@ -187,13 +191,12 @@ func (s *Store) commit(all []saving) {
 
 // note has saved leases brought behind the journal.
 func (k *keeper) note(entries []kept) {
-	k.leases = append(k.leases, entries...)
-	for i := range entries {
-		if entries[i].Tell {
-			k.facts = append(k.facts, entries[i])
-		}
+	k.leases = append(k.leases, entries)
+	k.many += len(entries)
+	if slices.ContainsFunc(entries, func(e kept) bool { return e.Tell }) {
+		k.facts = append(k.facts, entries)
 	}
-	if len(k.facts) > 0 || len(k.leases) >= leasesMany {
+	if len(k.facts) > 0 || k.many >= leasesMany {
 		k.nudge()
 	}
 }
@@ -208,12 +211,8 @@ func (s *Store) journalise(entries []kept) error {
 		return sprout.Errorf(sprout.Unavailable, "cannot keep leases: too many wait for %s; the agent's log says why", s.db.Path())
 	}
 	for i := range entries {
-		raw, err := json.Marshal(entries[i])
-		if err != nil {
-			j.forget()
-			return err
-		}
-		entries[i].seq = j.add(raw)
+		s.keeper.record = appendKept(s.keeper.record[:0], &entries[i])
+		entries[i].seq = j.add(s.keeper.record)
 	}
 	err := j.commit()
 	if errors.Is(err, syscall.ENOSPC) {

@@ -48,35 +48,41 @@ func (l *leases) load(tx *bbolt.Tx) error {
 		return err
 	}
 	slices.SortStableFunc(all, func(a, b held) int { return cmp.Or(a.At.Compare(b.At), a.ExpiresAt.Compare(b.ExpiresAt)) })
-	for _, h := range all {
-		l.put(h)
+	for i := range all {
+		l.put(&all[i])
 	}
 	return nil
 }
 
-// at returns the lease of an address in a subnet.
-func (l *leases) at(subnet sprout.SubnetID, ip netip.Addr) (held, bool) {
-	for _, h := range l.byIP[ip] {
-		if h.Subnet == subnet {
-			return h, true
+// at returns the lease of an address in a subnet, or nil.
+func (l *leases) at(subnet sprout.SubnetID, ip netip.Addr) *held {
+	here := l.byIP[ip]
+	for i := range here {
+		if here[i].Subnet == subnet {
+			return &here[i]
 		}
 	}
-	return held{}, false
+	return nil
 }
 
 // put makes the lease the newest of its address in its subnet and of its holder.
-func (l *leases) put(now held) {
+func (l *leases) put(now *held) {
 	now.IP = now.IP.Unmap()
-	if old, had := l.at(now.Subnet, now.IP); had && l.byHolder[holderOf(old.Lease)] == now.IP {
-		delete(l.byHolder, holderOf(old.Lease))
-	}
-	l.byHolder[holderOf(now.Lease)] = now.IP
-	here := l.byIP[now.IP]
-	if i := slices.IndexFunc(here, func(h held) bool { return h.Subnet == now.Subnet }); i >= 0 {
-		here[i] = now
+	mine, old := holderOf(now.Lease), l.at(now.Subnet, now.IP)
+	if old != nil && old.MAC == now.MAC && old.ClientID == now.ClientID {
+		l.byHolder[mine] = now.IP
+		*old = *now
 		return
 	}
-	l.byIP[now.IP] = append(here, now)
+	if old != nil && l.byHolder[holderOf(old.Lease)] == now.IP {
+		delete(l.byHolder, holderOf(old.Lease))
+	}
+	l.byHolder[mine] = now.IP
+	if old != nil {
+		*old = *now
+		return
+	}
+	l.byIP[now.IP] = append(l.byIP[now.IP], *now)
 }
 
 // leaseKey is the key of a lease: an address in a subnet, as two VRFs may have
@@ -94,16 +100,21 @@ func (s *Store) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease,
 	if !ok {
 		return sprout.Lease{}, false
 	}
-	h, ok := s.leases.at(subnet, ip)
-	return h.Lease, ok
+	return leaseOf(s.leases.at(subnet, ip))
+}
+
+func leaseOf(h *held) (sprout.Lease, bool) {
+	if h == nil {
+		return sprout.Lease{}, false
+	}
+	return h.Lease, true
 }
 
 // LeaseAt returns the newest lease of an address in a subnet, in whatever state.
 func (s *Store) LeaseAt(subnet sprout.SubnetID, ip netip.Addr) (sprout.Lease, bool) {
 	s.leases.mu.RLock()
 	defer s.leases.mu.RUnlock()
-	h, ok := s.leases.at(subnet, ip.Unmap())
-	return h.Lease, ok
+	return leaseOf(s.leases.at(subnet, ip.Unmap()))
 }
 
 // LeaseByIP returns the newest lease of an address, in whatever state: of all
@@ -112,9 +123,10 @@ func (s *Store) LeaseAt(subnet sprout.SubnetID, ip netip.Addr) (sprout.Lease, bo
 func (s *Store) LeaseByIP(ip netip.Addr) (l sprout.Lease, ok bool) {
 	s.leases.mu.RLock()
 	defer s.leases.mu.RUnlock()
-	for _, h := range s.leases.byIP[ip.Unmap()] {
-		if !ok || h.ExpiresAt.After(l.ExpiresAt) {
-			l, ok = h.Lease, true
+	here := s.leases.byIP[ip.Unmap()]
+	for i := range here {
+		if !ok || here[i].ExpiresAt.After(l.ExpiresAt) {
+			l, ok = here[i].Lease, true
 		}
 	}
 	return l, ok
