@@ -36,7 +36,7 @@ func serveSprout(ctx context.Context, b *bed) (err error) {
 	if err := b.fill(ctx, store); err != nil {
 		return err
 	}
-	s, err := builtin.New(builtin.Config{Interface: device, Address: netip.MustParseAddr(serverIP), Ledger: store, Log: log})
+	s, err := builtin.New(builtin.Config{Interface: device, Address: netip.MustParseAddr(serverIP), Ledger: store, Log: log, Events: func(sprout.BootEvent) {}})
 	if err != nil {
 		return err
 	}
