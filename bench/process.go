@@ -50,14 +50,25 @@ func Start(name string, ready func() error, args ...string) (*Process, error) {
 	}
 }
 
+// stopWithin is how long a server may take to end when it is asked to.
+const stopWithin = 5 * time.Second
+
 // Stop ends the server's group and waits for it. A nil one is none.
 func (p *Process) Stop() {
 	if p == nil {
 		return
 	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(stopWithin):
+	}
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // also whom it left behind
 	<-p.ended
 }
+
+// Said is what the server has written; it is for after Stop.
+func (p *Process) Said() string { return p.said.String() }
 
 // CPU is the processor time that the server's group has used, those processes
 // that it waited for among it, to 10 ms.

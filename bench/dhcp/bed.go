@@ -69,6 +69,7 @@ func (b *bed) open(ctx context.Context) error {
 	pid := fmt.Sprint(b.holder.Process.Pid)
 	for _, line := range []string{
 		"ip link set lo up",
+		"ip addr add " + hostsRelay + "/32 dev lo",
 		"ip link add " + device + " type veth peer name gen netns " + pid,
 		"ip addr add " + serverIP + "/15 dev " + device,
 		"ip link set " + device + " up",

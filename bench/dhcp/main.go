@@ -30,6 +30,7 @@ func rows() []row {
 		{"dhcp-cpu-vs-kea", (*bed).cost},
 		{"dhcp-p99-vs-kea", (*bed).delay},
 		{"dhcp-reservations-flat", (*bed).reserved},
+		{"dhcp-change-flat", (*bed).change},
 	}
 }
 

@@ -50,7 +50,7 @@ func median(all []float64) float64 {
 // top finds the highest rate of a fresh server: it asks quicker by a fifth until
 // too much is lost, then in the middle between.
 func (b *bed) top(kind string, reservations int) (best float64, err error) {
-	err = b.during(kind, reservations, func(*server) error {
+	err = b.during(kind, reservations, func(*bench.Process) error {
 		good, bad := 0.0, 0.0
 		for bad == 0 || bad-good > bad/30 {
 			rate := between(good, bad)
@@ -86,8 +86,8 @@ func between(good, bad float64) float64 {
 // cost is the server's CPU time of an exchange, in microseconds.
 func (b *bed) cost() (line bench.Line, err error) {
 	sprouts, keas, err := b.alternate(func(kind string) (us float64, err error) {
-		err = b.during(kind, 0, func(s *server) error {
-			before, err := s.cpu()
+		err = b.during(kind, 0, func(s *bench.Process) error {
+			before, err := s.CPU()
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ func (b *bed) cost() (line bench.Line, err error) {
 			if err != nil {
 				return err
 			}
-			after, err := s.cpu()
+			after, err := s.CPU()
 			us = float64((after - before).Microseconds()) / float64(t.exchanges)
 			fmt.Fprintf(os.Stderr, "%s: %.1f µs of CPU an exchange at %.0f/s, %.2f %% lost\n", kind, us, t.rate, 100*t.lost)
 			return err
@@ -109,7 +109,7 @@ func (b *bed) cost() (line bench.Line, err error) {
 // second, in milliseconds, over both kinds of answers.
 func (b *bed) delay() (line bench.Line, err error) {
 	sprouts, keas, err := b.alternate(func(kind string) (ms float64, err error) {
-		err = b.during(kind, 0, func(*server) error {
+		err = b.during(kind, 0, func(*bench.Process) error {
 			t, err := b.generate(1000, true)
 			if err != nil || len(t.delays) == 0 {
 				return errors.Join(err, errors.New("cannot find delays in what perfdhcp says"))

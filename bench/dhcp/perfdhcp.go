@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"time"
+
+	"sprout/bench"
 )
 
 // A trial is what perfdhcp saw of one server at one rate.
@@ -77,4 +81,52 @@ func delaysOf(out []byte) (ms []float64) {
 	}
 	slices.Sort(ms)
 	return ms
+}
+
+// fresh is a server of the kind, with nothing leased, that answers.
+func (b *bed) fresh(kind string, reservations int) (*bench.Process, error) {
+	args := []string{"", "--serve", kind, "--dir", filepath.Join(b.dir, "site"), "--clients", strconv.Itoa(b.clients), "--reservations", strconv.Itoa(reservations)}
+	if kind == kea {
+		config, err := b.configureKea()
+		if err != nil {
+			return nil, err
+		}
+		args = []string{"env", "KEA_LOCKFILE_DIR=none", "KEA_PIDFILE_DIR=" + b.dir, "kea-dhcp4", "-c", config}
+	} else {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		args[0] = self
+		if b.profile != "" {
+			args = append(args, "--profile", b.profile)
+		}
+	}
+	return bench.Start(kind, b.answers, args...)
+}
+
+// answers says why the server does not answer yet.
+func (b *bed) answers() error {
+	out, err := b.inGenerator("perfdhcp", "-4", "-l", relayIP, "-n", "5", "-r", "50", "-W", "100000", serverIP)
+	if err != nil && !someLost(err) {
+		return err
+	}
+	if t, err := read(out); err != nil || t.exchanges == 0 {
+		return errors.Join(err, errors.New("no exchange was completed"))
+	}
+	return nil
+}
+
+func (b *bed) inGenerator(args ...string) ([]byte, error) {
+	return exec.CommandContext(b.ctx, "nsenter", append([]string{"-t", strconv.Itoa(b.holder.Process.Pid), "-n", "--"}, args...)...).Output()
+}
+
+// during runs f beside a fresh server, and stops that.
+func (b *bed) during(kind string, reservations int, f func(s *bench.Process) error) error {
+	s, err := b.fresh(kind, reservations)
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	return f(s)
 }

@@ -14,8 +14,11 @@ import (
 	"runtime/pprof"
 	"syscall"
 
+	"go.etcd.io/bbolt"
+
 	"sprout"
 	"sprout/dhcp/builtin"
+	"sprout/health"
 	"sprout/sitestore"
 )
 
@@ -28,14 +31,16 @@ func serveSprout(ctx context.Context, b *bed) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := sitestore.Open(filepath.Join(b.dir, "site.db"), log)
+	path := filepath.Join(b.dir, "site.db")
+	if err := b.fill(ctx, path, log); err != nil {
+		return err
+	}
+	store, err := sitestore.Open(path, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := b.fill(ctx, store); err != nil {
-		return err
-	}
+	health.Memory{}.Apply() // as an agent does
 	s, err := builtin.New(builtin.Config{Interface: device, Address: netip.MustParseAddr(serverIP), Ledger: store, Log: log, Events: func(sprout.BootEvent) {}})
 	if err != nil {
 		return err
@@ -56,30 +61,37 @@ func serveSprout(ctx context.Context, b *bed) (err error) {
 }
 
 // fill makes the site: one subnet, and the reservations.
-func (b *bed) fill(ctx context.Context, store *sitestore.Store) error {
-	seq := int64(0)
-	add := func(kind sprout.ChangeKind, key string, v any) error {
-		raw, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		seq++
-		return store.Apply(ctx, sprout.Change{Seq: seq, Kind: kind, Key: key, Body: raw})
+func (b *bed) fill(ctx context.Context, path string, log *slog.Logger) (err error) {
+	store, err := sitestore.Open(path, log)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	subnet := sprout.Subnet{
 		ID: "sub_1", Site: "sit_1", Network: "net_1", CIDR: netip.MustParsePrefix(prefix), Gateway: netip.MustParseAddr(serverIP),
 		Ranges: []sprout.Range{{Kind: sprout.Dynamic, First: netip.MustParseAddr(poolFirst), Last: netip.MustParseAddr(poolLast)}},
 	}
-	err := errors.Join(add(sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1", Name: "bench"}), add(sprout.ChangeSubnet, "sub_1", subnet))
-	ip := netip.MustParseAddr("10.21.128.0") // behind the range
-	for n := 0; n < b.reservations && err == nil; n++ {
-		err = add(sprout.ChangeReservation, reservedMAC(n), sprout.Reservation{MAC: reservedMAC(n), IP: ip})
-		ip = ip.Next()
-	}
-	return err
+	return store.Update(ctx, func(tx *bbolt.Tx) error {
+		err := errors.Join(put(tx, "site", "sit_1", sprout.Site{ID: "sit_1", Name: "bench"}), put(tx, "subnet", "sub_1", subnet))
+		ip := netip.MustParseAddr("10.21.128.0") // behind the range
+		for n := 0; n < b.reservations && err == nil; n++ {
+			err = put(tx, "reservation", hostMAC(n), sprout.Reservation{MAC: hostMAC(n), IP: ip, Subnet: "sub_1"})
+			ip = ip.Next()
+		}
+		return err
+	})
 }
 
-// reservedMAC is of no client of perfdhcp, so that those all do the same.
-func reservedMAC(n int) string {
-	return net.HardwareAddr{0x52, 0x54, 0, byte(n >> 16), byte(n >> 8), byte(n)}.String()
+// put writes a row of a site's store as one that the centre has sent.
+func put(tx *bbolt.Tx, table, key string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket([]byte(table)).Put([]byte(key), raw)
+}
+
+// hostMAC is of no client of perfdhcp, so that those all do the same.
+func hostMAC(n int) string {
+	return net.HardwareAddr{0x52, 0x54, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}.String()
 }
