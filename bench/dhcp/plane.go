@@ -140,7 +140,7 @@ func (p *plane) startAgent(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(all) == 1 && all[0].LastSeen.After(began) {
+		if len(all) == 1 && all[0].LastSeen != nil && all[0].LastSeen.After(began) {
 			return nil
 		}
 		select {

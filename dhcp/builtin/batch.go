@@ -5,7 +5,6 @@ import (
 	"syscall"
 	"unsafe"
 
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,75 +67,4 @@ func (b *inbox) datagram(i int) datagram {
 		}
 	}
 	return d
-}
-
-// An outbox is what one system call sends, in memory that is made once.
-type outbox struct {
-	headers [together]header
-	parts   [together]unix.Iovec
-	to      [together]unix.RawSockaddrLinklayer // or one of IPv4, which is shorter
-	n       int
-	info    []byte // from which address and device datagrams go
-}
-
-func newOutbox(source netip.Addr, device int) *outbox {
-	return &outbox{info: (&ipv4.ControlMessage{Src: source.AsSlice(), IfIndex: device}).Marshal()}
-}
-
-// full tells whether there is room for no more. A nil one never is.
-func (b *outbox) full() bool { return b != nil && b.n == together }
-
-// add adds a datagram. Its bytes must stay until it is sent.
-func (b *outbox) add(wire []byte, to netip.AddrPort) {
-	h := b.next(wire)
-	*(*unix.RawSockaddrInet4)(unsafe.Pointer(&b.to[b.n])) = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: to.Port()>>8 | to.Port()<<8, Addr: to.Addr().As4()}
-	h.Namelen, h.Control = unix.SizeofSockaddrInet4, &b.info[0]
-	h.SetControllen(len(b.info))
-	b.n++
-}
-
-// addFrame adds a frame of IPv4 in whole.
-func (b *outbox) addFrame(frame []byte, device int) {
-	h := b.next(frame)
-	const protocol = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8
-	b.to[b.n] = unix.RawSockaddrLinklayer{Family: unix.AF_PACKET, Protocol: protocol, Ifindex: int32(device), Halen: 6}
-	copy(b.to[b.n].Addr[:6], frame)
-	h.Namelen, h.Control = unix.SizeofSockaddrLinklayer, nil
-	h.SetControllen(0)
-	b.n++
-}
-
-func (b *outbox) next(wire []byte) *header {
-	h := &b.headers[b.n]
-	b.parts[b.n].Base = &wire[0]
-	b.parts[b.n].SetLen(len(wire))
-	h.Iov, h.Name = &b.parts[b.n], (*byte)(unsafe.Pointer(&b.to[b.n]))
-	h.SetIovlen(1)
-	return h
-}
-
-// flush sends all by the socket. What cannot be sent is told to failed, by its
-// place, and the others have their turn.
-func (b *outbox) flush(socket syscall.RawConn, failed func(i int, err error)) {
-	sent := 0
-	err := socket.Write(func(fd uintptr) bool {
-		for sent < b.n {
-			n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.headers[sent])), uintptr(b.n-sent), unix.MSG_DONTWAIT, 0, 0)
-			switch errno {
-			case 0:
-				sent += int(n)
-			case syscall.EINTR:
-			case syscall.EAGAIN:
-				return false
-			default:
-				failed(sent, errno)
-				sent++
-			}
-		}
-		return true
-	})
-	if err != nil && sent < b.n {
-		failed(sent, err)
-	}
-	b.n = 0
 }
