@@ -2,66 +2,23 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"sprout"
 	"sprout/bus"
+	"sprout/faults/full"
 	"sprout/health"
 	"sprout/sitestore"
 )
-
-// smallDisk mounts a file system of so many bytes.
-func smallDisk(t *testing.T, bytes int) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("a disk that fills up is mounted, which needs root")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill writes until the disk is full, and returns what frees it again.
-func fill(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(f, endless{})
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is not full: %v", err)
-	}
-	return func() {
-		if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // says waits until the agent's heartbeats say a trouble, or say it no more.
 func (c *testCentre) says(code sprout.Code, yes bool) {
@@ -76,7 +33,7 @@ func (c *testCentre) says(code sprout.Code, yes bool) {
 func TestAFullDiskHeals(t *testing.T) {
 	c := newCentre(t)
 	config := c.agentConfig()
-	dir := smallDisk(t, 128<<20)
+	dir := full.Disk(t, 128<<20)
 	config.DataDir, config.LeastFree = filepath.Join(dir, "data"), 16<<20
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -89,7 +46,7 @@ func TestAFullDiskHeals(t *testing.T) {
 	})
 	introduce(t, c, config)
 	c.await("the machine", func(_ []sprout.Fact, applied int64) bool { return applied == 4 })
-	free := fill(t, dir)
+	free := full.Fill(t, dir)
 	c.says(sprout.DiskFull, true)
 	// Work reaches a site that cannot keep it: it waits at the hub.
 	c.change(true, sprout.ChangeWork, "wfl_1/1", deployWork(c, "wfl_1/1", 1))
@@ -102,7 +59,7 @@ func TestAFullDiskHeals(t *testing.T) {
 
 // A lease that cannot be kept is not given, and those of before stay.
 func TestALeaseIsNotGivenOnAFullDisk(t *testing.T) {
-	dir := smallDisk(t, 32<<20)
+	dir := full.Disk(t, 32<<20)
 	store, err := sitestore.Open(filepath.Join(dir, "site.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +70,7 @@ func TestALeaseIsNotGivenOnAFullDisk(t *testing.T) {
 	if err := store.SaveLeases(t.Context(), lease(0)); err != nil {
 		t.Fatal(err)
 	}
-	free := fill(t, dir)
+	free := full.Fill(t, dir)
 	given := 0
 	for n := 1; given < 1<<16; n++ {
 		if err = store.SaveLeases(t.Context(), lease(n)); err != nil {

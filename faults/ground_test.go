@@ -241,7 +241,7 @@ func (g *ground) kill(all []*process) error {
 const syncs = 5
 
 // killInSync has the agent die when it next wants something on its disk.
-func (g *ground) killInSync() error { return lossy.DieAt(g.agent.kept(), syncs) }
+func (g *ground) killInSync() error { return lossy.DieAt(g.agent.kept(), syncs, "") }
 
 // afterSync waits until it has, takes away what was not synced, and starts it.
 func (g *ground) afterSync() error {
@@ -256,8 +256,8 @@ func (g *ground) afterSync() error {
 		return errors.New("the agent syncs nothing")
 	}
 	lost, err := lossy.Drop(g.agent.Agent.DataDir, g.agent.kept())
-	if err != nil || lost == 0 {
-		return fmt.Errorf("%d files lost what was not synced: %w", lost, err)
+	if err != nil || len(lost) == 0 {
+		return fmt.Errorf("%v lost what was not synced: %w", lost, err)
 	}
 	return g.agent.start()
 }

@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"sprout"
+	"sprout/faults/full"
 	"sprout/faults/lossy"
+	"sprout/sitestore"
 )
 
 // crashEnv tells a child of the test which file it is to write leases to.
@@ -42,7 +45,7 @@ func giveLeases(path string) error {
 				ip := netip.AddrFrom4([4]byte{10, byte(worker), byte(n >> 8), byte(n)})
 				mac := fmt.Sprintf("52:54:00:%02x:%02x:%02x", worker, n>>8, n&255)
 				if err := s.SaveLeases(context.Background(), sprout.Lease{Subnet: "sub_1", IP: ip, MAC: mac, State: "bound", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
-					return
+					continue // it was not promised
 				}
 				lines <- ip.String()
 			}
@@ -60,27 +63,44 @@ func giveLeases(path string) error {
 // kept is where a child keeps what its store has synced.
 func kept(path string) string { return filepath.Dir(path) + ".synced" }
 
-// A killed child, and its host with it: what it had not synced is lost too, and
-// every lease that it had acknowledged is there.
+// journals are the files that leases are written to first.
+const journals = "site.db.leases-*"
+
+// A killed child, and its host with it, in the midst of a sync of the journal or
+// of the store's file, also after a sync that failed: what was not synced is lost,
+// and every lease that was acknowledged is there.
 func TestLeasesSurviveKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data", "site.db")
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for round := range 4 {
-		saved := killWhileGiving(t, path, 20+round)
-		if lost, err := lossy.Drop(filepath.Dir(path), kept(path)); err != nil || lost < 1 {
-			t.Fatalf("%d files lost what was not synced, %v", lost, err)
+	acknowledged := map[string]bool{}
+	for round, c := range []struct {
+		diesAt int
+		file   string // whose sync it dies in
+		fails  string // whose sync failed before
+	}{{20, journals, ""}, {4, "site.db", ""}, {21, journals, journals}, {7, "site.db", journals}, {22, journals, "site.db"}} {
+		if c.fails != "" {
+			if err := lossy.FailAt(kept(path), 3, c.fails); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, ip := range killWhileGiving(t, path, c.diesAt, c.file) {
+			acknowledged[ip] = true
+		}
+		lost, err := lossy.Drop(filepath.Dir(path), kept(path))
+		if err != nil || !slices.ContainsFunc(lost, func(name string) bool { ok, _ := filepath.Match(c.file, name); return ok }) {
+			t.Fatalf("round %d: %v lost what was not synced, %v; want %s", round, lost, err, c.file)
 		}
 		s := open(t, path)
-		for _, ip := range saved {
+		for ip := range acknowledged {
 			if l, ok := s.LeaseByIP(netip.MustParseAddr(ip)); !ok || l.State != "bound" {
 				t.Errorf("round %d: lease of %s was promised and is lost", round, ip)
 			}
 		}
 		leases, facts := len(s.Leases()), 0
 		_, last, err := s.Outbox()
-		if facts = int(last); err != nil || facts != leases {
+		if facts = int(last); err != nil || facts < leases {
 			t.Errorf("round %d: %d leases and %d facts of them, %v", round, leases, facts, err)
 		}
 		if err := s.Close(); err != nil {
@@ -89,11 +109,11 @@ func TestLeasesSurviveKill(t *testing.T) {
 	}
 }
 
-// killWhileGiving starts a child that gives leases, has it die at its n-th sync,
-// and returns the addresses that it said were saved.
-func killWhileGiving(t *testing.T, path string, n int) (saved []string) {
+// killWhileGiving starts a child that gives leases, has it die at its n-th sync
+// of the file, and returns the addresses that it said were saved.
+func killWhileGiving(t *testing.T, path string, n int, file string) (saved []string) {
 	t.Helper()
-	if err := lossy.DieAt(kept(path), n); err != nil {
+	if err := lossy.DieAt(kept(path), n, file); err != nil {
 		t.Fatal(err)
 	}
 	child := exec.CommandContext(t.Context(), os.Args[0])
@@ -114,8 +134,93 @@ func killWhileGiving(t *testing.T, path string, n int) (saved []string) {
 	if err := child.Wait(); err == nil {
 		t.Fatal("the child ended by itself")
 	}
-	if len(saved) < n/4 {
+	if len(saved) < 5 {
 		t.Fatalf("the child saved %d leases before it ended", len(saved))
 	}
 	return saved
+}
+
+// TestFullDiskInTheMidstOfATurn: the disk fills up while leases go from the
+// journal to the store's file. Those that were acknowledged survive kill -9 then,
+// with the disk as full as it is, and go there once there is room.
+func TestFullDiskInTheMidstOfATurn(t *testing.T) {
+	dir := full.Disk(t, 64<<20)
+	path := filepath.Join(dir, "site.db")
+	s := open(t, path)
+	t.Cleanup(func() { _ = s.Close() })
+	var acknowledged []netip.Addr
+	give := func(n int) error {
+		ip := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
+		l := sprout.Lease{Subnet: "sub_1", IP: ip, MAC: fmt.Sprintf("52:54:00:00:%02x:%02x", n>>8, n&255), State: "bound", ExpiresAt: time.Now().Add(time.Hour)}
+		err := s.SaveLease(t.Context(), l)
+		if err == nil {
+			acknowledged = append(acknowledged, ip)
+		}
+		return err
+	}
+	all := func(s *sitestore.Store, when string) {
+		t.Helper()
+		for _, ip := range acknowledged {
+			if l, ok := s.LeaseByIP(ip); !ok || l.State != "bound" {
+				t.Fatalf("%s: lease of %s was promised and is lost", when, ip)
+			}
+		}
+	}
+	if err := give(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	free := full.Fill(t, dir)
+	n := 1
+	for ; n < 2000; n++ {
+		if err := give(n); err != nil {
+			t.Fatal(err) // there is room in the journal
+		}
+	}
+	if err := s.Settle(); err == nil {
+		t.Fatal("leases went to the store's file on a full disk")
+	}
+	for ; n < 1<<16; n++ { // the other file of the journal, until that is full
+		err := give(n)
+		if sprout.KindOf(err) == sprout.Unavailable {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n == 1<<16 {
+		t.Fatal("a full disk takes any number of leases")
+	}
+	killed := t.TempDir() // the files as kill -9 leaves them
+	for _, name := range []string{"site.db", "site.db.leases-0", "site.db.leases-1"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(killed, name), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := open(t, filepath.Join(killed, "site.db"))
+	all(after, "after kill -9")
+	if err := after.Close(); err != nil {
+		t.Fatal(err)
+	}
+	free()
+	for deadline := time.Now().Add(30 * time.Second); s.Settle() != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("leases do not go to the store's file though there is room")
+		}
+	}
+	if err := give(n); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	all(s, "once there was room")
 }

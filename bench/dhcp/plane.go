@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -37,6 +38,7 @@ type plane struct {
 	database string
 	admin    *client.Client
 	agent    agent.Config
+	bmc      net.Listener // of all machines: it never answers, so that they stay in the middle of their deployment
 	stops    []func() error
 }
 
@@ -52,6 +54,9 @@ func openPlane(ctx context.Context, hosts, toDeploy int) (_ *plane, err error) {
 		return p, err
 	}
 	if err := os.Chmod(p.dir, 0o755); err != nil { // PostgreSQL runs as somebody else
+		return p, err
+	}
+	if p.bmc, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return p, err
 	}
 	if err := p.startServer(ctx); err != nil {
@@ -166,7 +171,7 @@ func (p *plane) fillDatabase(ctx context.Context, subnet sprout.SubnetID, hosts,
 		        '{"disks": [{"name": "sda", "serial": "D1", "bytes": 1920383410176}], "interfaces": []}' FROM site s, generate_series(0, %d) n`, toDeploy, toDeploy+hosts-1),
 		`INSERT INTO interface (site, machine, mac, position, name, boot)
 		 SELECT site, id, ('5254' || lpad(to_hex(substr(id, 5)::int), 8, '0'))::macaddr, 0, 'eno1', true FROM machine`,
-		`INSERT INTO bmc (site, machine, driver, url, username) SELECT site, id, 'redfish', 'http://127.0.0.1:9', 'root' FROM machine`,
+		fmt.Sprintf(`INSERT INTO bmc (site, machine, driver, url, username) SELECT site, id, 'redfish', 'http://%s', 'root' FROM machine`, p.bmc.Addr()),
 		fmt.Sprintf(`INSERT INTO address (site, id, subnet, ip, kind, machine, mac, name)
 		 SELECT m.site, 'adr_' || substr(m.id, 5), '%s', '10.64.16.0'::inet + substr(m.id, 5)::int - %d, 'machine', m.id, i.mac, m.name || '.lon1.internal'
 		 FROM machine m JOIN interface i ON i.machine = m.id WHERE m.state = 'deployed'`, subnet, toDeploy),
@@ -211,6 +216,9 @@ func (p *plane) stopLast() error {
 func (p *plane) close() (err error) {
 	for len(p.stops) > 0 {
 		err = errors.Join(err, p.stopLast())
+	}
+	if p.bmc != nil {
+		err = errors.Join(err, p.bmc.Close())
 	}
 	if p.dir == "" {
 		return err

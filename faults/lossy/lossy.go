@@ -14,9 +14,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -66,37 +68,51 @@ func Record(data, kept string) error {
 	return nil
 }
 
-// dieFile holds at which sync from now the process dies.
-const dieFile = "die"
+// The files of kept that hold when a fault comes: after how many more syncs, and
+// of which files.
+const (
+	dieFile  = "die"
+	failFile = "fail"
+)
 
-// DieAt has the process that records there kill itself at its n-th sync of data
-// from now, counted from 1: what it wants synced then is written, and lost.
-func DieAt(kept string, n int) error {
+// DieAt has the process that records there kill itself at its n-th sync from now,
+// counted from 1, of files of data whose name matches the pattern of path.Match;
+// "": any. What it wants synced then is written, and lost.
+func DieAt(kept string, n int, name string) error { return arm(kept, dieFile, n, name) }
+
+// FailAt has that sync fail with EIO instead. The process goes on, and what it
+// wanted synced is lost unless a later sync of the file succeeds.
+func FailAt(kept string, n int, name string) error { return arm(kept, failFile, n, name) }
+
+func arm(kept, file string, n int, name string) error {
 	if err := os.MkdirAll(kept, 0o700); err != nil {
 		return err
 	}
-	at := filepath.Join(kept, dieFile)
-	if err := os.WriteFile(at+".new", []byte(strconv.Itoa(n)), 0o600); err != nil {
+	at := filepath.Join(kept, file)
+	if err := os.WriteFile(at+".new", fmt.Appendf(nil, "%d %s", n, name), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(at+".new", at)
 }
 
-// dieIfTold counts a sync, and ends the process if it is the one.
-func dieIfTold(kept string) error {
-	raw, err := os.ReadFile(filepath.Join(kept, dieFile))
+// comes counts a sync of the named file, and tells whether it is the fault's.
+func comes(kept, file, name string) (bool, error) {
+	raw, err := os.ReadFile(filepath.Join(kept, file))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
-	n, atoi := strconv.Atoi(string(raw))
+	count, pattern, _ := strings.Cut(string(raw), " ")
+	n, atoi := strconv.Atoi(count)
 	if err := errors.Join(err, atoi); err != nil {
-		return err
+		return false, err
+	}
+	if match, err := path.Match(pattern, name); pattern != "" && (err != nil || !match) {
+		return false, err
 	}
 	if n > 1 {
-		return DieAt(kept, n-1)
+		return false, arm(kept, file, n-1, pattern)
 	}
-	err = os.Remove(filepath.Join(kept, dieFile))
-	return errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGKILL))
+	return true, os.Remove(filepath.Join(kept, file))
 }
 
 // listen has every fsync and fdatasync of this process wait for leave.
@@ -129,23 +145,29 @@ func watch(listener int, data, kept string) {
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), receive, uintptr(unsafe.Pointer(&n))); errno != 0 {
 			continue // the thread that called has ended
 		}
-		if err := keep(int(n.Args[0]), data, kept); err != nil {
+		err := keep(int(n.Args[0]), data, kept)
+		a := answer{ID: n.ID, Flags: proceed}
+		if errors.Is(err, errFails) {
+			a = answer{ID: n.ID, Error: -int32(syscall.EIO)}
+		} else if err != nil {
 			panic(err) // a sync without a record would make the test blind
 		}
-		a := answer{ID: n.ID, Flags: proceed}
 		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), send, uintptr(unsafe.Pointer(&a)))
 	}
 }
+
+// errFails says that a sync is to fail.
+var errFails = errors.New("the sync fails")
 
 // keep copies the open file, if it is one of data's, in one move: a process that
 // is killed meanwhile has the copy of before.
 func keep(fd int, data, kept string) (err error) {
 	link := "/proc/self/fd/" + strconv.Itoa(fd)
-	path, err := os.Readlink(link)
+	name, err := os.Readlink(link)
 	if err != nil {
 		return err
 	}
-	if inside, err := filepath.Rel(data, path); err != nil || !filepath.IsLocal(inside) {
+	if inside, err := filepath.Rel(data, name); err != nil || !filepath.IsLocal(inside) {
 		return nil
 	}
 	from, err := os.Open(link)
@@ -157,8 +179,15 @@ func keep(fd int, data, kept string) (err error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
-	if err := dieIfTold(kept); err != nil {
+	if dies, err := comes(kept, dieFile, filepath.Base(name)); err != nil {
 		return err
+	} else if dies {
+		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	if fails, err := comes(kept, failFile, filepath.Base(name)); err != nil {
+		return err
+	} else if fails {
+		return errFails
 	}
 	at := copyOf(kept, info)
 	to, err := os.Create(at + ".new")
@@ -200,8 +229,8 @@ func copyData(to, from *os.File, size int64) error {
 
 // Drop puts every file below data back to what it held when it was synced last,
 // as Record of the process that wrote them kept it; one that never was is empty.
-// It returns how many files have lost something.
-func Drop(data, kept string) (lost int, err error) {
+// It returns the names of the files that have lost something.
+func Drop(data, kept string) (lost []string, err error) {
 	err = filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
@@ -212,7 +241,7 @@ func Drop(data, kept string) (lost int, err error) {
 		}
 		did, err := restore(path, copyOf(kept, info))
 		if did {
-			lost++
+			lost = append(lost, filepath.Base(path))
 		}
 		return err
 	})

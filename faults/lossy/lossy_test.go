@@ -2,9 +2,11 @@ package lossy_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"sprout/faults/lossy"
@@ -30,17 +32,23 @@ func write(dir string) error {
 	}
 	var all []error
 	for name, steps := range map[string][]string{
-		"synced": {"one", "sync"}, "half": {"one", "sync", "two"}, "never": {"one"}, "twice": {"one", "sync", "two", "sync"},
+		"synced": {"one", "sync"}, "failed": {"one", "sync", "two", "fail"}, "half": {"one", "sync", "two"}, "never": {"one"}, "twice": {"one", "sync", "two", "sync"},
 	} {
 		f, err := os.Create(filepath.Join(data, name+".new"))
 		all = append(all, err)
 		for _, step := range steps {
-			if step == "sync" {
+			switch step {
+			case "sync":
 				all = append(all, f.Sync())
-				continue
+			case "fail":
+				all = append(all, lossy.FailAt(filepath.Join(dir, "kept"), 1, "failed*"))
+				if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+					all = append(all, fmt.Errorf("a sync that is to fail: %w", err))
+				}
+			default:
+				_, err := f.WriteString(step)
+				all = append(all, err)
 			}
-			_, err := f.WriteString(step)
-			all = append(all, err)
 		}
 		all = append(all, f.Close(), os.Rename(f.Name(), filepath.Join(data, name)))
 	}
@@ -59,10 +67,10 @@ func TestUnsyncedWritesAreLost(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if lost, err := lossy.Drop(data, filepath.Join(dir, "kept")); err != nil || lost != 2 {
-		t.Errorf("%d files lost something, %v", lost, err)
+	if lost, err := lossy.Drop(data, filepath.Join(dir, "kept")); err != nil || len(lost) != 3 {
+		t.Errorf("%v lost something, %v", lost, err)
 	}
-	for name, want := range map[string]string{"synced": "one", "half": "one", "never": "", "twice": "onetwo"} {
+	for name, want := range map[string]string{"synced": "one", "half": "one", "failed": "one", "never": "", "twice": "onetwo"} {
 		if got, err := os.ReadFile(filepath.Join(data, name)); err != nil || string(got) != want {
 			t.Errorf("%s holds %q, want %q (%v)", name, got, want, err)
 		}
