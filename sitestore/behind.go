@@ -45,7 +45,7 @@ func (s *Store) bringBehind() {
 		err := s.bringOnce(facts, leases)
 		for ; err != nil && !s.isClosing(); err = s.bringOnce(facts, leases) {
 			s.log.Error("leases are in the journal only; again in a second", "facts", len(facts), "leases", len(leases), "error", err)
-			settling = tell(settling, err)
+			settling = tell(append(settling, k.takeSettling()...), err)
 			s.pause(time.Second)
 		}
 		tell(settling, err)
@@ -65,6 +65,14 @@ func (k *keeper) take(all bool) (facts, leases [][]kept, settling []chan<- error
 		k.journal.turn()
 	}
 	return facts, leases, settling
+}
+
+// takeSettling takes those who wait by now.
+func (k *keeper) takeSettling() (settling []chan<- error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	settling, k.settling = k.settling, nil
+	return settling
 }
 
 // tell answers who wait, and leaves nobody to be told.

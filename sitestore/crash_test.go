@@ -79,9 +79,10 @@ func TestLeasesSurviveKill(t *testing.T) {
 		diesAt int
 		file   string // whose sync it dies in
 		fails  string // whose sync failed before
-	}{{20, journals, ""}, {4, "site.db", ""}, {21, journals, journals}, {7, "site.db", journals}, {22, journals, "site.db"}} {
+		at     int    // which: beyond those of opening
+	}{{20, journals, "", 0}, {14, "site.db", "", 0}, {21, journals, journals, 7}, {15, "site.db", journals, 3}, {60, journals, "site.db", 12}} {
 		if c.fails != "" {
-			if err := lossy.FailAt(kept(path), 3, c.fails); err != nil {
+			if err := lossy.FailAt(kept(path), c.at, c.fails); err != nil {
 				t.Fatal(err)
 			}
 		}
