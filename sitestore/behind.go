@@ -12,7 +12,7 @@ import (
 // What is brought behind the journal, and when. Facts go soon; leases, whose
 // place each is another page of the file, go many at once.
 const (
-	factsAfter  = 100 * time.Millisecond // the least time between two transactions of facts
+	factsAfter  = 250 * time.Millisecond // the least time between two transactions of facts
 	leasesAfter = 10 * time.Second       // the longest time that leases are in the journal only
 	leasesMany  = 1 << 14                // as many go before that
 	leasesOnce  = 1 << 11                // as many at most go in one transaction

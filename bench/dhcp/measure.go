@@ -108,6 +108,9 @@ func (b *bed) cost() (line bench.Line, err error) {
 // delay is the 99th percentile of the time to an answer at 1,000 exchanges a
 // second, in milliseconds, over both kinds of answers.
 func (b *bed) delay() (line bench.Line, err error) {
+	if err := b.tellDisk(); err != nil {
+		return line, err
+	}
 	sprouts, keas, err := b.alternate(func(kind string) (ms float64, err error) {
 		err = b.during(kind, 0, func(*bench.Process) error {
 			t, err := b.generate(1000, true)

@@ -4,7 +4,7 @@ import "time"
 
 // napTime is how long packets are left to gather where many come: what many
 // share, as a system call or a sync of the disk, then costs each less.
-const napTime = 3 * time.Millisecond
+const napTime = 5 * time.Millisecond
 
 // napAbove is how many packets must have come in a paceWindow for that.
 const (
