@@ -2,24 +2,24 @@ package builtin
 
 import "time"
 
-// napTime is how long packets are left to gather where many come: what many
-// share, as a system call or a sync of the disk, then costs each less.
-const napTime = 5 * time.Millisecond
-
-// napAbove is how many packets must have come in a paceWindow for that.
+// Where many packets come they are left to gather: what they share, as waking up,
+// system calls and a sync of the disk, then costs each less. Few are answered at
+// once.
 const (
-	napAbove   = 80
+	napAbove   = 80 // packets of a paceWindow
 	paceWindow = 20 * time.Millisecond
+	gathers    = 48                    // packets, about
+	longestNap = 10 * time.Millisecond // firmware waits for seconds
 )
 
-// A pace is how quickly packets come. Few are answered at once.
+// A pace is how quickly packets come.
 type pace struct {
 	began   time.Time
 	n, last int // packets of this window, and of the one before
 }
 
-// busy counts n packets, and tells whether they come quickly.
-func (p *pace) busy(n int, now time.Time) bool {
+// nap counts n packets, and returns for how long others are to gather.
+func (p *pace) nap(n int, now time.Time) time.Duration {
 	if since := now.Sub(p.began); since >= paceWindow {
 		if p.last = p.n; since >= 2*paceWindow {
 			p.last = 0
@@ -27,5 +27,9 @@ func (p *pace) busy(n int, now time.Time) bool {
 		p.began, p.n = now, 0
 	}
 	p.n += n
-	return max(p.n, p.last) > napAbove
+	come := max(p.n, p.last)
+	if come <= napAbove {
+		return 0
+	}
+	return min(paceWindow*gathers/time.Duration(come), longestNap)
 }

@@ -128,8 +128,8 @@ func (s *Server) read(later *saver) error {
 		now, save := d.handle(n)
 		s.finish(d.post, now)
 		s.dropped.Add(int64(later.give(save)))
-		if n < together && pace.busy(n, time.Now()) {
-			time.Sleep(napTime)
+		if nap := pace.nap(n, time.Now()); n < together {
+			time.Sleep(nap)
 		}
 	}
 }
