@@ -90,6 +90,7 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 	for _, show := range shows {
 		show(&s.replica)
 	}
+	s.replica.tell(changes)
 	return nil
 }
 

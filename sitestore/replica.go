@@ -28,6 +28,7 @@ type replica struct {
 	serial       uint32 // of the names' state
 	updated      int    // records that updates made
 	names        Names  // nil: nobody takes them
+	changed      chan struct{}
 }
 
 // load fills an empty replica.
@@ -92,6 +93,40 @@ func (s *Store) Site() (sprout.Site, bool) {
 	s.replica.mu.RLock()
 	defer s.replica.mu.RUnlock()
 	return s.replica.site, s.replica.site.ID != ""
+}
+
+// Changed is closed once what a DHCP server is told next changes: the site, a
+// subnet, a machine or a reservation.
+func (s *Store) Changed() <-chan struct{} {
+	s.replica.mu.Lock()
+	defer s.replica.mu.Unlock()
+	if s.replica.changed == nil {
+		s.replica.changed = make(chan struct{})
+	}
+	return s.replica.changed
+}
+
+// tell closes what Changed returned, where a change is of its kinds.
+func (r *replica) tell(changes []sprout.Change) {
+	kinds := []sprout.ChangeKind{sprout.ChangeSite, sprout.ChangeSubnet, sprout.ChangeMachine, sprout.ChangeReservation}
+	if r.changed != nil && slices.ContainsFunc(changes, func(c sprout.Change) bool { return slices.Contains(kinds, c.Kind) }) {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// Reserved lists the usual address kept for each MAC, with its others.
+func (s *Store) Reserved() []sprout.Reservation {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	return slices.Collect(maps.Values(s.replica.reservations))
+}
+
+// Machines lists the machines of the site.
+func (s *Store) Machines() []sprout.SiteMachine {
+	s.replica.mu.RLock()
+	defer s.replica.mu.RUnlock()
+	return slices.Collect(maps.Values(s.replica.machines))
 }
 
 // Subnets lists the subnets of the site, by id. The caller does not change them.

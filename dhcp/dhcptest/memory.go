@@ -19,12 +19,13 @@ type Seed struct {
 
 // A Memory is a ledger in memory: durable as long as the test is.
 type Memory struct {
-	seed Seed
 	// OnSave, where it is set, is called before a lease is kept; an error
 	// keeps it out. It may block: reads go on.
 	OnSave func(ctx context.Context, l sprout.Lease) error
 
 	mu       sync.RWMutex
+	seed     Seed
+	changed  chan struct{} // closed at the next change of the seed
 	byIP     map[netip.Addr]sprout.Lease
 	byClient map[client]netip.Addr
 }
@@ -36,15 +37,45 @@ type client struct {
 
 // NewMemory makes a ledger that knows the seed.
 func NewMemory(s Seed) *Memory {
-	return &Memory{seed: s, byIP: map[netip.Addr]sprout.Lease{}, byClient: map[client]netip.Addr{}}
+	return &Memory{seed: s, changed: make(chan struct{}), byIP: map[netip.Addr]sprout.Lease{}, byClient: map[client]netip.Addr{}}
+}
+
+// Change changes what the centre told. The lists of before stay as they were:
+// change replaces them.
+func (m *Memory) Change(change func(s *Seed)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.seed)
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Changed is closed at the next change of the seed.
+func (m *Memory) Changed() <-chan struct{} {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.changed
+}
+
+// told is what the centre told last.
+func (m *Memory) told() Seed {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.seed
 }
 
 // Subnets lists the seed's.
-func (m *Memory) Subnets() []sprout.Subnet { return m.seed.Subnets }
+func (m *Memory) Subnets() []sprout.Subnet { return m.told().Subnets }
+
+// Reserved lists the seed's reservations.
+func (m *Memory) Reserved() []sprout.Reservation { return m.told().Reservations }
+
+// Machines lists the seed's.
+func (m *Memory) Machines() []sprout.SiteMachine { return m.told().Machines }
 
 // Reservation returns the address kept for a MAC.
 func (m *Memory) Reservation(mac string) (sprout.Reservation, bool) {
-	for _, r := range m.seed.Reservations {
+	for _, r := range m.told().Reservations {
 		if r.MAC == mac {
 			return r, true
 		}
@@ -54,7 +85,7 @@ func (m *Memory) Reservation(mac string) (sprout.Reservation, bool) {
 
 // Known returns the machine that has the MAC.
 func (m *Memory) Known(mac string) (sprout.SiteMachine, bool) {
-	for _, machine := range m.seed.Machines {
+	for _, machine := range m.told().Machines {
 		for _, its := range machine.MACs {
 			if its == mac {
 				return machine, true
@@ -66,7 +97,7 @@ func (m *Memory) Known(mac string) (sprout.SiteMachine, bool) {
 
 // KnownByUUID returns the one machine that has the UUID.
 func (m *Memory) KnownByUUID(uuid string) (sprout.SiteMachine, bool) {
-	for _, machine := range m.seed.Machines {
+	for _, machine := range m.told().Machines {
 		if machine.UUID == uuid {
 			return machine, true
 		}

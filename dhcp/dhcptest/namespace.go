@@ -1,12 +1,16 @@
 package dhcptest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const isolated = "SPROUT_TEST_ISOLATED"
@@ -67,6 +71,27 @@ func Veth(t *testing.T, local, address, mac string) Peer {
 func (p Peer) Take(t *testing.T, device string) {
 	t.Helper()
 	Command(t, "ip", "link", "set", device, "netns", fmt.Sprint(p.pid))
+}
+
+// Inside calls f in the peer's network: sockets that it opens are there.
+func (p Peer) Inside(t *testing.T, f func() error) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its network
+		space, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.pid))
+		if err == nil {
+			err = unix.Setns(int(space.Fd()), unix.CLONE_NEWNET)
+			err = errors.Join(err, space.Close())
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Beside is another device in the peer's network.

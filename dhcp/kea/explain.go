@@ -1,0 +1,106 @@
+package kea
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"strconv"
+
+	"sprout"
+	"sprout/dhcp"
+	"sprout/dhcp/builtin"
+)
+
+// Explain says what Kea was told of the machine: its reservation or lease, and
+// the file that it loads. Kea cannot be asked what it would answer, so of a
+// machine that has neither the address is not known. Options are not listed.
+func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
+	hw, err := net.ParseMAC(q.MAC)
+	if err != nil || len(hw) != 6 {
+		return dhcp.Explanation{}, sprout.InvalidField("mac", "cannot explain %q: a MAC address like 52:54:00:12:34:56 is needed", q.MAC)
+	}
+	mac, n := hw.String(), s.intent()
+	link, err := n.link(q.Subnet)
+	if err != nil {
+		return dhcp.Explanation{}, err
+	}
+	e, sub := s.address(mac, link)
+	file, why, err := n.boots(s.config.Ledger, mac, sub, q.Firmware)
+	if err != nil {
+		return dhcp.Explanation{}, err
+	}
+	e.Subnet, e.BootFile = sub.CIDR, file
+	e.Reason = "Kea answers at this site, and cannot be asked what it would answer. It was told: " + e.Reason
+	if why != "" {
+		e.Reason += "; " + why
+	}
+	return e, nil
+}
+
+// link are the subnets that the machine may get an address of.
+func (n *intent) link(id sprout.SubnetID) ([]sprout.Subnet, error) {
+	all := n.served()
+	for _, sub := range all {
+		if id == "" && sub.CIDR.Contains(n.address) || id != "" && (sub.ID == id || sub.CIDR.String() == string(id)) {
+			return sprout.LinkAt(all, sub.VRF, true, sub.CIDR.Addr()), nil
+		}
+	}
+	if id == "" {
+		return nil, sprout.Errorf(sprout.NotFound, "cannot explain: the agent's address %s is in no subnet of the site", n.address)
+	}
+	return nil, sprout.Errorf(sprout.NotFound, "cannot explain subnet %s: Kea has no such IPv4 subnet", id)
+}
+
+// address is what is known of the address that the machine gets, and its subnet.
+func (s *Server) address(mac string, link []sprout.Subnet) (e dhcp.Explanation, in sprout.Subnet) {
+	r, _ := s.config.Ledger.Reservation(mac)
+	for _, sub := range link {
+		for _, one := range r.All() {
+			if sub.CIDR.Contains(one.IP) && (one.Subnet == "" || one.Subnet == sub.ID) {
+				return dhcp.Explanation{IP: one.IP, Reason: fmt.Sprintf("%s is reserved for it", one.IP)}, sub
+			}
+		}
+	}
+	for _, sub := range link {
+		l, ok := s.config.Ledger.LeaseByClient(sub.ID, mac)
+		if ok && l.State == "bound" && l.ExpiresAt.After(s.config.Now()) {
+			return dhcp.Explanation{IP: l.IP, Reason: fmt.Sprintf("nothing is reserved for it; it has a lease of %s until %s", l.IP, l.ExpiresAt.UTC().Format("15:04:05"))}, sub
+		}
+	}
+	words := "nothing is reserved for it; it gets an address of Kea's choice of a pool, if one is free"
+	for _, sub := range link {
+		for _, r := range sub.Ranges {
+			if r.Kind == sprout.Dynamic {
+				return dhcp.Explanation{Reason: words}, sub
+			}
+		}
+	}
+	return dhcp.Explanation{Reason: fmt.Sprintf("nothing is reserved for it, and %s has no dynamic range: it gets no address", link[0].CIDR)}, link[0]
+}
+
+// boots is the file that the firmware loads, as the classes say it.
+func (n *intent) boots(l Ledger, mac string, sub sprout.Subnet, f dhcp.Firmware) (file, why string, err error) {
+	if f == dhcp.NoBoot {
+		return "", "", nil
+	}
+	whom := "to be discovered"
+	if m, ok := l.Known(mac); ok {
+		whom = "for " + m.Name
+	} else if !sub.Discover {
+		return "", fmt.Sprintf("no boot file: it is unknown and %s does not allow discovery", sub.CIDR), nil
+	}
+	if f == dhcp.IPXE {
+		return builtin.ScriptURL(n.bootURL, mac), "its iPXE fetches the boot script, " + whom, nil
+	}
+	number := cmp.Or(map[dhcp.Firmware]string{dhcp.BIOS: "0", dhcp.UEFI: "7", dhcp.UEFIHTTP: "16"}[f], f)
+	arch, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return "", "", sprout.InvalidField("arch", "cannot explain firmware %q: bios, uefi, http, ipxe, or the number of an architecture is needed", f)
+	}
+	for _, one := range n.loaders {
+		if uint64(one.Arch) == arch {
+			return n.file(one), one.Name + " loads " + one.File + ", " + whom, nil
+		}
+	}
+	return "", fmt.Sprintf("no boot file: no loader for architecture %d", arch), nil
+}
