@@ -47,7 +47,7 @@ func (b *boots) acted(machine sprout.MachineID, what, order string, began time.T
 // transferred tells of a TFTP transfer under the MAC that has the address.
 func (s *site) transferred(t tftp.Transfer) {
 	from := t.Client.Addr().Unmap()
-	lease, ok := s.store.LeaseByIP(from)
+	lease, ok := s.leaseByIP(from)
 	if !ok {
 		return
 	}
@@ -88,7 +88,7 @@ func (b *boots) greeted(a sitestore.Attempt, r *http.Request, h sprout.Hello) {
 // turnedAway tells of a ramdisk whose token is not good, under the MAC that has
 // its address.
 func (s *site) turnedAway(r *http.Request, why error) {
-	lease, ok := s.store.LeaseByIP(remoteOf(r))
+	lease, ok := s.leaseByIP(remoteOf(r))
 	if !ok || lease.MAC == "" {
 		return
 	}

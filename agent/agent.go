@@ -16,7 +16,7 @@ import (
 
 	"sprout"
 	"sprout/bus"
-	dhcp "sprout/dhcp/builtin"
+	"sprout/dhcp/kea"
 	dns "sprout/dns/builtin"
 	"sprout/dns/zone"
 	"sprout/health"
@@ -46,8 +46,9 @@ type site struct {
 	boots  *boots
 	zones  *zone.DB
 	policy *dns.Policy
-	seen   sync.Map                    // sprout.AttemptID → time.Time
-	leases atomic.Pointer[dhcp.Server] // nil: none runs
+	seen   sync.Map                   // sprout.AttemptID → time.Time
+	leases atomic.Pointer[served]     // of IPv4; nil: none runs
+	kea    atomic.Pointer[kea.Server] // nil: Kea is not the provider
 
 	clock    *health.Clock    // of all that is kept on disk
 	asked    asked            // of lookAtClock

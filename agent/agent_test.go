@@ -349,13 +349,15 @@ func TestConfigIsValidated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, spoil := range map[string]func(*Config){
-		"dataDir":    func(c *Config) { c.DataDir = "" },
-		"server":     func(c *Config) { c.Server = "centre" },
-		"address":    func(c *Config) { c.Address = netip.Prefix{} },
-		"interface":  func(c *Config) { c.Interface = "a b" },
-		"ramdiskDir": func(c *Config) { c.RamdiskDir = "/nonexistent" },
-		"bootFiles":  func(c *Config) { c.BootFiles = "/nonexistent" },
-		"status":     func(c *Config) { c.Status = "0.0.0.0:80" },
+		"dataDir":       func(c *Config) { c.DataDir = "" },
+		"server":        func(c *Config) { c.Server = "centre" },
+		"address":       func(c *Config) { c.Address = netip.Prefix{} },
+		"interface":     func(c *Config) { c.Interface = "a b" },
+		"ramdiskDir":    func(c *Config) { c.RamdiskDir = "/nonexistent" },
+		"bootFiles":     func(c *Config) { c.BootFiles = "/nonexistent" },
+		"status":        func(c *Config) { c.Status = "0.0.0.0:80" },
+		"dhcp.provider": func(c *Config) { c.DHCP.Provider = "dnsmasq" },
+		"dhcp.kea":      func(c *Config) { c.DHCP.Kea.TakeOver = true },
 	} {
 		bad := good
 		spoil(&bad)

@@ -52,6 +52,8 @@ type Config struct {
 	VRF string `json:"vrf,omitempty" yaml:"vrf,omitempty"`
 	// Ports are those of the site's services; zero fields: the usual ones.
 	Ports Ports `json:"ports,omitzero" yaml:"ports,omitempty"`
+	// DHCP says who answers DHCP of IPv4.
+	DHCP DHCP `json:"dhcp,omitzero" yaml:"dhcp,omitempty"`
 	// BootFiles is the directory with undionly.kpxe and snponly.efi; empty:
 	// /usr/lib/ipxe.
 	BootFiles string `json:"bootFiles,omitempty" yaml:"bootFiles,omitempty"`
@@ -114,7 +116,7 @@ func (c Config) Validate() error {
 			return sprout.InvalidField(dir.field, "cannot use %q: it must be a directory", dir.path)
 		}
 	}
-	return cmp.Or(c.Memory.Check(), c.validateStatus())
+	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.DHCP.check(c.Address))
 }
 
 func (c Config) validateAddresses() error {

@@ -13,8 +13,6 @@ import (
 	"sprout/boot"
 	"sprout/boot/advert"
 	"sprout/boot/tftp"
-	dhcp "sprout/dhcp/builtin"
-	dhcp6 "sprout/dhcp/builtin6"
 	dns "sprout/dns/builtin"
 )
 
@@ -133,28 +131,6 @@ func (s *site) servers() (all []loop, err error) {
 		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, say) }})
 	}
 	return all, nil
-}
-
-// leaser makes the DHCP server of the address's version of IP.
-func (s *site) leaser(own netip.Addr) (interface{ Serve(context.Context) error }, error) {
-	c := s.config
-	if own.Is4() {
-		server, err := dhcp.New(dhcp.Config{
-			Interface: c.Interface, Address: own, Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
-			Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell,
-			Now: s.clock.Now,
-		})
-		s.leases.Store(server)
-		return server, err
-	}
-	duid, err := s.store.DUID(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return dhcp6.New(dhcp6.Config{
-		Interface: c.Interface, Address: own, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
-		Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
-	})
 }
 
 // How long the agent says that it is a default router: where it is the gateway of

@@ -24,7 +24,7 @@ const (
 func (s *site) web() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/boot/", boot.Handler(boot.Config{
-		Ledger: s.store, URL: s.config.url(netip.Addr{}), URL6: s.config.url(netip.IPv6Unspecified()), Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(),
+		Ledger: ledger{s.store, s}, URL: s.config.url(netip.Addr{}), URL6: s.config.url(netip.IPv6Unspecified()), Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(),
 		Cmdline: s.config.Cmdline, Events: s.boots.tell, Now: s.clock.Now, Log: s.log,
 	}))
 	mux.HandleFunc("POST /ramdisk/hello", s.ofRamdisk(s.hello))

@@ -1,6 +1,6 @@
 // Package dhcp says what Sprout needs of a DHCP server. Each folder below is
-// one way to have it; dhcptest is the contract of what the builtin one stands
-// on. It knows addresses and boot files, and must not know workflows.
+// one way to have it; dhcptest is the contract of each, and of what the builtin
+// one stands on. It knows addresses and boot files, and must not know workflows.
 package dhcp
 
 import (

@@ -22,6 +22,7 @@ type Provider struct {
 
 const (
 	notBuilt = "not built yet"
+	perSite  = "DHCP is served by each site's agent"
 	perBMC   = "power is chosen for each machine by the driver of its BMC"
 )
 
@@ -35,7 +36,7 @@ func List() []Provider {
 		{"network", "netbox", "Networks from NetBox.", false, notBuilt},
 		{"network", "nautobot", "Networks from Nautobot.", false, notBuilt},
 		{"dhcp", "builtin", "The agent answers DHCP by itself.", true, ""},
-		{"dhcp", "kea", "Reservations in ISC Kea.", false, notBuilt},
+		{"dhcp", "kea", "ISC Kea answers DHCP of IPv4, and the agent tells it what.", true, ""},
 		{"dns", "builtin", "The agent answers for the site's zones.", true, ""},
 		{"dns", "powerdns", "Records in PowerDNS.", false, notBuilt},
 		{"hwtest", "builtin", "Memory, CPU, disk and link tests of the ramdisk.", true, ""},
@@ -79,6 +80,21 @@ func (s Selection) Check() error {
 	return nil
 }
 
+// OfSite refuses a provider that a site's agent cannot have for the capability;
+// empty is the capability's first. The error's field is CAPABILITY.provider.
+func OfSite(capability, name string) error {
+	var names []string
+	for _, p := range List() {
+		if p.Capability == capability && p.Selectable {
+			names = append(names, p.Name)
+		}
+	}
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return sprout.InvalidField(capability+".provider", "unknown provider %q; it must be one of %s", name, strings.Join(names, ", "))
+}
+
 func check(capability, name string) error {
 	var known, names []string
 	for _, p := range List() {
@@ -95,6 +111,8 @@ func check(capability, name string) error {
 		return sprout.InvalidField(field, "unknown capability; known are %s", strings.Join(known, ", "))
 	case capability == "power":
 		return sprout.InvalidField(field, "cannot be selected here: %s", perBMC)
+	case capability == "dhcp" && name == "kea":
+		return sprout.InvalidField(field, "cannot be selected here: %s", perSite).WithRemedy("dhcp.provider: kea, in the agent's configuration")
 	case slices.Contains(names, name):
 		return nil
 	}

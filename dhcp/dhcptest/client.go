@@ -120,6 +120,12 @@ func (w *Wire) acquire(t *testing.T, mac, relay string, more ...dhcpv4.Modifier)
 	return ack
 }
 
+// Lease has a client of the wire's own segment get an address.
+func (w *Wire) Lease(t *testing.T, mac string) netip.Addr {
+	t.Helper()
+	return addr(w.acquire(t, mac, "10.0.0.2").YourIPAddr)
+}
+
 // note tells who waits that a lease is saved.
 func (w *Wire) note(_ context.Context, l sprout.Lease) error {
 	select {
@@ -129,8 +135,8 @@ func (w *Wire) note(_ context.Context, l sprout.Lease) error {
 	return nil
 }
 
-// awaitLease waits until a lease of the MAC was saved in the state.
-func (w *Wire) awaitLease(t *testing.T, mac, state string) sprout.Lease {
+// AwaitLease waits until a lease of the MAC was saved in the state.
+func (w *Wire) AwaitLease(t *testing.T, mac, state string) sprout.Lease {
 	t.Helper()
 	late := time.After(30 * time.Second)
 	for {

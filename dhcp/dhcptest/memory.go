@@ -1,5 +1,5 @@
-// Package dhcptest is the contract of builtin.Ledger, and a ledger in memory
-// for tests of what stands on one.
+// Package dhcptest is the contract of dhcp.Provider, checked with packets, and
+// that of builtin.Ledger; with a ledger in memory for tests of what stands on one.
 package dhcptest
 
 import (

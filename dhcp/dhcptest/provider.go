@@ -157,7 +157,7 @@ func (w *Wire) stranger(t *testing.T) {
 	if addr(ack.ServerIdentifier()) != w.Address || ack.BootFileName != "" || len(ack.Options.Get(dhcpv4.OptionBootfileName)) > 0 {
 		t.Errorf("server %s, boot file %q", ack.ServerIdentifier(), ack.BootFileName)
 	}
-	l := w.awaitLease(t, mac, "bound")
+	l := w.AwaitLease(t, mac, "bound")
 	if left := time.Until(l.ExpiresAt); l.IP != ip || l.Subnet != "sub_a" || l.Site != "sit_1" || left < LeaseTime-time.Minute || left > LeaseTime+2*time.Second {
 		t.Errorf("the lease of %s is %+v, and lasts %s", ip, l, left)
 	}
@@ -181,7 +181,7 @@ func (w *Wire) reserved(t *testing.T) {
 			t.Errorf("%s %q, want %q", name, c.got, c.want)
 		}
 	}
-	if l := w.awaitLease(t, web01, "bound"); l.IP.String() != "10.0.0.5" || l.Subnet != "sub_a" {
+	if l := w.AwaitLease(t, web01, "bound"); l.IP.String() != "10.0.0.5" || l.Subnet != "sub_a" {
 		t.Errorf("the lease is %+v", l)
 	}
 }
@@ -194,7 +194,7 @@ func (w *Wire) otherSubnet(t *testing.T) {
 	if got := join(ack.DNS()); got != "10.0.0.1" {
 		t.Errorf("the name server of a subnet that names none is %s, not the agent", got)
 	}
-	if l := w.awaitLease(t, app01, "bound"); l.Subnet != "sub_c" {
+	if l := w.AwaitLease(t, app01, "bound"); l.Subnet != "sub_c" {
 		t.Errorf("the lease is %+v", l)
 	}
 }

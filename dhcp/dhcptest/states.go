@@ -35,9 +35,9 @@ func (w *Wire) renewed(t *testing.T) {
 func (w *Wire) released(t *testing.T) {
 	mac := w.mac()
 	ack := w.acquire(t, mac, "10.0.0.2")
-	w.awaitLease(t, mac, "bound")
+	w.AwaitLease(t, mac, "bound")
 	w.send(t, mac, "10.0.0.2", dhcpv4.MessageTypeRelease, dhcpv4.WithClientIP(ack.YourIPAddr), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(w.Address.AsSlice())))
-	if l := w.awaitLease(t, mac, "released"); l.IP != addr(ack.YourIPAddr) {
+	if l := w.AwaitLease(t, mac, "released"); l.IP != addr(ack.YourIPAddr) {
 		t.Errorf("%s was released, %s was leased", l.IP, ack.YourIPAddr)
 	}
 }
@@ -45,9 +45,9 @@ func (w *Wire) released(t *testing.T) {
 func (w *Wire) declined(t *testing.T) {
 	mac := w.mac()
 	ack := w.acquire(t, mac, "10.0.0.2")
-	w.awaitLease(t, mac, "bound")
+	w.AwaitLease(t, mac, "bound")
 	w.send(t, mac, "10.0.0.2", dhcpv4.MessageTypeDecline, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(ack.YourIPAddr)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(w.Address.AsSlice())))
-	if l := w.awaitLease(t, mac, "declined"); l.IP != addr(ack.YourIPAddr) || time.Until(l.ExpiresAt) < 50*time.Minute {
+	if l := w.AwaitLease(t, mac, "declined"); l.IP != addr(ack.YourIPAddr) || time.Until(l.ExpiresAt) < 50*time.Minute {
 		t.Errorf("declined %s, the lease is %+v", ack.YourIPAddr, l)
 	}
 	if again := w.acquire(t, mac, "10.0.0.2"); again.YourIPAddr.Equal(ack.YourIPAddr) {

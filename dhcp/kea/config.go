@@ -63,6 +63,9 @@ type Config struct {
 	// Trouble is told what is wrong with Kea, and that it is over by an empty
 	// reason; nil: nobody is. The codes are Codes.
 	Trouble func(code sprout.Code, reason, evidence string)
+	// Events is told what each boot was seen to do on Interface; nil: nobody is.
+	// It must not block.
+	Events func(sprout.BootEvent)
 	// Log takes what is worth reading later; nil: nothing is logged.
 	Log *slog.Logger
 	// Now is the clock of the leases that are saved; nil: time.Now.
@@ -106,6 +109,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Trouble == nil {
 		c.Trouble = func(sprout.Code, string, string) {}
+	}
+	if c.Events == nil {
+		c.Events = func(sprout.BootEvent) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

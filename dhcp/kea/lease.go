@@ -225,14 +225,19 @@ func (s *Server) lease(k keaLease) (sprout.Lease, bool) {
 }
 
 // Lease asks Kea who has an address now, for whoever cannot wait until its leases
-// are read. False: nobody, or Kea does not say.
-func (s *Server) Lease(ctx context.Context, ip netip.Addr) (sprout.Lease, bool) {
+// are read. False: nobody. The error is Unavailable: Kea does not say.
+func (s *Server) Lease(ctx context.Context, ip netip.Addr) (sprout.Lease, bool, error) {
 	var one keaLease
-	if err := s.channel.ask(ctx, leaseCommand, object{"ip-address": ip.String()}, &one); err != nil {
-		return sprout.Lease{}, false
+	err := s.channel.ask(ctx, leaseCommand, object{"ip-address": ip.String()}, &one)
+	var r *refusal
+	switch {
+	case errors.As(err, &r) && r.result == resultEmpty:
+		return sprout.Lease{}, false, nil
+	case err != nil:
+		return sprout.Lease{}, false, sprout.Errorf(sprout.Unavailable, "cannot ask Kea who has %s: %w", ip, err)
+	case one.State != stateDefault:
+		return sprout.Lease{}, false, nil
 	}
-	if one.State != stateDefault {
-		return sprout.Lease{}, false
-	}
-	return s.lease(one)
+	l, ok := s.lease(one)
+	return l, ok, nil
 }

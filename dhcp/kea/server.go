@@ -65,6 +65,18 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Serve keeps Kea told, and its leases read, until ctx ends. While Kea is not
 // there it waits for it: that is a problem, not an end.
 func (s *Server) Serve(ctx context.Context) error {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	if s.config.Interface != "" {
+		watching.Go(func() {
+			for ctx.Err() == nil {
+				if err := s.watch(ctx); err != nil {
+					s.config.Log.Warn("boots are not seen", "error", err)
+					_ = sprout.Pause(ctx, retryAfter)
+				}
+			}
+		})
+	}
 	for ctx.Err() == nil {
 		err := s.session(ctx)
 		if ctx.Err() != nil {
@@ -115,10 +127,9 @@ func (s *Server) session(ctx context.Context) error {
 // that Kea is not there.
 func (s *Server) apply(ctx context.Context) (retry <-chan time.Time, err error) {
 	n := s.intent()
-	if s.applied != nil && digest(n.settings()) == s.told {
-		return nil, nil
+	if s.applied == nil || digest(n.settings()) != s.told {
+		err = s.set(ctx, n)
 	}
-	err = s.set(ctx, n)
 	var why *reason
 	switch {
 	case errors.As(err, &why):
@@ -179,11 +190,14 @@ func (s *Server) set(ctx context.Context, n *intent) error {
 	if s.kea, err = s.process(ctx); err != nil {
 		return err
 	}
+	if err := s.hasLeaseCommands(ctx); err != nil {
+		return err
+	}
 	s.applied, s.told, s.verified = n.parts(base), digest(n.settings()), time.Now()
 	s.mirror.name(n)
 	s.config.Log.Info("kea is configured", "subnets", len(n.served()), "reservations", len(n.reservations), "machines", len(n.machines), "took", time.Since(began).Round(time.Millisecond))
 	s.write(ctx)
-	return s.hasLeaseCommands(ctx)
+	return nil
 }
 
 // restore gives Kea back the configuration that it had: config-test does not try
