@@ -126,6 +126,16 @@ func (w *Wire) Lease(t *testing.T, mac string) netip.Addr {
 	return addr(w.acquire(t, mac, "10.0.0.2").YourIPAddr)
 }
 
+// Offer is the address that a client of the wire's own segment is offered.
+func (w *Wire) Offer(t *testing.T, mac string) netip.Addr {
+	t.Helper()
+	offer := w.ask(t, mac, "10.0.0.2", dhcpv4.MessageTypeDiscover)
+	if offer == nil {
+		t.Fatalf("%s is offered nothing", mac)
+	}
+	return addr(offer.YourIPAddr)
+}
+
 // note tells who waits that a lease is saved.
 func (w *Wire) note(_ context.Context, l sprout.Lease) error {
 	select {
@@ -151,8 +161,8 @@ func (w *Wire) AwaitLease(t *testing.T, mac, state string) sprout.Lease {
 	}
 }
 
-// until asks until it is so.
-func (w *Wire) until(t *testing.T, what string, so func() bool) {
+// Until asks until it is so.
+func (w *Wire) Until(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for late := time.Now().Add(30 * time.Second); !so(); {
 		if time.Now().After(late) {

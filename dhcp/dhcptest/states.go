@@ -110,12 +110,12 @@ func (w *Wire) changes(t *testing.T) {
 		s.Reservations = append(slices.Clone(s.Reservations), sprout.Reservation{MAC: mac, IP: netip.MustParseAddr(ip), Subnet: "sub_a", Machine: "mch_9", Hostname: "new-01"})
 		s.Machines = append(slices.Clone(s.Machines), sprout.SiteMachine{ID: "mch_9", Name: "new-01", MACs: []string{mac}})
 	})
-	w.until(t, "the new reservation is offered", func() bool {
+	w.Until(t, "the new reservation is offered", func() bool {
 		offer := w.try(t, mac, "10.0.0.2", dhcpv4.MessageTypeDiscover, time.Second)
 		return offer != nil && offer.YourIPAddr.String() == ip
 	})
 	w.Ledger.Change(func(s *Seed) { *s = before })
-	w.until(t, "the reservation that is gone is not offered", func() bool {
+	w.Until(t, "the reservation that is gone is not offered", func() bool {
 		offer := w.try(t, mac, "10.0.0.2", dhcpv4.MessageTypeDiscover, time.Second)
 		return offer != nil && offer.YourIPAddr.String() != ip
 	})

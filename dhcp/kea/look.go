@@ -2,6 +2,7 @@ package kea
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,8 +39,13 @@ const slack = 2500 * time.Millisecond
 // look sees whether Kea is the one that was told and goes by what it was told,
 // and reads its leases. Errors are as of apply.
 func (s *Server) look(ctx context.Context) (retry <-chan time.Time, err error) {
-	if s.applied == nil {
-		return nil, nil // nothing was taken yet
+	if s.applied == nil { // it goes by what it had, which may be of an agent before
+		s.mirror.name(s.intent())
+		var why *reason
+		if err := s.read(ctx); !errors.As(err, &why) {
+			return nil, err
+		}
+		return nil, nil
 	}
 	if !s.changed.IsZero() && time.Since(s.changed) > changedSaid {
 		s.changed = time.Time{}
