@@ -20,13 +20,14 @@ var imports = map[string][]string{
 	"cli":                {".", "docs", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust", "health"},
 	"dev":                {".", "server", "agent", "postgres"},
 
-	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "network", "trust"},
+	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "netconfig", "network", "trust"},
 	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
 	"api/…":  {".", "api"},
 
-	"provision": {".", "workflow", "ipam", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
+	"netconfig": {".", "ipam"},
+	"provision": {".", "workflow", "ipam", "netconfig", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
 	"provider":  {".", "alloc/…", "boot/…", "dhcp/…", "dns/…", "hwtest/…", "ipam/…", "network/…", "power/…", "alloc", "dhcp", "dns", "hwtest", "ipam", "network", "power"},
 
 	"store":     {".", "workflow", "audit"},

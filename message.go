@@ -97,10 +97,12 @@ type DeployWork struct {
 	SSHKeys  []string         `json:"sshKeys"`
 	UserData string           `json:"userData,omitempty"` // of centres before 0.2; else it is sealed
 	Sealed   bool             `json:"sealed,omitempty"`   // the work's secret is its user data
-	Networks []InterfaceSetup `json:"networks"`
+	Networks []InterfaceSetup `json:"networks"`           // its first static address, which is all that agents before 0.3 configure
+	Links    []LinkSetup      `json:"links,omitempty"`    // none: networks, of centres before 0.3
 }
 
-// An InterfaceSetup is how the installed system configures one interface.
+// An InterfaceSetup is how the installed system configures the only interface
+// that it does.
 type InterfaceSetup struct {
 	MAC     string       `json:"mac"`
 	IP      netip.Addr   `json:"ip"`

@@ -1,18 +1,22 @@
 package provision
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"strings"
 
 	"sprout"
 	"sprout/ipam"
+	"sprout/netconfig"
 	"sprout/workflow"
 )
 
 // recordTTL is short: a machine's address may go to another after its release.
 const recordTTL = 60
 
-// reserveAddress takes an address for the machine's boot interface. The site's
-// DHCP learns of it from the address management.
+// reserveAddress takes every address that the machine's network configuration
+// wants. The site's DHCP learns of them from the address management.
 func (p centre[T]) reserveAddress(ctx context.Context, c *workflow.Call[T]) error {
 	var in DeployInput
 	if err := c.Input(&in); err != nil {
@@ -26,17 +30,55 @@ func (p centre[T]) reserveAddress(ctx context.Context, c *workflow.Call[T]) erro
 	if err != nil {
 		return err
 	}
+	config, err := configOf(in, m)
+	if err != nil {
+		return err
+	}
+	data := centreData{Name: m.Name + "." + site.Domain}
+	wants := netconfig.Wanted(config)
+	names, err := p.namesOf(ctx, m, data.Name, wants)
+	if err != nil {
+		return err
+	}
+	var said []string
+	for i, w := range wants {
+		a, err := p.IPAM().Allocate(ctx, ipam.Request{Subnet: w.Subnet, Machine: m.ID, MAC: w.MAC, Name: names[i], IP: w.IP})
+		if err != nil {
+			return err
+		}
+		if w.IP.IsValid() && a.IP != w.IP {
+			return sprout.Errorf(sprout.Conflict, "cannot give %s %s: it has %s there until it is released", m.Name, w.IP, a.IP).WithRemedy("sprout machine release %s", m.Name)
+		}
+		data.Given = append(data.Given, a)
+		said = append(said, fmt.Sprintf("%s for %s", a.IP, cmp.Or(w.Interface, w.MAC)))
+	}
+	c.Detail("%s", strings.Join(said, ", "))
+	return c.Keep(data)
+}
+
+// configOf is the machine's network configuration; where it has none, its boot
+// interface has an address of the subnet that was chosen.
+func configOf(in DeployInput, m sprout.Machine) (sprout.NetworkConfig, error) {
+	if in.Network != nil {
+		return *in.Network, nil
+	}
 	mac, err := bootMAC(m)
-	if err != nil {
-		return err
+	return sprout.NetworkConfig{Interfaces: []sprout.InterfaceConfig{
+		{MAC: mac, Addresses: []sprout.StaticAddress{{Subnet: string(in.Subnet)}}},
+	}}, err
+}
+
+// namesOf are the names of the addresses that are wanted.
+func (p centre[T]) namesOf(ctx context.Context, m sprout.Machine, host string, wants []netconfig.Want) ([]string, error) {
+	families := make([]bool, len(wants))
+	for i, w := range wants {
+		sub, err := p.Subnet(ctx, m.Site, w.Subnet)
+		if err != nil {
+			return nil, err
+		}
+		families[i] = sub.CIDR.Addr().Is4()
 	}
-	name := m.Name + "." + site.Domain
-	a, err := p.IPAM().Allocate(ctx, ipam.Request{Subnet: in.Subnet, Machine: m.ID, MAC: mac, Name: name})
-	if err != nil {
-		return err
-	}
-	c.Detail("%s for %s", a.IP, mac)
-	return c.Keep(centreData{Address: &a, Name: name})
+	return netconfig.Names(host, wants, families), nil
 }
 
 // bootMAC returns the interface that a machine was seen to boot from, else its
@@ -67,9 +109,21 @@ func (p centre[T]) publishName(ctx context.Context, c *workflow.Call[T]) error {
 	if err := c.Data(&data); err != nil {
 		return err
 	}
-	a := data.Address
-	c.Detail("%s → %s", data.Name, a.IP)
-	return p.DNS().Set(ctx, sprout.Record{Site: a.Site, Name: data.Name, IP: a.IP, VRF: a.VRF, TTL: recordTTL})
+	var said []string
+	for _, a := range data.given() {
+		if a.Name == "" {
+			continue
+		}
+		if err := p.DNS().Set(ctx, sprout.Record{Site: a.Site, Name: a.Name, IP: a.IP, VRF: a.VRF, TTL: recordTTL}); err != nil {
+			return err
+		}
+		said = append(said, fmt.Sprintf("%s → %s", a.Name, a.IP))
+	}
+	if len(said) == 0 {
+		said = []string{"no address of IPAM to publish a name for"}
+	}
+	c.Detail("%s", strings.Join(said, ", "))
+	return nil
 }
 
 // withdrawName takes back the names of every address that the machine holds.

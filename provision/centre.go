@@ -21,12 +21,21 @@ type centre[T any] struct{ Centre[T] }
 
 // centreData is what the steps of a centre's run leave for later ones.
 type centreData struct {
-	Work    string             `json:"work,omitempty"`   // the delegated work
-	Limits  []sprout.StepLimit `json:"limits,omitempty"` // of its steps
-	Ended   bool               `json:"ended,omitempty"`  // the site said how it ended
-	Stop    time.Time          `json:"stop,omitzero"`    // when its cancelling was queued
-	Address *sprout.Address    `json:"address,omitempty"`
-	Name    string             `json:"name,omitempty"` // published
+	Work    string             `json:"work,omitempty"`    // the delegated work
+	Limits  []sprout.StepLimit `json:"limits,omitempty"`  // of its steps
+	Ended   bool               `json:"ended,omitempty"`   // the site said how it ended
+	Stop    time.Time          `json:"stop,omitzero"`     // when its cancelling was queued
+	Given   []sprout.Address   `json:"given,omitempty"`   // for what the network configuration wants, in its order
+	Address *sprout.Address    `json:"address,omitempty"` // the only one, of runs that began before 0.3
+	Name    string             `json:"name,omitempty"`    // of the machine, fully qualified
+}
+
+// given lists the addresses that the run has reserved.
+func (d centreData) given() []sprout.Address {
+	if d.Address != nil {
+		return []sprout.Address{*d.Address}
+	}
+	return d.Given
 }
 
 func (p centre[T]) commission() workflow.Definition[T] {

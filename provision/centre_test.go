@@ -319,7 +319,7 @@ func TestUserDataStaysAsWritten(t *testing.T) {
 		"fqdn: m1.lon1.example":               drive.VendorData,
 		"10.0.0.10/24":                        drive.NetworkConfig,
 		"52:54:00:00:00:02":                   drive.NetworkConfig,
-		"gateway4: 10.0.0.1":                  drive.NetworkConfig,
+		"via: 10.0.0.1":                       drive.NetworkConfig,
 	} {
 		if !strings.Contains(in, want) {
 			t.Errorf("%q is not in:\n%s", want, in)

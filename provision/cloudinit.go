@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"sprout"
+	"sprout/netconfig"
 )
 
 // configDrive makes the NoCloud volume of an installed system (cloud-init,
@@ -31,7 +32,7 @@ func configDrive(instance, home string, in sprout.DeployWork) (sprout.ConfigDriv
 	if err != nil {
 		return sprout.ConfigDrive{}, err
 	}
-	network, err := networkConfig(in.Networks)
+	network, err := netconfig.Render(linksOf(in))
 	if err != nil {
 		return sprout.ConfigDrive{}, err
 	}
@@ -42,37 +43,24 @@ func configDrive(instance, home string, in sprout.DeployWork) (sprout.ConfigDriv
 	return sprout.ConfigDrive{MetaData: meta, UserData: user, VendorData: vendor, NetworkConfig: network}, nil
 }
 
-// networkConfig writes cloud-init's network-config version 2.
-func networkConfig(setups []sprout.InterfaceSetup) (string, error) {
-	ethernets := map[string]any{}
-	for i, s := range setups {
-		e := map[string]any{
-			"match":     map[string]any{"macaddress": s.MAC},
-			"addresses": []string{netip.PrefixFrom(s.IP, s.Prefix).String()},
-		}
-		if s.MTU > 0 {
-			e["mtu"] = s.MTU
-		}
+// linksOf is how the installed system configures its network. Centres before 0.3
+// said one address.
+func linksOf(in sprout.DeployWork) []sprout.LinkSetup {
+	if len(in.Links) > 0 {
+		return in.Links
+	}
+	var links []sprout.LinkSetup
+	for _, s := range in.Networks {
+		l := sprout.LinkSetup{MAC: s.MAC, Addresses: []netip.Prefix{netip.PrefixFrom(s.IP, s.Prefix)}, MTU: s.MTU, DNS: s.DNS}
 		if s.Gateway.IsValid() {
-			key := "gateway4"
-			if s.Gateway.Is6() {
-				key = "gateway6"
-			}
-			e[key] = s.Gateway.String()
-		}
-		names := map[string]any{}
-		if len(s.DNS) > 0 {
-			names["addresses"] = s.DNS
+			l.Routes = []sprout.Route{netconfig.Default(s.Gateway)}
 		}
 		if s.Domain != "" {
-			names["search"] = []string{s.Domain}
+			l.Search = []string{s.Domain}
 		}
-		if len(names) > 0 {
-			e["nameservers"] = names
-		}
-		ethernets[fmt.Sprintf("id%d", i)] = e
+		links = append(links, l)
 	}
-	return document("", map[string]any{"version": 2, "ethernets": ethernets})
+	return links
 }
 
 func document(head string, v any) (string, error) {

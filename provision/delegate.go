@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sprout"
+	"sprout/netconfig"
 	"sprout/workflow"
 )
 
@@ -182,31 +184,58 @@ func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout
 	if err := c.Data(&data); err != nil {
 		return nil, err
 	}
-	if data.Address == nil {
-		return nil, fmt.Errorf("cannot deploy %s: no address was reserved", m.Name)
-	}
-	setup, err := p.setup(ctx, m, *data.Address)
+	links, err := p.links(ctx, m, in, data.given())
 	if err != nil {
 		return nil, err
 	}
 	return sprout.DeployWork{
 		Image: in.Image, Disk: in.Disk, Hostname: data.Name, SSHKeys: in.SSHKeys,
-		UserData: in.UserData, Sealed: in.Sealed, Networks: []sprout.InterfaceSetup{setup},
+		UserData: in.UserData, Sealed: in.Sealed, Links: links, Networks: firstOf(links),
 	}, nil
 }
 
-// setup is how the installed system shall configure the address.
-func (p centre[T]) setup(ctx context.Context, m sprout.Machine, a sprout.Address) (sprout.InterfaceSetup, error) {
+// links is how the installed system shall configure its network.
+func (p centre[T]) links(ctx context.Context, m sprout.Machine, in DeployInput, given []sprout.Address) ([]sprout.LinkSetup, error) {
+	config, err := configOf(in, m)
+	if err != nil {
+		return nil, err
+	}
+	if wants := len(netconfig.Wanted(config)); wants != len(given) {
+		return nil, fmt.Errorf("cannot deploy %s: %d of %d addresses were reserved", m.Name, len(given), wants)
+	}
 	site, err := p.Site(ctx, m.Site)
 	if err != nil {
-		return sprout.InterfaceSetup{}, err
+		return nil, err
 	}
-	subnet, err := p.Subnet(ctx, m.Site, a.Subnet)
-	if err != nil {
-		return sprout.InterfaceSetup{}, err
+	around := netconfig.Surroundings{Subnets: map[sprout.SubnetID]sprout.Subnet{}, Domain: site.Domain}
+	for _, a := range given {
+		if around.Subnets[a.Subnet], err = p.Subnet(ctx, m.Site, a.Subnet); err != nil {
+			return nil, err
+		}
 	}
-	return sprout.InterfaceSetup{
-		MAC: a.MAC, IP: a.IP, Prefix: subnet.CIDR.Bits(), Gateway: subnet.Gateway,
-		DNS: subnet.DNS, MTU: subnet.MTU, Domain: site.Domain,
-	}, nil
+	agent, err := p.Agent(ctx, m.Site)
+	if err != nil && sprout.KindOf(err) != sprout.NotFound {
+		return nil, err
+	}
+	around.Resolver, _ = netip.ParseAddr(agent.Address) // none yet: none
+	return netconfig.Setup(config, given, around), nil
+}
+
+// firstOf is what agents before 0.3 configure: one address.
+func firstOf(links []sprout.LinkSetup) []sprout.InterfaceSetup {
+	for _, l := range links {
+		for _, a := range l.Addresses {
+			s := sprout.InterfaceSetup{MAC: l.MAC, IP: a.Addr(), Prefix: a.Bits(), DNS: l.DNS, MTU: l.MTU}
+			for _, r := range l.Routes {
+				if r.To.Bits() == 0 && r.Via.Is4() == s.IP.Is4() {
+					s.Gateway = r.Via
+				}
+			}
+			if len(l.Search) > 0 {
+				s.Domain = l.Search[0]
+			}
+			return []sprout.InterfaceSetup{s}
+		}
+	}
+	return nil
 }

@@ -55,13 +55,14 @@ type CommissionInput struct {
 
 // DeployInput is the input of the centre's deploy.
 type DeployInput struct {
-	Machine  sprout.MachineID `json:"machine"`
-	Image    sprout.Image     `json:"image"`
-	Disk     sprout.DiskRule  `json:"disk"`
-	Subnet   sprout.SubnetID  `json:"subnet"` // where the machine's address comes from
-	SSHKeys  []string         `json:"sshKeys"`
-	UserData string           `json:"userData,omitempty"` // only on its way in: see Sealed
-	Sealed   bool             `json:"sealed,omitempty"`   // there is user data, kept sealed beside the run
+	Machine  sprout.MachineID      `json:"machine"`
+	Image    sprout.Image          `json:"image"`
+	Disk     sprout.DiskRule       `json:"disk"`
+	Subnet   sprout.SubnetID       `json:"subnet,omitempty"`  // where the address of a machine without a network configuration comes from
+	Network  *sprout.NetworkConfig `json:"network,omitempty"` // as netconfig.Check keeps it; nil: the boot interface gets an address of Subnet
+	SSHKeys  []string              `json:"sshKeys"`
+	UserData string                `json:"userData,omitempty"` // only on its way in: see Sealed
+	Sealed   bool                  `json:"sealed,omitempty"`   // there is user data, kept sealed beside the run
 }
 
 // Sealed parts the input of a workflow into what may be kept and shown as it is,

@@ -252,7 +252,7 @@ func (s *Server) deploy(ctx context.Context, around *surroundings, m sprout.Mach
 }
 
 // deployInput checks all that can be known before a machine is touched. subnet
-// is the one of its address, in words.
+// is the one of its address, in words, where it has no network configuration.
 func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout.Machine, d api.Deployment) (out provision.DeployInput, subnet string, err error) {
 	out = provision.DeployInput{Machine: m.ID, Disk: d.Disk, SSHKeys: d.SSHKeys, UserData: d.UserData}
 	image, err := around.image(ctx, d.Image)
@@ -270,6 +270,9 @@ func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout
 		if len(strings.Fields(key)) < 2 || strings.ContainsAny(key, "\r\n") {
 			return out, "", sprout.InvalidField(fmt.Sprintf("sshKeys[%d]", i), "%.30q is no public key such as ssh-ed25519 AAAA… name", key)
 		}
+	}
+	if out.Network, err = around.networkFor(ctx, m, d.Network); err != nil || out.Network != nil {
+		return out, "", err
 	}
 	networks, err := around.networksOf(ctx, m.Site)
 	if err != nil {

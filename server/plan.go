@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"sprout"
 	"sprout/api"
+	"sprout/netconfig"
 	"sprout/provision"
 )
 
@@ -95,8 +97,8 @@ func (a *surroundings) planDeploy(ctx context.Context, m sprout.Machine, in prov
 	if m.State == sprout.Deployed {
 		p.Destroys = append(p.Destroys, fmt.Sprintf("the system that is installed (%s)", m.Image))
 	}
-	if len(m.Addresses) == 0 {
-		p.Addresses = append(p.Addresses, "takes one of "+subnet)
+	if p.Addresses, err = a.taken(ctx, m, in, subnet); err != nil {
+		return p, err
 	}
 	if p.Disks, err = a.disksOf(ctx, m); err != nil {
 		return p, err
@@ -104,6 +106,34 @@ func (a *surroundings) planDeploy(ctx context.Context, m sprout.Machine, in prov
 	overwritten(&p, m, in)
 	p.Usual, err = a.usualRun(ctx, provision.Deploy, m)
 	return p, err
+}
+
+// taken says which addresses an install takes that the machine has not.
+func (a *surroundings) taken(ctx context.Context, m sprout.Machine, in provision.DeployInput, subnet string) (words []string, err error) {
+	if in.Network == nil {
+		if len(m.Addresses) == 0 {
+			words = append(words, "takes one of "+subnet)
+		}
+		return words, nil
+	}
+	networks, err := a.networksOf(ctx, m.Site)
+	for _, w := range netconfig.Wanted(*in.Network) {
+		if slices.ContainsFunc(m.Addresses, func(has sprout.Address) bool { return has.Subnet == w.Subnet && has.MAC == w.MAC }) {
+			continue
+		}
+		what := "one"
+		if w.IP.IsValid() {
+			what = w.IP.String()
+		}
+		for _, n := range networks {
+			for _, sub := range n.Subnets {
+				if sub.ID == w.Subnet {
+					words = append(words, fmt.Sprintf("takes %s of %s (%s) for %s", what, n.Name, sub.CIDR, w.Interface))
+				}
+			}
+		}
+	}
+	return words, err
 }
 
 // overwritten marks the disk that is going to be written. It chooses as the

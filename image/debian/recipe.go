@@ -4,7 +4,7 @@ package debian
 var packages = []string{
 	"systemd-sysv", "udev", "dbus", "init", "initramfs-tools", "zstd",
 	"cloud-init", "cloud-guest-utils", "e2fsprogs", "fdisk",
-	"systemd-resolved", "systemd-timesyncd", "iproute2", "iputils-ping",
+	"systemd-resolved", "systemd-timesyncd", "iproute2", "iputils-ping", "netplan.io",
 	"openssh-server", "sudo", "ca-certificates", "curl", "less", "vim-tiny",
 }
 
@@ -68,7 +68,7 @@ locale: false
 manage_etc_hosts: localhost
 apt: { preserve_sources_list: true }
 ssh_genkeytypes: [ ed25519, ecdsa ]
-system_info: { network: { renderers: [ networkd ], activators: [ networkd ] } }
+system_info: { network: { renderers: [ netplan ], activators: [ netplan ] } }
 cloud_init_modules: [ seed_random, bootcmd, write-files, growpart, resizefs, disk_setup, mounts, set_hostname, update_hostname, update_etc_hosts, ca-certs, users-groups, ssh ]
 cloud_config_modules: [ set-passwords, apt-configure, ntp, timezone, runcmd ]
 cloud_final_modules: [ package-update-upgrade-install, scripts-vendor, scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, ssh-authkey-fingerprints, phone-home, final-message, power-state-change ]

@@ -5,7 +5,6 @@ package builtin
 
 import (
 	"context"
-	"net/netip"
 
 	"sprout"
 	"sprout/ipam"
@@ -44,7 +43,7 @@ func (p Provider) Allocate(ctx context.Context, r ipam.Request) (sprout.Address,
 		if err != nil {
 			return sprout.Address{}, err
 		}
-		if err := Fits(sub, r.IP); err != nil {
+		if err := ipam.Fits(sub, r.IP); err != nil {
 			return sprout.Address{}, err
 		}
 	}
@@ -63,7 +62,7 @@ func (p Provider) Reserve(ctx context.Context, b sprout.AddressBlock) ([]sprout.
 		return nil, err
 	}
 	for ip, n := b.First, max(b.Count, 1); n > 0; ip, n = ip.Next(), n-1 {
-		if err := Fits(sub, ip); err != nil {
+		if err := ipam.Fits(sub, ip); err != nil {
 			return nil, err
 		}
 	}
@@ -83,33 +82,4 @@ func (p Provider) Release(ctx context.Context, machine sprout.MachineID) error {
 // Held implements ipam.Provider.
 func (p Provider) Held(ctx context.Context, machine sprout.MachineID) ([]sprout.Address, error) {
 	return p.Ledger.AddressesOf(ctx, machine)
-}
-
-// Fits says whether a machine may have the address of the subnet at all: nil,
-// or an Invalid error that says why not.
-func Fits(sub sprout.Subnet, ip netip.Addr) error {
-	switch {
-	case !sub.CIDR.Contains(ip):
-		return sprout.InvalidField("ip", "%s is not in the subnet %s", ip, sub.CIDR)
-	case ip == sub.Gateway:
-		return sprout.InvalidField("ip", "%s is the gateway of the subnet", ip)
-	case IsEdge(sub.CIDR, ip):
-		return sprout.InvalidField("ip", "%s is the network or broadcast address of %s", ip, sub.CIDR)
-	}
-	for _, r := range sub.Ranges {
-		if r.Contains(ip) {
-			return sprout.InvalidField("ip", "%s is in the %s range %s-%s", ip, r.Kind, r.First, r.Last)
-		}
-	}
-	return nil
-}
-
-// IsEdge tells whether no host may have the address: the network's own (RFC
-// 4291 section 2.6.1 in IPv6) or, in IPv4, the broadcast address. Prefixes with
-// one or two addresses have neither (RFC 3021, RFC 6164).
-func IsEdge(p netip.Prefix, ip netip.Addr) bool {
-	if ip.BitLen()-p.Bits() <= 1 {
-		return false
-	}
-	return ip == p.Masked().Addr() || ip.Is4() && !p.Contains(ip.Next())
 }

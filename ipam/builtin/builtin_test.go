@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sprout"
+	"sprout/ipam"
 	"sprout/ipam/builtin"
 	"sprout/ipam/ipamtest"
 	"sprout/store/storetest"
@@ -57,7 +58,7 @@ func TestIsEdge(t *testing.T) {
 		{"fd00::/64", "fd00::ffff:ffff:ffff:ffff", false},
 		{"fd00::/127", "fd00::", false},
 	} {
-		if got := builtin.IsEdge(netip.MustParsePrefix(c.prefix), netip.MustParseAddr(c.ip)); got != c.want {
+		if got := ipam.IsEdge(netip.MustParsePrefix(c.prefix), netip.MustParseAddr(c.ip)); got != c.want {
 			t.Errorf("%s in %s: %t", c.ip, c.prefix, got)
 		}
 	}
