@@ -4,9 +4,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X sprout.Version=$(VERSION)
 CACHE   ?= /var/cache/sprout
 export CACHE
+CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 test-network cloud-init check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +32,7 @@ demo: ramdisk image ## From nothing to installed machines: KEEP=1 leaves them ru
 dev: deps build ## Run a control plane for development in the foreground
 	bin/sprout dev
 
-test: ramdisk image test-go test-real ## Run every test, the real boots included
+test: ramdisk image cloud-init test-go test-real ## Run every test, the real boots included
 
 test-go: ## Run the Go tests with the race detector: a test that fails is run once more, and named
 	go vet ./...
@@ -56,6 +57,14 @@ test-real: ## Install real machines, BIOS and UEFI, end to end
 test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP, and install both machines end to end: ten minutes
 	SPROUT_IPV6=1 go test ./boot -run 'TestPXE6|TestHTTPBoot6' -count=1 -v -timeout 15m
 	@IPV6=1 SHORT=1 PATIENCE=10m demo/demo.sh
+
+test-network: ramdisk image ## Install a machine with a bond, a VLAN, a bridge and DHCP, and ask it what it has: a few minutes
+	@demo/network.sh
+
+cloud-init: $(CLOUDINIT) ## Unpack Debian's cloud-init into the cache: tests have it read what we write
+
+$(CLOUDINIT):
+	@mkdir -p $(CACHE) && cd $(CACHE) && apt-get download -q cloud-init && dpkg-deb -x cloud-init_*.deb cloud-init && rm cloud-init_*.deb
 
 bench-api: build ## Measure the control plane beside what it stands on
 	@go run ./bench/api --sprout bin/sprout

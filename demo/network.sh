@@ -12,9 +12,10 @@ export SPROUT_CONFIG=$DIR/contexts.yaml SPROUT_LAB=$DIR/lab
 export PATH=$PWD/bin:$PATH NO_COLOR=1
 SSH=(ssh -i "$DIR/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=10)
 PATIENCE=${PATIENCE:-5m}
+exec 3>&1 # where commands are shown, also when their output goes to a file
 
 run() { # run COMMAND…: shows it as typed, and runs it
-    printf '$%s\n' "$(printf ' %s' "$@")"
+    printf '$%s\n' "$(printf ' %s' "$@")" >&3
     "$@"
 }
 die() { echo "network: $*" >&2; exit 1; }

@@ -19,17 +19,18 @@ import (
 // A centreWorld is a control plane with one machine, in memory.
 type centreWorld struct {
 	*workflowtest.Memory
-	clock *workflowtest.Clock
-	state sprout.State
-	held  []sprout.Address
-	names map[string]netip.Addr
-	basis Basis
-	sent  sprout.Work // the last that was delegated
-	bare  bool        // its site has no agent
+	clock  *workflowtest.Clock
+	state  sprout.State
+	held   []sprout.Address
+	names  map[string]netip.Addr
+	names6 map[string]netip.Addr
+	basis  Basis
+	sent   sprout.Work // the last that was delegated
+	bare   bool        // its site has no agent
 }
 
 func newCentreWorld(state sprout.State) *centreWorld {
-	w := &centreWorld{Memory: workflowtest.NewMemory(), clock: workflowtest.NewClock(), names: map[string]netip.Addr{}}
+	w := &centreWorld{Memory: workflowtest.NewMemory(), clock: workflowtest.NewClock(), names: map[string]netip.Addr{}, names6: map[string]netip.Addr{}}
 	w.state = state
 	return w
 }
@@ -57,8 +58,15 @@ func (w *centreWorld) Agent(context.Context, sprout.SiteID) (sprout.Agent, error
 	}
 	return sprout.Agent{Online: true}, nil
 }
-func (w *centreWorld) Subnet(context.Context, sprout.SiteID, sprout.SubnetID) (sprout.Subnet, error) {
-	return sprout.Subnet{ID: "sub_1", CIDR: netip.MustParsePrefix("10.0.0.0/24")}, nil
+func (w *centreWorld) Subnet(_ context.Context, _ sprout.SiteID, id sprout.SubnetID) (sprout.Subnet, error) {
+	prefix := "10.0.0.0/24"
+	switch id {
+	case "sub_2":
+		prefix = "fd00:2::/64"
+	case "sub_3":
+		prefix = "10.3.0.0/24"
+	}
+	return sprout.Subnet{ID: id, CIDR: netip.MustParsePrefix(prefix)}, nil
 }
 func (w *centreWorld) Basis(context.Context, sprout.Machine, string) (Basis, error) {
 	return w.basis, nil
@@ -113,11 +121,21 @@ type centreIPAM struct {
 	world         *centreWorld
 }
 
-func (p centreIPAM) Allocate(_ context.Context, r ipam.Request) (sprout.Address, error) {
-	if len(p.world.held) == 0 {
-		p.world.held = []sprout.Address{{Site: "sit_1", Subnet: r.Subnet, IP: netip.MustParseAddr("10.0.0.10"), MAC: r.MAC, Name: r.Name, Machine: r.Machine}}
+func (p centreIPAM) Allocate(ctx context.Context, r ipam.Request) (sprout.Address, error) {
+	for _, a := range p.world.held {
+		if a.Subnet == r.Subnet && a.MAC == r.MAC {
+			return a, nil
+		}
 	}
-	return p.world.held[0], nil
+	sub, err := p.world.Subnet(ctx, "sit_1", r.Subnet)
+	a := sprout.Address{Site: "sit_1", Subnet: r.Subnet, IP: r.IP, MAC: r.MAC, Name: r.Name, Machine: r.Machine}
+	for n := 0; !r.IP.IsValid() && n < 10; n++ {
+		if a.IP = a.IP.Next(); n == 0 {
+			a.IP = sub.CIDR.Addr().Next()
+		}
+	}
+	p.world.held = append(p.world.held, a)
+	return a, err
 }
 func (p centreIPAM) Release(context.Context, sprout.MachineID) error { p.world.held = nil; return nil }
 func (p centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, error) {
@@ -126,9 +144,17 @@ func (p centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, e
 
 type centreDNS centreWorld
 
-func (p *centreDNS) Set(_ context.Context, r sprout.Record) error { p.names[r.Name] = r.IP; return nil }
+func (p *centreDNS) Set(_ context.Context, r sprout.Record) error {
+	if r.IP.Is6() {
+		p.names6[r.Name] = r.IP
+	} else {
+		p.names[r.Name] = r.IP
+	}
+	return nil
+}
 func (p *centreDNS) Delete(_ context.Context, _ sprout.SiteID, name string) error {
 	delete(p.names, name)
+	delete(p.names6, name)
 	return nil
 }
 func (p *centreDNS) Lookup(_ context.Context, _ sprout.SiteID, name string) (sprout.Record, bool, error) {
@@ -182,6 +208,61 @@ func TestCentreDeployBreaksAnywhere(t *testing.T) {
 			}
 		})
 	})
+}
+
+// bonded is a configuration with addresses of three subnets, as it is kept.
+var bonded = sprout.NetworkConfig{Interfaces: []sprout.InterfaceConfig{
+	{Name: "lan0", MAC: "52:54:00:00:00:01"}, {Name: "lan1", MAC: "52:54:00:00:00:02"},
+	{Name: "bond0", Bond: &sprout.Bond{Members: []string{"lan0", "lan1"}, Mode: "active-backup"}, Addresses: []sprout.StaticAddress{{Subnet: "sub_1", IP: "10.0.0.7"}, {Subnet: "sub_2"}}},
+	{Name: "bond0.3", VLAN: &sprout.VLANInterface{Parent: "bond0", ID: 3}, Addresses: []sprout.StaticAddress{{Subnet: "sub_3"}}},
+}}
+
+// Every address of a network configuration is taken, named and given to the
+// site, or none is left.
+func TestConfiguredDeployBreaksAnywhere(t *testing.T) {
+	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
+		w := newCentreWorld(sprout.Allocated)
+		return centreCase(w, Deploy, DeployInput{Machine: "mch_1", Network: &bonded, Image: testImage}, func(t *testing.T, run workflow.Run) {
+			if run.State != sprout.Succeeded {
+				if len(w.held)+len(w.names)+len(w.names6) != 0 {
+					t.Errorf("%s, but left: addresses %v, names %v %v", run.State, w.held, w.names, w.names6)
+				}
+				return
+			}
+			var sent sprout.DeployWork
+			if err := json.Unmarshal(w.sent.Input, &sent); err != nil {
+				t.Fatal(err)
+			}
+			if len(w.held) != 3 || len(w.names) != 2 || len(w.names6) != 1 || w.names["m1.lon1.example"] != netip.MustParseAddr("10.0.0.7") || !w.names["bond0-3.m1.lon1.example"].IsValid() {
+				t.Errorf("deployed with addresses %v, names %v %v", w.held, w.names, w.names6)
+			}
+			if len(sent.Links) != 4 || len(sent.Links[2].Addresses) != 2 || sent.Links[3].MAC != "52:54:00:00:00:01" || len(sent.Networks) != 1 || sent.Networks[0].IP != w.names["m1.lon1.example"] {
+				t.Errorf("the site was sent %+v", sent)
+			}
+		})
+	})
+}
+
+// An address that the machine holds already is not given for another that is
+// asked for.
+func TestAnotherAddressThanAskedForIsRefused(t *testing.T) {
+	w := newCentreWorld(sprout.Allocated)
+	w.held = []sprout.Address{{Site: "sit_1", Subnet: "sub_1", IP: netip.MustParseAddr("10.0.0.8"), MAC: "52:54:00:00:00:01"}}
+	c := centreCase(w, Deploy, DeployInput{Machine: "mch_1", Network: &bonded, Image: testImage}, nil)
+	run := play(t, c, func(*workflow.Engine[tx], workflow.Run) {})
+	if run.State != sprout.FailedRun || run.Failure == nil || !strings.Contains(run.Failure.Reason+run.Failure.Evidence, "10.0.0.8") {
+		t.Errorf("it is %s with %+v", run.State, run.Failure)
+	}
+}
+
+// What a centre before 0.3 says is configured as it was.
+func TestOneAddressOfAnOlderCentre(t *testing.T) {
+	links := linksOf(sprout.DeployWork{Networks: []sprout.InterfaceSetup{{
+		MAC: "52:54:00:00:00:02", IP: netip.MustParseAddr("10.0.0.10"), Prefix: 24, Gateway: netip.MustParseAddr("10.0.0.1"), Domain: "lon1.example", MTU: 1500,
+	}}})
+	if got := firstOf(links); len(got) != 1 || got[0].Gateway != netip.MustParseAddr("10.0.0.1") || got[0].Domain != "lon1.example" || got[0].MTU != 1500 {
+		t.Errorf("it became %+v", got)
+	}
 }
 
 func TestCentreCommissionBreaksAnywhere(t *testing.T) {
