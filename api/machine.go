@@ -208,6 +208,6 @@ func machineOperations() []Operation {
 	return []Operation{
 		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
 		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
-		MachineNetworkShow, MachineNetworkSet, MachineNetworkClear,
+		MachineNetworkShow, MachineNetworkSet,
 	}
 }

@@ -2,7 +2,8 @@ package api
 
 import "sprout"
 
-// SetMachineNetwork is the input of MachineNetworkSet; it replaces the whole.
+// SetMachineNetwork is the input of MachineNetworkSet; it replaces the whole, and
+// no interface at all takes it away.
 type SetMachineNetwork struct {
 	MachineRef
 	Body sprout.NetworkConfig
@@ -15,8 +16,5 @@ var (
 	}
 	MachineNetworkSet = Op[SetMachineNetwork, sprout.NetworkConfig]{
 		Name: "machine network set", Method: "PUT", Path: "/v1/machines/{machine}/network", Role: sprout.Operator, Help: "Say how the system that a deploy installs configures its network.",
-	}
-	MachineNetworkClear = Op[MachineRef, None]{
-		Name: "machine network clear", Method: "DELETE", Path: "/v1/machines/{machine}/network", Role: sprout.Operator, Help: "Leave one interface with one address, as without a network configuration.",
 	}
 )

@@ -31,7 +31,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 	}
 	import_ := write("machines.yaml", `- {site: lon1, name: m2, macs: ["52:54:00:00:01:02"]}`)
 	disk := write("disk.raw", strings.Repeat("sprout..", 1<<14))
-	vars := map[string]string{"IMPORT": import_, "DISK": disk}
+	vars := map[string]string{"IMPORT": import_, "DISK": disk, "NET": write("net.yaml", `interfaces: [{name: lan0, mac: "52:54:00:00:01:01", dhcp4: true}]`)}
 	sprout := func(args ...string) (int, string) {
 		t.Helper()
 		var out, errs strings.Builder
@@ -59,6 +59,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine update", "m1 --pool a", 0, "", ""}, {"machine update", "m1 m2 --pool a", 0, "", ""}, {"machine lock", "m1", 0, "", ""}, {"machine unlock", "m1 m2 m9", 3, "", ""},
 		{"machine accept", "m1", 1, "", ""}, {"machine mark-broken", "m1", 0, "", ""}, {"machine mark-fixed", "m1", 0, "", ""},
 		{"machine history", "m1", 0, "", ""}, {"machine explain", "m1", 0, "", ""}, {"machine wait", "--state registered", 0, "", ""},
+		{"machine network show", "m1", 0, "", ""}, {"machine network set", "m1 --file NET", 0, "", ""}, {"machine network clear", "m1", 0, "", ""},
 		{"machine commission", "m1 m2 --plan", 3, "", ""}, {"machine commission", "m1", 0, "W", "id"},
 		{"workflow list", "", 0, "", ""}, {"workflow show", "W", 0, "", ""}, {"workflow explain", "W", 0, "", ""}, {"workflow retry", "W", 1, "", ""}, {"workflow retry", "W W", 1, "", ""},
 		{"workflow cancel", "W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},

@@ -112,12 +112,14 @@ func gatewaysOf(f sprout.InterfaceConfig) string {
 
 func machineNetworkClearCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use: "clear MACHINE", Short: api.MachineNetworkClear.Help, Args: takes(1, 1, "the name of a machine"), Example: "  sprout machine network clear web-01",
+		Use: "clear MACHINE", Short: "Leave one interface with one address, as without a network configuration.", Args: takes(1, 1, "the name of a machine"), Example: "  sprout machine network clear web-01",
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := call(c.Context(), e, api.MachineNetworkClear, machineRef(args[0])); err != nil {
+			in := api.SetMachineNetwork{MachineRef: machineRef(args[0]), Body: sprout.NetworkConfig{Interfaces: []sprout.InterfaceConfig{}}}
+			n, err := call(c.Context(), e, api.MachineNetworkSet, in)
+			if err != nil {
 				return err
 			}
-			return e.say(sprout.NetworkConfig{Interfaces: []sprout.InterfaceConfig{}}, "machine %s has no network configuration: the next deploy gives its boot interface one address", args[0])
+			return e.say(n, "machine %s has no network configuration: the next deploy gives its boot interface one address", args[0])
 		},
 	}
 }

@@ -61,7 +61,6 @@ func config(t *testing.T, text string) (c sprout.NetworkConfig) {
 // refused are configurations that break a rule: which, of what field, and what
 // the error must say.
 var refused = []struct{ rule, config, field, says string }{
-	{"an interface has a name", `{interfaces: []}`, "interfaces", "at least one"},
 	{"an interface has a name", `{interfaces: [{name: "a b", dhcp4: true}]}`, "interfaces[0].name", "no name"},
 	{"an interface has a name", `{interfaces: [{name: lo, dhcp4: true}]}`, "interfaces[0].name", "no name"},
 	{"an interface has a name", `{interfaces: [{name: eno1, dhcp4: true}, {name: eno1}]}`, "interfaces[1].name", "twice"},

@@ -37,9 +37,6 @@ var rules = []struct {
 var ifName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,14}$`)
 
 func (p *plan) checkNames() error {
-	if len(p.links) == 0 {
-		return sprout.InvalidField("interfaces", "a network configuration needs at least one interface").WithRemedy("sprout machine network clear %s", p.model.Machine.Name)
-	}
 	for _, l := range p.links {
 		switch {
 		case !ifName.MatchString(l.Name) || l.Name == "lo" || l.Name == "all" || l.Name == "default":

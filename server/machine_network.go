@@ -56,28 +56,23 @@ func (s *Server) machineNetworkSet(ctx context.Context, in *api.SetMachineNetwor
 	if err != nil {
 		return c, err
 	}
+	if len(in.Body.Interfaces) == 0 {
+		return asWritten(c, nil), s.changeMachineNetwork(ctx, m, nil)
+	}
 	around := s.look()
 	if c, err = around.checkedNetwork(ctx, m, in.Body); err != nil {
 		return c, err
 	}
-	if err := s.changeMachineNetwork(ctx, api.MachineNetworkSet.Name, m, &c); err != nil {
+	if err := s.changeMachineNetwork(ctx, m, &c); err != nil {
 		return c, err
 	}
 	networks, err := around.networksOf(ctx, m.Site)
 	return asWritten(c, networks), err
 }
 
-func (s *Server) machineNetworkClear(ctx context.Context, in *api.MachineRef) (api.None, error) {
-	m, err := s.findRow(ctx, in.Machine)
-	if err != nil {
-		return api.None{}, err
-	}
-	return api.None{}, s.changeMachineNetwork(ctx, api.MachineNetworkClear.Name, m, nil)
-}
-
-// changeMachineNetwork keeps a configuration, audited under action.
-func (s *Server) changeMachineNetwork(ctx context.Context, action string, m sprout.Machine, c *sprout.NetworkConfig) error {
-	return s.change(ctx, action, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
+// changeMachineNetwork keeps a configuration, or none.
+func (s *Server) changeMachineNetwork(ctx context.Context, m sprout.Machine, c *sprout.NetworkConfig) error {
+	return s.change(ctx, api.MachineNetworkSet.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, m.Site, m.ID, m.Name)
 		before, err := s.store.In(tx).MachineNetwork(ctx, m.ID)
 		if err != nil {

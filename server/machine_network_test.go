@@ -57,7 +57,7 @@ func TestMachineNetwork(t *testing.T) {
 	if _, err := client.Call(t.Context(), p.admin, api.MachineNetworkSet, again); fieldOf(err) != "interfaces[3].addresses[0].subnet" {
 		t.Errorf("a subnet that is gone: %v", err)
 	}
-	must(client.Call(t.Context(), p.admin, api.MachineNetworkClear, ref))(t)
+	must(client.Call(t.Context(), p.admin, api.MachineNetworkSet, api.SetMachineNetwork{MachineRef: ref, Body: sprout.NetworkConfig{Interfaces: []sprout.InterfaceConfig{}}}))(t)
 	if c := must(client.Call(t.Context(), p.admin, api.MachineNetworkShow, ref))(t); len(c.Interfaces) != 0 {
 		t.Errorf("it is cleared, but %+v", c)
 	}

@@ -74,7 +74,6 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.MachineBulk, s.machineBulk)
 	route(s, a, api.MachineNetworkShow, s.machineNetworkShow)
 	route(s, a, api.MachineNetworkSet, s.machineNetworkSet)
-	route(s, a, api.MachineNetworkClear, s.machineNetworkClear)
 
 	route(s, a, api.MachineExplain, s.machineExplain)
 	route(s, a, api.BootList, s.bootList)
