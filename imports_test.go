@@ -21,7 +21,7 @@ var imports = map[string][]string{
 	"dev":                {".", "server", "agent", "postgres"},
 
 	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "netconfig", "network", "trust"},
-	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "power", "power/…", "image", "trust"},
+	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "ipam/probe", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
 	"api/…":  {".", "api"},

@@ -2,7 +2,9 @@ package sprout
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -70,8 +72,8 @@ type SiteMachine struct {
 	Deployed   bool      `json:"deployed,omitempty"`
 }
 
-// Work is one piece of site work, delegated whole. Its id is the workflow's id,
-// a slash and the number of the try, so that a repeat is known as such.
+// Work is one piece of site work, delegated whole. Its id is a WorkID, so that a
+// repeat is known as such.
 type Work struct {
 	ID         string          `json:"id"`
 	Kind       string          `json:"kind" enum:"commission,deploy,release"`
@@ -82,6 +84,19 @@ type Work struct {
 	Limits     []StepLimit     `json:"limits,omitempty"` // of its steps; none: the agent's own
 	Input      json.RawMessage `json:"input"`
 	Secret     []byte          `json:"secret,omitempty"` // of the input, sealed to the agent's curve key: user data
+}
+
+// MostOthers is how often a deploy gives its machine other addresses in place of
+// those that somebody else uses.
+const MostOthers = 3
+
+// WorkID names the work of a workflow by its try, from 1, and by how often other
+// addresses were taken in that, from 0 to MostOthers.
+func WorkID(workflow string, try, others int) string {
+	if others == 0 {
+		return fmt.Sprintf("%s/%d", workflow, try)
+	}
+	return fmt.Sprintf("%s/%d.%d", workflow, try, others)
 }
 
 // CommissionWork is the input of a commission at a site.
@@ -111,6 +126,23 @@ type InterfaceSetup struct {
 	DNS     []netip.Addr `json:"dns"`
 	MTU     int          `json:"mtu,omitempty"`
 	Domain  string       `json:"domain,omitempty"`
+}
+
+// Addresses are all that the installed system will have.
+func (w DeployWork) Addresses() (all []netip.Addr) {
+	for _, n := range w.Networks {
+		if n.IP.IsValid() {
+			all = append(all, n.IP)
+		}
+	}
+	for _, l := range w.Links {
+		for _, a := range l.Addresses {
+			if !slices.Contains(all, a.Addr()) {
+				all = append(all, a.Addr())
+			}
+		}
+	}
+	return all
 }
 
 // ReleaseWork is the input of a release at a site.
@@ -164,6 +196,8 @@ type NamesFact struct {
 type WorkResult struct {
 	State   WorkflowState `json:"state"` // succeeded, failed or cancelled
 	Failure *Failure      `json:"failure,omitempty"`
+	// Taken are addresses of the work that somebody else uses: why it failed.
+	Taken []AddressConflict `json:"taken,omitempty"`
 }
 
 // Live is what a running piece of site work looks like now. It is sent while
@@ -187,6 +221,13 @@ type Question struct {
 // ExplainDHCP is the kind of a question whose body is a DHCPQuestion, and whose
 // answer is a DHCPExplanation.
 const ExplainDHCP = "explain-dhcp"
+
+// ProbeAddresses is the kind of a question whose body is a list of addresses, and
+// whose answer is an AddressProbe of each, in their order.
+const ProbeAddresses = "probe-addresses"
+
+// MostProbes is how many addresses one question may ask for.
+const MostProbes = 64
 
 // An Answer is that to the Question with the id.
 type Answer struct {

@@ -132,8 +132,35 @@ type Address struct {
 	Name      string     `json:"name,omitempty" doc:"Fully qualified name published for it"`
 	Purpose   string     `json:"purpose,omitempty" doc:"What it is held for, or why it is kept away from"`
 	ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"When it is free again by itself; absent: never"`
+	TakenBy   string     `json:"takenBy,omitempty" doc:"MAC address of who was found to use it without having been given it"`
+	ProbeAt   *time.Time `json:"probeAt,omitempty" doc:"When the site's agent looks again whether somebody else uses it; absent: nobody was found to"`
 	CreatedAt time.Time  `json:"createdAt"`
 }
+
+// An AddressConflict is an address that somebody uses who was not given it.
+type AddressConflict struct {
+	Subnet  SubnetID   `json:"subnet"`
+	IP      netip.Addr `json:"ip"`
+	MAC     string     `json:"mac,omitempty"`     // of who uses it; empty: not known
+	Machine MachineID  `json:"machine,omitempty"` // who was given it and does not use it, and is to have another; empty: who has it keeps it
+	By      string     `json:"by,omitempty"`      // how it was found, in words
+}
+
+// An AddressProbe is what a site's agent finds when it asks its link who has an
+// address.
+type AddressProbe struct {
+	IP    netip.Addr `json:"ip" doc:"The address that was asked for"`
+	State string     `json:"state" enum:"free,taken,unasked" doc:"free: nobody answered; taken: somebody did; unasked: the agent could not ask"`
+	MAC   string     `json:"mac,omitempty" doc:"MAC address of who answered"`
+	Why   string     `json:"why,omitempty" doc:"Why it was not asked"`
+}
+
+// The states of an AddressProbe.
+const (
+	ProbeFree    = "free"
+	ProbeTaken   = "taken"
+	ProbeUnasked = "unasked"
+)
 
 // An AddressBlock asks for addresses of one subnet that are for no machine of
 // Sprout's.

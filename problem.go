@@ -71,6 +71,7 @@ const (
 	NoPhoneHome      Code = "no-phone-home"
 	TestFailed       Code = "hardware-test-failed"
 	SubnetFull       Code = "subnet-full"
+	AddressTaken     Code = "address-conflict"
 	AgentOffline     Code = "agent-offline"
 	AgentVersion     Code = "agent-version"
 	ChangeRefused    Code = "change-refused"
@@ -138,6 +139,7 @@ var Problems = []ProblemKind{
 	{NoPhoneHome, Critical, "The installed system did not report after its reboot.", "look at its console (in a lab: sprout lab console {machine}), then: sprout workflow retry {workflow}"},
 	{TestFailed, Critical, "A hardware test failed.", "sprout machine show {machine}, replace the part, then: sprout machine commission {machine}"},
 	{SubnetFull, Critical, "No free address is left in the subnet.", "sprout network list, then free addresses or add a subnet"},
+	{AddressTaken, Warning, "An address is used by somebody who was not given it. It is kept away from until nobody answers for it any more; a deploy takes another.", "find who has it by the MAC address in your switches, and give it another address; it is looked at again by itself, or at once by: sprout address probe {site}/ADDRESS"},
 	{AgentOffline, Critical, "The site's agent does not answer.", "check the site's link and the agent: journalctl -u sprout-agent"},
 	{ChangeRefused, Critical, "The bus does not take a change for the site, and every later change of that site waits behind it. Other sites go on.", "raise the bus's limit that the evidence names: Sprout tries again by itself; or cancel the workflow that it is of, and enrol the site's agent anew: sprout agent token create {site}"},
 	{FactRefused, Warning, "News from the site could not be used and was passed over, so that later news does not wait behind it.", "report it with the evidence; what it was about is brought up to date by: sprout machine commission {machine}"},

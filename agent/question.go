@@ -1,13 +1,15 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
+	"net/netip"
 
 	"sprout"
 )
 
 // answerQuestion answers what the centre asks. It changes nothing.
-func (s *site) answerQuestion(q sprout.Question) (any, error) {
+func (s *site) answerQuestion(ctx context.Context, q sprout.Question) (any, error) {
 	switch q.Kind {
 	case sprout.ExplainDHCP:
 		var of sprout.DHCPQuestion
@@ -19,6 +21,12 @@ func (s *site) answerQuestion(q sprout.Question) (any, error) {
 			return nil, sprout.Errorf(sprout.Unavailable, "cannot explain: the agent serves no DHCP for IPv4")
 		}
 		return server.Explain(of)
+	case sprout.ProbeAddresses:
+		var ips []netip.Addr
+		if err := json.Unmarshal(q.Body, &ips); err != nil || len(ips) > sprout.MostProbes {
+			return nil, sprout.Errorf(sprout.Invalid, "cannot read the question: it must be at most %d addresses", sprout.MostProbes)
+		}
+		return s.probe(ctx, ips), nil
 	default:
 		return nil, sprout.Errorf(sprout.Invalid, "cannot answer a question of kind %q: the agent is of version %s", q.Kind, sprout.Version)
 	}

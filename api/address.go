@@ -46,11 +46,14 @@ var (
 	AddressShow = Op[AddressRef, sprout.Address]{
 		Name: "address show", Method: "GET", Path: "/v1/addresses/{address}", Role: sprout.Viewer, Help: "Show an address: who has it, what for and until when.",
 	}
+	AddressProbe = Op[AddressRef, sprout.AddressProbe]{
+		Name: "address probe", Method: "POST", Path: "/v1/addresses/{address}/probe", Role: sprout.Operator, Help: "Have the site's agent look now who uses an address, by ARP or neighbour discovery.",
+	}
 	AddressRelease = Op[AddressRef, None]{
 		Name: "address release", Method: "DELETE", Path: "/v1/addresses/{address}", Role: sprout.Operator, Help: "Free an address that no machine has.",
 	}
 )
 
 func addressOperations() []Operation {
-	return []Operation{AddressAllocate, AddressHold, AddressShow, AddressRelease}
+	return []Operation{AddressAllocate, AddressHold, AddressShow, AddressProbe, AddressRelease}
 }

@@ -65,6 +65,12 @@ type ListNetworks struct {
 	Sort string `query:"sort" enum:"name,-name,created,-created" doc:"Order; a hyphen sorts backwards; empty: name"`
 }
 
+// ListAddresses narrows a list of addresses.
+type ListAddresses struct {
+	ListOfSite
+	Kind string `query:"kind" enum:"machine,manual,hold,quarantined" doc:"Only of this kind; empty: all"`
+}
+
 // The operations on networks, and the lists of what lies in them.
 var (
 	NetworkCreate = Op[CreateNetwork, sprout.Network]{
@@ -82,7 +88,7 @@ var (
 	NetworkDelete = Op[NetworkRef, None]{
 		Name: "network delete", Method: "DELETE", Path: "/v1/networks/{network}", Role: sprout.Admin, Help: "Delete a network that nothing uses.",
 	}
-	AddressList = Op[ListOfSite, Page[sprout.Address]]{
+	AddressList = Op[ListAddresses, Page[sprout.Address]]{
 		Name: "address list", Method: "GET", Path: "/v1/addresses", Role: sprout.Viewer, Help: "List the addresses that are given out.",
 	}
 	LeaseList = Op[ListOfSite, Page[sprout.Lease]]{

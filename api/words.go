@@ -154,6 +154,8 @@ var words = map[string]word{
 	"minDisks":     {"At least so many disks; 0: any number", 2},
 	"minNics":      {"At least so many network ports; 0: any number", 2},
 
+	"Address.probeAt":             {"When the site's agent looks again whether somebody else uses it; absent: nobody was found to", "2026-11-02T09:30:00Z"},
+	"Address.takenBy":             {"MAC address of who was found to use it without having been given it", "52:54:00:12:34:56"},
 	"Address.kind":                {"What it is for: a machine; by hand; a hold; or quarantined, because somebody else has it", "machine"},
 	"Address.name":                {"Fully qualified name that is published for it", "web-01.lon1.example"},
 	"Agent.address":               {"IP address of the agent on the provisioning network; absent: not said yet", "10.20.0.2"},

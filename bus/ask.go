@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
 
 	"sprout"
 )
@@ -55,8 +56,12 @@ func (c *Centre) Ask(ctx context.Context, site sprout.SiteID, kind string, body,
 	}
 }
 
-// Questions has answer answer what the centre asks, until ctx ends.
-func (s *Site) Questions(ctx context.Context, answer func(sprout.Question) (any, error)) error {
+// mostAnswers is how many questions are answered at once.
+const mostAnswers = 8
+
+// Questions has answer answer what the centre asks, several at once, until ctx
+// ends.
+func (s *Site) Questions(ctx context.Context, answer func(context.Context, sprout.Question) (any, error)) error {
 	subj := inboxPrefix(s.site) + "." + askSubject
 	asked := make(chan *nats.Msg, 64)
 	sub, err := s.conn.ChanSubscribe(subj, asked)
@@ -64,6 +69,9 @@ func (s *Site) Questions(ctx context.Context, answer func(sprout.Question) (any,
 		return sprout.Errorf(sprout.Unavailable, "cannot hear what the centre asks: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed already
+	var answering errgroup.Group
+	answering.SetLimit(mostAnswers)
+	defer func() { _ = answering.Wait() }() // none fails
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,16 +82,19 @@ func (s *Site) Questions(ctx context.Context, answer func(sprout.Question) (any,
 				s.log.Warn("question dropped", "error", err)
 				continue
 			}
-			if err := s.PublishLive(sprout.Live{Answer: answered(q, answer)}); err != nil {
-				s.log.Debug("question not answered", "kind", q.Kind, "error", err)
-			}
+			answering.Go(func() error {
+				if err := s.PublishLive(sprout.Live{Answer: answered(ctx, q, answer)}); err != nil {
+					s.log.Debug("question not answered", "kind", q.Kind, "error", err)
+				}
+				return nil
+			})
 		}
 	}
 }
 
-func answered(q sprout.Question, answer func(sprout.Question) (any, error)) *sprout.Answer {
+func answered(ctx context.Context, q sprout.Question, answer func(context.Context, sprout.Question) (any, error)) *sprout.Answer {
 	a := &sprout.Answer{ID: q.ID}
-	v, err := answer(q)
+	v, err := answer(ctx, q)
 	if err == nil {
 		a.Body, err = json.Marshal(v)
 	}

@@ -20,7 +20,7 @@ func TestAsk(t *testing.T) {
 		ended := make(chan error, 1)
 		ctx, stop := context.WithCancel(t.Context())
 		go func() {
-			ended <- s.Questions(ctx, func(q sprout.Question) (any, error) {
+			ended <- s.Questions(ctx, func(_ context.Context, q sprout.Question) (any, error) {
 				if q.Kind != "name" {
 					return nil, sprout.Errorf(sprout.Invalid, "cannot answer %s", q.Kind)
 				}

@@ -13,26 +13,48 @@ import (
 
 func addressCommand(e *env) *cobra.Command {
 	return group("address", "Addresses that IPAM gave out.",
-		addressAllocateCommand(e), addressHoldCommand(e), addressListCommand(e), addressShowCommand(e), addressReleaseCommand(e))
+		addressAllocateCommand(e), addressHoldCommand(e), addressListCommand(e), addressShowCommand(e), addressProbeCommand(e), addressReleaseCommand(e))
 }
 
 func addressListCommand(e *env) *cobra.Command {
-	var in api.ListOfSite
+	var in api.ListAddresses
 	c := listCommand(e, api.AddressList, &in, listing[sprout.Address]{
-		Example: "  sprout address list --site lon1", None: "no addresses are given out",
+		Example: "  sprout address list --site lon1\n  sprout address list --kind quarantined", None: "no addresses are given out",
 		Columns: []column[sprout.Address]{
 			{Name: "ADDRESS", Value: func(a sprout.Address) string { return a.IP.String() }},
 			{Name: "KIND", Value: func(a sprout.Address) string { return a.Kind }},
 			{Name: "NAME", Value: func(a sprout.Address) string { return a.Name }},
 			{Name: "MAC", Value: func(a sprout.Address) string { return a.MAC }},
 			{Name: "EXPIRES", Value: expiry},
+			{Name: "TAKEN BY", Value: func(a sprout.Address) string { return a.TakenBy }},
 			{Name: "PURPOSE", Value: func(a sprout.Address) string { return a.Purpose }, Wide: true},
 			{Name: "MACHINE", Value: func(a sprout.Address) string { return string(a.Machine) }, Wide: true},
 			{Name: "SUBNET", Value: func(a sprout.Address) string { return string(a.Subnet) }, Wide: true},
 		},
 	})
 	c.Flags().StringVar(&in.Site, "site", "", "only of this site")
+	c.Flags().StringVar(&in.Kind, "kind", "", "only of this kind: machine, manual, hold or quarantined")
 	return c
+}
+
+func addressProbeCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "probe ADDRESS", Short: api.AddressProbe.Help, Args: takes(1, 1, "an address"),
+		Example: "  sprout address probe 10.20.0.50\n  sprout address probe lon1/10.20.0.50",
+		RunE: func(c *cobra.Command, args []string) error {
+			p, err := call(c.Context(), e, api.AddressProbe, api.AddressRef{Address: args[0]})
+			if err != nil {
+				return err
+			}
+			switch p.State {
+			case sprout.ProbeTaken:
+				return e.say(p, "%s answers for %s", p.MAC, p.IP)
+			case sprout.ProbeFree:
+				return e.say(p, "nobody answers for %s", p.IP)
+			}
+			return e.say(p, "%s was not asked for: %s", p.IP, p.Why)
+		},
+	}
 }
 
 func expiry(a sprout.Address) string {
@@ -40,6 +62,13 @@ func expiry(a sprout.Address) string {
 		return ""
 	}
 	return moment(*a.ExpiresAt)
+}
+
+func probing(a sprout.Address) string {
+	if a.ProbeAt == nil {
+		return ""
+	}
+	return moment(*a.ProbeAt)
 }
 
 // wanted adds the flags that say which addresses are wanted.
@@ -113,7 +142,7 @@ func addressShowCommand(e *env) *cobra.Command {
 			return e.answer(a, func() {
 				writeLines(e.stdout, []line{
 					{"Address", fmt.Sprintf("%s/%d", a.IP, a.Prefix)}, {"Kind", a.Kind}, {"Name", a.Name}, {"Purpose", a.Purpose}, {"MAC", a.MAC},
-					{"Machine", string(a.Machine)}, {"VRF", a.VRF}, {"Since", moment(a.CreatedAt)}, {"Expires", expiry(a)}, {"Subnet", string(a.Subnet)}, {"Id", string(a.ID)},
+					{"Machine", string(a.Machine)}, {"VRF", a.VRF}, {"Since", moment(a.CreatedAt)}, {"Expires", expiry(a)}, {"Taken by", a.TakenBy}, {"Probed again", probing(a)}, {"Subnet", string(a.Subnet)}, {"Id", string(a.ID)},
 				})
 			})
 		},

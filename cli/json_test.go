@@ -71,7 +71,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"dns record delete", "R --plan", 0, "", ""}, {"dns record delete", "R", 4, "", ""}, {"dns record delete", "R -y", 0, "", ""},
 		{"dns key create", "ns2 --site lon1", 0, "", ""}, {"dns key list", "lon1", 0, "", ""}, {"dns policy set", "lon1 --transfer key:ns2", 0, "", ""}, {"dns policy show", "lon1", 0, "", ""},
 		{"dns key delete", "lon1/ns2 --plan", 0, "", ""}, {"dns policy set", "lon1 --transfer=", 0, "", ""}, {"dns key delete", "lon1/ns2 -y", 0, "", ""},
-		{"address allocate", "n --count 2", 0, "", ""}, {"address hold", "n --ip 10.0.0.9 --for 1h", 0, "", ""}, {"address show", "10.0.0.9", 0, "", ""},
+		{"address allocate", "n --count 2", 0, "", ""}, {"address hold", "n --ip 10.0.0.9 --for 1h", 0, "", ""}, {"address show", "10.0.0.9", 0, "", ""}, {"address probe", "10.0.0.9", 5, "", ""},
 		{"address release", "10.0.0.9 --plan", 0, "", ""}, {"address release", "10.0.0.9 -y", 0, "", ""}, {"address release", "10.0.0.1 10.0.0.2 -y", 0, "", ""}, {"address list", "", 0, "", ""}, {"dhcp lease list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"dhcp explain", "--site lon1 --mac 52:54:00:00:01:01", 5, "", ""}, {"network delete", "n --plan", 0, "", ""}, {"network delete", "n -y", 0, "", ""},
 		{"agent list", "", 0, "", ""}, {"agent show", "lon1", 1, "", ""}, {"agent token create", "lon1", 0, "", ""}, {"agent delete", "lon1 --plan", 1, "", ""}, {"agent delete", "lon1 -y", 1, "", ""},
 		{"token create", "ci", 0, "", ""}, {"token list", "", 0, "", ""}, {"token revoke", "ci", 4, "", ""}, {"token revoke", "ci --plan", 0, "", ""}, {"token revoke", "ci -y", 0, "", ""},

@@ -79,7 +79,7 @@ func (e *env) networkLoss(ctx context.Context, ref string) (loss, error) {
 // lossOf is who uses addresses of subnets of a site.
 func (e *env) lossOf(ctx context.Context, site sprout.SiteID, of []sprout.Subnet) (l loss, err error) {
 	in := api.ListOfSite{OfSite: api.OfSite{Site: string(site)}}
-	addresses, err := gather(ctx, e, api.AddressList, in, 0)
+	addresses, err := gather(ctx, e, api.AddressList, api.ListAddresses{ListOfSite: in}, 0)
 	if err != nil {
 		return l, err
 	}

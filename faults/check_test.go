@@ -129,7 +129,7 @@ func (g *ground) checkRest() {
 func (g *ground) checkAddresses(cells []*cell) {
 	t := g.t
 	t.Helper()
-	taken, err := client.List(t.Context(), g.client, api.AddressList, api.ListOfSite{}, 0)
+	taken, err := client.List(t.Context(), g.client, api.AddressList, api.ListAddresses{}, 0)
 	must(t, err)
 	held := map[netip.Addr]string{}
 	for _, a := range taken {

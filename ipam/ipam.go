@@ -33,6 +33,10 @@ type Provider interface {
 	Reserve(ctx context.Context, b sprout.AddressBlock) ([]sprout.Address, error)
 	// Free frees one address of a block. Conflict if a machine has it, NotFound.
 	Free(ctx context.Context, id sprout.AddressID) error
+	// Quarantine keeps away from an address that somebody else uses: it is given
+	// to nobody until it is freed. It is taken from c.Machine, if that has it;
+	// anybody else who was given it keeps it, and it is a problem all the same.
+	Quarantine(ctx context.Context, c sprout.AddressConflict) error
 	// Release frees every address that the machine holds; none is no error.
 	Release(ctx context.Context, machine sprout.MachineID) error
 	// Held lists what the machine holds.

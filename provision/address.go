@@ -22,38 +22,49 @@ func (p centre[T]) reserveAddress(ctx context.Context, c *workflow.Call[T]) erro
 	if err := c.Input(&in); err != nil {
 		return err
 	}
-	m, err := p.Machine(ctx, in.Machine)
+	var data centreData
+	said, err := p.reserve(ctx, in, &data)
 	if err != nil {
 		return err
+	}
+	c.Detail("%s", said)
+	return c.Keep(data)
+}
+
+// reserve notes in data what the machine has for each address that it wants, which
+// is new where it has none, and returns it in words.
+func (p centre[T]) reserve(ctx context.Context, in DeployInput, data *centreData) (string, error) {
+	m, err := p.Machine(ctx, in.Machine)
+	if err != nil {
+		return "", err
 	}
 	site, err := p.Site(ctx, m.Site)
 	if err != nil {
-		return err
+		return "", err
 	}
 	config, err := configOf(in, m)
 	if err != nil {
-		return err
+		return "", err
 	}
-	data := centreData{Name: m.Name + "." + site.Domain}
+	data.Name, data.Given, data.Address = m.Name+"."+site.Domain, nil, nil
 	wants := netconfig.Wanted(config)
 	names, err := p.namesOf(ctx, m, data.Name, wants)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var said []string
 	for i, w := range wants {
 		a, err := p.IPAM().Allocate(ctx, ipam.Request{Subnet: w.Subnet, Machine: m.ID, MAC: w.MAC, Name: names[i], IP: w.IP})
 		if err != nil {
-			return err
+			return "", err
 		}
 		if w.IP.IsValid() && a.IP != w.IP {
-			return sprout.Errorf(sprout.Conflict, "cannot give %s %s: it has %s there until it is released", m.Name, w.IP, a.IP).WithRemedy("sprout machine release %s", m.Name)
+			return "", sprout.Errorf(sprout.Conflict, "cannot give %s %s: it has %s there until it is released", m.Name, w.IP, a.IP).WithRemedy("sprout machine release %s", m.Name)
 		}
 		data.Given = append(data.Given, a)
 		said = append(said, fmt.Sprintf("%s for %s", a.IP, cmp.Or(w.Interface, w.MAC)))
 	}
-	c.Detail("%s", strings.Join(said, ", "))
-	return c.Keep(data)
+	return strings.Join(said, ", "), nil
 }
 
 // configOf is the machine's network configuration; where it has none, its boot
@@ -109,21 +120,29 @@ func (p centre[T]) publishName(ctx context.Context, c *workflow.Call[T]) error {
 	if err := c.Data(&data); err != nil {
 		return err
 	}
+	said, err := p.publish(ctx, data)
+	if err == nil {
+		c.Detail("%s", said)
+	}
+	return err
+}
+
+// publish publishes the names of all addresses, and returns them in words.
+func (p centre[T]) publish(ctx context.Context, data centreData) (string, error) {
 	var said []string
 	for _, a := range data.given() {
 		if a.Name == "" {
 			continue
 		}
 		if err := p.DNS().Set(ctx, sprout.Record{Site: a.Site, Name: a.Name, IP: a.IP, VRF: a.VRF, TTL: recordTTL}); err != nil {
-			return err
+			return "", err
 		}
 		said = append(said, fmt.Sprintf("%s → %s", a.Name, a.IP))
 	}
 	if len(said) == 0 {
 		said = []string{"no address of IPAM to publish a name for"}
 	}
-	c.Detail("%s", strings.Join(said, ", "))
-	return nil
+	return strings.Join(said, ", "), nil
 }
 
 // withdrawName takes back the names of every address that the machine holds.

@@ -28,6 +28,7 @@ type centreData struct {
 	Given   []sprout.Address   `json:"given,omitempty"`   // for what the network configuration wants, in its order
 	Address *sprout.Address    `json:"address,omitempty"` // the only one, of runs that began before 0.3
 	Name    string             `json:"name,omitempty"`    // of the machine, fully qualified
+	Others  []string           `json:"others,omitempty"`  // why other addresses were taken each time, in words
 }
 
 // given lists the addresses that the run has reserved.

@@ -19,14 +19,15 @@ import (
 // A centreWorld is a control plane with one machine, in memory.
 type centreWorld struct {
 	*workflowtest.Memory
-	clock  *workflowtest.Clock
-	state  sprout.State
-	held   []sprout.Address
-	names  map[string]netip.Addr
-	names6 map[string]netip.Addr
-	basis  Basis
-	sent   sprout.Work // the last that was delegated
-	bare   bool        // its site has no agent
+	clock       *workflowtest.Clock
+	state       sprout.State
+	held        []sprout.Address
+	names       map[string]netip.Addr
+	names6      map[string]netip.Addr
+	quarantined []sprout.AddressConflict
+	basis       Basis
+	sent        sprout.Work // the last that was delegated
+	bare        bool        // its site has no agent
 }
 
 func newCentreWorld(state sprout.State) *centreWorld {
@@ -129,13 +130,18 @@ func (p centreIPAM) Allocate(ctx context.Context, r ipam.Request) (sprout.Addres
 	}
 	sub, err := p.world.Subnet(ctx, "sit_1", r.Subnet)
 	a := sprout.Address{Site: "sit_1", Subnet: r.Subnet, IP: r.IP, MAC: r.MAC, Name: r.Name, Machine: r.Machine}
-	for n := 0; !r.IP.IsValid() && n < 10; n++ {
+	for n := 0; !r.IP.IsValid() && n < 10+len(p.world.quarantined); n++ {
 		if a.IP = a.IP.Next(); n == 0 {
 			a.IP = sub.CIDR.Addr().Next()
 		}
 	}
 	p.world.held = append(p.world.held, a)
 	return a, err
+}
+func (p centreIPAM) Quarantine(_ context.Context, c sprout.AddressConflict) error {
+	p.world.held = nil
+	p.world.quarantined = append(p.world.quarantined, c)
+	return nil
 }
 func (p centreIPAM) Release(context.Context, sprout.MachineID) error { p.world.held = nil; return nil }
 func (p centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, error) {

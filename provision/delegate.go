@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sprout"
@@ -20,13 +21,21 @@ func (p centre[T]) atSite(kind string, within time.Duration, input func(ctx cont
 		if err := c.Data(&data); err != nil {
 			return err
 		}
-		work := fmt.Sprintf("%s/%d", c.Run.ID, c.Run.Retries+1)
+		work := sprout.WorkID(c.Run.ID, c.Run.Retries+1, len(data.Others))
 		if ended, ok := p.ended(c, work); ok {
-			data.Ended = true
+			again, err := p.giveOther(ctx, c, &data, ended.Result)
+			if err != nil {
+				return err
+			}
+			data.Ended = !again
 			if err := c.Keep(data); err != nil {
 				return err
 			}
-			return outcome(ended.Result)
+			c.Detail("%s", strings.Join(data.Others, "; "))
+			if !again {
+				return outcome(ended.Result)
+			}
+			work = sprout.WorkID(c.Run.ID, c.Run.Retries+1, len(data.Others))
 		}
 		m, err := p.machineOf(ctx, c.Run)
 		if err != nil {

@@ -22,13 +22,14 @@ type siteWorld struct {
 	*workflowtest.Memory
 	clock *workflowtest.Clock
 
-	mu      sync.Mutex
-	power   sprout.PowerState
-	boot    power.BootDevice
-	cached  bool
-	silent  bool
-	dropped int
-	cause   *sprout.Failure // what the site can tell of a boot that stopped
+	mu       sync.Mutex
+	power    sprout.PowerState
+	boot     power.BootDevice
+	cached   bool
+	silent   bool
+	dropped  int
+	squatter string          // has every address
+	cause    *sprout.Failure // what the site can tell of a boot that stopped
 }
 
 func newSiteWorld() *siteWorld {
@@ -43,6 +44,17 @@ func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, er
 	return (*siteBMC)(w), nil
 }
 func (w *siteWorld) AgentURL(netip.Addr) string { return "http://10.0.0.1" }
+func (w *siteWorld) Probe(_ context.Context, _ sprout.MachineID, ips []netip.Addr) ([]sprout.AddressProbe, error) {
+	var all []sprout.AddressProbe
+	for _, ip := range ips {
+		p := sprout.AddressProbe{IP: ip, State: sprout.ProbeFree}
+		if w.squatter != "" {
+			p.State, p.MAC = sprout.ProbeTaken, w.squatter
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
 func (w *siteWorld) FetchImage(context.Context, sprout.Image, func(done, total int64)) error {
 	w.cached = true
 	return nil

@@ -56,6 +56,7 @@ type limitRule struct {
 var limitRules = []limitRule{
 	{"take-machine", func(l *Limits) *time.Duration { return &l.TakeMachine }, 10 * time.Minute, nil},
 	{"fetch-image", func(l *Limits) *time.Duration { return &l.FetchImage }, 30 * time.Minute, fetchTime},
+	{"probe-addresses", nil, shortStep, nil},
 	{"set-boot-intent", nil, shortStep, nil},
 	{"power-on", powerField, 3 * time.Minute, nil},
 	{"boot-ramdisk", func(l *Limits) *time.Duration { return &l.BootRamdisk }, 15 * time.Minute, postTime(15 * time.Minute)},

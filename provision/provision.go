@@ -141,6 +141,10 @@ type Site[T any] interface {
 	// AgentURL is the base URL of this agent as a machine at the address reaches
 	// it, whatever that is where it is the zero Addr.
 	AgentURL(from netip.Addr) string
+	// Probe asks the agent's link who has each address, the interfaces of the
+	// machine aside. An address that it cannot ask for is no error: the probe of
+	// it says why. It takes about a second.
+	Probe(ctx context.Context, id sprout.MachineID, ips []netip.Addr) ([]sprout.AddressProbe, error)
 	// FetchImage brings an image to the site's cache, verified by digest; at
 	// once if it is there. progress may be nil.
 	FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error

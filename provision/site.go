@@ -52,11 +52,12 @@ type SiteInput struct {
 
 // siteData is what the steps of a site's run leave for later ones.
 type siteData struct {
-	Attempt sprout.AttemptID `json:"attempt,omitempty"`
-	Mode    sprout.BootMode  `json:"mode,omitempty"`   // seen in the ramdisk's hello
-	Order   string           `json:"order,omitempty"`  // the order that was given last
-	Home    string           `json:"home,omitempty"`   // where the installed system says that it runs
-	Failed  []string         `json:"failed,omitempty"` // hardware tests that failed
+	Attempt sprout.AttemptID         `json:"attempt,omitempty"`
+	Mode    sprout.BootMode          `json:"mode,omitempty"`   // seen in the ramdisk's hello
+	Order   string                   `json:"order,omitempty"`  // the order that was given last
+	Home    string                   `json:"home,omitempty"`   // where the installed system says that it runs
+	Failed  []string                 `json:"failed,omitempty"` // hardware tests that failed
+	Taken   []sprout.AddressConflict `json:"taken,omitempty"`  // addresses that somebody else uses
 }
 
 func (p site[T]) commission() workflow.Definition[T] {
@@ -76,6 +77,7 @@ func (p site[T]) deploy() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Deploy, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
 		{Name: "fetch-image", Do: p.fetchImage, Timeout: p.limits.FetchImage, Attempts: 3},
+		{Name: "probe-addresses", Do: p.probeAddresses, Added: true, Timeout: shortStep},
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
@@ -325,7 +327,13 @@ func (p site[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(sprout.WorkResult{State: run.State, Failure: run.Failure})
+	var data siteData
+	if len(run.Data) > 0 {
+		if err := json.Unmarshal(run.Data, &data); err != nil {
+			return fmt.Errorf("cannot read what %s left: %w", run.ID, err)
+		}
+	}
+	raw, err := json.Marshal(sprout.WorkResult{State: run.State, Failure: run.Failure, Taken: data.Taken})
 	if err != nil {
 		return fmt.Errorf("cannot encode a work result: %w", err)
 	}

@@ -28,7 +28,7 @@ var rows = map[string]row{
 	"agent list": {}, "agent show": {}, "agent delete": {}, "agent enrol": {body: `{}`}, "agent token create": {body: `{"site":"lon1"}`, about: true},
 	"network create": {body: `{"site":"lon1","name":"n1","cidr":"10.0.0.0/24"}`, about: true}, "network list": {}, "network show": {}, "network delete": {},
 	"address allocate": {body: `{"subnet":"lon1/n1","ip":"10.0.0.0"}`, about: true}, "address hold": {body: `{"subnet":"lon1/n1","ip":"10.0.0.0","seconds":60}`, about: true},
-	"address show": {}, "address release": {}, "address list": {}, "lease list": {}, "dhcp explain": {},
+	"address show": {}, "address release": {}, "address probe": {}, "address list": {}, "lease list": {}, "dhcp explain": {},
 	"network update": {body: `{"mtu":1400}`}, "subnet create": {body: `{"network":"n1","cidr":"10.0.0.0/24"}`, about: true}, "subnet list": {}, "subnet show": {},
 	"subnet update": {body: `{"domain":"x"}`}, "subnet delete": {}, "range create": {body: `{"kind":"reserved","range":"10.0.0.9"}`},
 	"range update": {body: `{"kind":"reserved"}`}, "range delete": {},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -240,6 +241,10 @@ func (in *intake) write(ctx context.Context, t *takings) error {
 		return err
 	}
 	if err := in.store.SetLeases(ctx, t.tx, t.site, t.leases); err != nil {
+		return err
+	}
+	declined := slices.DeleteFunc(slices.Clone(t.leases), func(l sprout.Lease) bool { return l.State != "declined" })
+	if err := in.store.Declined(ctx, t.tx, declined); err != nil {
 		return err
 	}
 	return in.store.RecordBoots(ctx, t.tx, t.site, t.boots)

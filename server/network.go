@@ -108,12 +108,12 @@ func (s *Server) networkDelete(ctx context.Context, in *api.NetworkRef) (api.Non
 	})
 }
 
-func (s *Server) addressList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Address], err error) {
+func (s *Server) addressList(ctx context.Context, in *api.ListAddresses) (out api.Page[sprout.Address], err error) {
 	sites, err := s.sitesOf(ctx, in.Site)
 	if err != nil {
 		return out, err
 	}
-	return paged(s.store.Addresses(ctx, store.AddressFilter{Sites: sites, Page: page(in.Paging)}))
+	return paged(s.store.Addresses(ctx, store.AddressFilter{Sites: sites, Kind: in.Kind, Page: page(in.Paging)}))
 }
 
 func (s *Server) leaseList(ctx context.Context, in *api.ListOfSite) (out api.Page[sprout.Lease], err error) {

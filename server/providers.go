@@ -84,6 +84,11 @@ func (l ledger) FreeAddress(ctx context.Context, id sprout.AddressID) error {
 	return l.tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return l.store.Free(ctx, tx, id) })
 }
 
+// QuarantineAddress keeps an address away from everybody.
+func (l ledger) QuarantineAddress(ctx context.Context, c sprout.AddressConflict) error {
+	return l.tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return l.store.Quarantine(ctx, tx, c) })
+}
+
 // ReleaseAddresses frees what a machine holds.
 func (l ledger) ReleaseAddresses(ctx context.Context, machine sprout.MachineID) error {
 	return l.tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return l.store.Release(ctx, tx, machine) })

@@ -42,6 +42,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.AddressHold, s.addressHold)
 	route(s, a, api.AddressShow, s.addressShow)
 	route(s, a, api.AddressRelease, s.addressRelease)
+	route(s, a, api.AddressProbe, s.addressProbe)
 	route(s, a, api.LeaseList, s.leaseList)
 	route(s, a, api.DHCPExplain, s.dhcpExplain)
 

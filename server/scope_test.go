@@ -55,7 +55,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"agent token create": {missing, `{"site":"par1"}`}, "agent enrol": {anyone, ""}, "login show": {anyone, ""}, "login create": {anyone, ""},
 		"network create": {missing, `{"site":"par1","name":"x","cidr":"10.9.0.0/24"}`}, "network list": {unseen, ""}, "network show": {missing, ""},
 		"network delete": {missing, ""}, "address list": {unseen, ""},
-		"address allocate": {missing, `{"subnet":"par1/n-par1"}`}, "address hold": {missing, `{"subnet":"par1/n-par1","seconds":60}`}, "address show": {missing, ""}, "address release": {missing, ""}, "lease list": {unseen, ""}, "dhcp explain": {missing, ""},
+		"address allocate": {missing, `{"subnet":"par1/n-par1"}`}, "address hold": {missing, `{"subnet":"par1/n-par1","seconds":60}`}, "address show": {missing, ""}, "address release": {missing, ""}, "address probe": {missing, ""}, "lease list": {unseen, ""}, "dhcp explain": {missing, ""},
 		"dns record create": {missing, `{"site":"par1","name":"x","type":"TXT","data":"x"}`}, "dns record list": {unseen, ""}, "dns record show": {missing, ""}, "dns record delete": {missing, ""},
 		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
 		"network update": {missing, `{"mtu":1400}`},

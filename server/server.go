@@ -183,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal, "health": s.watchHealth,
+		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal, "conflicts": s.watchConflicts, "health": s.watchHealth,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

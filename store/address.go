@@ -11,11 +11,11 @@ import (
 )
 
 const addressSelect = `
-	SELECT a.id, a.site, a.subnet, a.vrf, a.ip, masklen(b.cidr), a.kind, coalesce(a.machine, ''), coalesce(a.mac::text, ''), a.name, a.purpose, a.expires_at, a.created_at
+	SELECT a.id, a.site, a.subnet, a.vrf, a.ip, masklen(b.cidr), a.kind, coalesce(a.machine, ''), coalesce(a.mac::text, ''), a.name, a.purpose, a.expires_at, coalesce(a.taken_by::text, ''), a.probe_at, a.created_at
 	FROM address a JOIN subnet b ON b.id = a.subnet `
 
 func scanAddress(row pgx.CollectableRow) (a sprout.Address, err error) {
-	err = row.Scan(&a.ID, &a.Site, &a.Subnet, &a.VRF, &a.IP, &a.Prefix, &a.Kind, &a.Machine, &a.MAC, &a.Name, &a.Purpose, &a.ExpiresAt, &a.CreatedAt)
+	err = row.Scan(&a.ID, &a.Site, &a.Subnet, &a.VRF, &a.IP, &a.Prefix, &a.Kind, &a.Machine, &a.MAC, &a.Name, &a.Purpose, &a.ExpiresAt, &a.TakenBy, &a.ProbeAt, &a.CreatedAt)
 	return a, err
 }
 
@@ -54,7 +54,8 @@ func (s *Store) ReleaseAddresses(ctx context.Context, machine sprout.MachineID) 
 	return s.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.Release(ctx, tx, machine) })
 }
 
-// Release is ReleaseAddresses within a transaction.
+// Release is ReleaseAddresses within a transaction. What somebody else uses too
+// is given to nobody.
 func (s *Store) Release(ctx context.Context, tx pgx.Tx, machine sprout.MachineID) error {
 	held, err := s.In(tx).AddressesOf(ctx, machine)
 	if err != nil || len(held) == 0 {
@@ -63,10 +64,21 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, machine sprout.MachineID
 	if err := s.touch(ctx, tx, changed(held[0].Site, machine)); err != nil {
 		return err
 	}
+	for _, a := range held {
+		if a.ProbeAt == nil {
+			continue
+		}
+		if err := s.takeAway(ctx, tx, a); err != nil {
+			return err
+		}
+	}
 	if _, err := exec(ctx, tx, `DELETE FROM address WHERE machine = $1`, machine); err != nil {
 		return err
 	}
 	for _, a := range held {
+		if a.ProbeAt != nil {
+			continue
+		}
 		s.pools.of(a.Subnet).put(a.IP)
 		if err := s.replicateReservation(ctx, tx, a); err != nil {
 			return err
@@ -84,6 +96,7 @@ func (s *Store) AddressesOf(ctx context.Context, machine sprout.MachineID) ([]sp
 type AddressFilter struct {
 	Sites  sprout.Sites
 	Subnet sprout.SubnetID
+	Kind   string
 	Page
 }
 
@@ -117,6 +130,7 @@ func (s *Store) Addresses(ctx context.Context, f AddressFilter) ([]sprout.Addres
 	var q selection
 	among(&q, "a.site", f.Sites)
 	equal(&q, "a.subnet", f.Subnet)
+	equal(&q, "a.kind", f.Kind)
 	q.conditions = append(q.conditions, inForce)
 	return page(addressListing, f.Page, q, func(tail string, args ...any) ([]sprout.Address, error) {
 		return many(ctx, s.db, scanAddress, addressSelect+tail, args...)

@@ -151,6 +151,7 @@ func (s *Store) place(ctx context.Context, tx pgx.Tx, f fence, asks []*ask, wait
 			placed = append(placed, a.got)
 		case a.picked:
 			a.want.IP, a.picked = netip.Addr{}, false // another next time
+			s.pools.of(f.ID).stale()
 		case wait:
 			if err := s.whoHas(ctx, tx, a.want); err != nil {
 				a.answer(a.want, err)

@@ -84,6 +84,7 @@ type pool struct {
 	fence *fence // as it was when somebody looked
 	free  []run
 	at    netip.Addr // where the next window begins; none: at the beginning
+	last  netip.Addr // that was taken
 }
 
 // enough windows were looked at for a caller that has found something.
@@ -98,12 +99,12 @@ func (p *pool) take(n int, bounds run, taken []run, look func(from netip.Addr) (
 	p.free = without(p.free, taken)
 	found := p.pop(nil, n)
 	begun, wrapped := p.at, false
-	if !begun.IsValid() {
+	if !begun.IsValid() || bounds.last.Less(begun) {
 		begun = bounds.first
 	}
 	for windows := 0; len(found) < n && (len(found) == 0 || windows < enough); windows++ {
 		from := p.at
-		if !from.IsValid() {
+		if !from.IsValid() || bounds.last.Less(from) {
 			from = bounds.first
 		}
 		if wrapped && !from.Less(begun) {
@@ -114,8 +115,11 @@ func (p *pool) take(n int, bounds run, taken []run, look func(from netip.Addr) (
 			return nil, err
 		}
 		p.free, p.at = without(free, taken), next
-		wrapped = wrapped || !next.IsValid()
 		found = p.pop(found, n)
+		if wrapped && !next.IsValid() { // one window from the beginning to the end
+			break
+		}
+		wrapped = wrapped || !next.IsValid()
 	}
 	return found, nil
 }
@@ -124,6 +128,7 @@ func (p *pool) take(n int, bounds run, taken []run, look func(from netip.Addr) (
 func (p *pool) pop(found []netip.Addr, n int) []netip.Addr {
 	for len(found) < n && len(p.free) > 0 {
 		f := &p.free[0]
+		p.last = f.first
 		found = append(found, f.first)
 		if f.first == f.last {
 			p.free = p.free[1:]
@@ -132,6 +137,15 @@ func (p *pool) pop(found []netip.Addr, n int) []netip.Addr {
 		f.first = f.first.Next()
 	}
 	return found
+}
+
+// stale says that an address was not free after all: others have taken of what is
+// thought to be free, and it is looked at anew from the last one on that was taken
+// here. What is before that may be about to be written.
+func (p *pool) stale() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free, p.at = nil, p.last.Next()
 }
 
 // put says that addresses are free again, to be the next that are taken.

@@ -68,6 +68,8 @@ func (s *Store) placeTogether(ctx context.Context, id sprout.SubnetID, asks []*a
 		if made, ok := placed[a.want.ID]; ok {
 			a.want.IP, a.want.CreatedAt = found[i], made.CreatedAt
 			a.answer(a.want, nil)
+		} else {
+			p.stale()
 		}
 	}
 	s.teller.tell([]notice{{OutboxChannel, string(f.Site)}, {EventChannel, ""}})

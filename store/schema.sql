@@ -67,6 +67,8 @@ CREATE TABLE public.address (
     vrf text DEFAULT ''::text NOT NULL,
     purpose text DEFAULT ''::text NOT NULL,
     expires_at timestamp with time zone,
+    taken_by macaddr,
+    probe_at timestamp with time zone,
     CONSTRAINT address_kind_check CHECK ((kind = ANY (ARRAY['machine'::text, 'gateway'::text, 'agent'::text, 'manual'::text, 'hold'::text, 'quarantined'::text])))
 );
 
@@ -779,6 +781,8 @@ CREATE INDEX address_expiry_index ON public.address USING btree (subnet, ip) WHE
 CREATE INDEX address_machine_index ON public.address USING btree (machine, mac);
 
 CREATE UNIQUE INDEX address_port_key ON public.address USING btree (subnet, machine, mac) WHERE (machine IS NOT NULL);
+
+CREATE INDEX address_probe_index ON public.address USING btree (probe_at) WHERE (probe_at IS NOT NULL);
 
 CREATE INDEX address_subnet_index ON public.address USING btree (subnet, ip);
 

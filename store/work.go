@@ -45,7 +45,9 @@ func forgetSecret(ctx context.Context, tx pgx.Tx, run workflow.Run) error {
 	}
 	var works []string
 	for try := range run.Retries + 1 {
-		works = append(works, fmt.Sprintf("%s/%d", run.ID, try+1))
+		for others := range sprout.MostOthers + 1 {
+			works = append(works, sprout.WorkID(run.ID, try+1, others))
+		}
 	}
 	_, err = exec(ctx, tx, `
 		UPDATE outbox o SET secret = NULL FROM workflow w

@@ -40,6 +40,7 @@ func (e *Engine[T]) move(ctx context.Context, run Run, now time.Time) (Run, erro
 	if run.State == sprout.Unwinding && run.StepName == "" {
 		return e.finish(ctx, run, run.clone(), now)
 	}
+	run = e.placed(run)
 	step, known := e.step(run)
 	after := run.clone()
 	after.Claim = nil // of a process that died, if any

@@ -185,6 +185,29 @@ func TestUnknownStepParks(t *testing.T) {
 	b.story("a done", "old failed", "old failed", "a undone")
 }
 
+// A step that a version adds, and says so, does not stop what an older one began
+// and is past it, on its way forward or back.
+func TestRunGoesOnPastAnAddedStep(t *testing.T) {
+	added := named("new", ok)
+	added.Added = true
+	for _, cancel := range []bool{false, true} {
+		b := newBench(t, job(named("a", ok), named("old", awaits("x"))))
+		b.advance()
+		b.advance()
+		b.clock.Add(time.Minute)
+		b.engine = b.process(job(named("a", ok), added, named("old", awaits("x")), named("z", fails("no"))))
+		if cancel {
+			b.must(b.engine.Cancel(t.Context(), id, "ann"))
+			b.finish(sprout.Cancelled)
+			b.story("a done", "old failed", "old undone", "a undone")
+			continue
+		}
+		b.must(b.engine.Signal(t.Context(), id, "x", nil))
+		b.finish(sprout.FailedRun)
+		b.story("a done", "old done", "z failed", "z undone", "old undone", "a undone")
+	}
+}
+
 // After the upgrade that brings its step back, a run goes on where it was, and
 // whoever asked for it is told when runs park and go on.
 func TestRunGoesOnWhenItsStepIsKnownAgain(t *testing.T) {

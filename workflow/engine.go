@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,12 +147,29 @@ func micros(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
+// placed is the run with the place that its step has in this version: off its old
+// one by steps that were added since, and by no others.
+func (e *Engine[T]) placed(run Run) Run {
+	steps := e.defs[run.Kind].Steps
+	at := slices.IndexFunc(steps, func(s Step[T]) bool { return s.Name == run.StepName })
+	added := 0
+	for i, s := range steps {
+		if s.Added && (run.Step <= i && i < at || at < i && i <= run.Step) {
+			added++
+		}
+	}
+	if at >= 0 && max(at-run.Step, run.Step-at) <= added {
+		run.Step = at
+	}
+	return run
+}
+
 // step returns the step that the run is at. ok is false if the definition has
 // no step of that name at that place: then nobody may guess.
 func (e *Engine[T]) step(run Run) (step Step[T], ok bool) {
-	def, ok := e.defs[run.Kind]
-	if !ok || run.Step < 0 || run.Step >= len(def.Steps) || def.Steps[run.Step].Name != run.StepName {
+	def, at := e.defs[run.Kind], e.placed(run).Step
+	if at < 0 || at >= len(def.Steps) || def.Steps[at].Name != run.StepName {
 		return Step[T]{}, false
 	}
-	return def.Steps[run.Step], true
+	return def.Steps[at], true
 }

@@ -95,6 +95,9 @@ type Step[T any] struct {
 	// that of the quick steps after it. Two processes may call it at once; only
 	// one of them saves.
 	Quick bool
+	// Added says that runs which versions without this step began go on without
+	// it where they are past its place.
+	Added bool
 	// Undo takes back what Do did, also when Do failed in its middle. May be
 	// nil. It may wait as Do does. An error is tried again, UndoAttempts times
 	// in all, each within Timeout; then the next step is undone regardless.

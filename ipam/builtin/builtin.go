@@ -22,6 +22,8 @@ type Ledger interface {
 	ReserveAddresses(ctx context.Context, b sprout.AddressBlock) ([]sprout.Address, error)
 	// FreeAddress frees an address that no machine has.
 	FreeAddress(ctx context.Context, id sprout.AddressID) error
+	// QuarantineAddress keeps an address away from everybody.
+	QuarantineAddress(ctx context.Context, c sprout.AddressConflict) error
 	// ReleaseAddresses frees all that the machine holds; none is no error.
 	ReleaseAddresses(ctx context.Context, machine sprout.MachineID) error
 	// AddressesOf lists what the machine holds.
@@ -72,6 +74,11 @@ func (p Provider) Reserve(ctx context.Context, b sprout.AddressBlock) ([]sprout.
 // Free implements ipam.Provider.
 func (p Provider) Free(ctx context.Context, id sprout.AddressID) error {
 	return p.Ledger.FreeAddress(ctx, id)
+}
+
+// Quarantine implements ipam.Provider.
+func (p Provider) Quarantine(ctx context.Context, c sprout.AddressConflict) error {
+	return p.Ledger.QuarantineAddress(ctx, c)
 }
 
 // Release implements ipam.Provider.

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) Site) {
 		{"blocks at once", blocksAtOnce},
 		{"a hold ends by itself", holdEnds},
 		{"one address of a block is freed", freed},
+		{"what somebody else uses is given to nobody", quarantine},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}

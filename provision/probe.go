@@ -1,0 +1,100 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"sprout"
+	"sprout/workflow"
+)
+
+// probeAddresses looks whether somebody else uses an address that the machine is
+// about to have. The centre then gives it another (giveOther).
+func (p site[T]) probeAddresses(ctx context.Context, c *workflow.Call[T]) error {
+	id, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	var in sprout.DeployWork
+	if err := workOf(c, &in); err != nil {
+		return err
+	}
+	var site SiteInput
+	if err := c.Input(&site); err != nil {
+		return err
+	}
+	probes, err := p.Probe(ctx, id, in.Addresses())
+	if err != nil {
+		return err
+	}
+	var said, found []string
+	for _, probe := range probes {
+		switch probe.State {
+		case sprout.ProbeTaken:
+			data.Taken = append(data.Taken, sprout.AddressConflict{IP: probe.IP, MAC: probe.MAC, Machine: id, By: "a probe before a deploy"})
+			found = append(found, fmt.Sprintf("%s answers for %s", probe.MAC, probe.IP))
+		case sprout.ProbeFree:
+			said = append(said, fmt.Sprintf("nobody has %s", probe.IP))
+		default:
+			said = append(said, fmt.Sprintf("%s not probed: %s", probe.IP, probe.Why))
+		}
+	}
+	if len(found) == 0 {
+		c.Detail("%s", strings.Join(said, "; "))
+		return nil
+	}
+	if err := c.Keep(data); err != nil {
+		return err
+	}
+	failure := sprout.Fail(sprout.AddressTaken, "somebody else uses an address of the machine", strings.Join(found, "\n"))
+	failure.Remedy = "give who answers other addresses, or make a reserved range of theirs, then: sprout workflow retry " + string(site.Work.Workflow)
+	return failure
+}
+
+// giveOther gives the machine other addresses in place of those that its work
+// found to be somebody else's, publishes them, and notes why in data. It tells
+// whether it did: not where the work ended for another reason, or where that has
+// been done often enough. It may be repeated.
+func (p centre[T]) giveOther(ctx context.Context, c *workflow.Call[T], data *centreData, r sprout.WorkResult) (bool, error) {
+	if len(r.Taken) == 0 || r.Failure == nil || r.Failure.Code != sprout.AddressTaken {
+		return false, nil
+	}
+	var in DeployInput
+	if err := c.Input(&in); err != nil {
+		return false, err
+	}
+	held, err := p.IPAM().Held(ctx, in.Machine)
+	if err != nil {
+		return false, err
+	}
+	var why []string
+	for _, taken := range r.Taken {
+		why = append(why, fmt.Sprintf("%s is used by %s", taken.IP, taken.MAC))
+		for _, a := range held {
+			if a.IP != taken.IP {
+				continue
+			}
+			if err := p.DNS().Delete(ctx, a.Site, a.Name); err != nil { // nobody finds it by the address any more
+				return false, err
+			}
+			taken.Subnet, taken.Machine = a.Subnet, in.Machine
+			if err := p.IPAM().Quarantine(ctx, taken); err != nil {
+				return false, err
+			}
+		}
+	}
+	if len(data.Others) == sprout.MostOthers {
+		return false, nil
+	}
+	said, err := p.reserve(ctx, in, data)
+	if sprout.KindOf(err) == sprout.Conflict {
+		return false, nil // it is to have that one and no other, or none is left
+	}
+	if err != nil {
+		return false, err
+	}
+	data.Others = append(data.Others, fmt.Sprintf("%s: %s instead", strings.Join(why, ", "), said))
+	_, err = p.publish(ctx, *data)
+	return true, err
+}
