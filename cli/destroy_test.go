@@ -20,7 +20,7 @@ var destroying = map[string]string{
 
 // keeping are the changes that destroy nothing.
 var keeping = []string{
-	"site create", "agent token create", "agent enrol", "network create", "network update", "subnet create", "subnet update", "range create", "range update", "address allocate", "address hold", "machine create", "machine import", "machine update", "machine accept", "machine allocate",
+	"site create", "agent token create", "agent enrol", "network create", "network update", "subnet create", "subnet update", "range create", "range update", "address allocate", "address hold", "address probe", "machine create", "machine import", "machine update", "machine accept", "machine allocate",
 	"machine mark-broken", "machine mark-fixed", "machine lock", "machine unlock", "model set", "image import", "workflow retry", "workflow cancel", "token create", "login create",
 	"dns record create", "dns key create", "dns policy set", "machine network set",
 }
