@@ -30,6 +30,9 @@ var seconds = map[string]struct {
 	"machine mark-fixed":  {ask: asked(api.MachineMarkFixed, func(in *api.MarkMachine, m string) { in.Machine = m })},
 	"machine allocate":    {ask: asked(api.MachineAllocate, func(in *api.AllocateMachine, _ string) {})},
 	"machine update":      {ask: asked(api.MachineUpdate, func(in *api.UpdateMachine, m string) { in.Machine, in.Body.Pool = m, new("p") }), legal: true},
+	"machine network set": {ask: asked(api.MachineNetworkSet, func(in *api.SetMachineNetwork, m string) {
+		in.Machine, in.Body.Interfaces = m, []sprout.InterfaceConfig{}
+	}), legal: true}, // the next deploy reads it
 	"machine lock":        {ask: asked(api.MachineLock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
 	"machine unlock":      {ask: asked(api.MachineUnlock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
 }

@@ -89,7 +89,7 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 // now, and says so; nothing is changed.
 func TestEveryChangeHoldsToIfMatch(t *testing.T) {
 	p, named, _ := populated(t)
-	bodies := map[string]string{"machine update": `{"pool":"x"}`, "machine deploy": `{"image":"i1"}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
+	bodies := map[string]string{"machine update": `{"pool":"x"}`, "machine deploy": `{"image":"i1"}`, "machine network set": `{"interfaces":[]}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
 		"dns key create": `{"name":"k9"}`, "range create": `{"kind":"reserved","range":"10.0.0.9"}`}
 	_, before, _ := p.exchange(t, "GET", "/v1/machines/m1", "", nil)
 	tried := 0
