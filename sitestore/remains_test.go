@@ -3,6 +3,7 @@ package sitestore_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,6 +68,63 @@ func TestWhatIsOverKeepsLittle(t *testing.T) {
 	}
 	if given.Order.ID != order.ID || given.Order.Kind != order.Kind || given.Report == nil || given.Report.Outcome != "done" {
 		t.Errorf("how the order ended is lost: %+v", given)
+	}
+}
+
+// What remains of runs takes no more pages than it needs, however large they
+// were; so it is with those that an older version kept whole.
+func TestEndedRunsLeaveTheirPages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.db")
+	s := open(t, path)
+	const runs = 60
+	large := json.RawMessage(`{"machine":"mch_1","said":"` + strings.Repeat("x", 3000) + `"}`)
+	err := s.Update(t.Context(), func(tx *bbolt.Tx) error {
+		for i := range runs / 2 {
+			raw, err := json.Marshal(workflow.Run{ID: fmt.Sprintf("wfl_0%02d/1", i), State: sprout.FailedRun, Input: large, EndedAt: time.Now()})
+			if err == nil {
+				err = tx.Bucket([]byte("run")).Put([]byte(fmt.Sprintf("wfl_0%02d/1", i)), raw)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	for i := range runs / 2 {
+		run := workflow.Run{ID: fmt.Sprintf("wfl_1%02d/1", i), State: sprout.Running, Input: large}
+		if err := s.Create(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+		run.Version, run.State, run.EndedAt = 1, sprout.Succeeded, time.Now()
+		if err := s.Save(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Create(t.Context(), run); sprout.KindOf(err) != sprout.Conflict {
+			t.Errorf("a run that ended begins again: %v", err)
+		}
+	}
+	err = s.View(func(tx *bbolt.Tx) error {
+		live, ended := tx.Bucket([]byte("run")).Stats(), tx.Bucket([]byte("ended")).Stats()
+		if live.KeyN != 0 || live.LeafAlloc > 8192 || ended.KeyN != runs || ended.LeafAlloc > 2*ended.LeafInuse {
+			t.Errorf("%d runs go on, in %d bytes of pages; of %d remains %d bytes, in %d", live.KeyN, live.LeafAlloc, ended.KeyN, ended.LeafInuse, ended.LeafAlloc)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.DropRuns(t.Context(), time.Now().Add(time.Hour)); n != runs || err != nil {
+		t.Errorf("%d are dropped, %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

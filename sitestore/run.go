@@ -22,7 +22,7 @@ func (s *Store) Get(ctx context.Context, id string) (run workflow.Run, err error
 	}
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		var ok bool
-		if run, ok, err = runTable.get(tx, id); err == nil && !ok {
+		if run, ok, err = runOf(tx, id); err == nil && !ok {
 			err = sprout.Errorf(sprout.NotFound, "cannot find run %s", id)
 		}
 		return err
@@ -33,7 +33,7 @@ func (s *Store) Get(ctx context.Context, id string) (run workflow.Run, err error
 // Create keeps a new run; see workflow.Store.
 func (s *Store) Create(ctx context.Context, run workflow.Run, effects ...workflow.Effect[*bbolt.Tx]) error {
 	return s.Update(ctx, func(tx *bbolt.Tx) error {
-		if _, exists, err := runTable.get(tx, run.ID); err != nil {
+		if _, exists, err := runOf(tx, run.ID); err != nil {
 			return err
 		} else if exists {
 			return sprout.Errorf(sprout.Conflict, "cannot create run %s: it exists", run.ID)
@@ -46,7 +46,7 @@ func (s *Store) Create(ctx context.Context, run workflow.Run, effects ...workflo
 // Save replaces a run that nobody saved since it was read; see workflow.Store.
 func (s *Store) Save(ctx context.Context, run workflow.Run, effects ...workflow.Effect[*bbolt.Tx]) error {
 	return s.Update(ctx, func(tx *bbolt.Tx) error {
-		stored, ok, err := runTable.get(tx, run.ID)
+		stored, ok, err := runOf(tx, run.ID)
 		switch {
 		case err != nil:
 			return err
@@ -78,7 +78,7 @@ func (s *Store) putRun(ctx context.Context, tx *bbolt.Tx, old, run workflow.Run,
 	} else {
 		errs = append(errs, live.Put(key, nil))
 	}
-	errs = append(errs, runTable.put(tx, run.ID, remains(run)))
+	errs = append(errs, keepRun(tx, run))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -91,13 +91,38 @@ func (s *Store) putRun(ctx context.Context, tx *bbolt.Tx, old, run workflow.Run,
 	return nil
 }
 
-// remains is what is kept of a run: when it has ended, that and how. What it was
-// given and did has been told as facts.
-func remains(run workflow.Run) workflow.Run {
-	if run.State.Ended() {
-		run.Input, run.Data, run.Signals, run.Steps = nil, nil, nil, nil
+// keepRun keeps a run while it goes on, and then no more than that it has ended
+// and how: what it was given and did has been told as facts. What remains has
+// pages of its own: those that it grew in would stay as large as it was.
+func keepRun(tx *bbolt.Tx, run workflow.Run) error {
+	if !run.State.Ended() {
+		return errors.Join(runTable.put(tx, run.ID, run), endedTable.delete(tx, run.ID))
 	}
-	return run
+	run.Input, run.Data, run.Signals, run.Steps = nil, nil, nil, nil
+	return errors.Join(runTable.delete(tx, run.ID), endedTable.put(tx, run.ID, run))
+}
+
+// settleRuns moves the runs that ended while an older version kept them whole.
+func settleRuns(tx *bbolt.Tx) error {
+	var ended []workflow.Run
+	err := runTable.each(tx, func(_ string, run workflow.Run) error {
+		if run.State.Ended() {
+			ended = append(ended, run)
+		}
+		return nil
+	})
+	for _, run := range ended {
+		err = errors.Join(err, keepRun(tx, run))
+	}
+	return err
+}
+
+// runOf returns a run, whether it goes on or what remains of it.
+func runOf(tx *bbolt.Tx, id string) (run workflow.Run, ok bool, err error) {
+	if run, ok, err = runTable.get(tx, id); err != nil || ok {
+		return run, ok, err
+	}
+	return endedTable.get(tx, id)
 }
 
 func dueKey(run workflow.Run) []byte {
@@ -171,8 +196,8 @@ func (s *Store) RaiseGeneration(tx *bbolt.Tx, machine sprout.MachineID, generati
 func (s *Store) DropRuns(ctx context.Context, before time.Time) (dropped int, err error) {
 	var old []string
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		return runTable.each(tx, func(id string, run workflow.Run) error {
-			if run.State.Ended() && run.EndedAt.Before(before) {
+		return endedTable.each(tx, func(id string, run workflow.Run) error {
+			if run.EndedAt.Before(before) {
 				old = append(old, id)
 			}
 			return nil
@@ -183,7 +208,7 @@ func (s *Store) DropRuns(ctx context.Context, before time.Time) (dropped int, er
 	}
 	err = s.Update(ctx, func(tx *bbolt.Tx) error {
 		for _, id := range old {
-			if err := runTable.delete(tx, id); err != nil {
+			if err := endedTable.delete(tx, id); err != nil {
 				return err
 			}
 		}

@@ -77,6 +77,9 @@ func (s *Store) load() error {
 				return err
 			}
 		}
+		if err := settleRuns(tx); err != nil {
+			return err
+		}
 		if err := rekeyLeases(tx); err != nil || serialOf(tx) > 0 {
 			return err
 		}

@@ -29,7 +29,8 @@ const (
 	tokenTable       = table[Token]("token")                    // key: SHA-256 of the token, raw
 	orderTable       = table[Given]("order")                    // key: attempt id
 	leaseTable       = table[held]("lease")                     // key: IP NUL subnet
-	runTable         = table[workflow.Run]("run")               // key: run id
+	runTable         = table[workflow.Run]("run")               // key: run id; of those that have not ended
+	endedTable       = table[workflow.Run]("ended")             // key: run id; what remains of the others
 	factTable        = table[sprout.Fact]("fact")               // key: seq, big endian
 
 	metaBucket       = "meta"          // key → whatever
@@ -43,7 +44,7 @@ var buckets = []string{
 	string(siteTable), string(subnetTable), string(machineTable), string(reservationTable), string(recordTable),
 	string(dnsPolicyTable), string(dnsKeyTable),
 	string(intentTable), string(attemptTable), string(tokenTable), string(orderTable), string(leaseTable),
-	string(runTable), string(factTable),
+	string(runTable), string(endedTable), string(factTable),
 	metaBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,
 }
 
