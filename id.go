@@ -24,6 +24,7 @@ type (
 	ProblemID  string // prb_
 	TokenID    string // tok_
 	RecordID   string // rec_ a DNS record made by hand
+	OptionID   string // opt_ a DHCP option that an operator set
 	AttemptID  string // att_ a boot attempt: one power-on to its end
 )
 
@@ -41,6 +42,7 @@ const (
 	PrefixProblem  = "prb"
 	PrefixToken    = "tok"
 	PrefixRecord   = "rec"
+	PrefixOption   = "opt"
 	PrefixAttempt  = "att"
 )
 

@@ -20,7 +20,7 @@ var imports = map[string][]string{
 	"cli":                {".", "docs", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust", "health"},
 	"dev":                {".", "server", "agent", "postgres"},
 
-	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dns", "ipam", "netconfig", "network", "trust"},
+	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dhcp", "dns", "ipam", "netconfig", "network", "trust"},
 	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "ipam/probe", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},

@@ -41,6 +41,7 @@ const (
 	ChangeDNSRecord   ChangeKind = "dns-record"  // key: record id; Record that has a type
 	ChangeDNSPolicy   ChangeKind = "dns-policy"  // key: site id; DNSPolicy
 	ChangeDNSKey      ChangeKind = "dns-key"     // key: name; SiteDNSKey
+	ChangeDHCPOption  ChangeKind = "dhcp-option" // key: option id; SiteDHCPOption
 	ChangeWork        ChangeKind = "work"        // key: work id; Work
 	ChangeCancel      ChangeKind = "cancel"      // key: work id; no body
 )

@@ -28,6 +28,7 @@ var messages = map[string]func() any{
 	"change-dns-record":  change(func() any { return new(sprout.Record) }),
 	"change-dns-policy":  change(func() any { return new(sprout.DNSPolicy) }),
 	"change-dns-key":     change(func() any { return new(sprout.SiteDNSKey) }),
+	"change-dhcp-option": change(func() any { return new(sprout.SiteDHCPOption) }),
 	"change-cancel":      change(func() any { return new(struct{}) }),
 	"change-work":        change(func() any { return new(sprout.Work) }),
 

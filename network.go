@@ -37,7 +37,10 @@ type Subnet struct {
 	Discover  bool          `json:"discover" doc:"Unknown machines may boot the ramdisk here"`
 	Advertise Advertisement `json:"advertise,omitempty" doc:"How IPv6 hosts get their addresses"`
 	MTU       int           `json:"mtu"`
-	Ranges    []Range       `json:"ranges"`
+	// DHCP and DHCPServers say who leases addresses.
+	DHCP        DHCPMode `json:"dhcp,omitempty" enum:"server,proxy" doc:"What the agent does for clients: server gives addresses; proxy says what to boot beside another server, which gives them; absent: server"`
+	DHCPServers []string `json:"dhcpServers,omitempty" doc:"Other DHCP servers that belong here, by address or MAC address; any more is the problem rogue-dhcp" example:"[\"10.20.0.2\"]"`
+	Ranges      []Range  `json:"ranges"`
 }
 
 // A Route is a static route of the hosts of a subnet.
@@ -56,6 +59,15 @@ const (
 	SLAAC           Advertisement = "slaac"     // hosts make their own addresses (RFC 4862)
 	Stateless       Advertisement = "stateless" // as SLAAC, and DHCPv6 tells the rest
 	Managed         Advertisement = "managed"   // DHCPv6 gives the addresses
+)
+
+// A DHCPMode is what the agent does for the DHCP clients of a subnet. Empty:
+// DHCPServer.
+type DHCPMode string
+
+const (
+	DHCPServer DHCPMode = "server" // gives addresses
+	DHCPProxy  DHCPMode = "proxy"  // says what to boot, beside another server (PXE 2.1, section 2.2)
 )
 
 // LinkAt returns the subnets of the layer-2 segment that an address of a VRF

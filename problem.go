@@ -47,6 +47,7 @@ const (
 	OfferIgnored     Code = "dhcp-offer-ignored"
 	OtherServer      Code = "dhcp-other-server"
 	NoAddress        Code = "dhcp-no-address"
+	RogueDHCP        Code = "rogue-dhcp"
 	NoLoader         Code = "no-loader"
 	LoaderNotFetched Code = "loader-not-fetched"
 	WrongLoader      Code = "wrong-loader"
@@ -114,6 +115,7 @@ var Problems = []ProblemKind{
 	{NoDiscover, Critical, "The machine was powered on but asked for no address: nothing of it reached this network.", "check power, cable, switch port and VLAN, and that network boot is on: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{OfferIgnored, Critical, "The machine was offered an address and never took it.", "check that answers reach it (relay, DHCP snooping, VLAN of the answers): sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{OtherServer, Critical, "Another DHCP server answered the machine, and it took that server's address.", "switch off DHCP on the server that sprout boot show {machine} names, then: sprout workflow retry {workflow}"},
+	{RogueDHCP, Critical, "A DHCP server that does not belong there answers on the provisioning network: machines may take its address, and boot what it says, or nothing.", "switch it off at the switch port of its MAC address; if it belongs there: sprout subnet update SUBNET --dhcp-server ADDRESS"},
 	{NoAddress, Critical, "The machine asked for an address and there was none for it.", "sprout network list, then free addresses or widen the dynamic range, and: sprout workflow retry {workflow}"},
 	{NoLoader, Critical, "There is no boot loader for the machine's firmware.", "check the architecture that sprout boot show {machine} names against the boot files of the site's agent"},
 	{LoaderNotFetched, Critical, "The machine has an address, and never fetched the boot loader that it was told of.", "check that TFTP (UDP port 69) reaches the site's agent from the machine: sprout boot show {machine}; then: sprout workflow retry {workflow}"},

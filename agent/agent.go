@@ -16,7 +16,9 @@ import (
 
 	"sprout"
 	"sprout/bus"
+	dhcp6 "sprout/dhcp/builtin6"
 	"sprout/dhcp/kea"
+	"sprout/dhcp/rogue"
 	dns "sprout/dns/builtin"
 	"sprout/dns/zone"
 	"sprout/health"
@@ -35,23 +37,25 @@ type site struct {
 	log     *slog.Logger
 	started time.Time
 
-	store  *sitestore.Store
-	images *image.Store
-	engine *workflow.Engine[*bbolt.Tx]
-	bus    *bus.Site
-	centre *http.Client // trusts the control plane
-	power  *bmcs
-	live   *live
-	orders *orders
-	boots  *boots
-	zones  *zone.DB
-	policy *dns.Policy
-	seen   sync.Map                   // sprout.AttemptID → time.Time
-	leases atomic.Pointer[served]     // of IPv4; nil: none runs
-	kea    atomic.Pointer[kea.Server] // nil: Kea is not the provider
+	store   *sitestore.Store
+	images  *image.Store
+	engine  *workflow.Engine[*bbolt.Tx]
+	bus     *bus.Site
+	centre  *http.Client // trusts the control plane
+	power   *bmcs
+	live    *live
+	orders  *orders
+	boots   *boots
+	zones   *zone.DB
+	policy  *dns.Policy
+	seen    sync.Map                     // sprout.AttemptID → time.Time
+	leases  atomic.Pointer[served]       // of IPv4; nil: none runs
+	leases6 atomic.Pointer[dhcp6.Server] // of IPv6, likewise
+	kea     atomic.Pointer[kea.Server]   // nil: Kea is not the provider
 
 	clock    *health.Clock    // of all that is kept on disk
 	asked    asked            // of lookAtClock
+	rogues   *rogue.Watch     // of the servers that run now
 	troubles *health.Troubles // with this process and its host
 }
 

@@ -67,9 +67,9 @@ func (s *site) leaser(own netip.Addr) (server dhcp.Provider, err error) {
 		server = k
 	default:
 		server, err = builtin.New(builtin.Config{
-			Interface: c.Interface, Address: own, Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
+			Interface: c.Interface, Address: own, VRF: c.VRF, Port: c.Ports.DHCP, ClientPort: c.Ports.DHCPClient,
 			Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell,
-			Now: s.clock.Now,
+			Others: s.rogues.Named, Now: s.clock.Now,
 		})
 	}
 	if err == nil {
@@ -84,10 +84,14 @@ func (s *site) leaser6(own netip.Addr) (dhcp.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return builtin6.New(builtin6.Config{
+	server, err := builtin6.New(builtin6.Config{
 		Interface: c.Interface, Address: own, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
 		Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
 	})
+	if err == nil {
+		s.leases6.Store(server)
+	}
+	return server, err
 }
 
 // askKea is how long Kea may take to say who has an address.

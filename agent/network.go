@@ -13,6 +13,7 @@ import (
 	"sprout/boot"
 	"sprout/boot/advert"
 	"sprout/boot/tftp"
+	"sprout/dhcp/rogue"
 	dns "sprout/dns/builtin"
 )
 
@@ -104,6 +105,7 @@ func (s *site) serveOnce(ctx context.Context) error {
 // solicitations: firmware that waits for one boots seconds sooner.
 func (s *site) servers() (all []loop, err error) {
 	c := s.config
+	s.rogues = rogue.New(rogue.Config{Interface: c.Interface, Own: c.own(), Known: s.knownServers, Say: s.sayRogues, Log: s.log, Now: s.clock.Now})
 	var listen []netip.AddrPort
 	for _, own := range c.own() {
 		leases, err := s.leaser(own)
@@ -125,7 +127,7 @@ func (s *site) servers() (all []loop, err error) {
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, loop{"dns", names.Serve})
+	all = append(all, loop{"dns", names.Serve}, loop{"rogue", s.rogues.Serve})
 	if c.Interface != "" {
 		say := advert.Config{Interface: c.Interface, Say: func(asked bool) advert.Word { return s.advertise(s.store.Domain(), asked) }, Log: s.log}
 		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, say) }})

@@ -16,6 +16,13 @@ func (s *site) answerQuestion(ctx context.Context, q sprout.Question) (any, erro
 		if err := json.Unmarshal(q.Body, &of); err != nil {
 			return nil, sprout.Errorf(sprout.Invalid, "cannot read the question: %w", err)
 		}
+		if of.Version == 6 {
+			server := s.leases6.Load()
+			if server == nil {
+				return nil, sprout.Errorf(sprout.Unavailable, "cannot explain: the agent serves no DHCP for IPv6")
+			}
+			return server.Explain(of)
+		}
 		server := s.leases.Load()
 		if server == nil {
 			return nil, sprout.Errorf(sprout.Unavailable, "cannot explain: the agent serves no DHCP for IPv4")

@@ -22,17 +22,19 @@ type CreateNetwork struct {
 
 // A NewSubnet is a subnet that is to be.
 type NewSubnet struct {
-	CIDR      string               `json:"cidr" example:"10.20.0.0/24"`
-	Gateway   string               `json:"gateway,omitempty" example:"10.20.0.1"`
-	DNS       []string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
-	NTP       []string             `json:"ntp,omitempty" doc:"Time servers"`
-	Domain    string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
-	Search    []string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
-	Routes    []NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes beside the gateway's"`
-	Advertise sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
-	Dynamic   []string             `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
-	Reserved  []string             `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
-	Discover  bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+	CIDR        string               `json:"cidr" example:"10.20.0.0/24"`
+	Gateway     string               `json:"gateway,omitempty" example:"10.20.0.1"`
+	DNS         []string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
+	NTP         []string             `json:"ntp,omitempty" doc:"Time servers"`
+	Domain      string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
+	Search      []string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
+	Routes      []NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes beside the gateway's"`
+	Advertise   sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
+	Dynamic     []string             `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
+	Reserved    []string             `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
+	Discover    bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+	DHCP        sprout.DHCPMode      `json:"dhcp,omitempty" enum:"server,proxy" doc:"server: the agent gives addresses; proxy: it only says what to boot, beside another server"`
+	DHCPServers []string             `json:"dhcpServers,omitempty" maxItems:"32" doc:"Other DHCP servers that belong here, by address or MAC address" example:"[\"10.20.0.2\"]"`
 }
 
 // A NewRoute is a static route as it is asked for.

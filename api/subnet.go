@@ -21,16 +21,18 @@ type CreateSubnet struct {
 type UpdateSubnet struct {
 	SubnetRef
 	Body struct {
-		CIDR      *string               `json:"cidr,omitempty" doc:"Another prefix: what is in use, and the ranges, must lie in it"`
-		Gateway   *string               `json:"gateway,omitempty" doc:"Empty: none"`
-		DNS       *[]string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
-		NTP       *[]string             `json:"ntp,omitempty" doc:"Time servers"`
-		Domain    *string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
-		Search    *[]string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
-		Routes    *[]NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes, in place of those that there are"`
-		Advertise *sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
-		Discover  *bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
-		MTU       *int                  `json:"mtu,omitempty" minimum:"576" maximum:"9216" doc:"Bytes, not more than its network's"`
+		CIDR        *string               `json:"cidr,omitempty" doc:"Another prefix: what is in use, and the ranges, must lie in it"`
+		Gateway     *string               `json:"gateway,omitempty" doc:"Empty: none"`
+		DNS         *[]string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
+		NTP         *[]string             `json:"ntp,omitempty" doc:"Time servers"`
+		Domain      *string               `json:"domain,omitempty" maxLength:"253" doc:"Domain of its hosts; empty: the site's"`
+		Search      *[]string             `json:"search,omitempty" doc:"Domains that its hosts look names up in; none: their own"`
+		Routes      *[]NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes, in place of those that there are"`
+		Advertise   *sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
+		Discover    *bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
+		DHCP        *sprout.DHCPMode      `json:"dhcp,omitempty" enum:"server,proxy" doc:"server: the agent gives addresses; proxy: it only says what to boot, beside another server"`
+		DHCPServers *[]string             `json:"dhcpServers,omitempty" maxItems:"32" doc:"Other DHCP servers that belong here, by address or MAC address" example:"[\"10.20.0.2\"]"`
+		MTU         *int                  `json:"mtu,omitempty" minimum:"576" maximum:"9216" doc:"Bytes, not more than its network's"`
 	}
 }
 

@@ -41,6 +41,17 @@ func (s realSite) StartDiscovery(context.Context, string, netip.Addr) (sprout.In
 // BIOS by QEMU's iPXE option ROM, UEFI by OVMF's own PXE. Each must come to
 // fetch the kernel that its script names.
 func TestFirmware(t *testing.T) {
+	bootFirmware(t, func() sprout.Subnet {
+		return sprout.Subnet{
+			ID: "sub_a", CIDR: netip.MustParsePrefix("10.0.0.0/24"), Discover: true,
+			Ranges: []sprout.Range{{Kind: sprout.Dynamic, First: netip.MustParseAddr("10.0.0.100"), Last: netip.MustParseAddr("10.0.0.199")}},
+		}
+	})
+}
+
+// bootFirmware boots real firmware on a bridge of its own, in the subnet.
+func bootFirmware(t *testing.T, subnet func() sprout.Subnet) {
+	t.Helper()
 	for _, need := range []string{"/usr/bin/qemu-system-x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/ipxe/snponly.efi"} {
 		if _, err := os.Stat(need); err != nil {
 			t.Skipf("%v: apt-get install qemu-system-x86 ovmf ipxe", err)
@@ -55,7 +66,7 @@ func TestFirmware(t *testing.T) {
 	dhcptest.Command(t, "ip", "link", "add", "sproutbr", "type", "bridge")
 	dhcptest.Command(t, "ip", "addr", "add", "10.0.0.1/24", "dev", "sproutbr")
 	dhcptest.Command(t, "ip", "link", "set", "sproutbr", "up")
-	seen := serveAll(t)
+	seen := serveAll(t, subnet())
 	vars := filepath.Join(t.TempDir(), "vars.fd")
 	copyFile(t, "/usr/share/OVMF/OVMF_VARS_4M.fd", vars)
 	machines := map[string][]string{
@@ -150,14 +161,11 @@ func (w *witness) of(mac string) string {
 }
 
 // serveAll runs DHCP, TFTP and HTTP on the bridge until the test ends.
-func serveAll(t *testing.T) *witness {
+func serveAll(t *testing.T, subnet sprout.Subnet) *witness {
 	t.Helper()
 	w := &witness{begin: time.Now(), events: map[string][]string{}, done: map[string]chan struct{}{}}
 	agent := netip.MustParseAddr("10.0.0.1")
-	site := realSite{dhcptest.NewMemory(dhcptest.Seed{Subnets: []sprout.Subnet{{
-		ID: "sub_a", CIDR: netip.MustParsePrefix("10.0.0.0/24"), Discover: true,
-		Ranges: []sprout.Range{{Kind: sprout.Dynamic, First: netip.MustParseAddr("10.0.0.100"), Last: netip.MustParseAddr("10.0.0.199")}},
-	}}})}
+	site := realSite{dhcptest.NewMemory(dhcptest.Seed{Subnets: []sprout.Subnet{subnet}})}
 	leases, err := builtin.New(builtin.Config{Interface: "sproutbr", Address: agent, Ledger: site, BootURL: "http://10.0.0.1:8080", Events: w.see})
 	if err != nil {
 		t.Fatal(err)

@@ -11,14 +11,15 @@ import (
 
 func dhcpCommand(e *env) *cobra.Command {
 	lease := group("lease", "DHCP leases that agents gave.", leaseListCommand(e, "sprout dhcp lease list"))
-	return group("dhcp", "What agents answer machines that ask for an address.", dhcpExplainCommand(e), lease)
+	return group("dhcp", "What agents answer machines that ask for an address.", dhcpExplainCommand(e), dhcpOptionCommand(e), lease)
 }
 
 func dhcpExplainCommand(e *env) *cobra.Command {
 	var in api.ExplainDHCP
 	c := &cobra.Command{
 		Use: "explain", Short: api.DHCPExplain.Help, Args: takes(0, 0, "nothing"),
-		Example: "  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --arch uefi\n  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --subnet 10.20.1.0/24",
+		Example: "  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --arch uefi\n  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --subnet 10.20.1.0/24\n" +
+			"  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --ipv6",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.Site == "" || in.MAC == "" {
 				return usage(c, "%s needs --site and --mac", c.CommandPath())
@@ -33,6 +34,7 @@ func dhcpExplainCommand(e *env) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "site whose agent is asked")
 	f.StringVar(&in.MAC, "mac", "", "MAC address of the machine")
+	f.BoolVar(&in.IPv6, "ipv6", false, "explain DHCPv6")
 	f.StringVar(&in.Subnet, "subnet", "", "subnet that it asks from, by prefix or id (default the agent's own)")
 	f.StringVar(&in.Arch, "arch", "", "who asks: bios, uefi, http, ipxe, or the number of an architecture (default an operating system)")
 	return c
@@ -40,16 +42,31 @@ func dhcpExplainCommand(e *env) *cobra.Command {
 
 func (e *env) showDHCP(x sprout.DHCPExplanation) {
 	fmt.Fprintln(e.stdout, x.Reason+".")
-	if !x.IP.IsValid() {
+	if len(x.Options) == 0 {
 		return
 	}
-	lines := []line{{"Address", x.IP.String()}, {"Subnet", x.Subnet.String()}, {"Sent to", x.To}}
+	lines := []line{{"Sent to", x.To}}
+	if x.IP.IsValid() { // a proxy gives none
+		lines = []line{{"Address", x.IP.String()}, {"Subnet", x.Subnet.String()}, {"Sent to", x.To}}
+	}
 	if x.BootFile != "" {
 		lines = append(lines, line{"Boot file", x.BootFile})
 	}
 	writeLines(e.stdout, lines)
 	fmt.Fprintln(e.stdout)
-	for _, o := range x.Options {
-		fmt.Fprintf(e.stdout, "  %3d  %-28s %-32s from %s\n", o.Code, o.Name, o.Value, o.From)
+	e.showDHCPOptions(x.Options)
+	if len(x.Omitted) > 0 {
+		fmt.Fprintln(e.stdout, "\nSet, but the answer has no room for it:")
+		e.showDHCPOptions(x.Omitted)
+	}
+}
+
+func (e *env) showDHCPOptions(list []sprout.DHCPOption) {
+	for _, o := range list {
+		from := o.From
+		if o.Setting != "" {
+			from += " (" + string(o.Setting) + ")"
+		}
+		fmt.Fprintf(e.stdout, "  %3d  %-28s %-32s from %s\n", o.Code, o.Name, o.Value, from)
 	}
 }

@@ -67,6 +67,8 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
 		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},
 		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small --plan", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
+		{"dhcp option set", "ntp-servers 10.0.0.3 --site lon1 --machine m1", 0, "O", "id"}, {"dhcp option set", "nonsense 1 --site lon1", 2, "", ""}, {"dhcp option list", "--site lon1", 0, "", ""}, {"dhcp option show", "O", 0, "", ""},
+		{"dhcp option unset", "O --plan", 0, "", ""}, {"dhcp option unset", "O", 4, "", ""}, {"dhcp option unset", "O -y", 0, "", ""},
 		{"dns record create", "www CNAME m1.lon1.internal --site lon1", 0, "R", "id"}, {"dns record list", "--site lon1", 0, "", ""}, {"dns record show", "R", 0, "", ""},
 		{"dns record delete", "R --plan", 0, "", ""}, {"dns record delete", "R", 4, "", ""}, {"dns record delete", "R -y", 0, "", ""},
 		{"dns key create", "ns2 --site lon1", 0, "", ""}, {"dns key list", "lon1", 0, "", ""}, {"dns policy set", "lon1 --transfer key:ns2", 0, "", ""}, {"dns policy show", "lon1", 0, "", ""},

@@ -21,10 +21,10 @@ func subnetCommand(e *env) *cobra.Command {
 
 // subnetFlags are the flags that describe a subnet, but for its ranges.
 type subnetFlags struct {
-	cidr, gateway, domain, advertise string
-	dns, ntp, search, routes         []string
-	discover                         bool
-	mtu                              int
+	cidr, gateway, domain, advertise, dhcp string
+	dns, ntp, search, routes, servers      []string
+	discover                               bool
+	mtu                                    int
 }
 
 func (s *subnetFlags) add(f *pflag.FlagSet) {
@@ -36,6 +36,8 @@ func (s *subnetFlags) add(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.search, "search", nil, "domains that its hosts look names up in (default their own)")
 	f.StringSliceVar(&s.routes, "route", nil, "static route, as 10.30.0.0/16=10.20.0.254 or …,metric after a colon: 10.30.0.0/16=10.20.0.254:100 (IPv6: [fd00::fe]:100); may be repeated")
 	f.StringVar(&s.advertise, "advertise", "", "how IPv6 hosts get their addresses: none, slaac, stateless or managed")
+	f.StringVar(&s.dhcp, "dhcp", "", "what the agent does: server gives addresses, proxy only says what to boot, beside another server (default server)")
+	f.StringSliceVar(&s.servers, "dhcp-server", nil, "another DHCP server that belongs here, by address or MAC address; may be repeated. Any more is the problem rogue-dhcp")
 	f.BoolVar(&s.discover, "discover", false, "unknown machines may boot the ramdisk here")
 	f.IntVar(&s.mtu, "mtu", 0, "largest packet in bytes (default the network's)")
 }
@@ -61,6 +63,7 @@ func (s *subnetFlags) static() ([]api.NewRoute, error) {
 func (s *subnetFlags) fill(n *api.NewSubnet) (err error) {
 	n.CIDR, n.Gateway, n.DNS, n.NTP, n.Domain, n.Search = s.cidr, s.gateway, s.dns, s.ntp, s.domain, s.search
 	n.Advertise, n.Discover = sprout.Advertisement(s.advertise), s.discover
+	n.DHCP, n.DHCPServers = sprout.DHCPMode(s.dhcp), s.servers
 	n.Routes, err = s.static()
 	return err
 }
@@ -130,7 +133,7 @@ func (e *env) showSubnet(s sprout.Subnet, u sprout.Usage) {
 	fmt.Fprintf(e.stdout, "Subnet %s\n", s.CIDR)
 	lines := []line{
 		{"  Gateway", address(s.Gateway)}, {"  DNS", addresses(s.DNS)}, {"  NTP", addresses(s.NTP)}, {"  Domain", s.Domain},
-		{"  Search", strings.Join(s.Search, ", ")}, {"  Advertise", string(s.Advertise)}, {"  Discover", yesNo(s.Discover)}, {"  MTU", fmt.Sprint(s.MTU)},
+		{"  DHCP", string(s.DHCP)}, {"  DHCP servers", strings.Join(s.DHCPServers, ", ")}, {"  Search", strings.Join(s.Search, ", ")}, {"  Advertise", string(s.Advertise)}, {"  Discover", yesNo(s.Discover)}, {"  MTU", fmt.Sprint(s.MTU)},
 	}
 	for _, r := range s.Routes {
 		lines = append(lines, line{"  Route", fmt.Sprintf("%s via %s", r.To, r.Via)})
@@ -148,7 +151,8 @@ func subnetUpdateCommand(e *env) *cobra.Command {
 	var flags subnetFlags
 	c := &cobra.Command{
 		Use: "update SUBNET", Short: api.SubnetUpdate.Help, Args: takes(1, 1, "the prefix of a subnet"),
-		Example: "  sprout subnet update 10.20.0.0/24 --cidr 10.20.0.0/23\n  sprout subnet update 10.20.0.0/24 --dns 10.20.0.2,10.20.0.3 --domain lon1.example",
+		Example: "  sprout subnet update 10.20.0.0/24 --cidr 10.20.0.0/23\n  sprout subnet update 10.20.0.0/24 --dns 10.20.0.2,10.20.0.3 --domain lon1.example\n" +
+			"  sprout subnet update 10.20.0.0/24 --dhcp proxy --dhcp-server 10.20.0.2",
 		RunE: func(c *cobra.Command, args []string) error {
 			in := api.UpdateSubnet{SubnetRef: api.SubnetRef{Subnet: args[0]}}
 			routes, err := flags.static()
@@ -160,6 +164,7 @@ func subnetUpdateCommand(e *env) *cobra.Command {
 				"cidr": func() { in.Body.CIDR = &flags.cidr }, "gateway": func() { in.Body.Gateway = &flags.gateway },
 				"dns": func() { in.Body.DNS = &flags.dns }, "ntp": func() { in.Body.NTP = &flags.ntp },
 				"domain": func() { in.Body.Domain = &flags.domain }, "search": func() { in.Body.Search = &flags.search },
+				"dhcp": func() { in.Body.DHCP = (*sprout.DHCPMode)(&flags.dhcp) }, "dhcp-server": func() { in.Body.DHCPServers = &flags.servers },
 				"route": func() { in.Body.Routes = &routes }, "discover": func() { in.Body.Discover = &flags.discover },
 				"advertise": func() { in.Body.Advertise = (*sprout.Advertisement)(&flags.advertise) }, "mtu": func() { in.Body.MTU = &flags.mtu },
 			} {

@@ -32,6 +32,7 @@ var rows = map[string]row{
 	"network update": {body: `{"mtu":1400}`}, "subnet create": {body: `{"network":"n1","cidr":"10.0.0.0/24"}`, about: true}, "subnet list": {}, "subnet show": {},
 	"subnet update": {body: `{"domain":"x"}`}, "subnet delete": {}, "range create": {body: `{"kind":"reserved","range":"10.0.0.9"}`},
 	"range update": {body: `{"kind":"reserved"}`}, "range delete": {},
+	"dhcp option set": {body: `{"site":"lon1","option":"nonsense","value":"x"}`, about: true}, "dhcp option list": {}, "dhcp option show": {}, "dhcp option unset": {},
 	"dns record create": {body: `{"site":"lon1","name":"r1","type":"TXT","data":"x"}`, about: true}, "dns record list": {}, "dns record show": {}, "dns record delete": {},
 	"dns key create": {body: `{"name":"k1"}`}, "dns key list": {}, "dns key delete": {}, "dns policy show": {}, "dns policy set": {body: `{"transfer":["key:none"]}`},
 	"machine create": {body: `{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}`, about: true},

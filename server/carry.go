@@ -182,6 +182,9 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "dnsrecord":
 		v, err := s.findDNSRecord(ctx, ref)
 		return resource{string(v.ID), v.Name, v}, true, err
+	case "dhcpoption":
+		v, err := s.findDHCPOption(ctx, ref)
+		return resource{string(v.ID), v.Name, v}, true, err
 	case "dnskey":
 		_, v, err := s.findDNSKey(ctx, ref)
 		return resource{string(v.Site) + "/" + v.Name, v.Name, v}, true, err

@@ -21,6 +21,6 @@ func (s *Server) dhcpExplain(ctx context.Context, in *api.ExplainDHCP) (out spro
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	q := sprout.DHCPQuestion{MAC: in.MAC, Subnet: sprout.SubnetID(in.Subnet), Firmware: in.Arch}
+	q := sprout.DHCPQuestion{Version: version(in.IPv6), MAC: in.MAC, Subnet: sprout.SubnetID(in.Subnet), Firmware: in.Arch}
 	return out, s.bus.Ask(ctx, site.ID, sprout.ExplainDHCP, q, &out)
 }

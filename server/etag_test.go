@@ -38,6 +38,9 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	var key api.CreateDNSKey
 	key.Site, key.Body.Name = "lon1", "k1"
 	must(client.Call(t.Context(), p.admin, api.DNSKeyCreate, key))(t)
+	var option api.SetDHCPOption
+	option.Body.Site, option.Body.Option, option.Body.Value = "lon1", "pcode", "UTC"
+	o1 := must(client.Call(t.Context(), p.admin, api.DHCPOptionSet, option))(t)
 	raw := strings.Repeat("x", 4096)
 	must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "i1", Content: strings.NewReader(raw)}, int64(len(raw))))(t)
 	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m2"}}))(t)
@@ -54,7 +57,7 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
 		t.Fatal(err)
 	}
-	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
+	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
 		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 

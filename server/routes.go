@@ -45,6 +45,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.AddressProbe, s.addressProbe)
 	route(s, a, api.LeaseList, s.leaseList)
 	route(s, a, api.DHCPExplain, s.dhcpExplain)
+	route(s, a, api.DHCPOptionSet, s.dhcpOptionSet)
+	route(s, a, api.DHCPOptionList, s.dhcpOptionList)
+	route(s, a, api.DHCPOptionShow, s.dhcpOptionShow)
+	route(s, a, api.DHCPOptionUnset, s.dhcpOptionUnset)
 
 	route(s, a, api.DNSRecordCreate, s.dnsRecordCreate)
 	route(s, a, api.DNSRecordList, s.dnsRecordList)

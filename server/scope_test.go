@@ -35,6 +35,9 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 	var record api.CreateDNSRecord
 	record.Body.Site, record.Body.Name, record.Body.Type, record.Body.Data = "par1", "theirs", "TXT", "x"
 	theirRecord := must(client.Call(t.Context(), p.admin, api.DNSRecordCreate, record))(t)
+	var option api.SetDHCPOption
+	option.Body.Site, option.Body.Option, option.Body.Value = "par1", "pcode", "UTC"
+	theirOption := must(client.Call(t.Context(), p.admin, api.DHCPOptionSet, option))(t)
 	var in api.CreateToken
 	in.Body.Name, in.Body.Role, in.Body.Sites = "theirs", sprout.Viewer, []string{"par1"}
 	must(client.Call(t.Context(), p.admin, api.TokenCreate, in))(t)
@@ -56,6 +59,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"network create": {missing, `{"site":"par1","name":"x","cidr":"10.9.0.0/24"}`}, "network list": {unseen, ""}, "network show": {missing, ""},
 		"network delete": {missing, ""}, "address list": {unseen, ""},
 		"address allocate": {missing, `{"subnet":"par1/n-par1"}`}, "address hold": {missing, `{"subnet":"par1/n-par1","seconds":60}`}, "address show": {missing, ""}, "address release": {missing, ""}, "address probe": {missing, ""}, "lease list": {unseen, ""}, "dhcp explain": {missing, ""},
+		"dhcp option set": {missing, `{"site":"par1","option":"pcode","value":"x"}`}, "dhcp option list": {unseen, ""}, "dhcp option show": {missing, ""}, "dhcp option unset": {missing, ""},
 		"dns record create": {missing, `{"site":"par1","name":"x","type":"TXT","data":"x"}`}, "dns record list": {unseen, ""}, "dns record show": {missing, ""}, "dns record delete": {missing, ""},
 		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
 		"network update": {missing, `{"mtu":1400}`},
@@ -79,7 +83,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

@@ -128,6 +128,12 @@ func changedSubnet(sub sprout.Subnet, in *api.UpdateSubnet) (_ sprout.Subnet, er
 			return sub, err
 		}
 	}
+	if b.DHCPServers != nil {
+		if sub.DHCPServers, err = parseServers(*b.DHCPServers); err != nil {
+			return sub, err
+		}
+	}
+	setTo(&sub.DHCP, b.DHCP)
 	setTo(&sub.Domain, b.Domain)
 	setTo(&sub.Search, b.Search)
 	setTo(&sub.Advertise, b.Advertise)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -27,7 +28,10 @@ func subnetOf(b api.NewSubnet) (sub sprout.Subnet, err error) {
 	if sub.NTP, err = parseAddresses("ntp", b.NTP); err != nil {
 		return sub, err
 	}
-	sub.Domain, sub.Search, sub.Advertise, sub.Discover = b.Domain, b.Search, b.Advertise, b.Discover
+	if sub.DHCPServers, err = parseServers(b.DHCPServers); err != nil {
+		return sub, err
+	}
+	sub.Domain, sub.Search, sub.Advertise, sub.Discover, sub.DHCP = b.Domain, b.Search, b.Advertise, b.Discover, b.DHCP
 	for _, list := range []struct {
 		field  string
 		kind   sprout.RangeKind
@@ -92,6 +96,23 @@ func parseAddresses(field string, texts []string) ([]netip.Addr, error) {
 			return nil, sprout.InvalidField(field, "%q is no IP address", text)
 		}
 		list = append(list, ip)
+	}
+	return list, nil
+}
+
+// parseServers reads IP and MAC addresses, and writes each in its usual form.
+func parseServers(texts []string) (list []string, err error) {
+	for _, text := range texts {
+		ip, err := netip.ParseAddr(text)
+		mac, wrong := net.ParseMAC(text)
+		switch {
+		case err == nil:
+			list = append(list, ip.WithZone("").String())
+		case wrong == nil && len(mac) == 6:
+			list = append(list, mac.String())
+		default:
+			return nil, sprout.InvalidField("dhcpServers", "%q is neither an IP address nor a MAC address", text)
+		}
 	}
 	return list, nil
 }

@@ -138,6 +138,8 @@ func (s *Store) keep(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
 			set(r.dnsKeys, c.Key, v)
 			r.loadRules()
 		})
+	case sprout.ChangeDHCPOption:
+		return keep(tx, dhcpOptionTable, c, c.Key, func(r *replica, v *sprout.SiteDHCPOption) { r.options.set(c.Key, v) })
 	case sprout.ChangeWork, sprout.ChangeCancel:
 	}
 	return nil, sprout.Errorf(sprout.Invalid, "cannot replicate a change of kind %q", c.Kind)

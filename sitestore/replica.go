@@ -23,6 +23,7 @@ type replica struct {
 	byUUID       map[string][]sprout.MachineID
 	reservations map[string]sprout.Reservation
 	records      map[string]sprout.Record
+	options      optionIndex
 	dnsPolicy    sprout.DNSPolicy
 	dnsKeys      map[string]sprout.SiteDNSKey
 	serial       uint32 // of the names' state
@@ -41,6 +42,10 @@ func (r *replica) load(tx *bbolt.Tx) error {
 		return err
 	}
 	if err := dnsKeyTable.each(tx, func(k string, v sprout.SiteDNSKey) error { r.dnsKeys[k] = v; return nil }); err != nil {
+		return err
+	}
+	r.options = newOptionIndex()
+	if err := dhcpOptionTable.each(tx, func(k string, v sprout.SiteDHCPOption) error { r.options.set(k, &v); return nil }); err != nil {
 		return err
 	}
 	if err := siteTable.each(tx, func(_ string, v sprout.Site) error { r.site = v; return nil }); err != nil {

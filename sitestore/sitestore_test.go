@@ -58,6 +58,12 @@ func TestLedgerOfDHCP(t *testing.T) {
 		s := fresh(t)
 		seq := int64(0)
 		add := func(kind sprout.ChangeKind, key string, v any) { seq++; apply(t, s, seq, kind, key, v) }
+		add(sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1"})
+		for i := range seed.Options { // the last first: the order is the store's own
+			v := seed.Options[len(seed.Options)-1-i]
+			add(sprout.ChangeDHCPOption, string(v.ID), v)
+			add(sprout.ChangeDHCPOption, string(v.ID), v)
+		}
 		for _, v := range seed.Subnets {
 			add(sprout.ChangeSubnet, string(v.ID), v)
 		}

@@ -17,21 +17,22 @@ type table[V any] string
 
 // The tables, and the indexes beside them.
 const (
-	siteTable        = table[sprout.Site]("site")               // key: site id; one row
-	subnetTable      = table[sprout.Subnet]("subnet")           // key: id
-	machineTable     = table[sprout.SiteMachine]("machine")     // key: id
-	reservationTable = table[sprout.Reservation]("reservation") // key: MAC
-	recordTable      = table[sprout.Record]("record")           // key: name + " " + IP, or its own
-	dnsPolicyTable   = table[sprout.DNSPolicy]("dns-policy")    // key: site id; one row
-	dnsKeyTable      = table[sprout.SiteDNSKey]("dns-key")      // key: name
-	intentTable      = table[sprout.Intent]("intent")           // key: machine id, or MAC while it has none
-	attemptTable     = table[Attempt]("attempt")                // key: attempt id
-	tokenTable       = table[Token]("token")                    // key: SHA-256 of the token, raw
-	orderTable       = table[Given]("order")                    // key: attempt id
-	leaseTable       = table[held]("lease")                     // key: IP NUL subnet
-	runTable         = table[workflow.Run]("run")               // key: run id; of those that have not ended
-	endedTable       = table[workflow.Run]("ended")             // key: run id; what remains of the others
-	factTable        = table[sprout.Fact]("fact")               // key: seq, big endian
+	siteTable        = table[sprout.Site]("site")                  // key: site id; one row
+	subnetTable      = table[sprout.Subnet]("subnet")              // key: id
+	machineTable     = table[sprout.SiteMachine]("machine")        // key: id
+	reservationTable = table[sprout.Reservation]("reservation")    // key: MAC
+	recordTable      = table[sprout.Record]("record")              // key: name + " " + IP, or its own
+	dnsPolicyTable   = table[sprout.DNSPolicy]("dns-policy")       // key: site id; one row
+	dnsKeyTable      = table[sprout.SiteDNSKey]("dns-key")         // key: name
+	dhcpOptionTable  = table[sprout.SiteDHCPOption]("dhcp-option") // key: id
+	intentTable      = table[sprout.Intent]("intent")              // key: machine id, or MAC while it has none
+	attemptTable     = table[Attempt]("attempt")                   // key: attempt id
+	tokenTable       = table[Token]("token")                       // key: SHA-256 of the token, raw
+	orderTable       = table[Given]("order")                       // key: attempt id
+	leaseTable       = table[held]("lease")                        // key: IP NUL subnet
+	runTable         = table[workflow.Run]("run")                  // key: run id; of those that have not ended
+	endedTable       = table[workflow.Run]("ended")                // key: run id; what remains of the others
+	factTable        = table[sprout.Fact]("fact")                  // key: seq, big endian
 
 	metaBucket       = "meta"          // key → whatever
 	dueBucket        = "due"           // time, big endian, + run id → nothing
@@ -42,7 +43,7 @@ const (
 
 var buckets = []string{
 	string(siteTable), string(subnetTable), string(machineTable), string(reservationTable), string(recordTable),
-	string(dnsPolicyTable), string(dnsKeyTable),
+	string(dnsPolicyTable), string(dnsKeyTable), string(dhcpOptionTable),
 	string(intentTable), string(attemptTable), string(tokenTable), string(orderTable), string(leaseTable),
 	string(runTable), string(endedTable), string(factTable),
 	metaBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,

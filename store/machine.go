@@ -193,6 +193,9 @@ func (s *Store) DeleteMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 	if err := s.forgetProblems(ctx, tx, string(id)); err != nil {
 		return err
 	}
+	if err := s.forgetDHCPOptions(ctx, tx, string(id)); err != nil {
+		return err
+	}
 	if _, err := exec(ctx, tx, `DELETE FROM machine WHERE id = $1`, id); err != nil {
 		return err
 	}

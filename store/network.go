@@ -117,11 +117,14 @@ func (s *Store) DeleteNetwork(ctx context.Context, tx pgx.Tx, id sprout.NetworkI
 	if err != nil {
 		return err
 	}
-	ids := make([]sprout.SubnetID, len(subnets))
+	ids, owners := make([]sprout.SubnetID, len(subnets)), make([]string, len(subnets))
 	for i, sub := range subnets {
-		ids[i] = sub.ID
+		ids[i], owners[i] = sub.ID, string(sub.ID)
 	}
 	if err := keepUsed(ctx, tx, "", "delete the network", loss{subnets: ids, leases: true}); err != nil {
+		return err
+	}
+	if err := s.forgetDHCPOptions(ctx, tx, owners...); err != nil {
 		return err
 	}
 	type row struct {

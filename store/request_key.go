@@ -141,16 +141,17 @@ func (s *Store) ForgetKeys(ctx context.Context, limit int) (int64, error) {
 
 // locks is what Lock does for each noun.
 var locks = map[string]string{
-	"dnsrecord": `SELECT id FROM dns_record WHERE id = $1 FOR UPDATE`,
-	"dnskey":    `SELECT name FROM dns_key WHERE site || '/' || name = $1 FOR UPDATE`,
-	"site":      `SELECT id FROM site WHERE id = $1 FOR UPDATE`,
-	"agent":     `SELECT id FROM agent WHERE id = $1 FOR UPDATE`,
-	"network":   `SELECT id FROM network WHERE id = $1 FOR UPDATE`,
-	"subnet":    `SELECT id FROM subnet WHERE id = $1 FOR UPDATE`,
-	"machine":   `SELECT id FROM machine WHERE id = $1 FOR UPDATE`,
-	"image":     `SELECT id FROM image WHERE id = $1 FOR UPDATE`,
-	"workflow":  `SELECT id FROM workflow WHERE id = $1 FOR UPDATE`,
-	"address":   `SELECT id FROM address WHERE id = $1 FOR UPDATE`,
+	"dnsrecord":  `SELECT id FROM dns_record WHERE id = $1 FOR UPDATE`,
+	"dhcpoption": `SELECT id FROM dhcp_option WHERE id = $1 FOR UPDATE`,
+	"dnskey":     `SELECT name FROM dns_key WHERE site || '/' || name = $1 FOR UPDATE`,
+	"site":       `SELECT id FROM site WHERE id = $1 FOR UPDATE`,
+	"agent":      `SELECT id FROM agent WHERE id = $1 FOR UPDATE`,
+	"network":    `SELECT id FROM network WHERE id = $1 FOR UPDATE`,
+	"subnet":     `SELECT id FROM subnet WHERE id = $1 FOR UPDATE`,
+	"machine":    `SELECT id FROM machine WHERE id = $1 FOR UPDATE`,
+	"image":      `SELECT id FROM image WHERE id = $1 FOR UPDATE`,
+	"workflow":   `SELECT id FROM workflow WHERE id = $1 FOR UPDATE`,
+	"address":    `SELECT id FROM address WHERE id = $1 FOR UPDATE`,
 }
 
 // Lock keeps others from changing one of a noun until the transaction ends: for

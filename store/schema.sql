@@ -197,6 +197,24 @@ ALTER TABLE public.boot_event ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY 
     CACHE 1
 );
 
+CREATE TABLE public.dhcp_option (
+    site text NOT NULL,
+    id text NOT NULL,
+    subnet text,
+    class text DEFAULT ''::text NOT NULL,
+    machine text,
+    version integer NOT NULL,
+    code integer NOT NULL,
+    name text NOT NULL,
+    value text NOT NULL,
+    data bytea NOT NULL,
+    always boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT dhcp_option_code_check CHECK (((code >= 1) AND (code <= 65535))),
+    CONSTRAINT dhcp_option_scope_check CHECK ((((((subnet IS NOT NULL))::integer + ((class <> ''::text))::integer) + ((machine IS NOT NULL))::integer) <= 1)),
+    CONSTRAINT dhcp_option_version_check CHECK ((version = ANY (ARRAY[4, 6])))
+);
+
 CREATE TABLE public.dns_key (
     site text NOT NULL,
     name text NOT NULL,
@@ -511,7 +529,10 @@ CREATE TABLE public.subnet (
     search text[] DEFAULT '{}'::text[] NOT NULL,
     routes jsonb DEFAULT '[]'::jsonb NOT NULL,
     advertise text DEFAULT ''::text NOT NULL,
+    dhcp text DEFAULT ''::text NOT NULL,
+    dhcp_servers text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT subnet_advertise_check CHECK ((advertise = ANY (ARRAY[''::text, 'none'::text, 'slaac'::text, 'stateless'::text, 'managed'::text]))),
+    CONSTRAINT subnet_dhcp_check CHECK ((dhcp = ANY (ARRAY[''::text, 'server'::text, 'proxy'::text]))),
     CONSTRAINT subnet_gateway_check CHECK (((gateway << (cidr)::inet) OR (masklen((cidr)::inet) = 32) OR (masklen((cidr)::inet) = 128) OR (gateway <<= 'fe80::/10'::inet))),
     CONSTRAINT subnet_mtu_check CHECK (((mtu >= 576) AND (mtu <= 9216)))
 );
@@ -640,6 +661,15 @@ ALTER TABLE ONLY public.boot_attempt
 
 ALTER TABLE ONLY public.boot_event
     ADD CONSTRAINT boot_event_pkey PRIMARY KEY (site, attempt, seq);
+
+ALTER TABLE ONLY public.dhcp_option
+    ADD CONSTRAINT dhcp_option_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.dhcp_option
+    ADD CONSTRAINT dhcp_option_key UNIQUE NULLS NOT DISTINCT (site, subnet, class, machine, version, code);
+
+ALTER TABLE ONLY public.dhcp_option
+    ADD CONSTRAINT dhcp_option_pkey PRIMARY KEY (site, id);
 
 ALTER TABLE ONLY public.dns_key
     ADD CONSTRAINT dns_key_pkey PRIMARY KEY (site, name);
@@ -808,6 +838,10 @@ CREATE INDEX boot_attempt_owner_index ON public.boot_attempt USING btree (site, 
 
 CREATE INDEX boot_attempt_stranger_index ON public.boot_attempt USING btree (site, id) WHERE (machine IS NULL);
 
+CREATE INDEX dhcp_option_machine_index ON public.dhcp_option USING btree (machine);
+
+CREATE INDEX dhcp_option_subnet_index ON public.dhcp_option USING btree (subnet);
+
 CREATE UNIQUE INDEX dns_record_key ON public.dns_record USING btree (site, name, type, source, md5(data));
 
 CREATE INDEX image_digest_index ON public.image USING btree (digest);
@@ -919,6 +953,15 @@ ALTER TABLE ONLY public.boot_attempt
 
 ALTER TABLE ONLY public.boot_event
     ADD CONSTRAINT boot_event_site_attempt_fkey FOREIGN KEY (site, attempt) REFERENCES public.boot_attempt(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.dhcp_option
+    ADD CONSTRAINT dhcp_option_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.dhcp_option
+    ADD CONSTRAINT dhcp_option_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.dhcp_option
+    ADD CONSTRAINT dhcp_option_subnet_fkey FOREIGN KEY (site, subnet) REFERENCES public.subnet(site, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.dns_key
     ADD CONSTRAINT dns_key_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;

@@ -85,7 +85,7 @@ func (s *Store) Snapshot(ctx context.Context, tx pgx.Tx, site sprout.SiteID) (af
 		return 0, err
 	}
 	for _, part := range []func(context.Context, pgx.Tx, sprout.SiteID) error{
-		s.snapshotSite, s.snapshotMachines, s.snapshotReservations, s.snapshotRecords, s.snapshotDNS, s.snapshotWork,
+		s.snapshotSite, s.snapshotMachines, s.snapshotReservations, s.snapshotRecords, s.snapshotDNS, s.snapshotDHCP, s.snapshotWork,
 	} {
 		if err := part(ctx, t, site); err != nil {
 			return 0, err

@@ -10,12 +10,12 @@ import (
 )
 
 const subnetSelect = `
-	SELECT id, site, network, vrf, cidr, gateway, dns, ntp, discover, mtu, domain, search, routes, advertise FROM subnet `
+	SELECT id, site, network, vrf, cidr, gateway, dns, ntp, discover, mtu, domain, search, routes, advertise, dhcp, dhcp_servers FROM subnet `
 
 func scanSubnet(row pgx.CollectableRow) (n sprout.Subnet, err error) {
 	n.Ranges = []sprout.Range{}
 	err = row.Scan(&n.ID, &n.Site, &n.Network, &n.VRF, &n.CIDR, &n.Gateway, &n.DNS, &n.NTP, &n.Discover, &n.MTU,
-		&n.Domain, &n.Search, &n.Routes, &n.Advertise)
+		&n.Domain, &n.Search, &n.Routes, &n.Advertise, &n.DHCP, &n.DHCPServers)
 	return n, err
 }
 
@@ -25,10 +25,10 @@ func (s *Store) AddSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (sp
 		sub.ID = sprout.NewID[sprout.SubnetID](sprout.PrefixSubnet)
 	}
 	made, err := exec(ctx, tx, `
-		INSERT INTO subnet (site, id, network, vrf, cidr, gateway, dns, ntp, discover, mtu, domain, search, routes, advertise)
-		SELECT site, $2, id, vrf, $3, $4, $5, $6, $7, coalesce(nullif($8, 0), mtu), $9, $10, $11, $12 FROM network WHERE id = $1`,
+		INSERT INTO subnet (site, id, network, vrf, cidr, gateway, dns, ntp, discover, mtu, domain, search, routes, advertise, dhcp, dhcp_servers)
+		SELECT site, $2, id, vrf, $3, $4, $5, $6, $7, coalesce(nullif($8, 0), mtu), $9, $10, $11, $12, $13, $14 FROM network WHERE id = $1`,
 		sub.Network, sub.ID, sub.CIDR, sub.Gateway, orEmpty(sub.DNS), orEmpty(sub.NTP), sub.Discover, sub.MTU,
-		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise)
+		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise, sub.DHCP, orEmpty(sub.DHCPServers))
 	if err := mustTouch(made, err, "network", string(sub.Network)); err != nil {
 		return sub, err
 	}
@@ -61,9 +61,9 @@ func (s *Store) UpdateSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) 
 		return old, err
 	}
 	if _, err := exec(ctx, tx, `
-		UPDATE subnet SET cidr = $2, gateway = $3, dns = $4, ntp = $5, discover = $6, mtu = $7, domain = $8, search = $9, routes = $10, advertise = $11
+		UPDATE subnet SET cidr = $2, gateway = $3, dns = $4, ntp = $5, discover = $6, mtu = $7, domain = $8, search = $9, routes = $10, advertise = $11, dhcp = $12, dhcp_servers = $13
 		WHERE id = $1`, sub.ID, sub.CIDR, sub.Gateway, orEmpty(sub.DNS), orEmpty(sub.NTP), sub.Discover, sub.MTU,
-		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise); err != nil {
+		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise, sub.DHCP, orEmpty(sub.DHCPServers)); err != nil {
 		return old, err
 	}
 	return s.replicateSubnet(ctx, tx, sub.ID)
@@ -106,6 +106,9 @@ func (s *Store) DeleteSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID)
 		return err
 	}
 	if err := keepUsed(ctx, tx, "", "delete the subnet "+sub.CIDR.String(), loss{subnets: []sprout.SubnetID{id}, leases: true}); err != nil {
+		return err
+	}
+	if err := s.forgetDHCPOptions(ctx, tx, string(id)); err != nil {
 		return err
 	}
 	if _, err := exec(ctx, tx, `DELETE FROM subnet WHERE id = $1`, id); err != nil {

@@ -27,7 +27,8 @@ type outgoing struct {
 	hardware [6]byte
 	key, mac string
 	forget   netip.Addr
-	lease    *sprout.Lease // to be saved before
+	subnet   sprout.SubnetID // of forget
+	lease    *sprout.Lease   // to be saved before
 	events   [2]sprout.BootEvent
 	told     int      // how many of events there are
 	ending   datagram // what gives an address up: decided in its turn
@@ -89,7 +90,7 @@ const decideAgain = 16
 func (s *Server) decide(r Request, site *Site) *outgoing {
 	for range decideAgain {
 		a := Decide(r, *site)
-		if !a.Hold.IsValid() || s.offers.Claim(a.Hold, a.Holder, site.Now) {
+		if !a.Hold.IsValid() || s.offers.Claim(a.Subnet, a.Hold, a.Holder, site.Now) {
 			return s.outgoing(r, a, site.Now)
 		}
 	}
@@ -120,7 +121,7 @@ func (s *Server) blank() *outgoing {
 // outgoing is the answer as it goes.
 func (s *Server) outgoing(r Request, a Answer, came time.Time) *outgoing {
 	o := s.blank()
-	o.key, o.mac, o.forget, o.lease = a.Key, r.MAC(), a.Forget, a.Lease
+	o.key, o.mac, o.forget, o.subnet, o.lease = a.Key, r.MAC(), a.Forget, a.Subnet, a.Lease
 	if a.Reply != nil {
 		o.replies, o.wire = true, appendMessage(o.wire, a.Reply)
 		o.to, o.framed = a.To.To, a.To.Hardware != nil
@@ -134,8 +135,8 @@ func (s *Server) outgoing(r Request, a Answer, came time.Time) *outgoing {
 func (s *Server) finish(p *post, all []*outgoing) {
 	for _, o := range all {
 		if o.forget.IsValid() {
-			s.offers.Drop(o.forget, o.key)
-			s.offers.Drop(o.forget, o.mac)
+			s.offers.Drop(o.subnet, o.forget, o.key)
+			s.offers.Drop(o.subnet, o.forget, o.mac)
 		}
 	}
 	s.send(p, all)

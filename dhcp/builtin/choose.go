@@ -45,10 +45,10 @@ func (d *decision) reserved() (c choice, why string) {
 	if sub == nil {
 		return choice{}, fmt.Sprintf("its reservation %s is not on this network; ", res.IP)
 	}
-	if l, ok := d.s.Ledger.LeaseByIP(res.IP); ok && d.s.active(l) && (l.State == stateDeclined || l.MAC != d.mac) {
+	if l, ok := d.s.Ledger.LeaseAt(sub.ID, res.IP); ok && d.s.active(l) && (l.State == stateDeclined || l.MAC != d.mac) {
 		return choice{}, fmt.Sprintf("its reservation %s is %s by %s until %s; ", res.IP, l.State, l.MAC, clock(l.ExpiresAt))
 	}
-	if holder, ok := d.s.Offers.Holder(res.IP, d.s.Now); ok && holder != d.mac {
+	if holder, ok := d.s.Offers.Holder(sub.ID, res.IP, d.s.Now); ok && holder != d.mac {
 		return choice{}, fmt.Sprintf("its reservation %s is offered to %s; ", res.IP, holder)
 	}
 	return choice{ip: res.IP, subnet: sub, hostname: d.hostname(res.Hostname), reserved: true, reason: "reserved for it"}, ""
@@ -122,7 +122,7 @@ func (d *decision) probe(sub *sprout.Subnet, r sprout.Range, hash uint32) netip.
 		if !sub.CIDR.Contains(ip) || !d.s.free(sub, ip, d.key) {
 			continue
 		}
-		if _, had := d.s.Ledger.LeaseByIP(ip); !had {
+		if _, had := d.s.Ledger.LeaseAt(sub.ID, ip); !had {
 			return ip
 		}
 		if !expired.IsValid() {

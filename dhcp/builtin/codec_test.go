@@ -2,6 +2,9 @@ package builtin
 
 import (
 	"bytes"
+	"encoding/hex"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -85,6 +88,21 @@ func FuzzParse(f *testing.F) {
 	f.Add(message(53, 1, 1, 255))
 	f.Add(message(60, 2, 'a', 'b', 60, 1, 'c', 82, 2, 1, 0, 255))
 	f.Add(message(52, 1, 3, 255))
+	files, err := filepath.Glob("testdata/captures/*.hex")
+	if err != nil || len(files) < 10 {
+		f.Fatalf("%d captures: %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		wire, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			f.Fatalf("%s: %v", file, err)
+		}
+		f.Add(wire)
+	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		p, err := parsed(wire)
 		if err != nil {

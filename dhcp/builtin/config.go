@@ -20,6 +20,12 @@ type Config struct {
 	Port uint16
 	// ClientPort is the UDP port of clients; 0: 68.
 	ClientPort uint16
+	// BootPort is the UDP port of boot servers, at which firmware asks a proxy
+	// once more what to boot (PXE 2.1); 0: 4011 where Port is 67, else none.
+	BootPort uint16
+	// VRF is the one that Address is in, where prefixes of two overlap; empty: the
+	// site's usual one.
+	VRF string
 	// Ledger is what is known of the site.
 	Ledger Ledger
 	// BootURL is where boot.Handler serves, as http://10.0.0.1:8080; empty:
@@ -36,6 +42,9 @@ type Config struct {
 	// Events is told what each boot was seen to do; nil: nobody is. It is
 	// called by the server and must not block.
 	Events func(sprout.BootEvent)
+	// Others is told of each server whose offer a client takes in place of ours;
+	// nil: nobody is. It must not block.
+	Others func(server netip.Addr)
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }

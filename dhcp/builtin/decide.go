@@ -24,6 +24,8 @@ type Answer struct {
 	Holder string
 	// Forget is an address that the client gives up.
 	Forget netip.Addr
+	// Subnet is that of Hold or Forget.
+	Subnet sprout.SubnetID
 	// Key is what the client's leases are found by.
 	Key string
 	// Lease is to be saved before Reply is sent.
@@ -33,6 +35,8 @@ type Answer struct {
 	What string
 	// Other is the server whose offer the client takes instead of ours.
 	Other netip.Addr
+	// Settings are the options of the reply that operators set.
+	Settings Settings
 	// Reason says why, in words.
 	Reason string
 }
@@ -48,12 +52,16 @@ func Decide(r Request, s Site) Answer {
 	d.client = field(r.Packet.ClientIPAddr)
 	d.requested = r.address(dhcpv4.OptionRequestedIPAddress)
 	d.server = r.address(dhcpv4.OptionServerIdentifier)
-	d.link = s.link(d.place())
+	d.link = s.link(r.vss(), d.place())
 	switch {
 	case d.key == "":
 		return d.silence("it has neither an Ethernet address nor a client identifier")
 	case d.link == nil:
 		return d.silence("no subnet of the site contains %s", d.place())
+	case d.link[0].DHCP == sprout.DHCPProxy:
+		return d.proxied()
+	case r.Boot:
+		return d.silence("%s has no other DHCP server: what to boot is said with the address", d.link[0].CIDR)
 	}
 	switch r.Packet.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
@@ -122,7 +130,7 @@ func (d *decision) discover() Answer {
 	}
 	a := d.give(dhcpv4.MessageTypeOffer, c)
 	a.What = sprout.SawOffer
-	a.Hold, a.Holder = c.ip, d.holder(c)
+	a.Hold, a.Holder, a.Subnet = c.ip, d.holder(c), c.subnet.ID
 	return a
 }
 
@@ -142,11 +150,11 @@ func (d *decision) decline() Answer {
 		return d.silence("it declines another server's offer")
 	case sub == nil:
 		return d.silence("it declines %s, which is not on its network", show(d.requested))
-	case !d.holds(d.requested):
+	case !d.holds(sub, d.requested):
 		return d.silence("it declines %s, which it was not given", d.requested)
 	}
 	a := d.silence("%s is in use by somebody else: left alone for %s", d.requested, declineHold)
-	a.What, a.Forget = sprout.SawDecline, d.requested
+	a.What, a.Forget, a.Subnet = sprout.SawDecline, d.requested, sub.ID
 	a.Lease = d.lease(sub, d.requested, stateDeclined, declineHold)
 	return a
 }
@@ -154,15 +162,18 @@ func (d *decision) decline() Answer {
 // release ends a lease at once (RFC 2131 section 4.3.4).
 func (d *decision) release() Answer {
 	sub := within(d.link, d.client)
-	l, ok := d.s.Ledger.LeaseByIP(d.client)
+	var l sprout.Lease
+	if sub != nil {
+		l, _ = d.s.Ledger.LeaseAt(sub.ID, d.client)
+	}
 	switch {
 	case d.foreign():
 		return d.silence("it releases another server's lease")
-	case sub == nil || !ok || keyOf(l) != d.key || l.State != stateBound:
+	case l.State == "" || keyOf(l) != d.key || l.State != stateBound:
 		return d.silence("it releases %s, which it does not hold", show(d.client))
 	}
 	a := d.silence("%s is given back", d.client)
-	a.Forget = d.client
+	a.Forget, a.Subnet = d.client, sub.ID
 	a.Lease = d.lease(sub, d.client, stateReleased, 0)
 	return a
 }
@@ -178,11 +189,11 @@ func (d *decision) inform() Answer {
 }
 
 // holds tells whether the client was offered or given ip.
-func (d *decision) holds(ip netip.Addr) bool {
-	if holder, ok := d.s.Offers.Holder(ip, d.s.Now); ok {
+func (d *decision) holds(sub *sprout.Subnet, ip netip.Addr) bool {
+	if holder, ok := d.s.Offers.Holder(sub.ID, ip, d.s.Now); ok {
 		return holder == d.key || holder == d.mac
 	}
-	l, ok := d.s.Ledger.LeaseByIP(ip)
+	l, ok := d.s.Ledger.LeaseAt(sub.ID, ip)
 	return ok && keyOf(l) == d.key && l.State == stateBound
 }
 

@@ -89,11 +89,11 @@ func TestClientIdentifier(t *testing.T) {
 func TestOneMachineManyPrograms(t *testing.T) {
 	s := site(t)
 	first := builtin.Decide(say{kind: discover, mac: web01}.request(t), s)
-	if !s.Offers.Claim(first.Hold, first.Holder, now) {
+	if !s.Offers.Claim(first.Subnet, first.Hold, first.Holder, now) {
 		t.Fatal("cannot claim")
 	}
 	second := builtin.Decide(say{kind: discover, mac: web01, options: dhcpv4.Options{61: {0xff, 1, 2, 3}}}.request(t), s)
-	if outcome(second) != "OFFER 10.0.0.5" || !s.Offers.Claim(second.Hold, second.Holder, now) {
+	if outcome(second) != "OFFER 10.0.0.5" || !s.Offers.Claim(second.Subnet, second.Hold, second.Holder, now) {
 		t.Errorf("the system of the same machine gets %q: %s", outcome(second), second.Reason)
 	}
 }
@@ -109,7 +109,7 @@ func TestOffersAreRemembered(t *testing.T) {
 			t.Fatalf("client %d: %q: %s", i, outcome(a), a.Reason)
 		}
 		seen[outcome(a)] = true
-		if !s.Offers.Claim(a.Hold, a.Holder, s.Now) {
+		if !s.Offers.Claim(a.Subnet, a.Hold, a.Holder, s.Now) {
 			t.Fatalf("client %d: cannot claim %s", i, a.Hold)
 		}
 	}
@@ -130,18 +130,18 @@ func TestOffersAreRemembered(t *testing.T) {
 // TestClaimIsForOne: of all that want an address one gets it.
 func TestClaimIsForOne(t *testing.T) {
 	o := &builtin.Offers{}
-	if !o.Claim(ip("10.0.0.100"), "a", now) || o.Claim(ip("10.0.0.100"), "b", now) || !o.Claim(ip("10.0.0.100"), "a", now) {
+	if !o.Claim("", ip("10.0.0.100"), "a", now) || o.Claim("", ip("10.0.0.100"), "b", now) || !o.Claim("", ip("10.0.0.100"), "a", now) {
 		t.Error("a claim does not keep others out, or its owner")
 	}
-	o.Drop(ip("10.0.0.100"), "b")
-	if _, ok := o.Holder(ip("10.0.0.100"), now); !ok {
+	o.Drop("", ip("10.0.0.100"), "b")
+	if _, ok := o.Holder("", ip("10.0.0.100"), now); !ok {
 		t.Error("another's drop took the claim")
 	}
-	o.Drop(ip("10.0.0.100"), "a")
-	if !o.Claim(ip("10.0.0.100"), "b", now) {
+	o.Drop("", ip("10.0.0.100"), "a")
+	if !o.Claim("", ip("10.0.0.100"), "b", now) {
 		t.Error("a dropped claim keeps others out")
 	}
-	if o.Claim(ip("10.0.0.100"), "a", now.Add(29*time.Second)) || !o.Claim(ip("10.0.0.100"), "a", now.Add(30*time.Second)) {
+	if o.Claim("", ip("10.0.0.100"), "a", now.Add(29*time.Second)) || !o.Claim("", ip("10.0.0.100"), "a", now.Add(30*time.Second)) {
 		t.Error("a claim does not last 30 s")
 	}
 }

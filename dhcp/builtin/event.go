@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -17,6 +16,9 @@ import (
 func (s *Server) note(o *outgoing, r Request, a *Answer, came time.Time) {
 	if s.config.Log.Enabled(context.Background(), slog.LevelDebug) {
 		s.config.Log.Debug("dhcp", "client", a.Key, "asks", r.Packet.MessageType(), "answer", a.Reason)
+	}
+	if a.Other.IsValid() && s.config.Others != nil {
+		s.config.Others(a.Other)
 	}
 	if o.mac == "" || s.config.Events == nil {
 		return
@@ -72,8 +74,8 @@ func answered(r Request, a *Answer, client string) sprout.BootEvent {
 	if a.Reply != nil {
 		e.IP, e.File = field(a.Reply.YourIPAddr), bootFileOf(a.Reply)
 	}
-	if !e.IP.IsValid() {
-		e.IP = netip.Addr{}
+	if a.Lease != nil {
+		e.IP = a.Lease.IP
 	}
 	return e
 }

@@ -50,9 +50,16 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	}
 	e.Options = optionsOf(a.Reply.Options)
 	for i := range e.Options {
-		if o := &e.Options[i]; o.Code == 6 && o.Value == site.Address.String() {
+		o := &e.Options[i]
+		if o.Code == 6 && o.Value == site.Address.String() {
 			o.From = "builtin" // the agent, as the subnet names none
 		}
+		if set, ok := a.Settings.Put[uint8(o.Code)]; ok {
+			o.From, o.Setting = set.Scope(), set.ID
+		}
+	}
+	for _, set := range a.Settings.Omitted {
+		e.Omitted = append(e.Omitted, sprout.DHCPOption{Code: set.Code, Name: set.Name, Value: set.Value, From: set.Scope(), Setting: set.ID})
 	}
 	return e, nil
 }
@@ -75,7 +82,7 @@ var origins = map[uint8]string{
 func optionsOf(o dhcpv4.Options) (list []sprout.DHCPOption) {
 	for _, code := range slices.Sorted(maps.Keys(o)) {
 		list = append(list, sprout.DHCPOption{
-			Code: int(code), Name: dhcp.OptionName(code), Value: dhcp.OptionValue(code, o[code]), From: cmp.Or(origins[code], "builtin"),
+			Code: int(code), Name: dhcp.OptionName(4, int(code)), Value: dhcp.OptionValue(4, int(code), o[code]), From: cmp.Or(origins[code], "builtin"),
 		})
 	}
 	return list

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sprout"
 )
 
 // offerHold is how long an address is kept for a client after it was offered
@@ -15,8 +17,14 @@ const offerHold = 30 * time.Second
 // never get the same. It is safe for use by many. A nil one is empty.
 type Offers struct {
 	mu    sync.Mutex
-	held  map[netip.Addr]offer
+	held  map[promised]offer
 	queue []due // in order of time: holds are all equally long
+}
+
+// A promised is an address: prefixes of two VRFs have the same.
+type promised struct {
+	subnet sprout.SubnetID // "": DHCPv6 does not tell VRFs apart
+	ip     netip.Addr
 }
 
 type offer struct {
@@ -25,44 +33,45 @@ type offer struct {
 }
 
 type due struct {
-	ip    netip.Addr
+	promised
 	until time.Time
 }
 
-// Claim keeps ip for key until now + 30 s; false: another key has it.
-func (o *Offers) Claim(ip netip.Addr, key string, now time.Time) bool {
+// Claim keeps ip of the subnet for key until now + 30 s; false: another key has it.
+func (o *Offers) Claim(subnet sprout.SubnetID, ip netip.Addr, key string, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.expire(now)
-	if held, ok := o.held[ip]; ok && held.key != key {
+	p := promised{subnet, ip}
+	if held, ok := o.held[p]; ok && held.key != key {
 		return false
 	}
 	if o.held == nil {
-		o.held = map[netip.Addr]offer{}
+		o.held = map[promised]offer{}
 	}
 	until := now.Add(offerHold)
-	o.held[ip] = offer{key, until}
-	o.queue = append(o.queue, due{ip, until})
+	o.held[p] = offer{key, until}
+	o.queue = append(o.queue, due{p, until})
 	return true
 }
 
 // Holder returns the key that ip is kept for.
-func (o *Offers) Holder(ip netip.Addr, now time.Time) (string, bool) {
+func (o *Offers) Holder(subnet sprout.SubnetID, ip netip.Addr, now time.Time) (string, bool) {
 	if o == nil {
 		return "", false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	held, ok := o.held[ip]
+	held, ok := o.held[promised{subnet, ip}]
 	return held.key, ok && held.until.After(now)
 }
 
 // Drop frees ip if it is kept for key.
-func (o *Offers) Drop(ip netip.Addr, key string) {
+func (o *Offers) Drop(subnet sprout.SubnetID, ip netip.Addr, key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.held[ip].key == key {
-		delete(o.held, ip)
+	if p := (promised{subnet, ip}); o.held[p].key == key {
+		delete(o.held, p)
 	}
 }
 
@@ -70,8 +79,8 @@ func (o *Offers) Drop(ip netip.Addr, key string) {
 func (o *Offers) expire(now time.Time) {
 	n := 0
 	for n < len(o.queue) && !o.queue[n].until.After(now) {
-		if ip := o.queue[n].ip; !o.held[ip].until.After(now) {
-			delete(o.held, ip)
+		if p := o.queue[n].promised; !o.held[p].until.After(now) {
+			delete(o.held, p)
 		}
 		n++
 	}

@@ -34,7 +34,7 @@ func (d *decision) selecting() Answer {
 		a := d.silence("it takes the offer of %s", d.server)
 		a.What, a.Other = sprout.SawOtherServer, d.server
 		if c := d.choose(); c.ip.IsValid() {
-			a.Forget = c.ip
+			a.Forget, a.Subnet = c.ip, c.subnet.ID
 		}
 		return a
 	}
@@ -87,7 +87,7 @@ func (d *decision) judge(ip netip.Addr) (c choice, wrong string) {
 		return c, ""
 	}
 	c = choice{ip: ip, subnet: sub, hostname: d.hostname("")}
-	l, had := d.s.Ledger.LeaseByIP(ip)
+	l, had := d.s.Ledger.LeaseAt(sub.ID, ip)
 	switch {
 	case !d.s.free(sub, ip, d.key):
 		return c, fmt.Sprintf("%s is not free", ip)
@@ -115,7 +115,7 @@ func (d *decision) recorded(c choice) bool {
 // acknowledge gives the address, once the lease is saved.
 func (d *decision) acknowledge(c choice, what string) Answer {
 	a := d.give(dhcpv4.MessageTypeAck, c)
-	a.What, a.Hold, a.Holder = what, c.ip, d.holder(c)
+	a.What, a.Hold, a.Holder, a.Subnet = what, c.ip, d.holder(c), c.subnet.ID
 	a.Lease = d.lease(c.subnet, c.ip, stateBound, d.leaseTime())
 	a.Lease.Hostname = c.hostname
 	return a

@@ -24,6 +24,7 @@ type Delivery struct {
 const (
 	serverPort = 67
 	clientPort = 68
+	bootPort   = 4011 // of boot servers: PXE 2.1
 )
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -43,6 +44,7 @@ func (d *decision) give(kind dhcpv4.MessageType, c choice) Answer {
 	d.putNetwork(p.Options, c)
 	boot := d.boot(c.subnet)
 	d.putBoot(p, boot)
+	set := d.putSettings(p, c, boot)
 	reason := c.reason
 	if boot.reason != "" {
 		reason += "; " + boot.reason
@@ -52,9 +54,9 @@ func (d *decision) give(kind dhcpv4.MessageType, c choice) Answer {
 		verb = "offers "
 	}
 	if inform {
-		return Answer{Reply: p, To: Delivery{To: netip.AddrPortFrom(d.client, clientPort)}, Key: d.key, Reason: "gives options: " + reason}
+		return Answer{Reply: p, To: Delivery{To: netip.AddrPortFrom(d.client, clientPort)}, Key: d.key, Reason: "gives options: " + reason, Settings: set}
 	}
-	return Answer{Reply: p, To: d.deliver(c.ip), Key: d.key, Reason: verb + c.ip.String() + ": " + reason}
+	return Answer{Reply: p, To: d.deliver(c.ip), Key: d.key, Reason: verb + c.ip.String() + ": " + reason, Settings: set}
 }
 
 // nak refuses; option 56 says why (RFC 2132 section 9.9).
@@ -88,10 +90,11 @@ func (d *decision) reply(kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 	}
 	p.Options[53] = []byte{byte(kind)}
 	p.Options[54] = d.identifier().AsSlice()
-	for _, code := range []uint8{61, 82} {
-		if v, ok := q.Options[code]; ok {
-			p.Options[code] = v
-		}
+	if v, ok := q.Options[61]; ok {
+		p.Options[61] = v
+	}
+	if v, ok := q.Options[optionRelay]; ok {
+		p.Options[optionRelay] = without(v, vssControl)
 	}
 	return p
 }

@@ -16,6 +16,7 @@ type Request struct {
 	Packet *dhcpv4.DHCPv4
 	From   netip.AddrPort // who sent it: the client or its relay
 	To     netip.Addr     // the address it was sent to; zero where not known
+	Boot   bool           // it was sent to the port of boot servers, 4011
 	mac    string         // of Parse, as MAC returns it
 }
 
@@ -119,6 +120,8 @@ const (
 	linkSelection     = 5   // RFC 3527
 	serverIDOverride  = 11  // RFC 5107
 	relaySourcePort   = 19  // RFC 8357
+	virtualSubnet     = 151 // RFC 6607
+	vssControl        = 152 // RFC 6607: the server strikes it out where it did as 151 says
 	noPXEDHCP         = 176 // of option 175
 	ipxeHTTP          = 19  // of option 175
 	optionIPXE        = 175
@@ -128,6 +131,7 @@ const (
 	optionFileName    = 67
 	optionTFTPName    = 66
 	optionVendorClass = 60
+	optionVendor      = 43
 )
 
 // suboption finds a sub-option in the value of an encapsulated option; ok also
@@ -146,7 +150,53 @@ func suboption(raw []byte, code byte) (value []byte, ok bool) {
 	return nil, false
 }
 
+// A vss is the VRF that a relay says the client is in (RFC 6607 section 4).
+type vss struct {
+	said   bool
+	global bool // the usual one
+	name   string
+}
+
+// vss reads it: a name, or the 7 bytes of a VPN id of RFC 2685 as hexadecimal.
+func (r Request) vss() (v vss) {
+	const (
+		ascii  = 0
+		vpn    = 1
+		global = 255
+	)
+	raw, said := r.relay(virtualSubnet)
+	if !said || len(raw) == 0 {
+		return v
+	}
+	switch raw[0] {
+	case ascii:
+		return vss{said: true, name: string(raw[1:])}
+	case vpn:
+		return vss{said: true, name: hex.EncodeToString(raw[1:])}
+	case global:
+		return vss{said: true, global: true}
+	}
+	return vss{said: true, name: string(raw)} // of a kind that nothing is called by
+}
+
 // relay reads a sub-option of option 82.
 func (r Request) relay(code byte) ([]byte, bool) {
 	return suboption(r.Packet.Options.Get(dhcpv4.OptionRelayAgentInformation), code)
+}
+
+// without is the value of an encapsulated option but for a sub-option; itself
+// where that is not there.
+func without(raw []byte, code byte) []byte {
+	if _, ok := suboption(raw, code); !ok {
+		return raw
+	}
+	kept := make([]byte, 0, len(raw))
+	for len(raw) >= 2 && len(raw) >= 2+int(raw[1]) {
+		n := 2 + int(raw[1])
+		if raw[0] != code {
+			kept = append(kept, raw[:n]...)
+		}
+		raw = raw[n:]
+	}
+	return kept
 }

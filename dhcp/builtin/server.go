@@ -43,6 +43,9 @@ func (c Config) withDefaults() Config {
 	if c.Port == 0 {
 		c.Port = serverPort
 	}
+	if c.BootPort == 0 && c.Port == serverPort {
+		c.BootPort = bootPort
+	}
 	if c.ClientPort == 0 {
 		c.ClientPort = clientPort
 	}
@@ -85,13 +88,16 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer s.raw.close()
 	saver := newSaver(s)
 	saving := saver.start(ctx)
+	booting := s.serveBoot(ctx)
 	s.config.Log.Info("dhcp serves", "interface", s.config.Interface, "address", s.config.Address, "port", s.config.Port)
 	close(s.ready)
 	err := s.read(saver)
+	ended := ctx.Err() != nil
+	booting()
 	close(saver.news)
 	saving.Wait()
 	_ = s.conn.Close()
-	if ctx.Err() != nil {
+	if ended {
 		return nil
 	}
 	return sprout.Errorf(sprout.Unavailable, "cannot read DHCP packets: %w", err)
@@ -137,7 +143,7 @@ func (s *Server) read(later *saver) error {
 // site is what a decision looks at now.
 func (s *Server) site() Site {
 	return Site{
-		Ledger: s.config.Ledger, Offers: s.offers, Address: s.config.Address, BootURL: s.config.BootURL,
+		Ledger: s.config.Ledger, Offers: s.offers, Address: s.config.Address, VRF: s.config.VRF, BootURL: s.config.BootURL,
 		Loaders: s.config.Loaders, Domain: s.config.Domain(), LeaseTime: s.config.LeaseTime, Now: s.config.Now(),
 	}
 }

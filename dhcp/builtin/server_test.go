@@ -306,8 +306,21 @@ func FuzzDecide(f *testing.F) {
 		}
 		f.Add(p.ToBytes())
 	}
+	for _, wire := range dhcptest.Captures(f) {
+		f.Add(wire)
+	}
+	set := vrfSeed() // all that a decision may come by
+	set.Subnets[1].DHCP = sprout.DHCPProxy
+	for _, value := range []sprout.DHCPSetting{{Class: "arch=7,vendor=PXE"}, {Always: true}, {Class: "user=iPXE"}} {
+		value.Version, value.Name, value.Value = 4, "option-224", strings.Repeat("ab", 200)
+		o, err := dhcp.CheckSetting(value)
+		if err != nil {
+			f.Fatal(err)
+		}
+		set.Options = append(set.Options, o)
+	}
 	s := builtin.Site{
-		Ledger: dhcptest.NewMemory(seed()), Offers: &builtin.Offers{}, Address: ip("10.0.0.1"), BootURL: "http://10.0.0.1",
+		Ledger: dhcptest.NewMemory(set), Offers: &builtin.Offers{}, Address: ip("10.0.0.1"), BootURL: "http://10.0.0.1",
 		Loaders: builtin.DefaultLoaders, LeaseTime: time.Minute, Now: now,
 	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
@@ -320,6 +333,9 @@ func FuzzDecide(f *testing.F) {
 			t.Error("no reason")
 		}
 		if a.Reply != nil {
+			if gives := !a.Reply.YourIPAddr.IsUnspecified(); gives && !a.Hold.IsValid() {
+				t.Error("an address is given that is not kept for the client")
+			}
 			if !a.To.To.IsValid() {
 				t.Error("a reply to nowhere")
 			}

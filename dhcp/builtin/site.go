@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -18,30 +19,22 @@ type Site struct {
 	Loaders   []Loader
 	Domain    string
 	LeaseTime time.Duration
+	VRF       string // that the agent's own network is in
 	Now       time.Time
 
 	room *dhcpv4.DHCPv4 // for the reply, whatever it was before; nil: a new one
 }
 
-// link returns the subnets of the network that at lies in, the one with at in
-// it first.
-func (s *Site) link(at netip.Addr) []sprout.Subnet {
-	all := s.Ledger.Subnets()
-	for i := range all {
-		if all[i].CIDR.Contains(at) {
-			return sameNetwork(all, i)
-		}
+// link returns the IPv4 subnets of the network that at lies in, the one with at
+// in it first: of the VRF that the relay names, else of the agent's.
+func (s *Site) link(v vss, at netip.Addr) []sprout.Subnet {
+	vrf := s.VRF
+	if v.said && !v.global {
+		vrf = v.name
 	}
-	return nil
-}
-
-// sameNetwork returns all[i] and then the other IPv4 subnets of its network.
-func sameNetwork(all []sprout.Subnet, i int) []sprout.Subnet {
-	link := all[i : i+1 : i+1]
-	for j := range all {
-		if j != i && all[j].Network != "" && all[j].Network == all[i].Network && all[j].CIDR.Addr().Is4() {
-			link = append(link, all[j])
-		}
+	link := sprout.LinkAt(s.Ledger.Subnets(), vrf, v.said, at)
+	if len(link) > 1 { // then it is a list of its own
+		link = slices.DeleteFunc(link, func(sub sprout.Subnet) bool { return !sub.CIDR.Addr().Is4() })
 	}
 	return link
 }
@@ -57,10 +50,10 @@ func (s *Site) free(sub *sprout.Subnet, ip netip.Addr, key string) bool {
 	if ip == s.Address || ip == sub.Gateway || isEdge(sub.CIDR, ip) {
 		return false
 	}
-	if holder, ok := s.Offers.Holder(ip, s.Now); ok && holder != key {
+	if holder, ok := s.Offers.Holder(sub.ID, ip, s.Now); ok && holder != key {
 		return false
 	}
-	l, ok := s.Ledger.LeaseByIP(ip)
+	l, ok := s.Ledger.LeaseAt(sub.ID, ip)
 	return !ok || !s.active(l) || (keyOf(l) == key && l.State == stateBound)
 }
 

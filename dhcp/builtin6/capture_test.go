@@ -1,38 +1,14 @@
 package builtin6_test
 
 import (
-	"encoding/hex"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"sprout/dhcp/builtin6"
+	"sprout/dhcp/dhcptest"
 )
-
-// captures are messages of real clients, by file name, as they were on the wire.
-func captures(t testing.TB) map[string][]byte {
-	t.Helper()
-	files, err := filepath.Glob("testdata/captures/*.hex")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no captures: %v", err)
-	}
-	all := map[string][]byte{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wire, err := hex.DecodeString(strings.TrimSpace(string(text)))
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		all[strings.TrimSuffix(filepath.Base(file), ".hex")] = wire
-	}
-	return all
-}
 
 // TestCaptures answers what OVMF and iPXE really say. One machine, three DUIDs and
 // four IAIDs; the address is one. Its server was another.
@@ -44,7 +20,7 @@ func TestCaptures(t *testing.T) {
 		"ovmf-http-solicit":      "offers fd00:20::102: a free address of the dynamic range; x86-64 UEFI HTTP fetches snponly.efi, to be discovered; known by",
 		"ipxe-solicit":           "offers fd00:20::102: a free address of the dynamic range; its iPXE fetches the boot script, to be discovered; known by",
 	}
-	for name, wire := range captures(t) {
+	for name, wire := range dhcptest.Captures(t) {
 		r, err := builtin6.Parse(wire, from, ip("ff02::1:2"))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -62,7 +38,7 @@ func TestCaptures(t *testing.T) {
 
 // FuzzParse reads whatever comes.
 func FuzzParse(f *testing.F) {
-	for _, wire := range captures(f) {
+	for _, wire := range dhcptest.Captures(f) {
 		f.Add(wire)
 	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
@@ -76,7 +52,7 @@ func FuzzParse(f *testing.F) {
 // FuzzDecide holds whatever is answered to what no answer may break: it goes to
 // who asked, gives only free addresses of the site, and leases what it gives.
 func FuzzDecide(f *testing.F) {
-	for _, wire := range captures(f) {
+	for _, wire := range dhcptest.Captures(f) {
 		f.Add(wire, true)
 		f.Add(wire, false)
 		forwarded := append([]byte{12, 0, 15: 1, 18: 0xfe, 19: 0x80, 33: 9}, 0, 9, byte(len(wire)>>8), byte(len(wire)))

@@ -55,7 +55,7 @@ func (a *association) reserved() (c choice, why string) {
 	if had && a.s.active(l) && l.State == stateDeclined {
 		return choice{}, fmt.Sprintf("its reservation %s was found in use by somebody else; ", res.IP)
 	}
-	if holder, held := a.s.Offers.Holder(res.IP, a.s.Now); held && holder != a.key {
+	if holder, held := a.s.Offers.Holder("", res.IP, a.s.Now); held && holder != a.key {
 		return choice{}, fmt.Sprintf("its reservation %s was just promised to %s; ", res.IP, holder)
 	}
 	return choice{ip: res.IP, subnet: sub, reserved: true, reason: "reserved for its MAC"}, ""

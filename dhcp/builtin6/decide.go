@@ -36,6 +36,8 @@ type Answer struct {
 	// What is the name of the boot event that this is; empty: none, as for a
 	// renewal.
 	What string
+	// Settings are the options of the reply that operators set, by number.
+	Settings map[int]sprout.SiteDHCPOption
 	// Reason says why, in words.
 	Reason string
 }
@@ -86,6 +88,8 @@ type answering struct {
 	given   choice // the first
 	full    bool
 	reasons []string
+	// settings are those of the options that operators set, by number.
+	settings map[int]sprout.SiteDHCPOption
 }
 
 // A duty says what a message has to carry (RFC 8415 section 16) and who answers.

@@ -51,7 +51,7 @@ func (d *decision) with(kind dhcpv6.MessageType, what, verb string) Answer {
 	}
 	d.network()
 	boot := d.boot()
-	d.options = append(d.options, d.bootOptions(boot)...)
+	d.putBoot(boot)
 	if boot.reason != "" {
 		d.say("%s", boot.reason)
 	}
@@ -177,7 +177,7 @@ func (d *decision) giveUp(does string, becomes func(*association, *sprout.Subnet
 		known := false
 		for _, ip := range a.wishes {
 			sub := within(d.link, ip)
-			if holder, held := d.s.Offers.Holder(ip, d.s.Now); sub == nil || !a.mine(ip) && (!held || holder != a.key) {
+			if holder, held := d.s.Offers.Holder("", ip, d.s.Now); sub == nil || !a.mine(ip) && (!held || holder != a.key) {
 				continue
 			}
 			known = true
@@ -199,7 +199,7 @@ func (d *decision) inform() Answer {
 	d.given.subnet = &d.link[0]
 	d.network()
 	boot := d.boot()
-	d.options = append(d.options, d.bootOptions(boot)...)
+	d.putBoot(boot)
 	if d.say("it has an address and asks for options"); boot.reason != "" {
 		d.say("%s", boot.reason)
 	}

@@ -1,8 +1,10 @@
 package builtin6
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
@@ -26,14 +28,53 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 		}
 		r.Relays = []*dhcpv6.RelayMessage{relay}
 	}
-	a := Decide(r, s.site())
-	return dhcp.Explanation{IP: a.IP, BootFile: a.BootFile, Reason: a.Reason}, nil
+	site := s.site()
+	a := Decide(r, site)
+	e := dhcp.Explanation{IP: a.IP, BootFile: a.BootFile, Reason: a.Reason}
+	if a.Reply == nil {
+		return e, nil
+	}
+	if e.To = a.To.Addr().String(); a.To.Port() != 0 {
+		e.To = a.To.String()
+	}
+	if sub := within(site.Ledger.Subnets(), e.IP); sub != nil {
+		e.Subnet = sub.CIDR
+	}
+	e.Options = site.optionsOf(a)
+	return e, nil
+}
+
+// origins say what an option of an answer comes from; the others are builtin.
+var origins = map[dhcpv6.OptionCode]string{
+	dhcpv6.OptionClientID: "client", dhcpv6.OptionDNSRecursiveNameServer: "subnet", dhcpv6.OptionDomainSearchList: "site", dhcpv6.OptionSNTPServerList: "subnet",
+	dhcpv6.OptionNTPServer: "subnet", dhcpv6.OptionFQDN: "machine", dhcpv6.OptionBootfileURL: "boot", dhcpv6.OptionVendorClass: "boot",
+}
+
+// optionsOf lists the options of an answer by number.
+func (s *Site) optionsOf(a Answer) (list []sprout.DHCPOption) {
+	m, err := a.Reply.GetInnerMessage()
+	if err != nil {
+		return nil
+	}
+	for _, o := range m.Options.Options {
+		code, data := int(o.Code()), o.ToBytes()
+		one := sprout.DHCPOption{Code: code, Name: dhcp.OptionName(6, code), Value: dhcp.OptionValue(6, code, data), From: cmp.Or(origins[o.Code()], "builtin")}
+		if o.Code() == dhcpv6.OptionDNSRecursiveNameServer && one.Value == s.Address.String() {
+			one.From = "builtin" // the agent, as the subnet names none
+		}
+		if set, ok := a.Settings[code]; ok {
+			one.From, one.Setting = set.Scope(), set.ID
+		}
+		list = append(list, one)
+	}
+	slices.SortStableFunc(list, func(a, b sprout.DHCPOption) int { return cmp.Compare(a.Code, b.Code) })
+	return list
 }
 
 // relayOf is what a relay in the subnet would forward.
 func (s *Server) relayOf(id sprout.SubnetID, mac net.HardwareAddr) (*dhcpv6.RelayMessage, error) {
 	for _, sub := range s.config.Ledger.Subnets() {
-		if sub.ID == id && sub.CIDR.Addr().Is6() {
+		if (sub.ID == id || sub.CIDR.String() == string(id)) && sub.CIDR.Addr().Is6() {
 			relay := &dhcpv6.RelayMessage{
 				MessageType: dhcpv6.MessageTypeRelayForward, LinkAddr: sub.CIDR.Masked().Addr().Next().AsSlice(), PeerAddr: toEUI64(mac).AsSlice(),
 			}

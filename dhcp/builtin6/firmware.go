@@ -95,14 +95,14 @@ func (s *Site) bootFileFor(f firmware, mac string) bootFile {
 // literal is an address as URLs have it (RFC 3986 section 3.2.2).
 func literal(ip netip.Addr) string { return "[" + ip.String() + "]" }
 
-// bootOptions are options 59 and 16 (RFC 5970 section 3.1).
-func (d *decision) bootOptions(b bootFile) []dhcpv6.Option {
+// putBoot puts options 59 and 16 (RFC 5970 section 3.1).
+func (d *decision) putBoot(b bootFile) {
 	if b.url == "" {
-		return nil
+		return
 	}
-	options := []dhcpv6.Option{dhcpv6.OptBootFileURL(b.url)}
+	d.remove(dhcpv6.OptionBootfileURL)
+	d.options = append(d.options, dhcpv6.OptBootFileURL(b.url))
 	if b.http {
-		options = append(options, &dhcpv6.OptVendorClass{EnterpriseNumber: intel, Data: [][]byte{[]byte(httpClient)}})
+		d.options = append(d.options, &dhcpv6.OptVendorClass{EnterpriseNumber: intel, Data: [][]byte{[]byte(httpClient)}})
 	}
-	return options
 }

@@ -31,7 +31,7 @@ func (d *decision) reply(kind dhcpv6.MessageType, reason string) Answer {
 		m.AddOption(o)
 	}
 	a := Answer{
-		Reply: m, Holds: d.holds, Leases: d.leases, Forget: d.forget, MAC: d.id.mac, Key: d.id.show(), Reason: reason,
+		Reply: m, Holds: d.holds, Leases: d.leases, Forget: d.forget, MAC: d.id.mac, Key: d.id.show(), Reason: reason, Settings: d.settings,
 		To: netip.AddrPortFrom(d.r.From.Addr(), clientPort),
 	}
 	if len(d.r.Relays) > 0 {
@@ -101,6 +101,7 @@ func (d *decision) network() {
 		d.options = append(d.options, ntp)
 	}
 	d.name()
+	d.putSettings()
 }
 
 // name answers the client's option of its host name (RFC 4704 section 6): Sprout

@@ -18,6 +18,7 @@ type Ledger interface {
 	// KnownByUUID returns the machine whose firmware has the UUID (RFC 9562's
 	// form, lower case).
 	KnownByUUID(uuid string) (sprout.SiteMachine, bool)
+	DHCPOptions(subnet sprout.SubnetID, machine sprout.MachineID) sprout.DHCPOptions
 	LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool)
 	LeaseByIP(ip netip.Addr) (sprout.Lease, bool)
 	SaveLease(ctx context.Context, l sprout.Lease) error
@@ -74,7 +75,7 @@ func (s *Site) free(sub *sprout.Subnet, ip netip.Addr, key string) bool {
 	if ip == s.Address || ip == sub.Gateway || (ip == sub.CIDR.Masked().Addr() && sub.CIDR.Bits() < 127) {
 		return false
 	}
-	if holder, ok := s.Offers.Holder(ip, s.Now); ok && holder != key {
+	if holder, ok := s.Offers.Holder("", ip, s.Now); ok && holder != key {
 		return false
 	}
 	l, ok := s.Ledger.LeaseByIP(ip)

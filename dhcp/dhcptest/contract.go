@@ -3,6 +3,7 @@ package dhcptest
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 // Run checks a ledger. Fresh makes one that knows the seed and has no leases.
 func Run(t *testing.T, fresh func(t *testing.T, s Seed) builtin.Ledger) {
 	t.Run("it knows what the centre told", func(t *testing.T) { told(t, fresh(t, seed())) })
+	t.Run("options are those of the site, the subnet, classes and the machine", func(t *testing.T) { options(t, fresh(t, seed())) })
 	t.Run("a saved lease is found", func(t *testing.T) { found(t, fresh(t, seed())) })
 	t.Run("the newest lease of a client counts", func(t *testing.T) { newest(t, fresh(t, seed())) })
 	t.Run("an address that went to another", func(t *testing.T) { moved(t, fresh(t, seed())) })
@@ -30,7 +32,46 @@ func seed() Seed {
 		},
 		Reservations: []sprout.Reservation{{MAC: "52:54:00:00:00:01", IP: netip.MustParseAddr("10.0.0.5"), Machine: "mch_1", Hostname: "web-01"}},
 		Machines:     []sprout.SiteMachine{{ID: "mch_1", Name: "web-01", MACs: []string{"52:54:00:00:00:01", "52:54:00:00:00:02"}}},
+		Options: []sprout.SiteDHCPOption{
+			setting("opt_site", func(*sprout.DHCPSetting) {}),
+			setting("opt_sub", func(s *sprout.DHCPSetting) { s.Subnet = "sub_a" }),
+			setting("opt_uefi", func(s *sprout.DHCPSetting) { s.Class = "arch=7" }),
+			setting("opt_pxe", func(s *sprout.DHCPSetting) { s.Class = "arch=7,vendor=PXEClient" }),
+			setting("opt_mch", func(s *sprout.DHCPSetting) { s.Machine = "mch_1" }),
+		},
 	}
+}
+
+// options checks whose are given, and that the narrower class counts.
+func options(t *testing.T, l builtin.Ledger) {
+	uefi := func() sprout.DHCPClient {
+		return sprout.DHCPClient{Vendors: []string{"PXEClient:Arch:00007"}, Arches: []uint16{7}}
+	}
+	system := func() sprout.DHCPClient { return sprout.DHCPClient{} }
+	for _, c := range []struct {
+		subnet  sprout.SubnetID
+		machine sprout.MachineID
+		who     func() sprout.DHCPClient
+		want    string
+	}{
+		{"sub_a", "mch_1", uefi, "opt_site opt_sub opt_uefi opt_pxe opt_mch"},
+		{"sub_a", "", uefi, "opt_site opt_sub opt_uefi opt_pxe"},
+		{"sub_b", "mch_2", system, "opt_site"},
+	} {
+		var got []string
+		l.DHCPOptions(c.subnet, c.machine).For(4, c.who, func(o sprout.SiteDHCPOption) { got = append(got, string(o.ID)) })
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("in %s for %q: %v, want %s", c.subnet, c.machine, got, c.want)
+		}
+		l.DHCPOptions(c.subnet, c.machine).For(6, c.who, func(o sprout.SiteDHCPOption) { t.Errorf("%s is not of DHCPv6", o.ID) })
+	}
+}
+
+// setting is an option set for whom the scope names.
+func setting(id string, scope func(*sprout.DHCPSetting)) sprout.SiteDHCPOption {
+	o := sprout.SiteDHCPOption{DHCPSetting: sprout.DHCPSetting{ID: sprout.OptionID(id), Site: "sit_1", Version: 4, Code: 42, Name: "ntp-servers", Value: "10.0.0.3"}, Data: []byte{10, 0, 0, 3}}
+	scope(&o.DHCPSetting)
+	return o
 }
 
 // lease is one of sub_a, bound for ten minutes.

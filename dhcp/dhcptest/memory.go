@@ -15,6 +15,7 @@ type Seed struct {
 	Subnets      []sprout.Subnet
 	Reservations []sprout.Reservation
 	Machines     []sprout.SiteMachine
+	Options      []sprout.SiteDHCPOption // the least of classes first
 }
 
 // A Memory is a ledger in memory: durable as long as the test is.
@@ -26,7 +27,7 @@ type Memory struct {
 	mu       sync.RWMutex
 	seed     Seed
 	changed  chan struct{} // closed at the next change of the seed
-	byIP     map[netip.Addr]sprout.Lease
+	byIP     map[netip.Addr]map[sprout.SubnetID]sprout.Lease
 	byClient map[client]netip.Addr
 }
 
@@ -37,7 +38,7 @@ type client struct {
 
 // NewMemory makes a ledger that knows the seed.
 func NewMemory(s Seed) *Memory {
-	return &Memory{seed: s, changed: make(chan struct{}), byIP: map[netip.Addr]sprout.Lease{}, byClient: map[client]netip.Addr{}}
+	return &Memory{seed: s, changed: make(chan struct{}), byIP: map[netip.Addr]map[sprout.SubnetID]sprout.Lease{}, byClient: map[client]netip.Addr{}}
 }
 
 // Change changes what the centre told. The lists of before stay as they were:
@@ -105,6 +106,24 @@ func (m *Memory) KnownByUUID(uuid string) (sprout.SiteMachine, bool) {
 	return sprout.SiteMachine{}, false
 }
 
+// DHCPOptions are the seed's.
+func (m *Memory) DHCPOptions(subnet sprout.SubnetID, machine sprout.MachineID) (all sprout.DHCPOptions) {
+	for _, o := range m.told().Options {
+		switch {
+		case o.Class != "":
+			class, _ := sprout.ParseDHCPClass(o.Class)
+			all.Classes = append(all.Classes, sprout.ClassOption{SiteDHCPOption: o, Of: class})
+		case o.Machine != "" && o.Machine == machine:
+			all.Machine = append(all.Machine, o)
+		case o.Subnet != "" && o.Subnet == subnet:
+			all.Subnet = append(all.Subnet, o)
+		case o.Machine == "" && o.Subnet == "":
+			all.Site = append(all.Site, o)
+		}
+	}
+	return all
+}
+
 // LeaseByClient returns the newest lease of a key in a subnet.
 func (m *Memory) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool) {
 	m.mu.RLock()
@@ -113,16 +132,28 @@ func (m *Memory) LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease
 	if !ok {
 		return sprout.Lease{}, false
 	}
-	l, ok := m.byIP[ip]
+	l, ok := m.byIP[ip][subnet]
 	return l, ok && clientOf(l) == client{subnet, key}
 }
 
-// LeaseByIP returns the newest lease of an address.
-func (m *Memory) LeaseByIP(ip netip.Addr) (sprout.Lease, bool) {
+// LeaseAt returns the newest lease of an address of a subnet.
+func (m *Memory) LeaseAt(subnet sprout.SubnetID, ip netip.Addr) (sprout.Lease, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	l, ok := m.byIP[ip]
+	l, ok := m.byIP[ip][subnet]
 	return l, ok
+}
+
+// LeaseByIP returns the lease of an address that ends last.
+func (m *Memory) LeaseByIP(ip netip.Addr) (last sprout.Lease, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, l := range m.byIP[ip] {
+		if !ok || l.ExpiresAt.After(last.ExpiresAt) {
+			last, ok = l, true
+		}
+	}
+	return last, ok
 }
 
 // SaveLease keeps a lease.
@@ -141,7 +172,10 @@ func (m *Memory) SaveLeases(ctx context.Context, all ...sprout.Lease) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range all {
-		m.byIP[l.IP] = l
+		if m.byIP[l.IP] == nil {
+			m.byIP[l.IP] = map[sprout.SubnetID]sprout.Lease{}
+		}
+		m.byIP[l.IP][l.Subnet] = l
 		m.byClient[clientOf(l)] = l.IP
 	}
 	return nil
@@ -152,8 +186,10 @@ func (m *Memory) Leases() []sprout.Lease {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	all := make([]sprout.Lease, 0, len(m.byIP))
-	for _, l := range m.byIP {
-		all = append(all, l)
+	for _, here := range m.byIP {
+		for _, l := range here {
+			all = append(all, l)
+		}
 	}
 	return all
 }

@@ -44,7 +44,7 @@ func CheckSubnet(prefix string, existing []sprout.Network, n sprout.Network, oth
 	if err := CheckCIDR(prefix+"cidr", sub.CIDR); err != nil {
 		return err
 	}
-	for _, check := range []func(string, sprout.Network, sprout.Subnet) error{checkMTUs, checkGateway, checkServers, checkNames, checkRoutes, checkAdvertise} {
+	for _, check := range []func(string, sprout.Network, sprout.Subnet) error{checkMTUs, checkGateway, checkServers, checkNames, checkRoutes, checkAdvertise, checkDHCP} {
 		if err := check(prefix, n, sub); err != nil {
 			return err
 		}
@@ -169,6 +169,19 @@ func checkAdvertise(prefix string, _ sprout.Network, sub sprout.Subnet) error {
 	}
 	if sub.CIDR.Bits() != 64 && (sub.Advertise == sprout.SLAAC || sub.Advertise == sprout.Stateless) {
 		return sprout.InvalidField(field, "hosts make their own addresses in a prefix of 64 bits only, not in %s", sub.CIDR)
+	}
+	return nil
+}
+
+func checkDHCP(prefix string, _ sprout.Network, sub sprout.Subnet) error {
+	switch sub.DHCP {
+	case "", sprout.DHCPServer:
+	case sprout.DHCPProxy:
+		if sub.CIDR.Addr().Is6() {
+			return sprout.InvalidField(prefix+"dhcp", "%s is IPv6: there is no proxy of DHCPv6", sub.CIDR)
+		}
+	default:
+		return sprout.InvalidField(prefix+"dhcp", "must be one of server, proxy, not %q", sub.DHCP)
 	}
 	return nil
 }
