@@ -130,6 +130,23 @@ type Reservation struct {
 	More     []Reservation `json:"more,omitempty"`
 }
 
+// In returns which of r and More is of one of the subnets, and of which; nil: none
+// is. Two VRFs may have the same address.
+func (r Reservation) In(link []Subnet) (Reservation, *Subnet) {
+	for i := -1; i < len(r.More); i++ {
+		one := &r
+		if i >= 0 {
+			one = &r.More[i]
+		}
+		for j := range link {
+			if link[j].CIDR.Contains(one.IP) && (one.Subnet == "" || one.Subnet == link[j].ID) {
+				return *one, &link[j]
+			}
+		}
+	}
+	return r, nil
+}
+
 // All returns r and More, each without others.
 func (r Reservation) All() []Reservation {
 	all := append([]Reservation{r}, r.More...)

@@ -85,7 +85,7 @@ func (s *site) leaser6(own netip.Addr) (dhcp.Provider, error) {
 		return nil, err
 	}
 	server, err := builtin6.New(builtin6.Config{
-		Interface: c.Interface, Address: own, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
+		Interface: c.Interface, Address: own, VRF: c.VRF, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
 		Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
 	})
 	if err == nil {

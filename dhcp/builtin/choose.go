@@ -41,7 +41,7 @@ func (d *decision) reserved() (c choice, why string) {
 	if !ok || d.mac == "" {
 		return choice{}, ""
 	}
-	sub := within(d.link, res.IP)
+	res, sub := res.In(d.link)
 	if sub == nil {
 		return choice{}, fmt.Sprintf("its reservation %s is not on this network; ", res.IP)
 	}

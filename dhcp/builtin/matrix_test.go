@@ -22,6 +22,9 @@ func vrfSeed() dhcptest.Seed {
 		ID: "sub_blue", Site: "sit_1", Network: "net_3", VRF: "blue", CIDR: s.Subnets[0].CIDR,
 		Ranges: []sprout.Range{{Kind: sprout.Dynamic, First: ip("10.0.0.200"), Last: ip("10.0.0.203")}},
 	})
+	// One port has an address in each of three subnets, two of which are the same prefix.
+	s.Reservations = append(s.Reservations, sprout.Reservation{MAC: db01, IP: ip("10.0.0.6"), Subnet: "sub_a", More: []sprout.Reservation{
+		{MAC: db01, IP: ip("10.9.0.6"), Subnet: "sub_b"}, {MAC: db01, IP: ip("10.0.0.206"), Subnet: "sub_blue"}, {MAC: db01, IP: ip("fd00::6"), Subnet: "sub_6"}}})
 	return s
 }
 
@@ -91,11 +94,14 @@ func TestMatrix(t *testing.T) {
 		{"RFC 8357 4", "INIT", "the relay's own port", nil, say{kind: discover, mac: stranger, giaddr: "10.9.0.1", asks: "10.9.0.101", options: dhcpv4.Options{82: {19, 0}}}, "OFFER 10.9.0.101", "10.9.0.1:1067", false},
 
 		{"RFC 4361 6.1", "INIT-REBOOT", "by its identifier", []sprout.Lease{named}, say{kind: request, mac: stranger, asks: "10.0.0.101", options: id}, "ACK 10.0.0.101", "10.0.0.101:68", true},
-		{"RFC 4361 6.1", "INIT-REBOOT", "by its identifier, on another interface", []sprout.Lease{named}, say{kind: request, mac: db01, asks: "10.0.0.101", options: id}, "ACK 10.0.0.101", "10.0.0.101:68", true},
+		{"RFC 4361 6.1", "INIT-REBOOT", "by its identifier, on another interface", []sprout.Lease{named}, say{kind: request, mac: other, asks: "10.0.0.101", options: id}, "ACK 10.0.0.101", "10.0.0.101:68", true},
 		{"RFC 4361 6.1", "INIT-REBOOT", "another system on the same interface", []sprout.Lease{named}, say{kind: request, mac: stranger, asks: "10.0.0.101"}, "NAK", "255.255.255.255:68", false},
 		{"RFC 6842 3", "SELECTING", "the identifier comes back, also in a refusal", []sprout.Lease{theirs}, say{kind: request, mac: stranger, srv: "10.0.0.1", asks: "10.0.0.101", options: id}, "NAK", "255.255.255.255:68", false},
 
 		{"RFC 6607 3", "INIT", "the relay names a VRF", nil, say{kind: discover, mac: stranger, giaddr: "10.0.0.254", asks: "10.0.0.201", options: blue}, "OFFER 10.0.0.201", "10.0.0.254:67", false},
+		{"4.3.1", "INIT", "has a reservation in each of several subnets", nil, say{kind: discover, mac: db01, giaddr: "10.9.0.1"}, "OFFER 10.9.0.6", "10.9.0.1:67", false},
+		{"RFC 6607 3", "INIT", "has a reservation in each of two VRFs: the agent's", nil, say{kind: discover, mac: db01}, "OFFER 10.0.0.6", "10.0.0.6:68", true},
+		{"RFC 6607 3", "INIT", "has a reservation in each of two VRFs: the one that the relay names", nil, say{kind: discover, mac: db01, giaddr: "10.0.0.254", options: blue}, "OFFER 10.0.0.206", "10.0.0.254:67", false},
 		{"RFC 6607 3", "INIT", "the same relay names none: the agent's", nil, say{kind: discover, mac: stranger, giaddr: "10.0.0.254", asks: "10.0.0.101"}, "OFFER 10.0.0.101", "10.0.0.254:67", false},
 		{"RFC 6607 3", "INIT", "the global VRF is the agent's", nil, say{kind: discover, mac: stranger, giaddr: "10.0.0.254", asks: "10.0.0.101", options: dhcpv4.Options{82: {151, 1, 255}}}, "OFFER 10.0.0.101", "10.0.0.254:67", false},
 		{"RFC 6607 3", "INIT", "a VRF that nobody knows", nil, say{kind: discover, mac: stranger, giaddr: "10.0.0.254", options: dhcpv4.Options{82: append([]byte{151, 4, 0}, "red"...)}}, "", "", false},

@@ -23,7 +23,7 @@ type Offers struct {
 
 // A promised is an address: prefixes of two VRFs have the same.
 type promised struct {
-	subnet sprout.SubnetID // "": DHCPv6 does not tell VRFs apart
+	subnet sprout.SubnetID
 	ip     netip.Addr
 }
 

@@ -150,35 +150,6 @@ func suboption(raw []byte, code byte) (value []byte, ok bool) {
 	return nil, false
 }
 
-// A vss is the VRF that a relay says the client is in (RFC 6607 section 4).
-type vss struct {
-	said   bool
-	global bool // the usual one
-	name   string
-}
-
-// vss reads it: a name, or the 7 bytes of a VPN id of RFC 2685 as hexadecimal.
-func (r Request) vss() (v vss) {
-	const (
-		ascii  = 0
-		vpn    = 1
-		global = 255
-	)
-	raw, said := r.relay(virtualSubnet)
-	if !said || len(raw) == 0 {
-		return v
-	}
-	switch raw[0] {
-	case ascii:
-		return vss{said: true, name: string(raw[1:])}
-	case vpn:
-		return vss{said: true, name: hex.EncodeToString(raw[1:])}
-	case global:
-		return vss{said: true, global: true}
-	}
-	return vss{said: true, name: string(raw)} // of a kind that nothing is called by
-}
-
 // relay reads a sub-option of option 82.
 func (r Request) relay(code byte) ([]byte, bool) {
 	return suboption(r.Packet.Options.Get(dhcpv4.OptionRelayAgentInformation), code)

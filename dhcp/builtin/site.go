@@ -27,12 +27,8 @@ type Site struct {
 
 // link returns the IPv4 subnets of the network that at lies in, the one with at
 // in it first: of the VRF that the relay names, else of the agent's.
-func (s *Site) link(v vss, at netip.Addr) []sprout.Subnet {
-	vrf := s.VRF
-	if v.said && !v.global {
-		vrf = v.name
-	}
-	link := sprout.LinkAt(s.Ledger.Subnets(), vrf, v.said, at)
+func (s *Site) link(v VSS, at netip.Addr) []sprout.Subnet {
+	link := sprout.LinkAt(s.Ledger.Subnets(), v.VRF(s.VRF), v.Said, at)
 	if len(link) > 1 { // then it is a list of its own
 		link = slices.DeleteFunc(link, func(sub sprout.Subnet) bool { return !sub.CIDR.Addr().Is4() })
 	}

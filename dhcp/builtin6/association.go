@@ -60,7 +60,7 @@ func (d *decision) associations() []*association {
 // give promises or, with commit, leases the address of a choice.
 func (a *association) give(c choice, commit bool) {
 	a.add(a.lifetimes(c.ip, a.s.LeaseTime))
-	a.holds = append(a.holds, Hold{c.ip, a.key})
+	a.holds = append(a.holds, Hold{c.subnet.ID, c.ip, a.key})
 	if commit {
 		a.leases = append(a.leases, a.lease(c.subnet, c.ip, stateBound, a.s.LeaseTime))
 	}
@@ -110,9 +110,9 @@ func (a *association) lease(sub *sprout.Subnet, ip netip.Addr, state string, las
 	}
 }
 
-// mine tells whether ip is leased to the association.
-func (a *association) mine(ip netip.Addr) bool {
-	l, ok := a.s.Ledger.LeaseByIP(ip)
+// mine tells whether ip of the subnet is leased to the association.
+func (a *association) mine(sub *sprout.Subnet, ip netip.Addr) bool {
+	l, ok := a.s.Ledger.LeaseAt(sub.ID, ip)
 	return ok && keyOf(l) == a.key && l.State == stateBound
 }
 

@@ -41,21 +41,24 @@ func (a *association) reserved() (c choice, why string) {
 		return choice{}, ""
 	}
 	res, ok := a.s.Ledger.Reservation(a.id.mac)
-	if !ok || !res.IP.Is6() {
+	if !ok {
 		return choice{}, ""
 	}
-	sub := within(a.link, res.IP)
+	res, sub := res.In(a.link)
+	if sub == nil && !res.IP.Is6() {
+		return choice{}, ""
+	}
 	if sub == nil {
 		return choice{}, fmt.Sprintf("its reservation %s is not on this network; ", res.IP)
 	}
-	l, had := a.s.Ledger.LeaseByIP(res.IP)
+	l, had := a.s.Ledger.LeaseAt(sub.ID, res.IP)
 	if had && a.s.active(l) && l.MAC != a.id.mac {
 		return choice{}, fmt.Sprintf("its reservation %s is still held by %s until %s; ", res.IP, keyOf(l), l.ExpiresAt.UTC().Format("15:04:05"))
 	}
 	if had && a.s.active(l) && l.State == stateDeclined {
 		return choice{}, fmt.Sprintf("its reservation %s was found in use by somebody else; ", res.IP)
 	}
-	if holder, held := a.s.Offers.Holder("", res.IP, a.s.Now); held && holder != a.key {
+	if holder, held := a.s.Offers.Holder(sub.ID, res.IP, a.s.Now); held && holder != a.key {
 		return choice{}, fmt.Sprintf("its reservation %s was just promised to %s; ", res.IP, holder)
 	}
 	return choice{ip: res.IP, subnet: sub, reserved: true, reason: "reserved for its MAC"}, ""
@@ -134,7 +137,7 @@ func (a *association) probe(sub *sprout.Subnet, r sprout.Range, hash uint64) net
 		if !sub.CIDR.Contains(ip) || !a.s.free(sub, ip, a.key) {
 			continue
 		}
-		if _, had := a.s.Ledger.LeaseByIP(ip); !had {
+		if _, had := a.s.Ledger.LeaseAt(sub.ID, ip); !had {
 			return ip
 		}
 		if !expired.IsValid() {

@@ -17,6 +17,9 @@ type Config struct {
 	// Address is the agent's on the provisioning network: where boot files are,
 	// and the name server where a subnet names none.
 	Address netip.Addr
+	// VRF is the one that Address is in, where prefixes of two overlap; empty: the
+	// site's usual one.
+	VRF string
 	// DUID is what the server is known by. It must not change.
 	DUID []byte
 	// Port is the UDP port of the server; 0: 547.

@@ -27,7 +27,7 @@ type Answer struct {
 	// Leases are to be saved before Reply is sent.
 	Leases []sprout.Lease
 	// Forget are addresses that the client gives up.
-	Forget []netip.Addr
+	Forget []Hold
 	// MAC and Key say who the client is.
 	MAC, Key string
 	// IP and BootFile are the first address given and what it boots, if any.
@@ -44,8 +44,9 @@ type Answer struct {
 
 // A Hold is an address for a client.
 type Hold struct {
-	IP  netip.Addr
-	Key string
+	Subnet sprout.SubnetID
+	IP     netip.Addr
+	Key    string
 }
 
 // declineHold is how long an address that a client found in use is left alone.
@@ -59,7 +60,7 @@ func Decide(r Request, s Site) Answer {
 	if !place.IsValid() {
 		place = s.Address
 	}
-	d.link = s.link(place)
+	d.link = s.link(r.vss(), place)
 	d.id = d.identify()
 	if wrong := d.misplaced(); wrong != "" {
 		return d.silence("%s", wrong)
@@ -84,7 +85,7 @@ type answering struct {
 	options []dhcpv6.Option
 	holds   []Hold
 	leases  []sprout.Lease
-	forget  []netip.Addr
+	forget  []Hold
 	given   choice // the first
 	full    bool
 	reasons []string
@@ -180,7 +181,7 @@ func (d *decision) others() Answer {
 	a.What = sprout.SawOtherServer
 	for _, as := range d.associations() {
 		if c := as.choose(); c.ip.IsValid() {
-			a.Forget = append(a.Forget, c.ip)
+			a.Forget = append(a.Forget, Hold{c.subnet.ID, c.ip, as.key})
 		}
 	}
 	return a

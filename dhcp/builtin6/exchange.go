@@ -111,7 +111,7 @@ func (a *association) prolong() {
 		}
 	}
 	_, wrong := a.judge(a.wishes[0])
-	if within(a.link, a.wishes[0]) == nil || a.mine(a.wishes[0]) {
+	if sub := within(a.link, a.wishes[0]); sub == nil || a.mine(sub, a.wishes[0]) {
 		a.withdraw(wrong)
 		return
 	}
@@ -129,7 +129,7 @@ func (a *association) judge(ip netip.Addr) (c choice, wrong string) {
 		return c, ""
 	}
 	c = choice{ip: ip, subnet: sub, reason: "its lease"}
-	switch l, had := a.s.Ledger.LeaseByIP(ip); {
+	switch l, had := a.s.Ledger.LeaseAt(sub.ID, ip); {
 	case !a.s.free(sub, ip, a.key):
 		return c, ip.String() + " is not free"
 	case had && keyOf(l) == a.key && a.s.active(l):
@@ -151,7 +151,7 @@ const sharedFor = 2 * time.Minute
 // goes on with it: so it is kept for a while.
 func (d *decision) release() Answer {
 	return d.giveUp("gives back", func(a *association, sub *sprout.Subnet, ip netip.Addr) sprout.Lease {
-		l, _ := d.s.Ledger.LeaseByIP(ip)
+		l, _ := d.s.Ledger.LeaseAt(sub.ID, ip)
 		if left := l.ExpiresAt.Sub(d.s.Now); a.clientID == "" && left > 0 {
 			return a.lease(sub, ip, stateBound, min(left, sharedFor))
 		}
@@ -177,12 +177,15 @@ func (d *decision) giveUp(does string, becomes func(*association, *sprout.Subnet
 		known := false
 		for _, ip := range a.wishes {
 			sub := within(d.link, ip)
-			if holder, held := d.s.Offers.Holder("", ip, d.s.Now); sub == nil || !a.mine(ip) && (!held || holder != a.key) {
+			if sub == nil {
+				continue
+			}
+			if holder, held := d.s.Offers.Holder(sub.ID, ip, d.s.Now); !a.mine(sub, ip) && (!held || holder != a.key) {
 				continue
 			}
 			known = true
 			d.leases = append(d.leases, becomes(a, sub, ip))
-			d.forget = append(d.forget, ip)
+			d.forget = append(d.forget, Hold{sub.ID, ip, a.key})
 			d.say("it %s %s", does, ip)
 		}
 		if !known {

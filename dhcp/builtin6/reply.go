@@ -47,7 +47,7 @@ func (d *decision) relayed(m dhcpv6.DHCPv6) dhcpv6.DHCPv6 {
 	for i := len(d.r.Relays) - 1; i >= 0; i-- {
 		q := d.r.Relays[i]
 		wrap := &dhcpv6.RelayMessage{MessageType: dhcpv6.MessageTypeRelayReply, HopCount: q.HopCount, LinkAddr: q.LinkAddr, PeerAddr: q.PeerAddr}
-		for _, code := range []dhcpv6.OptionCode{dhcpv6.OptionInterfaceID, dhcpv6.OptionRelayPort} {
+		for _, code := range []dhcpv6.OptionCode{dhcpv6.OptionInterfaceID, dhcpv6.OptionRelayPort, optionVSS} {
 			if o := q.GetOneOption(code); o != nil {
 				wrap.AddOption(o)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
 	"sprout"
+	"sprout/dhcp/builtin"
 )
 
 // A Request is a client's message and how it came.
@@ -81,3 +82,17 @@ func address(ip net.IP) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip.To16())
 	return a
 }
+
+// vss is the VRF that a relay says the client is in, the one nearest to it (RFC
+// 6607 section 3.2).
+func (r Request) vss() builtin.VSS {
+	for i := len(r.Relays) - 1; i >= 0; i-- {
+		if o := r.Relays[i].GetOneOption(optionVSS); o != nil {
+			return builtin.ParseVSS(o.ToBytes())
+		}
+	}
+	return builtin.VSS{}
+}
+
+// optionVSS is OPTION_VSS.
+const optionVSS dhcpv6.OptionCode = 68

@@ -114,7 +114,7 @@ func (s *Server) read(w *workers, frames *frames) error {
 func (s *Server) site() Site {
 	c := s.config
 	return Site{
-		Ledger: c.Ledger, Offers: s.offers, Address: c.Address, DUID: c.DUID, BootURL: c.BootURL,
+		Ledger: c.Ledger, Offers: s.offers, Address: c.Address, VRF: c.VRF, DUID: c.DUID, BootURL: c.BootURL,
 		Loaders: c.Loaders, Domain: c.Domain(), LeaseTime: c.LeaseTime, Now: c.Now(),
 	}
 }

@@ -3,6 +3,7 @@ package builtin6
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"sprout"
@@ -20,7 +21,7 @@ type Ledger interface {
 	KnownByUUID(uuid string) (sprout.SiteMachine, bool)
 	DHCPOptions(subnet sprout.SubnetID, machine sprout.MachineID) sprout.DHCPOptions
 	LeaseByClient(subnet sprout.SubnetID, key string) (sprout.Lease, bool)
-	LeaseByIP(ip netip.Addr) (sprout.Lease, bool)
+	LeaseAt(subnet sprout.SubnetID, ip netip.Addr) (sprout.Lease, bool)
 	SaveLease(ctx context.Context, l sprout.Lease) error
 }
 
@@ -34,6 +35,7 @@ type Site struct {
 	Loaders   []builtin.Loader
 	Domain    string
 	LeaseTime time.Duration
+	VRF       string // that the agent's own network is in
 	Now       time.Time
 }
 
@@ -45,22 +47,13 @@ const (
 )
 
 // link returns the IPv6 subnets of the network that at lies in, the one with at
-// in it first.
-func (s *Site) link(at netip.Addr) []sprout.Subnet {
-	all := s.Ledger.Subnets()
-	for i := range all {
-		if !all[i].CIDR.Contains(at) || !all[i].CIDR.Addr().Is6() {
-			continue
-		}
-		link := all[i : i+1 : i+1]
-		for j := range all {
-			if j != i && all[j].Network != "" && all[j].Network == all[i].Network && all[j].CIDR.Addr().Is6() {
-				link = append(link, all[j])
-			}
-		}
-		return link
+// in it first: of the VRF that a relay names, else of the agent's.
+func (s *Site) link(v builtin.VSS, at netip.Addr) []sprout.Subnet {
+	link := sprout.LinkAt(s.Ledger.Subnets(), v.VRF(s.VRF), v.Said, at)
+	if len(link) > 1 { // then it is a list of its own
+		link = slices.DeleteFunc(link, func(sub sprout.Subnet) bool { return !sub.CIDR.Addr().Is6() })
 	}
-	return nil
+	return link
 }
 
 // active tells whether the lease keeps its address from others.
@@ -75,10 +68,10 @@ func (s *Site) free(sub *sprout.Subnet, ip netip.Addr, key string) bool {
 	if ip == s.Address || ip == sub.Gateway || (ip == sub.CIDR.Masked().Addr() && sub.CIDR.Bits() < 127) {
 		return false
 	}
-	if holder, ok := s.Offers.Holder("", ip, s.Now); ok && holder != key {
+	if holder, ok := s.Offers.Holder(sub.ID, ip, s.Now); ok && holder != key {
 		return false
 	}
-	l, ok := s.Ledger.LeaseByIP(ip)
+	l, ok := s.Ledger.LeaseAt(sub.ID, ip)
 	return !ok || !s.active(l) || (keyOf(l) == key && l.State == stateBound)
 }
 

@@ -107,8 +107,8 @@ func (s *Server) answer(ctx context.Context, r Request) {
 			return
 		}
 	}
-	for _, ip := range a.Forget {
-		s.offers.Drop("", ip, a.Key)
+	for _, h := range a.Forget {
+		s.offers.Drop(h.Subnet, h.IP, h.Key)
 	}
 	if a.Reply != nil {
 		if err := s.send(a); err != nil {
@@ -134,7 +134,7 @@ func (s *Server) decide(r Request) (a Answer, ok bool) {
 // claim keeps all of the addresses, or says that another client has one.
 func (s *Server) claim(holds []Hold, site Site) bool {
 	for _, h := range holds {
-		if !s.offers.Claim("", h.IP, h.Key, site.Now) {
+		if !s.offers.Claim(h.Subnet, h.IP, h.Key, site.Now) {
 			return false
 		}
 	}
