@@ -134,7 +134,7 @@ func (c *Centre) RemoveSite(ctx context.Context, site sprout.SiteID) error {
 }
 
 // Publish sends a change to its site and returns once it is stored. The same
-// Seq published twice within ten minutes is stored once. An Invalid error means
+// Seq published twice within repeatWithin is stored once. An Invalid error means
 // that the bus takes this change at no time, as it is larger than a message may be.
 func (c *Centre) Publish(ctx context.Context, site sprout.SiteID, change sprout.Change) error {
 	return c.publish(ctx, site, change, fmt.Sprintf("%s/%d", site, change.Seq))

@@ -31,6 +31,7 @@ func (s *Server) watchConflicts(ctx context.Context) error {
 				if more, err = s.probeConflicts(ctx); err != nil && ctx.Err() == nil {
 					s.log.Warn("addresses in conflict not looked at again", "error", err)
 				}
+				more = more && err == nil // such as a database that only reads: the same are due again
 			}
 		}
 	}
