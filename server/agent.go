@@ -160,15 +160,20 @@ func (s *Server) agentEnrol(ctx context.Context, in *api.EnrolAgent) (api.Enrolm
 }
 
 // replace cuts off the agent before, and sends what it may have taken from the
-// bus, between the commit and now, to the one in its place. What goes wrong is
-// logged: heartbeats repair it later.
+// bus, between the commit and now, to the one in its place: all of it, as nobody
+// can tell what the other took. What goes wrong is logged, and what is more than
+// a batch is left: heartbeats repair it later.
 func (s *Server) replace(ctx context.Context, before sprout.Agent, publicKey string, now api.Enrolment) {
 	if before.PublicKey != publicKey {
 		if err := s.cutOff(before); err != nil {
 			s.log.Error("the agent before could not be cut off the bus", "agent", before.ID, "error", err)
 		}
 	}
-	if err := s.repair(ctx, now.Site.ID, now.After); err != nil {
+	taken, err := s.store.OutboxAfter(ctx, now.Site.ID, now.After, relayBatch)
+	if err == nil {
+		err = s.sendAgain(ctx, now.Site.ID, taken)
+	}
+	if err != nil {
 		s.log.Warn("changes for a new agent not sent again yet", "agent", now.Agent.ID, "error", err)
 	}
 }

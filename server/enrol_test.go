@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -58,20 +57,9 @@ func TestAnotherAgentInItsPlace(t *testing.T) {
 		t.Errorf("a fact of the agent that is gone was taken: power is %s", got.Power)
 	}
 
-	ctx, stop := context.WithCancel(t.Context())
-	var beats sync.WaitGroup
-	beats.Go(func() { // what the agent before it took with its last breath is sent again
-		for sprout.Pause(ctx, sprout.HeartbeatEvery) == nil {
-			if err := second.bus.PublishBeat(sprout.Heartbeat{Agent: second.enrol.Agent.ID, Protocol: sprout.Protocol, Applied: second.enrol.After}); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	second.await(func(c sprout.Change) bool {
 		return c.Kind == sprout.ChangeMachine && c.Key == string(m.ID) && c.Seq > second.enrol.After
 	})
-	stop()
-	beats.Wait()
 	site := must(sitestore.Open(filepath.Join(t.TempDir(), "site.db"), slog.New(slog.DiscardHandler)))(t)
 	defer site.Close() //nolint:errcheck // of this test only
 	if err := site.Begin(t.Context(), "enrolment", second.enrol, second.enrol.After); err != nil {

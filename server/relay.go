@@ -195,13 +195,18 @@ func (s *Server) repair(ctx context.Context, site sprout.SiteID, applied int64) 
 	if err != nil {
 		return err
 	}
-	for _, change := range missing {
+	return s.sendAgain(ctx, site, missing)
+}
+
+// sendAgain sends a site changes that the bus may have had before.
+func (s *Server) sendAgain(ctx context.Context, site sprout.SiteID, changes []sprout.Change) error {
+	for _, change := range changes {
 		if err := s.bus.Republish(ctx, site, change); err != nil {
 			return err
 		}
 	}
-	if len(missing) > 0 {
-		s.log.Info("changes sent to a site again", "site", site, "from", applied+1, "count", len(missing))
+	if len(changes) > 0 {
+		s.log.Info("changes sent to a site again", "site", site, "from", changes[0].Seq, "count", len(changes))
 	}
 	return nil
 }
