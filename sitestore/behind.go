@@ -13,8 +13,10 @@ import (
 // place each is another page of the file, go many at once.
 const (
 	factsAfter  = 250 * time.Millisecond // the least time between two transactions of facts
-	leasesAfter = 10 * time.Second       // the longest time that leases are in the journal only
-	leasesMany  = 1 << 14                // as many go before that
+	factsWithin = 5 * time.Second        // the longest
+	diskShare   = 200                    // a transaction may take one part of so many of the disk's time
+	leasesAfter = time.Minute            // the longest time that leases are in the journal only
+	leasesMany  = 1 << 16                // as many go before that
 	leasesOnce  = 1 << 11                // as many at most go in one transaction
 )
 
@@ -42,15 +44,22 @@ func (s *Store) bringBehind() {
 			closing = true
 		}
 		facts, leases, settling := k.take(late || closing)
+		began := time.Now()
 		err := s.bringOnce(facts, leases)
 		for ; err != nil && !s.isClosing(); err = s.bringOnce(facts, leases) {
 			s.log.Error("leases are in the journal only; again in a second", "facts", len(facts), "leases", len(leases), "error", err)
 			settling = tell(append(settling, k.takeSettling()...), err)
-			s.pause(time.Second)
+			s.pause(time.Second, nil)
 		}
 		tell(settling, err)
-		s.pause(factsAfter)
+		s.pause(restAfter(time.Since(began)), k.hurry)
 	}
+}
+
+// restAfter is how long the disk is left to the journal after a transaction that
+// took so long: whoever is acknowledged meanwhile waited for it.
+func restAfter(took time.Duration) time.Duration {
+	return min(max(factsAfter, diskShare*took), factsWithin)
 }
 
 // take takes what is to be brought. With leases the journal turns: those are in
@@ -85,9 +94,10 @@ func tell(settling []chan<- error, err error) []chan<- error {
 
 // bringOnce brings facts, and then leases. It may be repeated.
 func (s *Store) bringOnce(facts, leases [][]kept) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error { return s.bringFacts(tx, facts) })
-	if err != nil {
-		return err
+	if len(facts) > 0 {
+		if err := s.db.Update(func(tx *bbolt.Tx) error { return s.bringFacts(tx, facts) }); err != nil {
+			return err
+		}
 	}
 	newest, last := newestByKey(leases)
 	if len(newest) == 0 {

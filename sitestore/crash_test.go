@@ -48,6 +48,9 @@ func giveLeases(path string) error {
 					continue // it was not promised
 				}
 				lines <- ip.String()
+				if n%50 == 0 && worker == 0 {
+					_ = s.Settle() // else the store's file is left alone for seconds; that it cannot is no news here
+				}
 			}
 		})
 	}

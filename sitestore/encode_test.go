@@ -43,3 +43,15 @@ func FuzzLeaseIsWrittenAsJSON(f *testing.F) {
 		}
 	})
 }
+
+// The journal has nearly all of the disk's time: what goes behind it is paced by
+// what it costs, and comes within seconds all the same.
+func TestTheDiskIsLeftToTheJournal(t *testing.T) {
+	for took, rest := range map[time.Duration]time.Duration{
+		0: factsAfter, time.Millisecond: factsAfter, 10 * time.Millisecond: 2 * time.Second, time.Minute: factsWithin,
+	} {
+		if got := restAfter(took); got != rest {
+			t.Errorf("after a transaction of %s the next waits for %s, not %s", took, got, rest)
+		}
+	}
+}

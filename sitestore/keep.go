@@ -33,6 +33,7 @@ type keeper struct {
 	closed   bool
 
 	wake    chan struct{} // leases wait, or somebody does
+	hurry   chan struct{} // somebody waits
 	once    sync.Once     // closes closing
 	closing chan struct{}
 	stopped chan struct{} // nothing is brought any more
@@ -63,7 +64,7 @@ func (s *Store) openKeeper() error {
 	if err != nil {
 		return err
 	}
-	s.keeper = &keeper{journal: journal, wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}), newest: map[place]int{}}
+	s.keeper = &keeper{journal: journal, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}), newest: map[place]int{}}
 	var facts, leases []kept
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		journal.seq = max(journal.seq, numberAt(tx, factsKey), numberAt(tx, leasesKey))
@@ -124,7 +125,8 @@ func (s *Store) Settle() error {
 	s.keeper.mu.Lock()
 	s.keeper.settling = append(s.keeper.settling, done)
 	s.keeper.mu.Unlock()
-	s.keeper.nudge()
+	nudgeOne(s.keeper.wake)
+	nudgeOne(s.keeper.hurry)
 	select {
 	case err := <-done:
 		return err
@@ -133,12 +135,13 @@ func (s *Store) Settle() error {
 	}
 }
 
-// pause waits, but not when the store closes.
-func (s *Store) pause(d time.Duration) {
+// pause waits, but not when the store closes, or when hurry says so.
+func (s *Store) pause(d time.Duration, hurry <-chan struct{}) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-hurry:
 	case <-s.keeper.closing:
 	}
 }
@@ -152,9 +155,9 @@ func (s *Store) isClosing() bool {
 	}
 }
 
-func (k *keeper) nudge() {
+func nudgeOne(who chan<- struct{}) {
 	select {
-	case k.wake <- struct{}{}:
+	case who <- struct{}{}:
 	default: // it is awake
 	}
 }
@@ -197,7 +200,7 @@ func (k *keeper) note(entries []kept) {
 		k.facts = append(k.facts, entries)
 	}
 	if len(k.facts) > 0 || k.many >= leasesMany {
-		k.nudge()
+		nudgeOne(k.wake)
 	}
 }
 
