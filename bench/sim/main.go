@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"sprout/bench"
-	"sprout/sim/trial"
 )
 
 // A row is one line: what it takes from the trials that all share. A trial runs
@@ -27,21 +26,21 @@ type row struct {
 // rows lists the lines of `make bench-sim`.
 func rows() []row {
 	return []row{
-		{"sim-completion", of((*trials).large, func(r trial.Report) (float64, float64) {
+		{"sim-completion", of((*trials).large, func(r measured) (float64, float64) {
 			return float64(r.Reached.Deployed) / float64(r.Setup.Machines), 1
 		})},
-		{"sim-ready-per-min", of((*trials).large, func(r trial.Report) (float64, float64) { return r.PerMinute.Ready, 1000 })},
-		{"sim-cpu-flat", flat(func(c trial.Cost) float64 { return c.CPUPerMachine })},
-		{"sim-sql-flat", flat(func(c trial.Cost) float64 { return c.SQLPerMachine })},
-		{"sim-bus-flat", flat(func(c trial.Cost) float64 { return c.BusPerMachine })},
-		{"sim-rss-mb", of((*trials).large, func(r trial.Report) (float64, float64) { return r.Cost.ProductMB, 1024 })},
-		{"agent-kb-per-machine", of((*trials).large, func(r trial.Report) (float64, float64) { return r.Cost.AgentPerMachine, 20 })},
-		{"sim-storm-lost", of((*trials).storm, func(r trial.Report) (float64, float64) { return float64(gaveUp(r)), 0 })},
+		{"sim-ready-per-min", of((*trials).large, func(r measured) (float64, float64) { return r.PerMinute.Ready, 1000 })},
+		{"sim-cpu-flat", flat(func(r measured) float64 { return 1000 * r.Cost.CPUPerMachine / r.pace })}, // in pieces of work: see pacer
+		{"sim-sql-flat", flat(func(r measured) float64 { return r.Cost.SQLPerMachine })},
+		{"sim-bus-flat", flat(func(r measured) float64 { return r.Cost.BusPerMachine })},
+		{"sim-rss-mb", of((*trials).large, func(r measured) (float64, float64) { return r.Cost.ProductMB, 1024 })},
+		{"agent-kb-per-machine", of((*trials).large, func(r measured) (float64, float64) { return r.Cost.AgentPerMachine, 20 })},
+		{"sim-storm-lost", of((*trials).storm, func(r measured) (float64, float64) { return float64(gaveUp(r)), 0 })},
 	}
 }
 
 // of is a line whose figure and bound one trial tells.
-func of(run func(*trials) (trial.Report, error), figures func(trial.Report) (sprout, bound float64)) func(*trials) (bench.Line, error) {
+func of(run func(*trials) (measured, error), figures func(measured) (sprout, bound float64)) func(*trials) (bench.Line, error) {
 	return func(t *trials) (line bench.Line, err error) {
 		r, err := run(t)
 		if err != nil {
@@ -53,20 +52,20 @@ func of(run func(*trials) (trial.Report, error), figures func(trial.Report) (spr
 }
 
 // flat is a line of what a machine costs among many, against among few.
-func flat(cost func(trial.Cost) float64) func(*trials) (bench.Line, error) {
+func flat(cost func(measured) float64) func(*trials) (bench.Line, error) {
 	return func(t *trials) (line bench.Line, err error) {
 		small, err := t.small()
 		if err != nil {
 			return line, err
 		}
 		large, err := t.large()
-		return bench.Line{Sprout: cost(large.Cost), Peer: fmt.Sprintf("at-%d", small.Setup.Machines), Other: cost(small.Cost)}, err
+		return bench.Line{Sprout: cost(large), Peer: fmt.Sprintf("at-%d", small.Setup.Machines), Other: cost(small)}, err
 	}
 }
 
 // gaveUp counts the times that a firmware ran out of its retries, and the machines
 // that were never heard of.
-func gaveUp(r trial.Report) int {
+func gaveUp(r measured) int {
 	return r.BootRetries + r.Setup.Machines - r.Reached.Discovered
 }
 

@@ -25,8 +25,14 @@ type trials struct {
 	few, many  int
 	limit      time.Duration
 	keep       string
-	once       map[string]func() (trial.Report, error)
+	once       map[string]func() (measured, error)
 	stopWithin time.Duration
+}
+
+// measured is what a trial reports, and how slow the processors were meanwhile.
+type measured struct {
+	trial.Report
+	pace float64 // milliseconds of the pacer's piece of work
 }
 
 // stormWithin is the time in which a storm's machines are powered on.
@@ -35,19 +41,19 @@ const stormWithin = time.Minute
 // begin makes the trials ready to run until ctx ends.
 func (t *trials) begin(ctx context.Context) {
 	t.stopWithin = 2 * time.Minute
-	t.once = map[string]func() (trial.Report, error){
+	t.once = map[string]func() (measured, error){
 		"small": t.making(ctx, "small", t.few, "--by-stage"),
 		"large": t.making(ctx, "large", t.many, "--by-stage"),
 		"storm": t.making(ctx, "storm", t.many, "--workflow", "discover", "--within", stormWithin.String()),
 	}
 }
 
-func (t *trials) small() (trial.Report, error) { return t.once["small"]() }
-func (t *trials) large() (trial.Report, error) { return t.once["large"]() }
-func (t *trials) storm() (trial.Report, error) { return t.once["storm"]() }
+func (t *trials) small() (measured, error) { return t.once["small"]() }
+func (t *trials) large() (measured, error) { return t.once["large"]() }
+func (t *trials) storm() (measured, error) { return t.once["storm"]() }
 
-func (t *trials) making(ctx context.Context, name string, machines int, args ...string) func() (trial.Report, error) {
-	return sync.OnceValues(func() (trial.Report, error) {
+func (t *trials) making(ctx context.Context, name string, machines int, args ...string) func() (measured, error) {
+	return sync.OnceValues(func() (measured, error) {
 		args := append([]string{"sim", "-o", "json", "--sites", strconv.Itoa(t.sites), "--machines", strconv.Itoa(machines)}, args...)
 		if t.keep != "" {
 			args = append(args, "--report", filepath.Join(t.keep, name))
@@ -58,19 +64,23 @@ func (t *trials) making(ctx context.Context, name string, machines int, args ...
 
 // try runs the simulator once. One that is stopped, or in which machines were
 // lost, has a report all the same: the lines say what is wrong.
-func (t *trials) try(ctx context.Context, name string, args []string) (r trial.Report, err error) {
+func (t *trials) try(ctx context.Context, name string, args []string) (r measured, err error) {
 	fmt.Fprintf(os.Stderr, "%s: %s %s (load %s)\n", name, t.binary, strings.Join(args, " "), load())
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, t.binary, args...)
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = t.stopWithin
+	pace := startPacer()
 	failed := cmd.Run()
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+	if r.pace, err = pace.end(); err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(out.Bytes(), &r.Report); err != nil {
 		return r, fmt.Errorf("cannot read the report of the %s trial: %w", name, errors.Join(failed, err))
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s, in %.0f s; %.0f ready a minute, %.0f ms and %.0f statements a machine (load %s)\n",
-		name, r.Summary(), r.Seconds, r.PerMinute.Ready, 1000*r.Cost.CPUPerMachine, r.Cost.SQLPerMachine, load())
+	fmt.Fprintf(os.Stderr, "%s: %s, in %.0f s; %.0f ready a minute, %.0f ms and %.0f statements a machine (load %s; %.2f ms for a piece of work)\n",
+		name, r.Summary(), r.Seconds, r.PerMinute.Ready, 1000*r.Cost.CPUPerMachine, r.Cost.SQLPerMachine, load(), r.pace)
 	return r, nil
 }
 
