@@ -43,6 +43,20 @@ type Subnet struct {
 	Ranges      []Range  `json:"ranges"`
 }
 
+// A NextPrefix says which prefix a subnet is to have that has none yet: the lowest
+// one of Bits bits within From that no subnet of its VRF has a part of.
+type NextPrefix struct {
+	From    netip.Prefix
+	Bits    int
+	Gateway string // FirstHost or LastHost of it; "": the subnet's own, if any
+}
+
+// The gateways that a NextPrefix may have.
+const (
+	FirstHost = "first"
+	LastHost  = "last"
+)
+
 // A Route is a static route of the hosts of a subnet.
 type Route struct {
 	To     netip.Prefix `json:"to"`

@@ -22,7 +22,7 @@ type CreateNetwork struct {
 
 // A NewSubnet is a subnet that is to be.
 type NewSubnet struct {
-	CIDR        string               `json:"cidr" example:"10.20.0.0/24"`
+	CIDR        string               `json:"cidr,omitempty" example:"10.20.0.0/24"`
 	Gateway     string               `json:"gateway,omitempty" example:"10.20.0.1"`
 	DNS         []string             `json:"dns,omitempty" doc:"Name servers; none: the site's agent"`
 	NTP         []string             `json:"ntp,omitempty" doc:"Time servers"`
@@ -101,6 +101,6 @@ var (
 func networkOperations() []Operation {
 	return []Operation{
 		NetworkCreate, NetworkList, NetworkShow, NetworkUpdate, NetworkDelete,
-		SubnetCreate, SubnetList, SubnetShow, SubnetUpdate, SubnetDelete, RangeCreate, RangeUpdate, RangeDelete, AddressList, LeaseList,
+		SubnetCreate, SubnetNext, SubnetList, SubnetShow, SubnetUpdate, SubnetDelete, RangeCreate, RangeUpdate, RangeDelete, AddressList, LeaseList,
 	}
 }

@@ -1,6 +1,10 @@
 package api
 
-import "sprout"
+import (
+	"net/netip"
+
+	"sprout"
+)
 
 // SubnetRef names a subnet by id, or by its prefix where that is the only one.
 type SubnetRef struct {
@@ -12,8 +16,26 @@ type CreateSubnet struct {
 	Body struct {
 		Network string `json:"network" doc:"Id, name, site/name or unique prefix of a network" example:"provisioning"`
 		MTU     int    `json:"mtu,omitempty" minimum:"0" maximum:"9216" doc:"Bytes; 0: its network's"`
+		From    string `json:"from,omitempty" doc:"In place of cidr: it gets the lowest prefix that is free within this one. The gateway may be first or last then: the first or last address that a host may have" example:"10.0.0.0/8"`
+		Prefix  int    `json:"prefix,omitempty" minimum:"0" maximum:"128" doc:"Length of the prefix that it gets of from" example:"26"`
 		NewSubnet
 	}
+}
+
+// NextSubnet is the input of SubnetNext.
+type NextSubnet struct {
+	NetworkRef
+	From    string `query:"from" doc:"Prefix in which to look" example:"10.0.0.0/8"`
+	Prefix  int    `query:"prefix" minimum:"1" maximum:"128" doc:"Length of the prefix that is wanted" example:"26"`
+	Gateway string `query:"gateway" enum:"first,last" doc:"Which address of it would be the gateway; empty: none"`
+}
+
+// A FreeSubnet is a prefix that a subnet of a network could have.
+type FreeSubnet struct {
+	CIDR    netip.Prefix     `json:"cidr" doc:"The lowest prefix that is free"`
+	Gateway netip.Addr       `json:"gateway,omitzero" doc:"The address of it that was asked for"`
+	Network sprout.NetworkID `json:"network"`
+	VRF     string           `json:"vrf,omitempty" doc:"Of the network: no subnet of it has a part of the prefix"`
 }
 
 // UpdateSubnet is the input of SubnetUpdate. What is absent stays; what is empty
@@ -76,6 +98,9 @@ type UpdateRange struct {
 var (
 	SubnetCreate = Op[CreateSubnet, sprout.Subnet]{
 		Name: "subnet create", Method: "POST", Path: "/v1/subnets", Role: sprout.Admin, Status: 201, Help: "Add a subnet to a network.",
+	}
+	SubnetNext = Op[NextSubnet, FreeSubnet]{
+		Name: "subnet next", Method: "GET", Path: "/v1/networks/{network}/next-subnet", Role: sprout.Viewer, Help: "Show the next free prefix of a length, which a subnet could have.",
 	}
 	SubnetList = Op[ListSubnets, Page[sprout.Subnet]]{
 		Name: "subnet list", Method: "GET", Path: "/v1/subnets", Role: sprout.Viewer, Help: "List the subnets by prefix.",

@@ -51,7 +51,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"model list", "", 0, "", ""}, {"model show", "x", 1, "", ""}, {"model set", "x", 2, "", ""}, {"token whoami", "", 0, "", ""}, {"status", "", 0, "", ""},
 		{"site create", "lon1", 0, "", ""}, {"site create", "par1", 0, "", ""}, {"site list", "", 0, "", ""}, {"site show", "lon1", 0, "", ""}, {"site delete", "par1", 4, "", ""}, {"site delete", "lon1 par1 --plan", 0, "", ""}, {"site delete", "par1 -y", 0, "", ""},
 		{"network create", "n --site lon1 --cidr 10.0.0.0/24", 0, "", ""}, {"network list", "", 0, "", ""}, {"network show", "n", 0, "", ""}, {"network update", "n --mtu 1400", 0, "", ""},
-		{"subnet create", "n --cidr fd00::/64 --dynamic fd00::10-fd00::20", 0, "", ""}, {"subnet list", "", 0, "", ""}, {"subnet show", "fd00::/64", 0, "", ""}, {"subnet update", "fd00::/64 --gateway fd00::1", 0, "", ""},
+		{"subnet create", "n --cidr fd00::/64 --dynamic fd00::10-fd00::20", 0, "", ""}, {"subnet next", "n --from fd00:1::/48 --prefix 64", 0, "", ""}, {"subnet list", "", 0, "", ""}, {"subnet show", "fd00::/64", 0, "", ""}, {"subnet update", "fd00::/64 --gateway fd00::1", 0, "", ""},
 		{"range create", "fd00::/64 fd00::30-fd00::40", 0, "", ""}, {"range update", "fd00::/64 fd00::30-fd00::40 --to fd00::30-fd00::3f", 0, "", ""},
 		{"range delete", "fd00::30-fd00::3f --subnet fd00::/64 --plan", 0, "", ""}, {"range delete", "fd00::30-fd00::3f --subnet fd00::/64 -y", 0, "", ""}, {"subnet delete", "fd00::/64 -y", 0, "", ""},
 		{"machine create", "m1 --site lon1 --mac 52:54:00:00:01:01 --bmc-url http://127.0.0.1:1 --bmc-user u --bmc-password p", 0, "", ""},

@@ -15,7 +15,7 @@ import (
 
 func subnetCommand(e *env) *cobra.Command {
 	return group("subnet", "IPv4 and IPv6 prefixes of networks.",
-		subnetCreateCommand(e), subnetListCommand(e), subnetShowCommand(e), subnetUpdateCommand(e),
+		subnetCreateCommand(e), subnetNextCommand(e), subnetListCommand(e), subnetShowCommand(e), subnetUpdateCommand(e),
 		deleteCommand(e, "subnet", "10.20.1.0/24", api.SubnetDelete, func(ref string) api.SubnetRef { return api.SubnetRef{Subnet: ref} }, e.subnetLoss))
 }
 
@@ -73,10 +73,11 @@ func subnetCreateCommand(e *env) *cobra.Command {
 	var flags subnetFlags
 	c := &cobra.Command{
 		Use: "create NETWORK", Short: api.SubnetCreate.Help, Args: takes(1, 1, "the name of the network"),
-		Example: "  sprout subnet create provisioning --cidr fd00:20::/64 --gateway fd00:20::1 --advertise managed",
+		Example: "  sprout subnet create provisioning --cidr fd00:20::/64 --gateway fd00:20::1 --advertise managed\n" +
+			"  sprout subnet create provisioning --from 10.0.0.0/8 --prefix 26 --gateway first",
 		RunE: func(c *cobra.Command, args []string) error {
-			if flags.cidr == "" {
-				return usage(c, "%s needs --cidr", c.CommandPath())
+			if (flags.cidr == "") == (in.Body.From == "") || (in.Body.From == "") != (in.Body.Prefix == 0) {
+				return usage(c, "%s needs --cidr, or --from and --prefix", c.CommandPath())
 			}
 			in.Body.Network, in.Body.MTU = args[0], flags.mtu
 			if err := flags.fill(&in.Body.NewSubnet); err != nil {
@@ -90,8 +91,36 @@ func subnetCreateCommand(e *env) *cobra.Command {
 		},
 	}
 	flags.add(c.Flags())
+	c.Flags().StringVar(&in.Body.From, "from", "", "in place of --cidr: prefix in which to find a free one; --gateway may be first or last then")
+	c.Flags().IntVar(&in.Body.Prefix, "prefix", 0, "length of the prefix that it gets of --from: the lowest that is free")
 	c.Flags().StringSliceVar(&in.Body.Dynamic, "dynamic", nil, "range FIRST-LAST for leases; may be repeated")
 	c.Flags().StringSliceVar(&in.Body.Reserved, "reserved", nil, "range FIRST-LAST that is never given out; may be repeated")
+	return c
+}
+
+func subnetNextCommand(e *env) *cobra.Command {
+	var in api.NextSubnet
+	c := &cobra.Command{
+		Use: "next NETWORK", Short: api.SubnetNext.Help, Args: takes(1, 1, "the name of the network"),
+		Example: "  sprout subnet next provisioning --from 10.0.0.0/8 --prefix 26\n  sprout subnet next provisioning --from fd00::/48 --prefix 64 --gateway first",
+		RunE: func(c *cobra.Command, args []string) error {
+			if in.From == "" || in.Prefix == 0 {
+				return usage(c, "%s needs --from and --prefix", c.CommandPath())
+			}
+			in.Network = args[0]
+			free, err := call(c.Context(), e, api.SubnetNext, in)
+			if err != nil {
+				return err
+			}
+			if free.Gateway.IsValid() {
+				return e.say(free, "%s, gateway %s", free.CIDR, free.Gateway)
+			}
+			return e.say(free, "%s", free.CIDR)
+		},
+	}
+	c.Flags().StringVar(&in.From, "from", "", "prefix in which to look, as 10.0.0.0/8")
+	c.Flags().IntVar(&in.Prefix, "prefix", 0, "length of the prefix that is wanted, as 26")
+	c.Flags().StringVar(&in.Gateway, "gateway", "", "show which address would be its gateway: first or last")
 	return c
 }
 

@@ -24,6 +24,13 @@ type Provider interface {
 
 	// CreateSubnet adds a subnet with its ranges to sub.Network.
 	CreateSubnet(ctx context.Context, sub sprout.Subnet) (sprout.Subnet, error)
+	// NextSubnet gives sub a prefix, and a gateway in it, as CreateNextSubnet would
+	// now, and keeps nothing.
+	NextSubnet(ctx context.Context, sub sprout.Subnet, next sprout.NextPrefix) (sprout.Subnet, error)
+	// CreateNextSubnet is CreateSubnet with a prefix that is still to be found. Two
+	// callers never get the same. Conflict, which says what fills it, if none is
+	// free in next.From.
+	CreateNextSubnet(ctx context.Context, sub sprout.Subnet, next sprout.NextPrefix) (sprout.Subnet, error)
 	// UpdateSubnet makes the subnet of sub's id as sub is, but for its ranges
 	// and its network.
 	UpdateSubnet(ctx context.Context, sub sprout.Subnet) (sprout.Subnet, error)

@@ -29,7 +29,7 @@ var rows = map[string]row{
 	"network create": {body: `{"site":"lon1","name":"n1","cidr":"10.0.0.0/24"}`, about: true}, "network list": {}, "network show": {}, "network delete": {},
 	"address allocate": {body: `{"subnet":"lon1/n1","ip":"10.0.0.0"}`, about: true}, "address hold": {body: `{"subnet":"lon1/n1","ip":"10.0.0.0","seconds":60}`, about: true},
 	"address show": {}, "address release": {}, "address probe": {}, "address list": {}, "lease list": {}, "dhcp explain": {},
-	"network update": {body: `{"mtu":1400}`}, "subnet create": {body: `{"network":"n1","cidr":"10.0.0.0/24"}`, about: true}, "subnet list": {}, "subnet show": {},
+	"network update": {body: `{"mtu":1400}`}, "subnet create": {body: `{"network":"n1","cidr":"10.0.0.0/24"}`, about: true}, "subnet next": {}, "subnet list": {}, "subnet show": {},
 	"subnet update": {body: `{"domain":"x"}`}, "subnet delete": {}, "range create": {body: `{"kind":"reserved","range":"10.0.0.9"}`},
 	"range update": {body: `{"kind":"reserved"}`}, "range delete": {},
 	"dhcp option set": {body: `{"site":"lon1","option":"nonsense","value":"x"}`, about: true}, "dhcp option list": {}, "dhcp option show": {}, "dhcp option unset": {},

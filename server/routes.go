@@ -30,6 +30,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.NetworkUpdate, s.networkUpdate)
 	route(s, a, api.NetworkDelete, s.networkDelete)
 	route(s, a, api.SubnetCreate, s.subnetCreate)
+	route(s, a, api.SubnetNext, s.subnetNext)
 	route(s, a, api.SubnetList, s.subnetList)
 	route(s, a, api.SubnetShow, s.subnetShow)
 	route(s, a, api.SubnetUpdate, s.subnetUpdate)

@@ -63,7 +63,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"dns record create": {missing, `{"site":"par1","name":"x","type":"TXT","data":"x"}`}, "dns record list": {unseen, ""}, "dns record show": {missing, ""}, "dns record delete": {missing, ""},
 		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
 		"network update": {missing, `{"mtu":1400}`},
-		"subnet create":  {missing, `{"network":"n-par1","cidr":"10.9.1.0/24"}`}, "subnet list": {unseen, ""}, "subnet show": {missing, ""},
+		"subnet create":  {missing, `{"network":"n-par1","cidr":"10.9.1.0/24"}`}, "subnet next": {missing, ""}, "subnet list": {unseen, ""}, "subnet show": {missing, ""},
 		"subnet update": {missing, `{"domain":"x"}`}, "subnet delete": {missing, ""}, "range create": {missing, `{"kind":"reserved","range":"10.9.0.9"}`},
 		"range update": {missing, `{"kind":"reserved"}`}, "range delete": {missing, ""},
 		"machine create": {missing, machine}, "machine import": {missing, `{"machines":[` + machine + `]}`}, "machine list": {unseen, ""},

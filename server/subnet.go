@@ -48,18 +48,66 @@ func (s *Server) subnetCreate(ctx context.Context, in *api.CreateSubnet) (made s
 	if err != nil {
 		return made, err
 	}
-	sub, err := subnetOf(in.Body.NewSubnet)
+	sub, create, err := s.subnetToCreate(in)
 	if err != nil {
 		return made, err
 	}
 	sub.Site, sub.Network, sub.MTU = n.Site, n.ID, in.Body.MTU
 	err = s.change(ctx, api.SubnetCreate.Name, func(ctx context.Context, _ pgx.Tx, r *sprout.AuditRecord) (err error) {
-		made, err = s.providers.Network.CreateSubnet(ctx, sub)
+		made, err = create(ctx, sub)
 		about(r, n.Site, made.ID, made.CIDR.String())
 		r.Changes = audit.Diff(nil, made)
 		return err
 	})
 	return made, asAsked(err, sub)
+}
+
+// subnetToCreate reads what is to be created, and says how: with the prefix that
+// it has, or with one that is still to be found.
+func (s *Server) subnetToCreate(in *api.CreateSubnet) (sub sprout.Subnet, create func(context.Context, sprout.Subnet) (sprout.Subnet, error), err error) {
+	b := in.Body
+	if b.From == "" {
+		if b.Prefix != 0 {
+			return sub, nil, sprout.InvalidField("prefix", "is the length of a prefix within from: say from, too")
+		}
+		sub, err = subnetOf(b.NewSubnet)
+		return sub, s.providers.Network.CreateSubnet, err
+	}
+	switch {
+	case b.CIDR != "":
+		return sub, nil, sprout.InvalidField("from", "say cidr, or from and prefix, but not both")
+	case len(b.Dynamic)+len(b.Reserved) > 0:
+		field := map[bool]string{true: "dynamic", false: "reserved"}[len(b.Dynamic) > 0]
+		return sub, nil, sprout.InvalidField(field, "cannot be said of a prefix that is still to be found").WithRemedy("sprout range create SUBNET FIRST-LAST, once it is there")
+	}
+	next, err := nextOf(b.From, b.Prefix)
+	if err != nil {
+		return sub, nil, err
+	}
+	if b.Gateway == sprout.FirstHost || b.Gateway == sprout.LastHost {
+		next.Gateway, b.Gateway = b.Gateway, ""
+	}
+	sub, err = describedBy(b.NewSubnet)
+	return sub, func(ctx context.Context, sub sprout.Subnet) (sprout.Subnet, error) {
+		return s.providers.Network.CreateNextSubnet(ctx, sub, next)
+	}, err
+}
+
+func (s *Server) subnetNext(ctx context.Context, in *api.NextSubnet) (out api.FreeSubnet, err error) {
+	n, err := s.findNetwork(ctx, in.Network)
+	if err != nil {
+		return out, err
+	}
+	next, err := nextOf(in.From, in.Prefix)
+	if err != nil {
+		return out, err
+	}
+	next.Gateway = in.Gateway
+	sub, err := s.providers.Network.NextSubnet(ctx, sprout.Subnet{Site: n.Site, Network: n.ID}, next)
+	if err != nil {
+		return out, err
+	}
+	return api.FreeSubnet{CIDR: sub.CIDR, Gateway: sub.Gateway, Network: n.ID, VRF: n.VRF}, nil
 }
 
 func (s *Server) subnetList(ctx context.Context, in *api.ListSubnets) (out api.Page[sprout.Subnet], err error) {
@@ -102,7 +150,7 @@ func (s *Server) subnetUpdate(ctx context.Context, in *api.UpdateSubnet) (sprout
 func changedSubnet(sub sprout.Subnet, in *api.UpdateSubnet) (_ sprout.Subnet, err error) {
 	b := in.Body
 	if b.CIDR != nil {
-		if sub.CIDR, err = parseCIDR(*b.CIDR); err != nil {
+		if sub.CIDR, err = parseCIDR("cidr", *b.CIDR); err != nil {
 			return sub, err
 		}
 	}

@@ -10,28 +10,17 @@ import (
 	"sprout/api"
 )
 
-// subnetOf reads the addresses of a request; what they must be to each other
+// subnetOf reads a subnet of a request; what its addresses must be to each other
 // the network provider checks.
 func subnetOf(b api.NewSubnet) (sub sprout.Subnet, err error) {
-	if sub.CIDR, err = parseCIDR(b.CIDR); err != nil {
+	cidr, err := parseCIDR("cidr", b.CIDR)
+	if err != nil {
 		return sub, err
 	}
-	if sub.Gateway, err = parseGateway(b.Gateway); err != nil {
+	if sub, err = describedBy(b); err != nil {
 		return sub, err
 	}
-	if sub.Routes, err = parseRoutes(b.Routes); err != nil {
-		return sub, err
-	}
-	if sub.DNS, err = parseAddresses("dns", b.DNS); err != nil {
-		return sub, err
-	}
-	if sub.NTP, err = parseAddresses("ntp", b.NTP); err != nil {
-		return sub, err
-	}
-	if sub.DHCPServers, err = parseServers(b.DHCPServers); err != nil {
-		return sub, err
-	}
-	sub.Domain, sub.Search, sub.Advertise, sub.Discover, sub.DHCP = b.Domain, b.Search, b.Advertise, b.Discover, b.DHCP
+	sub.CIDR = cidr
 	for _, list := range []struct {
 		field  string
 		kind   sprout.RangeKind
@@ -52,13 +41,41 @@ func subnetOf(b api.NewSubnet) (sub sprout.Subnet, err error) {
 	return sub, nil
 }
 
-func parseCIDR(text string) (netip.Prefix, error) {
+// nextOf reads where a prefix is to be found.
+func nextOf(from string, bits int) (next sprout.NextPrefix, err error) {
+	next.Bits = bits
+	next.From, err = parseCIDR("from", from)
+	return next, err
+}
+
+// describedBy reads what a request says of a subnet, but for its prefix and ranges.
+func describedBy(b api.NewSubnet) (sub sprout.Subnet, err error) {
+	if sub.Gateway, err = parseGateway(b.Gateway); err != nil {
+		return sub, err
+	}
+	if sub.Routes, err = parseRoutes(b.Routes); err != nil {
+		return sub, err
+	}
+	if sub.DNS, err = parseAddresses("dns", b.DNS); err != nil {
+		return sub, err
+	}
+	if sub.NTP, err = parseAddresses("ntp", b.NTP); err != nil {
+		return sub, err
+	}
+	if sub.DHCPServers, err = parseServers(b.DHCPServers); err != nil {
+		return sub, err
+	}
+	sub.Domain, sub.Search, sub.Advertise, sub.Discover, sub.DHCP = b.Domain, b.Search, b.Advertise, b.Discover, b.DHCP
+	return sub, nil
+}
+
+func parseCIDR(field, text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return p, sprout.InvalidField("cidr", "%q is no prefix such as 10.20.0.0/24", text)
+		return p, sprout.InvalidField(field, "%q is no prefix such as 10.20.0.0/24", text)
 	}
 	if masked := p.Masked(); masked != p {
-		return p, sprout.InvalidField("cidr", "%s has host bits set", text).WithRemedy("--cidr %s", masked)
+		return p, sprout.InvalidField(field, "%s has host bits set", text).WithRemedy("--%s %s", field, masked)
 	}
 	return p, nil
 }

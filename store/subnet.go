@@ -19,18 +19,24 @@ func scanSubnet(row pgx.CollectableRow) (n sprout.Subnet, err error) {
 	return n, err
 }
 
-// AddSubnet adds a subnet with its ranges to sub.Network.
+// AddSubnet adds a subnet with its ranges to sub.Network. Conflict if it overlaps
+// another of its VRF, which is waited for if somebody is about to add it; the
+// transaction can go on then.
 func (s *Store) AddSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (sprout.Subnet, error) {
 	if sub.ID == "" {
 		sub.ID = sprout.NewID[sprout.SubnetID](sprout.PrefixSubnet)
 	}
 	made, err := exec(ctx, tx, `
 		INSERT INTO subnet (site, id, network, vrf, cidr, gateway, dns, ntp, discover, mtu, domain, search, routes, advertise, dhcp, dhcp_servers)
-		SELECT site, $2, id, vrf, $3, $4, $5, $6, $7, coalesce(nullif($8, 0), mtu), $9, $10, $11, $12, $13, $14 FROM network WHERE id = $1`,
+		SELECT site, $2, id, vrf, $3, $4, $5, $6, $7, coalesce(nullif($8, 0), mtu), $9, $10, $11, $12, $13, $14 FROM network WHERE id = $1
+		ON CONFLICT ON CONSTRAINT subnet_overlap DO NOTHING`,
 		sub.Network, sub.ID, sub.CIDR, sub.Gateway, orEmpty(sub.DNS), orEmpty(sub.NTP), sub.Discover, sub.MTU,
 		sub.Domain, orEmpty(sub.Search), orEmpty(sub.Routes), sub.Advertise, sub.DHCP, orEmpty(sub.DHCPServers))
-	if err := mustTouch(made, err, "network", string(sub.Network)); err != nil {
+	if err != nil {
 		return sub, err
+	}
+	if made == 0 {
+		return sub, s.notAdded(ctx, tx, sub)
 	}
 	for _, r := range sub.Ranges {
 		if err := insertRange(ctx, tx, sub.ID, r); err != nil {
@@ -38,6 +44,16 @@ func (s *Store) AddSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (sp
 		}
 	}
 	return s.replicateSubnet(ctx, tx, sub.ID)
+}
+
+// notAdded says why a subnet could not be added.
+func (s *Store) notAdded(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) error {
+	there, err := one(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM network WHERE id = $1)`, sub.Network)
+	if err != nil || !there {
+		return mustTouch(0, err, "network", string(sub.Network))
+	}
+	overlap := constraints["subnet_overlap"]
+	return conflictIn(overlap.field, "%s", overlap.message)
 }
 
 // lockSubnet reads a subnet and keeps others from changing it. Allocations hold

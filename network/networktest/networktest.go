@@ -38,6 +38,9 @@ func Run(t *testing.T, open func(t *testing.T) Site) {
 		{"a network is changed", updateNetwork},
 		{"a subnet is added, changed and deleted", updateSubnet},
 		{"ranges come, change and go", ranges},
+		{"the next free prefix is found", nextFree},
+		{"a gateway is found in it", nextGateway},
+		{"next prefixes at once are different", nextRace},
 		{"what is allocated is kept", keepsUsed},
 		{"what is leased is kept", leased},
 	} {
