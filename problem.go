@@ -85,6 +85,10 @@ const (
 	KeaRefused       Code = "kea-refused"
 	KeaChanged       Code = "kea-changed"
 
+	PowerDNSUnreachable Code = "powerdns-unreachable"
+	PowerDNSRefused     Code = "powerdns-refused"
+	PowerDNSChanged     Code = "powerdns-changed"
+
 	CertificateExpired Code = "certificate-expired"
 	DatabaseReadOnly   Code = "database-read-only"
 	DatabaseSlow       Code = "database-slow"
@@ -153,6 +157,9 @@ var Problems = []ProblemKind{
 	{KeaUnreachable, Critical, "The site's agent cannot talk to the Kea that answers DHCP there. Kea goes on by what it was told last.", "start Kea at site {site}, and let the agent use its control socket: what changed meanwhile is told to it by itself"},
 	{KeaRefused, Critical, "The Kea that answers DHCP at a site does not take what it is told: new machines, subnets and reservations have no effect there.", "mend what the reason names at site {site}: it is tried again by itself"},
 	{KeaChanged, Warning, "Somebody else changed the configuration of the Kea that answers DHCP at a site. Sprout put its own parts back.", "find who else configures Kea at site {site}: what is to last belongs into Sprout"},
+	{PowerDNSUnreachable, Critical, "The site's agent cannot talk to the PowerDNS that answers for the site's names. PowerDNS goes on by what it was told last.", "start PowerDNS at site {site}, with its API: what changed meanwhile is told to it by itself"},
+	{PowerDNSRefused, Critical, "The PowerDNS that answers for a site's names does not take what it is told: names that come and go have no effect there.", "mend what the reason names at site {site}: it is tried again by itself"},
+	{PowerDNSChanged, Warning, "Somebody else changed a zone of Sprout's in the PowerDNS that answers for a site's names. Sprout put it back.", "find who else writes to PowerDNS at site {site}: what is to last belongs into Sprout (sprout dns record create)"},
 	{CertificateExpired, Critical, "A certificate has run out, or is about to: whoever checks it does not connect any more.", "renew the files that the evidence names: they are read again by themselves"},
 	{DatabaseReadOnly, Critical, "PostgreSQL takes no changes: it is a standby, or is set read-only. Sites work on; nothing new can be asked for.", "point database.url at the primary: it goes on by itself"},
 	{DatabaseFull, Critical, "The disk of PostgreSQL has no room. Sites work on; what is asked for is refused where keeping it needs room.", "free room on the database's disk: it goes on by itself"},

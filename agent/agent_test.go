@@ -358,6 +358,11 @@ func TestConfigIsValidated(t *testing.T) {
 		"status":        func(c *Config) { c.Status = "0.0.0.0:80" },
 		"dhcp.provider": func(c *Config) { c.DHCP.Provider = "dnsmasq" },
 		"dhcp.kea":      func(c *Config) { c.DHCP.Kea.TakeOver = true },
+		"dns.provider":  func(c *Config) { c.DNS.Provider = "dnsmasq" },
+		"dns.powerdns":  func(c *Config) { c.DNS.PowerDNS.TakeOver = true },
+
+		"dns.powerdns.url":     func(c *Config) { c.DNS.Provider = "powerdns" },
+		"dns.powerdns.keyFile": func(c *Config) { c.DNS = DNS{"powerdns", PowerDNS{URL: "http://127.0.0.1:8081"}} },
 	} {
 		bad := good
 		spoil(&bad)

@@ -54,6 +54,8 @@ type Config struct {
 	Ports Ports `json:"ports,omitzero" yaml:"ports,omitempty"`
 	// DHCP says who answers DHCP of IPv4.
 	DHCP DHCP `json:"dhcp,omitzero" yaml:"dhcp,omitempty"`
+	// DNS says who answers for the site's names.
+	DNS DNS `json:"dns,omitzero" yaml:"dns,omitempty"`
 	// BootFiles is the directory with undionly.kpxe and snponly.efi; empty:
 	// /usr/lib/ipxe.
 	BootFiles string `json:"bootFiles,omitempty" yaml:"bootFiles,omitempty"`
@@ -116,7 +118,7 @@ func (c Config) Validate() error {
 			return sprout.InvalidField(dir.field, "cannot use %q: it must be a directory", dir.path)
 		}
 	}
-	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.DHCP.check(c.Address))
+	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.DHCP.check(c.Address), c.DNS.check())
 }
 
 func (c Config) validateAddresses() error {

@@ -14,7 +14,6 @@ import (
 	"sprout/boot/advert"
 	"sprout/boot/tftp"
 	"sprout/dhcp/rogue"
-	dns "sprout/dns/builtin"
 )
 
 // serveNetwork serves the provisioning network until ctx ends. When the address
@@ -123,11 +122,11 @@ func (s *site) servers() (all []loop, err error) {
 		web := func(ctx context.Context) error { return s.serveWeb(ctx, at(own, c.Ports.HTTP, 80)) }
 		all = append(all, loop{"dhcp", leases.Serve}, loop{"tftp", files.Serve}, loop{"http", web})
 	}
-	names, err := dns.NewServer(dns.ServerConfig{Addresses: listen, Zones: s.zones, Rules: s.policy, Updates: s.store, Log: s.log})
+	names, err := s.namer(listen)
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, loop{"dns", names.Serve}, loop{"rogue", s.rogues.Serve})
+	all = append(all, loop{"dns", names}, loop{"rogue", s.rogues.Serve})
 	if c.Interface != "" {
 		say := advert.Config{Interface: c.Interface, Say: func(asked bool) advert.Word { return s.advertise(s.store.Domain(), asked) }, Log: s.log}
 		all = append(all, loop{"advert", func(ctx context.Context) error { return advert.Serve(ctx, say) }})

@@ -22,8 +22,14 @@ type Provider struct {
 
 const (
 	notBuilt = "not built yet"
-	perSite  = "DHCP is served by each site's agent"
 	perBMC   = "power is chosen for each machine by the driver of its BMC"
+)
+
+// atSite are the providers that a site's agent is told to have, by capability,
+// and perSite why.
+var (
+	atSite  = map[string]string{"dhcp": "kea", "dns": "powerdns"}
+	perSite = map[string]string{"dhcp": "DHCP is served by each site's agent", "dns": "names are answered at each site"}
 )
 
 // List is every provider, the default of each capability first.
@@ -38,7 +44,7 @@ func List() []Provider {
 		{"dhcp", "builtin", "The agent answers DHCP by itself.", true, ""},
 		{"dhcp", "kea", "ISC Kea answers DHCP of IPv4, and the agent tells it what.", true, ""},
 		{"dns", "builtin", "The agent answers for the site's zones.", true, ""},
-		{"dns", "powerdns", "Records in PowerDNS.", false, notBuilt},
+		{"dns", "powerdns", "PowerDNS answers for the site's zones, and the agent tells it what.", true, ""},
 		{"hwtest", "builtin", "Memory, CPU, disk and link tests of the ramdisk.", true, ""},
 		{"alloc", "builtin", "The machine that fits tightest.", true, ""},
 		{"power", "redfish", "BMCs that speak Redfish (DMTF DSP0266).", true, ""},
@@ -111,8 +117,8 @@ func check(capability, name string) error {
 		return sprout.InvalidField(field, "unknown capability; known are %s", strings.Join(known, ", "))
 	case capability == "power":
 		return sprout.InvalidField(field, "cannot be selected here: %s", perBMC)
-	case capability == "dhcp" && name == "kea":
-		return sprout.InvalidField(field, "cannot be selected here: %s", perSite).WithRemedy("dhcp.provider: kea, in the agent's configuration")
+	case atSite[capability] == name && name != "":
+		return sprout.InvalidField(field, "cannot be selected here: %s", perSite[capability]).WithRemedy("%s.provider: %s, in the agent's configuration", capability, name)
 	case slices.Contains(names, name):
 		return nil
 	}

@@ -9,6 +9,9 @@ import (
 	"sprout/dns/zone"
 )
 
+// RR makes an item a record of the library's.
+func RR(i zone.Item) (dns.RR, error) { return record(readable(i.Owner), i.Data) }
+
 // record makes a record of the library's, whose owner is written as name.
 func record(name string, d zone.Data) (dns.RR, error) {
 	wire := make([]byte, 256+len(d))

@@ -28,8 +28,8 @@ type DB struct {
 // New makes a DB without zones.
 func New() *DB { return &DB{zones: map[string]*Zone{}} }
 
-// Watch has f called with the origins of zones after they changed, one call at
-// a time. It must not block.
+// Watch has f called with the origins of zones after they changed or went, one
+// call at a time. It must not block.
 func (d *DB) Watch(f func(origins []string)) {
 	d.watching.Lock()
 	defer d.watching.Unlock()
@@ -53,6 +53,11 @@ func (d *DB) Load(l Layout, records iter.Seq[sprout.Record], serial uint32) {
 	var changed []string
 	for origin, z := range fresh.zones {
 		if z.follow(d.zones[origin], serial) {
+			changed = append(changed, origin)
+		}
+	}
+	for origin := range d.zones {
+		if fresh.zones[origin] == nil {
 			changed = append(changed, origin)
 		}
 	}
