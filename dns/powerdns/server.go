@@ -208,7 +208,7 @@ func (s *Server) all(ctx context.Context) error {
 }
 
 // account marks the zones of the site in PowerDNS.
-func (s *Server) account() string { return "sprout " + string(s.config.Site) }
+func (s *Server) account() string { return "sprout/" + string(s.config.Site) }
 
 // look sees whether PowerDNS still holds what it was told, and puts back what it
 // does not: by the serials, and now and then by every record.
