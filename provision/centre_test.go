@@ -28,6 +28,14 @@ type centreWorld struct {
 	basis       Basis
 	sent        sprout.Work // the last that was delegated
 	bare        bool        // its site has no agent
+	unclaimed   []string    // what steps did to address management and names without a claim on the run
+}
+
+// reach notes what a step does outside of its run's transactions.
+func (w *centreWorld) reach(ctx context.Context, what string) {
+	if run, err := w.Get(ctx, "wfl_1"); err == nil && run.Claim == nil {
+		w.unclaimed = append(w.unclaimed, what+" in "+run.StepName)
+	}
 }
 
 func newCentreWorld(state sprout.State) *centreWorld {
@@ -123,6 +131,7 @@ type centreIPAM struct {
 }
 
 func (p centreIPAM) Allocate(ctx context.Context, r ipam.Request) (sprout.Address, error) {
+	p.world.reach(ctx, "allocate")
 	for _, a := range p.world.held {
 		if a.Subnet == r.Subnet && a.MAC == r.MAC {
 			return a, nil
@@ -138,19 +147,25 @@ func (p centreIPAM) Allocate(ctx context.Context, r ipam.Request) (sprout.Addres
 	p.world.held = append(p.world.held, a)
 	return a, err
 }
-func (p centreIPAM) Quarantine(_ context.Context, c sprout.AddressConflict) error {
+func (p centreIPAM) Quarantine(ctx context.Context, c sprout.AddressConflict) error {
+	p.world.reach(ctx, "quarantine")
 	p.world.held = nil
 	p.world.quarantined = append(p.world.quarantined, c)
 	return nil
 }
-func (p centreIPAM) Release(context.Context, sprout.MachineID) error { p.world.held = nil; return nil }
+func (p centreIPAM) Release(ctx context.Context, _ sprout.MachineID) error {
+	p.world.reach(ctx, "release")
+	p.world.held = nil
+	return nil
+}
 func (p centreIPAM) Held(context.Context, sprout.MachineID) ([]sprout.Address, error) {
 	return p.world.held, nil
 }
 
 type centreDNS centreWorld
 
-func (p *centreDNS) Set(_ context.Context, r sprout.Record) error {
+func (p *centreDNS) Set(ctx context.Context, r sprout.Record) error {
+	(*centreWorld)(p).reach(ctx, "publish")
 	if r.IP.Is6() {
 		p.names6[r.Name] = r.IP
 	} else {
@@ -158,7 +173,8 @@ func (p *centreDNS) Set(_ context.Context, r sprout.Record) error {
 	}
 	return nil
 }
-func (p *centreDNS) Delete(_ context.Context, _ sprout.SiteID, name string) error {
+func (p *centreDNS) Delete(ctx context.Context, _ sprout.SiteID, name string) error {
+	(*centreWorld)(p).reach(ctx, "withdraw")
 	delete(p.names, name)
 	delete(p.names6, name)
 	return nil

@@ -60,6 +60,9 @@ func (p centre[T]) giveOther(ctx context.Context, c *workflow.Call[T], data *cen
 	if len(r.Taken) == 0 || r.Failure == nil || r.Failure.Code != sprout.AddressTaken {
 		return false, nil
 	}
+	if !c.Claimed() { // the step is quick but for this, which nobody else may do at the same time
+		return false, workflow.Slow()
+	}
 	var in DeployInput
 	if err := c.Input(&in); err != nil {
 		return false, err

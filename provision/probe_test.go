@@ -45,6 +45,9 @@ func squatted(t *testing.T, times int) (*centreWorld, workflow.Run) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(w.unclaimed) > 0 {
+		t.Errorf("without a claim on the run: %v", w.unclaimed)
+	}
 	return w, run
 }
 

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -87,6 +88,16 @@ func AgainAfter(d time.Duration, waitsFor string) error { return &again{d, waits
 func WaitFor(signal string, d time.Duration, waitsFor string) error {
 	return &waitFor{signal, d, waitsFor}
 }
+
+// Slow is what Do of a quick step returns where, this time, it is to do what quick
+// steps may not: reach out, or take long. What the call has done is forgotten, and
+// Do is called again as that of other steps is, with a claim (Call.Claimed).
+func Slow() error { return errSlow }
+
+var errSlow = errors.New("a quick step is to be called with a claim")
+
+// Claimed tells whether nobody else calls the step now.
+func (c *Call[T]) Claimed() bool { return c.Run.Claim != nil }
 
 // Park says that the run cannot go on before somebody acts (retry or cancel).
 func Park(reason string) error { return &park{reason} }

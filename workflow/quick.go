@@ -29,6 +29,12 @@ func (e *Engine[T]) takeQuick(ctx context.Context, run Run, step Step[T], now ti
 		if ctx.Err() != nil && t.err != nil && !isWait(t.err) { // this process is stopping: the step did not fail
 			return run, ctx.Err()
 		}
+		if errors.Is(t.err, errSlow) {
+			if len(all) == 0 {
+				return e.take(ctx, run, step, step.Do, now)
+			}
+			break // those before are saved, and it is called again
+		}
 		all = append(all, t)
 		now = e.now()
 		next, known := e.step(t.after)

@@ -80,3 +80,44 @@ func TestQuickStepIsSavedOnce(t *testing.T) {
 		t.Errorf("effects were %q", notes)
 	}
 }
+
+// A quick step that says it is slow this time is called again with a claim, which
+// nobody else has then, and what it did before is forgotten; so also where quick
+// steps come before it.
+func TestQuickStepMayBeSlow(t *testing.T) {
+	for _, before := range []int{0, 1} {
+		var claims []bool
+		var other *workflow.Engine[*tx]
+		slow := marks("slow", agree)
+		slow.Do = func(ctx context.Context, c *call) error {
+			claims = append(claims, c.Claimed())
+			note := "unclaimed"
+			if c.Claimed() {
+				note = "claimed"
+				if _, _, err := other.Advance(ctx, id); err != nil && sprout.KindOf(err) != sprout.Conflict {
+					t.Errorf("the other process: %v", err)
+				}
+			}
+			c.Commit(func(_ context.Context, tx *tx) error { tx.Note("%s", note); return nil })
+			if !c.Claimed() {
+				return workflow.Slow()
+			}
+			return nil
+		}
+		steps := []step{slow, marks("after", agree)}
+		want := []string{"claimed", "after"}
+		if before > 0 {
+			steps, want = append([]step{marks("before", agree)}, steps...), append([]string{"before"}, want...)
+		}
+		def := job(steps...)
+		b := newBench(t, def)
+		other = b.process(def)
+		b.finish(sprout.Succeeded)
+		if notes := b.store.Notes(); !slices.Equal(notes, want) {
+			t.Errorf("effects were %q, want %q", notes, want)
+		}
+		if n := len(claims); n < 2 || claims[n-1] != true || slices.Contains(claims[:n-1], true) {
+			t.Errorf("it was called with claims %v", claims)
+		}
+	}
+}

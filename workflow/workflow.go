@@ -93,7 +93,7 @@ type Step[T any] struct {
 	// Quick says that Do changes nothing but by Commit, and waits for nobody
 	// but its store: it is called without a claim, and its outcome saved with
 	// that of the quick steps after it. Two processes may call it at once; only
-	// one of them saves.
+	// one of them saves. Where it is to do more for once it returns Slow.
 	Quick bool
 	// Added says that runs which versions without this step began go on without
 	// it where they are past its place.
