@@ -95,11 +95,7 @@ func (s *Server) addressRelease(ctx context.Context, in *api.AddressRef) (api.No
 // site before it where that is needed.
 func (s *Server) findAddress(ctx context.Context, ref string) (a sprout.Address, err error) {
 	defer func() { seen(ctx, err, a.Site, a.ID, a.IP.String()) }()
-	site, text, qualified := strings.Cut(ref, "/")
-	if !qualified {
-		site, text = "", ref
-	}
-	sites, err := s.sitesOf(ctx, site)
+	sites, text, err := s.splitAddress(ctx, ref)
 	if err != nil {
 		return a, err
 	}
@@ -113,6 +109,17 @@ func (s *Server) findAddress(ctx context.Context, ref string) (a sprout.Address,
 		return a, sprout.InvalidField("address", "%q is given out more than once: name it by its id, %s or %s", ref, list[0].ID, list[1].ID)
 	}
 	return list[0], nil
+}
+
+// splitAddress reads a reference to an address: what names it, and the sites at
+// which it may be.
+func (s *Server) splitAddress(ctx context.Context, ref string) (sites sprout.Sites, text string, err error) {
+	site, text, qualified := strings.Cut(ref, "/")
+	if !qualified {
+		site, text = "", ref
+	}
+	sites, err = s.sitesOf(ctx, site)
+	return sites, text, err
 }
 
 // subnetNamed returns the subnet that ref names: by prefix or id, or by the

@@ -3,8 +3,10 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,7 +40,8 @@ func (s *Server) watchConflicts(ctx context.Context) error {
 }
 
 // probeConflicts has the agent of one site look again at its addresses that
-// are due, and tells whether there may be more.
+// are due, and tells whether there may be more. What cannot be kept of an address
+// holds up no other, and is looked at again soon.
 func (s *Server) probeConflicts(ctx context.Context) (more bool, err error) {
 	due, err := s.store.ConflictsToProbe(ctx, sprout.MostProbes)
 	if err != nil || len(due) == 0 {
@@ -54,16 +57,19 @@ func (s *Server) probeConflicts(ctx context.Context) (more bool, err error) {
 		return true, s.store.ProbeLater(ctx, due)
 	case err != nil:
 		s.log.Warn("agent cannot look who has addresses; an hour has to do", "site", due[0].Site, "error", err)
-		probes = make([]sprout.AddressProbe, len(due))
+		probes = slices.Repeat([]sprout.AddressProbe{{State: sprout.ProbeUnasked}}, len(due))
 	}
-	return true, s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		for i, a := range due {
-			if err := s.store.TakeProbe(ctx, tx, a.ID, probes[i]); err != nil {
-				return err
-			}
+	var failed []sprout.Address
+	var errs []error
+	for i, a := range due {
+		if err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.store.TakeProbe(ctx, tx, a.ID, probes[i]) }); err != nil {
+			failed, errs = append(failed, a), append(errs, fmt.Errorf("cannot keep what was found of %s: %w", a.IP, err))
 		}
-		return nil
-	})
+	}
+	if len(failed) > 0 {
+		errs = append(errs, s.store.ProbeLater(ctx, failed))
+	}
+	return true, errors.Join(errs...)
 }
 
 // askForProbes asks a site's agent who has each address.
@@ -98,18 +104,14 @@ func (s *Server) addressProbe(ctx context.Context, in *api.AddressRef) (out spro
 }
 
 // addressAt is findAddress of what nobody need have: then it has no id.
-func (s *Server) addressAt(ctx context.Context, ref string) (a sprout.Address, err error) {
-	site, text, qualified := strings.Cut(ref, "/")
-	if !qualified {
-		site, text = "", ref
-	}
-	a, err = s.findAddress(ctx, ref)
-	ip, parseErr := netip.ParseAddr(text)
-	if err == nil || sprout.KindOf(err) != sprout.NotFound || parseErr != nil {
+func (s *Server) addressAt(ctx context.Context, ref string) (sprout.Address, error) {
+	a, err := s.findAddress(ctx, ref)
+	if sprout.KindOf(err) != sprout.NotFound {
 		return a, err
 	}
-	sites, err := s.sitesOf(ctx, site)
-	if err != nil {
+	sites, text, scoped := s.splitAddress(ctx, ref)
+	ip, parsed := netip.ParseAddr(text)
+	if scoped != nil || parsed != nil {
 		return a, err
 	}
 	subnets, err := s.store.SubnetsAt(ctx, sites, ip)

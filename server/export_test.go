@@ -44,3 +44,13 @@ func (s *Server) Begin(ctx context.Context, kind string, m sprout.Machine, subne
 	}
 	return s.start(ctx, "machine "+kind, kind, m, inputs[kind])
 }
+
+// ProbeConflicts is one look of the sweep at addresses that somebody else used.
+func (s *Server) ProbeConflicts(ctx context.Context) (more bool, err error) {
+	return s.probeConflicts(ctx)
+}
+
+// Quarantine is what a deploy does with an address that its site found taken.
+func (s *Server) Quarantine(ctx context.Context, c sprout.AddressConflict) error {
+	return s.providers.IPAM.Quarantine(ctx, c)
+}

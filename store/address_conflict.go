@@ -133,15 +133,15 @@ func (s *Store) TakeProbe(ctx context.Context, tx pgx.Tx, id sprout.AddressID, p
 		return nil
 	case err != nil:
 		return err
-	case p.State == sprout.ProbeUnasked:
+	case p.State == sprout.ProbeTaken:
+		return s.Quarantine(ctx, tx, sprout.AddressConflict{Subnet: a.Subnet, IP: a.IP, MAC: p.MAC, By: "a probe"})
+	case p.State != sprout.ProbeFree: // not asked, or a word of an agent that is newer
 		// Nobody can look: the time that has passed since has to do.
 		if recent, err := one(ctx, tx, pgx.RowTo[bool], `
 			SELECT EXISTS (SELECT FROM problem WHERE subject = $1 AND code = $2 AND cleared_at IS NULL AND since > now() - $3::interval)`,
 			a.ID, sprout.AddressTaken, probeAgain); err != nil || recent {
 			return err
 		}
-	case p.State == sprout.ProbeTaken:
-		return s.Quarantine(ctx, tx, sprout.AddressConflict{Subnet: a.Subnet, IP: a.IP, MAC: p.MAC, By: "a probe"})
 	}
 	if a.Kind == "quarantined" {
 		return s.Free(ctx, tx, a.ID)
