@@ -55,6 +55,7 @@ const (
 	SawOrderDone   = "order-done"
 	SawOrderFailed = "order-failed"
 	SawConsole     = "console" // the machine's kernel warned
+	SawMetadata    = "http-metadata"
 	SawHome        = "phone-home"
 )
 

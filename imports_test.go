@@ -21,13 +21,14 @@ var imports = map[string][]string{
 	"dev":                {".", "server", "agent", "postgres"},
 
 	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dhcp", "dns", "ipam", "netconfig", "network", "trust"},
-	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "ipam/probe", "power", "power/…", "image", "trust"},
+	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "ipam/probe", "metadata", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
 	"api/…":  {".", "api"},
 
 	"netconfig": {".", "ipam"},
-	"provision": {".", "workflow", "ipam", "netconfig", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
+	"metadata":  {".", "netconfig"},
+	"provision": {".", "workflow", "ipam", "metadata", "netconfig", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
 	"provider":  {".", "alloc/…", "boot/…", "dhcp/…", "dns/…", "hwtest/…", "ipam/…", "network/…", "power/…", "alloc", "dhcp", "dns", "hwtest", "ipam", "network", "power"},
 
 	"store":     {".", "workflow", "audit"},

@@ -115,7 +115,16 @@ type DeployWork struct {
 	Sealed   bool             `json:"sealed,omitempty"`   // the work's secret is its user data
 	Networks []InterfaceSetup `json:"networks"`           // its first static address, which is all that agents before 0.3 configure
 	Links    []LinkSetup      `json:"links,omitempty"`    // none: networks, of centres before 0.3
+	Metadata MetadataBy       `json:"metadata,omitempty"` // empty: MetadataDrive
 }
+
+// MetadataBy is how an installed system gets its metadata at its first boot.
+type MetadataBy string
+
+const (
+	MetadataDrive MetadataBy = "drive" // all of it is on its config drive
+	MetadataHTTP  MetadataBy = "http"  // the config drive says where it is; user data is never on the disk's config drive
+)
 
 // An InterfaceSetup is how the installed system configures the only interface
 // that it does.

@@ -116,7 +116,9 @@ type Intent struct {
 	Purpose   string    `json:"purpose" enum:"discover,commission,deploy,release"`
 	Token     string    `json:"token" doc:"Bearer of the ramdisk of this attempt"`
 	HomeToken string    `json:"homeToken" doc:"Of the installed system's phone-home"`
-	ExpiresAt time.Time `json:"expiresAt"`
+	// MetadataToken is good for the installed system's metadata; empty: it is all on its config drive.
+	MetadataToken string    `json:"metadataToken,omitempty"`
+	ExpiresAt     time.Time `json:"expiresAt"`
 }
 
 // A Reservation is an address that a known machine's interface gets by DHCP,

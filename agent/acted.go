@@ -144,6 +144,13 @@ func (b *boots) imaged(a sitestore.Attempt, r *http.Request, img sprout.Image, b
 	b.tell(e)
 }
 
+func (b *boots) told(a sitestore.Attempt, r *http.Request) {
+	e := ofAttempt(a, r, sprout.SawMetadata)
+	e.File = r.PathValue("path")
+	e.Detail = "the installed system asks for " + e.File
+	b.tell(e)
+}
+
 func (b *boots) cameHome(a sitestore.Attempt, r *http.Request) {
 	e := ofAttempt(a, r, sprout.SawHome)
 	e.Detail = "the installed system runs"

@@ -37,6 +37,9 @@ type testMachine struct {
 	running sync.WaitGroup
 	tokens  []string // that its ramdisks were given
 	homes   []string // phone-home URLs that it was given
+	drives  []sprout.ConfigDrive
+	// First is called by the installed system before it reports; it may be nil.
+	first func()
 }
 
 func newMachine(t *testing.T, agent, mac string) *testMachine {
@@ -144,6 +147,7 @@ func (m *testMachine) do(ctx context.Context, token string, o sprout.Order) spro
 		}
 		r.Written = &sprout.Written{RawDigest: o.Write.Image.RawDigest, RawBytes: o.Write.Image.RawBytes, Verified: true}
 		m.mu.Lock()
+		m.drives = append(m.drives, o.Write.ConfigDrive)
 		m.homes = append(m.homes, regexp.MustCompile(`http://\S+/phone-home/\S+`).FindString(o.Write.ConfigDrive.VendorData))
 		m.mu.Unlock()
 	case sprout.OrderErase:
@@ -155,6 +159,9 @@ func (m *testMachine) do(ctx context.Context, token string, o sprout.Order) spro
 
 // home is the installed system, which tries until somebody hears it.
 func (m *testMachine) home(ctx context.Context) {
+	if m.first != nil {
+		m.first()
+	}
 	m.mu.Lock()
 	url := m.homes[len(m.homes)-1]
 	m.mu.Unlock()

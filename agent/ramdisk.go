@@ -277,10 +277,7 @@ func (s *site) image(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 
 // phoneHome takes the word of the installed system that it runs.
 func (s *site) phoneHome(w http.ResponseWriter, r *http.Request) {
-	a, err := s.store.Admit(r.PathValue("token"), sitestore.HomeUse)
-	if err == nil && string(a.ID) != r.PathValue("attempt") {
-		err = sprout.Errorf(sprout.Denied, "cannot admit the token: it is of another boot attempt")
-	}
+	a, err := s.admitted(r, sitestore.HomeUse)
 	if err == nil {
 		if _, readErr := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxHome)); readErr != nil {
 			err = sprout.Errorf(sprout.Invalid, "cannot read the body: %v", readErr)

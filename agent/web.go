@@ -33,6 +33,7 @@ func (s *site) web() http.Handler {
 	mux.HandleFunc("GET /ramdisk/payload", s.ofRamdisk(s.payload))
 	mux.HandleFunc("GET /images/{digest}", s.ofRamdisk(s.image))
 	mux.HandleFunc("POST /phone-home/{attempt}/{token}", s.phoneHome)
+	mux.HandleFunc("GET /metadata/{attempt}/{token}/{path...}", s.metadata)
 	return mux
 }
 

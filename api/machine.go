@@ -105,6 +105,8 @@ type Deployment struct {
 	SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
 	UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`
 	Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
+	// Metadata is how the installed system gets it.
+	Metadata sprout.MetadataBy `json:"metadata,omitempty" enum:"drive,http" doc:"How the system gets its metadata: all of it on its config drive (default), or once, at its first boot, by HTTP from the agent, with a URL that is good until it has reported; it then needs DHCP or an address of its own to get there"`
 }
 
 // DeployMachine is the input of MachineDeploy.

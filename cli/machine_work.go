@@ -155,6 +155,7 @@ func machineDeployCommand(e *env) *cobra.Command {
 	f.StringVar(&userData, "user-data", "", "file of cloud-init user data; - reads standard input")
 	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, min=SIZE, rotational=yes|no (default the only one that fits)")
 	f.StringVar(&in.Network, "network", "", "network to take the address from (default the only one)")
+	f.StringVar((*string)(&in.Metadata), "metadata", "", "how the system gets its metadata: drive, or http, which leaves no user data on its config drive (default drive)")
 	a.add(c)
 	return c
 }

@@ -106,7 +106,10 @@ CLOUD
 run sprout image import debian-12 "$CACHE/debian-12.raw.zst"
 run sprout machine allocate --arch amd64 --boot-mode $([[ -n ${IPV6:-} ]] && echo uefi || echo bios) --cores 1 --memory 900MB --disk 2GB
 run sprout machine allocate --arch amd64 --boot-mode uefi --cores 1 --memory 900MB --disk 2GB
-run sprout machine deploy m1 m2 --image debian-12 --ssh-key "$DIR/key.pub" --user-data "$DIR/user-data.yaml" --wait --yes
+run sprout machine deploy m1 --image debian-12 --ssh-key "$DIR/key.pub" --user-data "$DIR/user-data.yaml" --yes
+first=$(sprout machine show m1 --jq .activity.workflow | tr -d '"')
+run sprout machine deploy m2 --image debian-12 --ssh-key "$DIR/key.pub" --user-data "$DIR/user-data.yaml" --metadata http --wait --yes
+run sprout workflow wait "$first"
 run sprout machine list
 
 step "7. Proof"

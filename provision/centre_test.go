@@ -408,7 +408,7 @@ func TestCancellingNeedsNoAgent(t *testing.T) {
 }
 
 func TestUserDataStaysAsWritten(t *testing.T) {
-	drive, err := configDrive("wfl_1", "http://10.0.0.1/phone-home/att/tok", sprout.DeployWork{
+	drive, err := configDrive("wfl_1", siteData{Home: "http://10.0.0.1/phone-home/att/tok"}, sprout.DeployWork{
 		Hostname: "m1.lon1.example", UserData: "#cloud-config\nruncmd: [\"true\"]\n", SSHKeys: []string{"ssh-ed25519 AAAA me"},
 		Networks: []sprout.InterfaceSetup{{MAC: "52:54:00:00:00:02", IP: netip.MustParseAddr("10.0.0.10"), Prefix: 24, Gateway: netip.MustParseAddr("10.0.0.1")}},
 	})

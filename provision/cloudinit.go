@@ -1,46 +1,48 @@
 package provision
 
 import (
-	"fmt"
+	"encoding/json"
 	"net/netip"
-	"strings"
-
-	"go.yaml.in/yaml/v4"
 
 	"sprout"
+	"sprout/metadata"
 	"sprout/netconfig"
+	"sprout/workflow"
 )
 
-// configDrive makes the NoCloud volume of an installed system (cloud-init,
-// "NoCloud" datasource). What Sprout needs goes into vendor-data, so that the
-// operator's user-data stays as it was written and wins where both speak.
-func configDrive(instance, home string, in sprout.DeployWork) (sprout.ConfigDrive, error) {
-	short, _, _ := strings.Cut(in.Hostname, ".")
-	meta, err := document("", map[string]any{
-		"instance-id": instance, "local-hostname": in.Hostname, "public-keys": in.SSHKeys,
-	})
-	if err != nil {
-		return sprout.ConfigDrive{}, err
+// instance is what the installed system of a deploy is told of itself. The user
+// data is not in it where it came sealed.
+func instance(run, home string, in sprout.DeployWork) metadata.Instance {
+	return metadata.Instance{
+		ID: run, Hostname: in.Hostname, SSHKeys: in.SSHKeys, UserData: in.UserData, Home: home, Links: linksOf(in),
 	}
-	vendor, err := document("#cloud-config\n", map[string]any{
-		"hostname": short, "fqdn": in.Hostname, "prefer_fqdn_over_hostname": false,
-		"ssh_authorized_keys": in.SSHKeys,
-		"phone_home": map[string]any{
-			"url": home, "post": []string{"hostname", "instance_id"}, "tries": 20,
-		},
-	})
-	if err != nil {
-		return sprout.ConfigDrive{}, err
+}
+
+// configDrive makes the NoCloud volume of an installed system: all of it, or
+// where it finds the rest.
+func configDrive(run string, data siteData, in sprout.DeployWork) (sprout.ConfigDrive, error) {
+	i := instance(run, data.Home, in)
+	if in.Metadata == sprout.MetadataHTTP {
+		return i.Seed(data.Metadata + "nocloud/")
 	}
-	network, err := netconfig.Render(linksOf(in))
-	if err != nil {
-		return sprout.ConfigDrive{}, err
+	return i.Drive()
+}
+
+// InstanceOf returns what the system that a run of deploy installs is told of
+// itself, for the boot attempt that it says it is of, and its user data where
+// that is sealed. NotFound: the run installs nothing, or has another attempt.
+func InstanceOf(run workflow.Run, attempt sprout.AttemptID) (i metadata.Instance, sealed []byte, err error) {
+	var input SiteInput
+	var data siteData
+	var in sprout.DeployWork
+	none := sprout.Errorf(sprout.NotFound, "there is no metadata: nothing is being installed by boot attempt %s", attempt)
+	if run.Kind != Deploy || run.State.Ended() || json.Unmarshal(run.Input, &input) != nil || json.Unmarshal(run.Data, &data) != nil || data.Attempt != attempt {
+		return i, nil, none
 	}
-	user := in.UserData
-	if strings.TrimSpace(user) == "" {
-		user = "#cloud-config\n{}\n"
+	if json.Unmarshal(input.Work.Input, &in) != nil || in.Metadata != sprout.MetadataHTTP {
+		return i, nil, none
 	}
-	return sprout.ConfigDrive{MetaData: meta, UserData: user, VendorData: vendor, NetworkConfig: network}, nil
+	return instance(run.ID, data.Home, in), input.Work.Secret, nil
 }
 
 // linksOf is how the installed system configures its network. Centres before 0.3
@@ -61,12 +63,4 @@ func linksOf(in sprout.DeployWork) []sprout.LinkSetup {
 		links = append(links, l)
 	}
 	return links
-}
-
-func document(head string, v any) (string, error) {
-	raw, err := yaml.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("cannot write cloud-init data: %w", err)
-	}
-	return head + string(raw), nil
 }

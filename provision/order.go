@@ -211,13 +211,16 @@ func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
 	if err != nil {
 		return err
 	}
-	drive, err := configDrive(c.Run.ID, data.Home, in)
+	drive, err := configDrive(c.Run.ID, data, in)
 	if err != nil {
 		return err
 	}
 	secret, err := sealedUserData(c, in)
 	if err != nil {
 		return err
+	}
+	if in.Metadata == sprout.MetadataHTTP {
+		secret = nil // the system asks for it: the ramdisk needs none
 	}
 	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderWrite, Write: &sprout.Write{
 		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname,

@@ -63,6 +63,7 @@ type DeployInput struct {
 	SSHKeys  []string              `json:"sshKeys"`
 	UserData string                `json:"userData,omitempty"` // only on its way in: see Sealed
 	Sealed   bool                  `json:"sealed,omitempty"`   // there is user data, kept sealed beside the run
+	Metadata sprout.MetadataBy     `json:"metadata,omitempty"` // empty: MetadataDrive
 }
 
 // Sealed parts the input of a workflow into what may be kept and shown as it is,

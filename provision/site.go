@@ -52,12 +52,13 @@ type SiteInput struct {
 
 // siteData is what the steps of a site's run leave for later ones.
 type siteData struct {
-	Attempt sprout.AttemptID         `json:"attempt,omitempty"`
-	Mode    sprout.BootMode          `json:"mode,omitempty"`   // seen in the ramdisk's hello
-	Order   string                   `json:"order,omitempty"`  // the order that was given last
-	Home    string                   `json:"home,omitempty"`   // where the installed system says that it runs
-	Failed  []string                 `json:"failed,omitempty"` // hardware tests that failed
-	Taken   []sprout.AddressConflict `json:"taken,omitempty"`  // addresses that somebody else uses
+	Attempt  sprout.AttemptID         `json:"attempt,omitempty"`
+	Mode     sprout.BootMode          `json:"mode,omitempty"`     // seen in the ramdisk's hello
+	Order    string                   `json:"order,omitempty"`    // the order that was given last
+	Home     string                   `json:"home,omitempty"`     // where the installed system says that it runs
+	Metadata string                   `json:"metadata,omitempty"` // where it finds what it is, with a final slash; empty: on its config drive
+	Failed   []string                 `json:"failed,omitempty"`   // hardware tests that failed
+	Taken    []sprout.AddressConflict `json:"taken,omitempty"`    // addresses that somebody else uses
 }
 
 func (p site[T]) commission() workflow.Definition[T] {
@@ -168,20 +169,34 @@ func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
 	if err := c.Input(&input); err != nil {
 		return err
 	}
-	data.Home = fmt.Sprintf("%s/phone-home/%s/%s", p.AgentURL(hostAddress(input.Work)), in.Attempt, in.HomeToken)
+	host := installed(input.Work)
+	url := p.AgentURL(host.first())
+	data.Home, data.Metadata = fmt.Sprintf("%s/phone-home/%s/%s", url, in.Attempt, in.HomeToken), ""
+	if host.Metadata == sprout.MetadataHTTP {
+		in.MetadataToken = sprout.NewSecret()
+		data.Metadata = fmt.Sprintf("%s/metadata/%s/%s/", url, in.Attempt, in.MetadataToken)
+	}
 	c.Detail("boot attempt %s", in.Attempt)
 	c.Commit(func(ctx context.Context, tx T) error { return p.SetIntent(ctx, tx, in) })
 	return c.Keep(data)
 }
 
-// hostAddress is the first that the installed system will have; zero: it is not
-// to be installed, or has none of ours.
-func hostAddress(w sprout.Work) netip.Addr {
-	var in sprout.DeployWork
-	if w.Kind != Deploy || json.Unmarshal(w.Input, &in) != nil || len(in.Networks) == 0 {
-		return netip.Addr{} // write-image says what is wrong with the input
+// host is the work of a deploy; the zero one where nothing is to be installed.
+type host struct{ sprout.DeployWork }
+
+func installed(w sprout.Work) (h host) {
+	if w.Kind == Deploy {
+		_ = json.Unmarshal(w.Input, &h.DeployWork) // write-image says what is wrong with it
 	}
-	return in.Networks[0].IP
+	return h
+}
+
+// first is the host's first address; zero: it has none of ours.
+func (h host) first() netip.Addr {
+	if len(h.Networks) == 0 {
+		return netip.Addr{}
+	}
+	return h.Networks[0].IP
 }
 
 func (p site[T]) clearIntent(_ context.Context, c *workflow.Call[T]) error {

@@ -60,11 +60,12 @@ func tellNoSecret(s *story, ts *testscript.TestScript, neg bool, args []string) 
 	}
 }
 
-// tellUserData checks that the installed system got its user data.
+// tellUserData checks that the installed system has its user data on its config
+// drive, or with ! that it has not.
 func tellUserData(s *story, ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, !neg && len(args) == 2, "user-data NAME WORDS")
+	usage(ts, len(args) == 2, "[!] user-data NAME WORDS")
 	system, installed := s.slot(ts, args[0]).Machine.Installed()
-	if !installed || !strings.Contains(system.Drive.UserData, args[1]) {
+	if !installed || strings.Contains(system.Drive.UserData, args[1]) == neg {
 		ts.Fatalf("%s has the user data %q", args[0], system.Drive.UserData)
 	}
 }

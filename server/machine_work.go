@@ -254,7 +254,7 @@ func (s *Server) deploy(ctx context.Context, around *surroundings, m sprout.Mach
 // deployInput checks all that can be known before a machine is touched. subnet
 // is the one of its address, in words, where it has no network configuration.
 func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout.Machine, d api.Deployment) (out provision.DeployInput, subnet string, err error) {
-	out = provision.DeployInput{Machine: m.ID, Disk: d.Disk, SSHKeys: d.SSHKeys, UserData: d.UserData}
+	out = provision.DeployInput{Machine: m.ID, Disk: d.Disk, SSHKeys: d.SSHKeys, UserData: d.UserData, Metadata: d.Metadata}
 	image, err := around.image(ctx, d.Image)
 	if err != nil {
 		return out, "", err

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v4"
 
 	"sprout"
 )
@@ -46,17 +42,8 @@ func (m *Machine) runSystem(ctx context.Context, s *System) error {
 	return ctx.Err()
 }
 
-// A seed is what cloud-init reads of a NoCloud volume to phone home.
-type seed struct {
-	instance string
-	hostname string
-	url      string
-	tries    int
-	source   netip.Addr
-}
-
 func (m *Machine) phoneHome(ctx context.Context, s *System) error {
-	seed, err := m.readSeed(s)
+	seed, err := m.readSeed(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -85,64 +72,4 @@ func (m *Machine) phoneHome(ctx context.Context, s *System) error {
 		}
 	}
 	return fmt.Errorf("%d tries failed", seed.tries)
-}
-
-// readSeed reads the config drive. User-data wins over vendor-data where both
-// speak, as in cloud-init.
-func (m *Machine) readSeed(s *System) (seed, error) {
-	var meta struct {
-		Instance string `yaml:"instance-id"`
-		Hostname string `yaml:"local-hostname"`
-	}
-	if err := yaml.Unmarshal([]byte(s.Drive.MetaData), &meta); err != nil {
-		return seed{}, fmt.Errorf("cannot read meta-data: %w", err)
-	}
-	out := seed{instance: meta.Instance, hostname: meta.Hostname}
-	for _, text := range []string{s.Drive.VendorData, s.Drive.UserData} {
-		var cloud struct {
-			PhoneHome struct {
-				URL   string `yaml:"url"`
-				Tries int    `yaml:"tries"`
-			} `yaml:"phone_home"`
-		}
-		if !strings.HasPrefix(text, "#cloud-config") {
-			continue
-		}
-		if err := yaml.Unmarshal([]byte(text), &cloud); err != nil {
-			return seed{}, fmt.Errorf("cannot read cloud-config: %w", err)
-		}
-		if cloud.PhoneHome.URL != "" {
-			out.url, out.tries = cloud.PhoneHome.URL, cloud.PhoneHome.Tries
-		}
-	}
-	if out.instance == "" || out.url == "" {
-		return seed{}, errors.New("the config drive has no instance-id or no phone_home url")
-	}
-	source, err := m.address(s.Drive.NetworkConfig)
-	out.source = source
-	return out, err
-}
-
-// address returns the address that network-config (version 2) gives to one of
-// the machine's ports.
-func (m *Machine) address(config string) (netip.Addr, error) {
-	var network struct {
-		Ethernets map[string]struct {
-			Match struct {
-				MAC string `yaml:"macaddress"`
-			} `yaml:"match"`
-			Addresses []string `yaml:"addresses"`
-		} `yaml:"ethernets"`
-	}
-	if err := yaml.Unmarshal([]byte(config), &network); err != nil {
-		return netip.Addr{}, fmt.Errorf("cannot read network-config: %w", err)
-	}
-	for _, e := range network.Ethernets {
-		if len(e.Addresses) == 0 || !slices.Contains(m.spec.MACs, e.Match.MAC) {
-			continue
-		}
-		p, err := netip.ParsePrefix(e.Addresses[0])
-		return p.Addr(), err
-	}
-	return netip.Addr{}, errors.New("network-config has no address for a port of this machine")
 }

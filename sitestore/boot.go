@@ -30,6 +30,8 @@ type Use string
 const (
 	RamdiskUse Use = "ramdisk" // everything that a ramdisk asks
 	HomeUse    Use = "home"    // the installed system's phone-home
+	// MetadataUse is the installed system's: to read what it is.
+	MetadataUse Use = "metadata"
 )
 
 // A Token is what is kept of a token: never the token.
@@ -97,7 +99,7 @@ func (s *Store) setIntent(tx *bbolt.Tx, owner string, in sprout.Intent, a Attemp
 	for _, t := range []struct {
 		token string
 		use   Use
-	}{{in.Token, RamdiskUse}, {in.HomeToken, HomeUse}} {
+	}{{in.Token, RamdiskUse}, {in.HomeToken, HomeUse}, {in.MetadataToken, MetadataUse}} {
 		if t.token == "" {
 			continue
 		}

@@ -1,0 +1,67 @@
+package metadata
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"sprout"
+)
+
+// ignition is a configuration of specification 3.3.0: what Sprout needs, and the
+// operator's own merged into it, which wins where both speak. User data that is
+// no Ignition configuration is an Invalid error: it would be left out unseen.
+func (i Instance) ignition() (string, error) {
+	config := map[string]any{
+		"ignition": map[string]any{"version": "3.3.0"},
+		"storage": map[string]any{"files": []any{map[string]any{
+			"path": "/etc/hostname", "mode": 0o644, "overwrite": true, "contents": map[string]any{"source": data(i.Hostname + "\n")},
+		}}},
+		"systemd": map[string]any{"units": []any{map[string]any{
+			"name": "sprout-phone-home.service", "enabled": true, "contents": homeUnit(i.Home),
+		}}},
+	}
+	if len(i.SSHKeys) > 0 {
+		config["passwd"] = map[string]any{"users": []any{map[string]any{"name": "core", "sshAuthorizedKeys": i.SSHKeys}}}
+	}
+	if strings.TrimSpace(i.UserData) != "" {
+		var own struct {
+			Ignition struct {
+				Version string `json:"version"`
+			} `json:"ignition"`
+		}
+		if err := json.Unmarshal([]byte(i.UserData), &own); err != nil || !strings.HasPrefix(own.Ignition.Version, "3.") {
+			return "", sprout.Errorf(sprout.Invalid, "cannot make an Ignition configuration: the user data is none of version 3")
+		}
+		config["ignition"] = map[string]any{"version": "3.3.0", "config": map[string]any{"merge": []any{map[string]any{"source": data(i.UserData)}}}}
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("cannot write an Ignition configuration: %w", err)
+	}
+	return string(raw), nil
+}
+
+// data is content in its own URL (RFC 2397).
+func data(content string) string {
+	return "data:;base64," + base64.StdEncoding.EncodeToString([]byte(content))
+}
+
+// homeUnit posts once that the system runs, and tries until it is heard.
+func homeUnit(url string) string {
+	return `[Unit]
+Description=Tell Sprout that the installed system runs
+Wants=network-online.target
+After=network-online.target
+ConditionPathExists=!/var/lib/sprout-phone-home
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/curl --fail --silent --show-error --max-time 10 --retry 20 --retry-delay 3 --retry-all-errors --data hostname=%H ` + url + `
+ExecStart=/usr/bin/touch /var/lib/sprout-phone-home
+
+[Install]
+WantedBy=multi-user.target
+`
+}
