@@ -8,6 +8,7 @@ package agent
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -78,6 +79,9 @@ type Config struct {
 	Limits provision.Limits `json:"-" yaml:"-"`
 	// Gate is passed by every call of a step: for tests; nil: there is none.
 	Gate workflow.Gate `json:"-" yaml:"-"`
+	// Link asks the site's network who has addresses, as probe.Find does; nil: by
+	// ARP and neighbour discovery on Interface. Simulated machines have no link.
+	Link func(ctx context.Context, ips []netip.Addr, own ...string) (map[netip.Addr]string, error) `json:"-" yaml:"-"`
 	// Clock dates what is kept on disk; nil: the host's, without its jumps.
 	Clock *health.Clock `json:"-" yaml:"-"`
 	// Log takes what is worth reading later.

@@ -25,11 +25,16 @@ func (s *site) Probe(ctx context.Context, id sprout.MachineID, ips []netip.Addr)
 func (s *site) probe(ctx context.Context, ips []netip.Addr, own ...string) []sprout.AddressProbe {
 	all := make([]sprout.AddressProbe, len(ips))
 	var ask []netip.Addr
-	link := s.link()
+	link, find := s.link(), s.config.Link
+	if find == nil && s.config.Interface != "" {
+		find = func(ctx context.Context, ips []netip.Addr, own ...string) (map[netip.Addr]string, error) {
+			return probe.Find(ctx, s.config.Interface, ips, own...)
+		}
+	}
 	for i, ip := range ips {
 		all[i] = sprout.AddressProbe{IP: ip, State: sprout.ProbeUnasked}
 		switch on := slices.ContainsFunc(link, func(p netip.Prefix) bool { return p.Contains(ip) }); {
-		case s.config.Interface == "":
+		case find == nil:
 			all[i].Why = "the agent has no interface on the site's network: it answers relays only"
 		case !on:
 			all[i].Why = "it is not on the agent's link"
@@ -44,7 +49,7 @@ func (s *site) probe(ctx context.Context, ips []netip.Addr, own ...string) []spr
 	for i := range own {
 		own[i] = strings.ToLower(own[i])
 	}
-	found, err := probe.Find(ctx, s.config.Interface, ask, own...)
+	found, err := find(ctx, ask, own...)
 	if err != nil {
 		s.log.Warn("addresses not probed", "addresses", ask, "error", err)
 	}

@@ -34,6 +34,7 @@
 //	await idle MACHINE                    no workflow runs on it
 //	disk NAME holds IMAGE|nothing         what is on the simulated machine's disk
 //	corrupt-cache SITE                    flips a bit in every image that the site's agent has cached
+//	squat SITE IP MAC                     somebody who was not given it uses an address; ! squat SITE IP: no more
 //	lookup SITE NAME|IP                   asks the site's DNS; ! lookup: there is no such name
 //	expire-tokens                         makes every enrolment token too old
 //	count N WORDS FILE                    N lines of the file (or stdout) hold the words

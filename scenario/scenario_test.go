@@ -63,6 +63,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"let":            tellLet,
 		"site-agent":     tellSiteAgent,
 		"kill-agent":     tellKillAgent,
+		"squat":          tellSquat,
 		"restart-agent":  tellRestartAgent,
 		"restart-server": tellRestartServer,
 		"wan":            tellWAN,

@@ -18,6 +18,7 @@ import (
 	"sprout"
 	"sprout/agent"
 	"sprout/api"
+	"sprout/sim"
 )
 
 // Every site's provisioning network is the same part of loopback, as two sites
@@ -125,6 +126,7 @@ func (s *story) agentConfig(name, token string) (agent.Config, error) {
 	dir := filepath.Join(s.dir, "agent-"+name)
 	config := agent.Config{
 		DataDir: dir, Server: "https://" + s.api.Address(), Token: token, Address: agentAddress, Name: name + "-agent",
+		Link:      s.squattersAt(name).Find,
 		BootFiles: filepath.Join(s.dir, "loaders"), RamdiskDir: filepath.Join(s.dir, "ramdisk"), Log: s.log.With("process", "agent", "site", name),
 	}
 	for _, file := range []string{"loaders/undionly.kpxe", "loaders/snponly.efi", "ramdisk/vmlinuz", "ramdisk/initrd"} {
@@ -175,6 +177,29 @@ func (b *portBook) take(at netip.Addr, n int) ([]uint16, error) {
 		}
 	}
 	return ports, nil
+}
+
+// squattersAt are the strangers on a site's network.
+func (s *story) squattersAt(site string) *sim.Squatters {
+	if s.squatters[site] == nil {
+		s.squatters[site] = &sim.Squatters{}
+	}
+	return s.squatters[site]
+}
+
+// tellSquat has somebody use an address of a site, or go.
+func tellSquat(s *story, ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, len(args) == 3 && !neg || len(args) == 2 && neg, "squat SITE IP MAC, or ! squat SITE IP")
+	ip, err := netip.ParseAddr(args[1])
+	ts.Check(err)
+	if s.site(ts, args[0]).apart {
+		ts.Fatalf("the agent of %s is a process of its own: it has no simulated link", args[0])
+	}
+	if neg {
+		s.squattersAt(args[0]).Leave(ip)
+		return
+	}
+	s.squattersAt(args[0]).Take(ip, args[2])
 }
 
 func tellKillAgent(s *story, ts *testscript.TestScript, _ bool, args []string) {

@@ -39,14 +39,15 @@ type story struct {
 	url    string // of the control plane
 	token  string // of its administrator
 
-	busAt    string                          // where the control plane's embedded bus listens
-	api, bus *wan.Relay                      // what lies between agents and control plane
-	wan      wan.Relays                      // both
-	edge     func(http.Handler) http.Handler // of each control plane
-	sites    map[string]*site
-	rack     *sim.Rack
-	watches  map[string]*watch // by name
-	seen     map[string]int    // entries of each machine's journal that were awaited
+	busAt     string                          // where the control plane's embedded bus listens
+	api, bus  *wan.Relay                      // what lies between agents and control plane
+	wan       wan.Relays                      // both
+	edge      func(http.Handler) http.Handler // of each control plane
+	sites     map[string]*site
+	rack      *sim.Rack
+	squatters map[string]*sim.Squatters // by site
+	watches   map[string]*watch         // by name
+	seen      map[string]int            // entries of each machine's journal that were awaited
 }
 
 // authority is the file of the control plane's own certificates.
@@ -65,7 +66,7 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 	logged := &record{}
 	log := slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := &story{
-		dir: dir, ports: ports, database: url, log: log, logged: logged, said: &record{}, sites: map[string]*site{},
+		dir: dir, ports: ports, database: url, log: log, logged: logged, said: &record{}, sites: map[string]*site{}, squatters: map[string]*sim.Squatters{},
 		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{}, watches: map[string]*watch{},
 	}
 	t, ok := env.T().(testing.TB)

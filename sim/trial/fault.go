@@ -38,6 +38,7 @@ type kind struct {
 	sim   sim.FaultKind // it is one of the machine's own
 	step  sim.Step      // the usual one
 	bmc   func(f Fault, b *emulator.Faults)
+	link  bool // somebody of the site's link does it
 }
 
 // kinds lists every fault.
@@ -50,6 +51,7 @@ var kinds = []kind{
 	{name: "dhcp-nak", about: "the firmware remembers an address of another network, and is refused it", sim: sim.Nak, step: sim.StepDHCP},
 	{name: "duplicate-offer", about: "every DHCP packet of a boot is carried twice: two offers, two acknowledgements", sim: sim.Twice, step: sim.StepDHCP},
 	{name: "address-taken", about: "the firmware finds the address it is given in use, and declines it", sim: sim.Taken, step: sim.StepDHCP},
+	{name: "address-squatted", about: "somebody who was not given it has the address that the machine is to have, so many times", link: true},
 	{name: "other-server", about: "the firmware takes the offer of another DHCP server, and hangs", sim: sim.OtherServer, step: sim.StepDHCP},
 	{name: "stall", about: "the loader's TFTP transfer hangs after its first block", sim: sim.Stall, step: sim.StepLoader},
 	{name: "wrong-file", about: "the firmware fetches the wrong loader, and hangs", sim: sim.WrongFile, step: sim.StepLoader},
@@ -184,6 +186,9 @@ func (f Fault) give(s *subject) error {
 		f.Times = max(f.Times, 1)
 		k.bmc(f, &s.bmc)
 		s.slot.BMC.SetFaults(s.bmc)
+	case k.link:
+		s.squatted += max(f.Times, 1)
+		s.site.squatters.Forestall(s.mac, max(f.Times, 1))
 	case k.sim != "":
 		return s.slot.Machine.Inject(f.onMachine(k))
 	default:

@@ -24,6 +24,7 @@ func TestEachFaultOfMachines(t *testing.T) {
 		{Fault{Fault: "dhcp-nak"}, "dhcp-nak@dhcp*1: refused: 192.0.2.7 is not on this network", ""},
 		{Fault{Fault: "duplicate-offer", During: Deploy}, "duplicate-offer@dhcp*1", ""},
 		{Fault{Fault: "address-taken", During: Deploy}, "address-taken@dhcp*1: declines 127.60.", ""},
+		{Fault{Fault: "address-squatted", During: Deploy, Times: 2}, "address-squatted 2 times", ""}, // it gets another
 		{Fault{Fault: "ramdisk-killed", During: Commission}, "ramdisk-killed@inspect*1", ""},
 		{Fault{Fault: "ramdisk-killed", During: Deploy, Step: "write", Percent: 50}, "ramdisk-killed@write:50*1", ""},
 		{Fault{Fault: "wrong-clock"}, "wrong-clock@hello*1", ""},

@@ -46,6 +46,8 @@ type site struct {
 	api     *wan.Relay
 	bus     *wan.Relay
 	process *process
+
+	squatters sim.Squatters
 }
 
 // line is the WAN of a site, or of all of them.
@@ -189,7 +191,7 @@ func (g *ground) startSite(ctx context.Context, c *client.Client, s *site) error
 	config := agent.Config{
 		DataDir: filepath.Join(g.dir, s.name), Server: "http://" + s.api.Address(), Bus: "nats://" + s.bus.Address(), Token: made.Secret, Name: s.name,
 		Address: netip.PrefixFrom(s.address(1), 16), BootFiles: filepath.Join(g.dir, "boot"), RamdiskDir: filepath.Join(g.dir, "boot"),
-		Log: g.config.Log.With("process", "agent", "site", s.name),
+		Link: s.squatters.Find, Log: g.config.Log.With("process", "agent", "site", s.name),
 	}
 	for _, port := range []*uint16{&s.ports.DHCP, &s.ports.TFTP, &s.ports.HTTP, &s.ports.DNS} {
 		if *port, err = freePort(s.address(1)); err != nil {

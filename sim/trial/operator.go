@@ -56,8 +56,9 @@ type subject struct {
 	home  netip.Addr // the last that it phoned home from; the machine's goroutine's
 	known sprout.MachineID
 
-	faults []Fault         // that its dice gave it
-	bmc    emulator.Faults // of its BMC
+	faults   []Fault         // that its dice gave it
+	bmc      emulator.Faults // of its BMC
+	squatted int             // so many of its addresses are to be somebody else's
 
 	mu     sync.Mutex // the machine tells from its own goroutine
 	step   sim.Step
@@ -159,6 +160,9 @@ func (t *trial) end(s *subject) {
 				result.Faults = append(result.Faults, fmt.Sprintf("%s %d times", name, times))
 			}
 		}
+	}
+	if times := s.squatted - s.site.squatters.Left(s.mac); times > 0 {
+		result.Faults = append(result.Faults, fmt.Sprintf("address-squatted %d times", times))
 	}
 	t.score.end(result)
 	if t.Ended != nil {
