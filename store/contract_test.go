@@ -12,9 +12,10 @@ import (
 // only adds, so that the servers of the version before work on while they are
 // replaced one by one.
 var contracted = map[string]string{
-	"0006_guard_audit.sql":     "0.1: a retired agent's key may come again; no statement relied on the constraint",
-	"0019_divide_networks.sql": "0.1: no statement names these constraints, and in each one's place comes one that is the same where there are no VRFs",
-	"0021_hold_addresses.sql":  "0.1: kinds are only added to the constraint, and older servers show them as they are",
+	"0006_guard_audit.sql":           "0.1: a retired agent's key may come again; no statement relied on the constraint",
+	"0019_divide_networks.sql":       "0.1: no statement names these constraints, and in each one's place comes one that is the same where there are no VRFs",
+	"0021_hold_addresses.sql":        "0.1: kinds are only added to the constraint, and older servers show them as they are",
+	"0050_merge_address_indexes.sql": "0.1: no statement names these constraints, and ids are as unique as before",
 }
 
 // taking is what the version before could still be using.

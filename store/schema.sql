@@ -618,13 +618,10 @@ CREATE UNLOGGED TABLE public.workflow_live (
 );
 
 ALTER TABLE ONLY public.address
-    ADD CONSTRAINT address_id_key UNIQUE (id);
-
-ALTER TABLE ONLY public.address
     ADD CONSTRAINT address_ip_key UNIQUE (site, ip, vrf);
 
 ALTER TABLE ONLY public.address
-    ADD CONSTRAINT address_pkey PRIMARY KEY (site, id);
+    ADD CONSTRAINT address_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.address_range
     ADD CONSTRAINT address_range_id_key UNIQUE (id);
@@ -808,9 +805,7 @@ ALTER TABLE ONLY public.workflow
 
 CREATE INDEX address_expiry_index ON public.address USING btree (subnet, ip) WHERE (expires_at IS NOT NULL);
 
-CREATE INDEX address_machine_index ON public.address USING btree (machine, mac);
-
-CREATE UNIQUE INDEX address_port_key ON public.address USING btree (subnet, machine, mac) WHERE (machine IS NOT NULL);
+CREATE UNIQUE INDEX address_port_key ON public.address USING btree (machine, mac, subnet) WHERE (machine IS NOT NULL);
 
 CREATE INDEX address_probe_index ON public.address USING btree (probe_at) WHERE (probe_at IS NOT NULL);
 
