@@ -118,8 +118,12 @@ func (s *Store) answerHeld(ctx context.Context, tx pgx.Tx, f fence, asks []*ask)
 	if len(machines) == 0 {
 		return nil
 	}
+	// Each half is answered by what is unique to a port, however much a machine holds.
 	held, err := many(ctx, tx, scanAddress, addressSelect+`
-		JOIN unnest($2::text[], $3::text[]) u (machine, mac) ON a.machine = u.machine AND a.mac IS NOT DISTINCT FROM nullif(u.mac, '')::macaddr
+		JOIN unnest($2::text[], $3::text[]) u (machine, mac) ON a.machine = u.machine AND a.mac = nullif(u.mac, '')::macaddr
+		WHERE a.subnet = $1
+		UNION ALL `+addressSelect+`
+		JOIN unnest($2::text[], $3::text[]) u (machine, mac) ON a.machine = u.machine AND a.mac IS NULL AND u.mac = ''
 		WHERE a.subnet = $1`, f.ID, machines, macs)
 	for _, h := range held {
 		for _, a := range asks {
