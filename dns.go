@@ -12,12 +12,15 @@ type DNSPolicy struct {
 	Forward  []string `json:"forward" doc:"Resolvers that hosts in the site's subnets reach through the agent; none: other names are refused" example:"[\"10.20.0.53\"]"`
 }
 
-// A DNSKey is a TSIG key of a site (RFC 8945). Its secret is shown once.
+// A DNSKey is a key of a site: one of TSIG (RFC 8945), whose secret is shown once,
+// or one that signs the zones (RFC 4034), whose secret nobody is shown.
 type DNSKey struct {
 	Site      SiteID    `json:"site"`
 	Name      string    `json:"name" doc:"As both sides configure it"`
-	Algorithm string    `json:"algorithm" enum:"hmac-sha256,hmac-sha512" doc:"Of its signatures (RFC 8945)"`
-	Secret    string    `json:"secret,omitempty" doc:"Base64; only in the answer to its creation"`
+	Algorithm string    `json:"algorithm" enum:"hmac-sha256,hmac-sha512,ecdsap256sha256" doc:"Of its signatures: of messages (RFC 8945), or of zones (ecdsap256sha256, RFC 6605)"`
+	Secret    string    `json:"secret,omitempty" doc:"Base64; only in the answer to the creation of a key of TSIG"`
+	DNSKEY    string    `json:"dnskey,omitempty" doc:"What is public of a key that signs zones, as its DNSKEY record has it"`
+	DS        []string  `json:"ds,omitempty" doc:"The records by which the parents of the site's zones vouch for them; when one key is asked for"`
 	CreatedAt time.Time `json:"createdAt"`
 }
 

@@ -105,7 +105,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	}
 	s.store.WithClock(s.clock.Now)
 	s.zones, s.policy = zone.New(), dns.NewPolicy()
-	s.store.Publish(&dns.Names{Zones: s.zones, Agent: c.own(), VRF: c.VRF, Policy: s.policy, Unseal: s.unseal, Log: c.Log})
+	s.store.Publish(&dns.Names{Zones: s.zones, Agent: c.own(), VRF: c.VRF, Policy: s.policy, Unsigned: c.DNS.Provider == powerdnsProvider, Unseal: s.unseal, Log: c.Log})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.store.Close())

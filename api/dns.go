@@ -28,7 +28,7 @@ type CreateDNSKey struct {
 	SiteRef
 	Body struct {
 		Name      string `json:"name" maxLength:"253" doc:"As both sides configure it" example:"ns2"`
-		Algorithm string `json:"algorithm,omitempty" enum:"hmac-sha256,hmac-sha512" doc:"Empty: hmac-sha256"`
+		Algorithm string `json:"algorithm,omitempty" enum:"hmac-sha256,hmac-sha512,ecdsap256sha256" doc:"Empty: hmac-sha256. With ecdsap256sha256 the key signs the zones of the site"`
 	}
 }
 
@@ -64,13 +64,16 @@ var (
 		Name: "dns record delete", Method: "DELETE", Path: "/v1/dns/records/{dnsrecord}", Role: sprout.Operator, Help: "Withdraw a DNS record made by hand.",
 	}
 	DNSKeyCreate = Op[CreateDNSKey, sprout.DNSKey]{
-		Name: "dns key create", Method: "POST", Path: "/v1/sites/{site}/dns/keys", Role: sprout.Admin, Status: 201, Help: "Create a TSIG key of a site; its secret is shown once.",
+		Name: "dns key create", Method: "POST", Path: "/v1/sites/{site}/dns/keys", Role: sprout.Admin, Status: 201, Help: "Create a key of a site: of TSIG, whose secret is shown once, or one that signs the site's zones.",
 	}
 	DNSKeyList = Op[ListDNSKeys, Page[sprout.DNSKey]]{
-		Name: "dns key list", Method: "GET", Path: "/v1/sites/{site}/dns/keys", Role: sprout.Viewer, Help: "List the TSIG keys of a site.",
+		Name: "dns key list", Method: "GET", Path: "/v1/sites/{site}/dns/keys", Role: sprout.Viewer, Help: "List the keys of a site: those of TSIG, and those that sign its zones.",
+	}
+	DNSKeyShow = Op[DNSKeyRef, sprout.DNSKey]{
+		Name: "dns key show", Method: "GET", Path: "/v1/dns/keys/{dnskey}", Role: sprout.Viewer, Help: "Show a key of a site; of one that signs zones, the DS records that their parents are given.",
 	}
 	DNSKeyDelete = Op[DNSKeyRef, None]{
-		Name: "dns key delete", Method: "DELETE", Path: "/v1/dns/keys/{dnskey}", Role: sprout.Admin, Help: "Delete a TSIG key that the site's policy does not name.",
+		Name: "dns key delete", Method: "DELETE", Path: "/v1/dns/keys/{dnskey}", Role: sprout.Admin, Help: "Delete a key that the site's policy does not name. Zones that it signed are signed by it no more.",
 	}
 	DNSPolicyShow = Op[SiteRef, sprout.DNSPolicy]{
 		Name: "dns policy show", Method: "GET", Path: "/v1/sites/{site}/dns/policy", Role: sprout.Viewer, Help: "Show who may transfer and update the zones of a site, who is told of changes, and where other names are asked for.",
@@ -81,5 +84,5 @@ var (
 )
 
 func dnsOperations() []Operation {
-	return []Operation{DNSRecordCreate, DNSRecordList, DNSRecordShow, DNSRecordDelete, DNSKeyCreate, DNSKeyList, DNSKeyDelete, DNSPolicyShow, DNSPolicySet}
+	return []Operation{DNSRecordCreate, DNSRecordList, DNSRecordShow, DNSRecordDelete, DNSKeyCreate, DNSKeyList, DNSKeyShow, DNSKeyDelete, DNSPolicyShow, DNSPolicySet}
 }

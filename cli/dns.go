@@ -16,7 +16,8 @@ func dnsCommand(e *env) *cobra.Command {
 	return group("dns", "Names that a site answers for, and who may transfer and update its zones.",
 		group("record", "DNS records of a site.", dnsRecordCreateCommand(e), dnsRecordListCommand(e), dnsRecordShowCommand(e),
 			deleteCommand(e, "dns record", "rec_01jd3k", api.DNSRecordDelete, dnsRecordRef, e.dnsRecordLoss)),
-		group("key", "TSIG keys of a site: secondaries and updating clients show them.", dnsKeyCreateCommand(e), dnsKeyListCommand(e),
+		group("key", "Keys of a site: those that secondaries and updating clients show (TSIG), and those that sign its zones (DNSSEC).",
+			dnsKeyCreateCommand(e), dnsKeyListCommand(e), dnsKeyShowCommand(e),
 			deleteCommand(e, "dns key", "lon1/ns2", api.DNSKeyDelete, dnsKeyRef, e.dnsKeyLoss)),
 		group("policy", "Who may do what with the zones of a site.", dnsPolicyShowCommand(e), dnsPolicySetCommand(e)))
 }
@@ -87,7 +88,10 @@ func dnsKeyCreateCommand(e *env) *cobra.Command {
 	var in api.CreateDNSKey
 	c := &cobra.Command{
 		Use: "create NAME", Short: api.DNSKeyCreate.Help, Args: takes(1, 1, "a name for the key"),
-		Example: "  sprout dns key create ns2 --site lon1\n  sprout dns key create ddns --site lon1 --algorithm hmac-sha512",
+		Long: "Create a key of a site. One of TSIG is shown with its secret, once. With --algorithm ecdsap256sha256 the zones of the site are\n" +
+			"signed with it from now on (DNSSEC); its secret nobody is shown, and the DS records that are printed are for the parents of the zones.",
+		Example: "  sprout dns key create ns2 --site lon1\n  sprout dns key create ddns --site lon1 --algorithm hmac-sha512\n" +
+			"  sprout dns key create zone-2026 --site lon1 --algorithm ecdsap256sha256",
 		RunE: func(c *cobra.Command, args []string) error {
 			if in.Body.Name = args[0]; in.Site == "" {
 				return usage(c, "%s needs --site", c.CommandPath())
@@ -97,13 +101,18 @@ func dnsKeyCreateCommand(e *env) *cobra.Command {
 				return err
 			}
 			return e.answer(k, func() {
+				if k.DNSKEY != "" {
+					e.showDNSKey(k)
+					fmt.Fprintf(e.stderr, "the zones are signed; once their parents have the DS records, resolvers insist on it\n")
+					return
+				}
 				fmt.Fprintf(e.stdout, "%s:%s:%s\n", k.Algorithm, k.Name, k.Secret)
 				fmt.Fprintf(e.stderr, "this is the key as nsupdate -y and dig -y take it; its secret is not shown again\n")
 			})
 		},
 	}
 	c.Flags().StringVar(&in.Site, "site", "", "site of the key")
-	c.Flags().StringVar(&in.Body.Algorithm, "algorithm", "", "hmac-sha256 or hmac-sha512 (default hmac-sha256)")
+	c.Flags().StringVar(&in.Body.Algorithm, "algorithm", "", "hmac-sha256 or hmac-sha512 of TSIG, or ecdsap256sha256 to sign zones (default hmac-sha256)")
 	return c
 }
 
@@ -117,6 +126,30 @@ func dnsKeyListCommand(e *env) *cobra.Command {
 			{Name: "CREATED", Value: func(k sprout.DNSKey) string { return moment(k.CreatedAt) }},
 		},
 	}, "list SITE", 1, "the name of a site", func(args []string) { in.Site = args[0] })
+}
+
+func dnsKeyShowCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "show KEY", Short: api.DNSKeyShow.Help, Args: takes(1, 1, "a key as SITE/NAME"), Example: "  sprout dns key show lon1/zone-2026",
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := call(c.Context(), e, api.DNSKeyShow, dnsKeyRef(args[0]))
+			if err != nil {
+				return err
+			}
+			return e.answer(k, func() { e.showDNSKey(k) })
+		},
+	}
+}
+
+func (e *env) showDNSKey(k sprout.DNSKey) {
+	lines := []line{{"Name", k.Name}, {"Algorithm", k.Algorithm}, {"Created", moment(k.CreatedAt)}}
+	if k.DNSKEY != "" {
+		lines = append(lines, line{"DNSKEY", k.DNSKEY})
+	}
+	for _, ds := range k.DS {
+		lines = append(lines, line{"DS", ds})
+	}
+	writeLines(e.stdout, lines)
 }
 
 func dnsPolicyShowCommand(e *env) *cobra.Command {
@@ -204,6 +237,9 @@ func (e *env) dnsKeyLoss(ctx context.Context, ref string) (loss, error) {
 			continue
 		}
 		l := loss{ID: ref, Name: ref, Destroys: []string{"its secret: who shows it is not known any more"}}
+		if k.DNSKEY != "" {
+			l.Destroys = []string{"its signatures: while a parent's DS names no other key of the site, resolvers that validate believe none of its names"}
+		}
 		for field, list := range map[string][]string{"transfer": p.Transfer, "update": p.Update, "notify": p.Notify} {
 			for _, entry := range list {
 				if named, _, _ := strings.Cut(strings.TrimPrefix(entry, "key:"), "@"); named == k.Name {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"net/netip"
 	"strings"
@@ -112,14 +113,30 @@ func checkForwarder(text string) (string, error) {
 	return "", err
 }
 
+// NewSecret makes the secret of a key: base64.
+func NewSecret(algorithm string) (string, error) {
+	if algorithm == SigningAlgorithm {
+		return NewSigningSecret()
+	}
+	raw := make([]byte, Algorithms[algorithm])
+	_, _ = rand.Read(raw) // never fails since Go 1.24
+	return base64.StdEncoding.EncodeToString(raw), nil
+}
+
 // CheckKey refuses a key that cannot be used.
 func CheckKey(k sprout.DNSKey) error {
 	if err := CheckName("name", Canonical(k.Name)); err != nil {
 		return err
 	}
+	if k.Algorithm == SigningAlgorithm {
+		if _, err := ReadSigningKey(k.Secret); err != nil {
+			return sprout.InvalidField("secret", "%w", err)
+		}
+		return nil
+	}
 	least, ok := Algorithms[k.Algorithm]
 	if !ok {
-		return sprout.InvalidField("algorithm", "cannot use %q: hmac-sha256 and hmac-sha512 are allowed", k.Algorithm)
+		return sprout.InvalidField("algorithm", "cannot use %q: hmac-sha256, hmac-sha512 and %s are allowed", k.Algorithm, SigningAlgorithm)
 	}
 	if raw, err := base64.StdEncoding.DecodeString(k.Secret); err != nil || len(raw) < least/2 {
 		return sprout.InvalidField("secret", "a secret is base64 of at least %d octets", least/2)

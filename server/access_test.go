@@ -34,7 +34,7 @@ var rows = map[string]row{
 	"range update": {body: `{"kind":"reserved"}`}, "range delete": {},
 	"dhcp option set": {body: `{"site":"lon1","option":"nonsense","value":"x"}`, about: true}, "dhcp option list": {}, "dhcp option show": {}, "dhcp option unset": {},
 	"dns record create": {body: `{"site":"lon1","name":"r1","type":"TXT","data":"x"}`, about: true}, "dns record list": {}, "dns record show": {}, "dns record delete": {},
-	"dns key create": {body: `{"name":"k1"}`}, "dns key list": {}, "dns key delete": {}, "dns policy show": {}, "dns policy set": {body: `{"transfer":["key:none"]}`},
+	"dns key create": {body: `{"name":"k1"}`}, "dns key list": {}, "dns key show": {}, "dns key delete": {}, "dns policy show": {}, "dns policy set": {body: `{"transfer":["key:none"]}`},
 	"machine create": {body: `{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}`, about: true},
 	"machine import": {body: `{"machines":[{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}]}`, about: true},
 	"machine list":   {}, "machine show": {}, "machine history": {}, "machine explain": {}, "machine network show": {}, "machine network set": {body: `{"interfaces":[]}`}, "boot list": {}, "boot show": {},

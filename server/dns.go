@@ -3,8 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -103,20 +102,90 @@ func (s *Server) dnsKeyCreate(ctx context.Context, in *api.CreateDNSKey) (made s
 		return made, err
 	}
 	k := sprout.DNSKey{Site: site.ID, Name: dns.Canonical(in.Body.Name), Algorithm: cmp.Or(in.Body.Algorithm, "hmac-sha256")}
-	raw := make([]byte, dns.Algorithms[k.Algorithm])
-	_, _ = rand.Read(raw) // never fails since Go 1.24
-	k.Secret = base64.StdEncoding.EncodeToString(raw)
+	if k.Secret, err = dns.NewSecret(k.Algorithm); err != nil {
+		return made, err
+	}
 	if err := dns.CheckKey(k); err != nil {
 		return made, err
 	}
+	if k.Algorithm == dns.SigningAlgorithm {
+		signing, err := dns.ReadSigningKey(k.Secret)
+		if err != nil {
+			return made, err
+		}
+		k.DNSKEY = signing.DNSKEY()
+	}
 	err = s.change(ctx, api.DNSKeyCreate.Name, func(ctx context.Context, tx pgx.Tx, a *sprout.AuditRecord) (err error) {
+		if k.DNSKEY != "" {
+			if err := s.mayHaveSigningKey(ctx, tx, site); err != nil {
+				return err
+			}
+		}
 		made, err = s.store.CreateDNSKey(ctx, tx, k)
 		about(a, site.ID, site.ID, k.Name)
 		a.Changes = audit.Diff(nil, made)
 		return err
 	})
-	made.Secret = k.Secret
+	if k.DNSKEY == "" {
+		made.Secret = k.Secret
+		return made, err
+	}
+	if err == nil {
+		made.DS, err = s.dsRecords(ctx, site, made)
+	}
 	return made, err
+}
+
+// mostSigning is how many keys sign a site's zones at once: one takes the other's
+// place, and each makes every answer longer.
+const mostSigning = 2
+
+func (s *Server) mayHaveSigningKey(ctx context.Context, tx pgx.Tx, site sprout.Site) error {
+	keys, err := s.store.In(tx).DNSKeys(ctx, sprout.At(site.ID))
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, k := range keys {
+		if k.DNSKEY != "" {
+			n++
+		}
+	}
+	if n >= mostSigning {
+		return sprout.Errorf(sprout.Conflict, "cannot sign the zones of %s with more than %d keys: the older one has to go first", site.Name, mostSigning).
+			WithRemedy("sprout dns key list %s", site.Name)
+	}
+	return nil
+}
+
+// dsRecords are what the parents of the site's zones are given for a key.
+func (s *Server) dsRecords(ctx context.Context, site sprout.Site, k sprout.DNSKey) (list []string, err error) {
+	key, err := dns.ReadDNSKEY(k.DNSKEY)
+	if err != nil {
+		return nil, err
+	}
+	networks, err := s.store.Networks(ctx, sprout.At(site.ID))
+	if err != nil {
+		return nil, err
+	}
+	domains, prefixes := []string{dns.Canonical(site.Domain)}, []netip.Prefix(nil)
+	for _, n := range networks {
+		for _, sub := range n.Subnets {
+			domains, prefixes = append(domains, dns.Canonical(sub.Domain)), append(prefixes, sub.CIDR)
+		}
+	}
+	for _, zone := range dns.Zones(domains, prefixes) {
+		list = append(list, key.DSRecord(zone))
+	}
+	return list, nil
+}
+
+func (s *Server) dnsKeyShow(ctx context.Context, in *api.DNSKeyRef) (sprout.DNSKey, error) {
+	site, k, err := s.findDNSKey(ctx, in.Key)
+	if err == nil && k.DNSKEY != "" {
+		k.DS, err = s.dsRecords(ctx, site, k)
+	}
+	return k, err
 }
 
 func (s *Server) dnsKeyList(ctx context.Context, in *api.ListDNSKeys) (out api.Page[sprout.DNSKey], err error) {
@@ -183,7 +252,7 @@ func (s *Server) dnsPolicySet(ctx context.Context, in *api.SetDNSPolicy) (p spro
 			return err
 		}
 		if err := dns.CheckPolicy(p, func(name string) bool {
-			return slices.ContainsFunc(keys, func(k sprout.DNSKey) bool { return k.Name == name })
+			return slices.ContainsFunc(keys, func(k sprout.DNSKey) bool { return k.Name == name && k.DNSKEY == "" })
 		}); err != nil {
 			return err
 		}

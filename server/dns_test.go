@@ -2,7 +2,12 @@ package server_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"sprout"
 	"sprout/api"
@@ -82,6 +87,46 @@ func TestDNSKeysAndPolicy(t *testing.T) {
 	policy.Body.Update = nil
 	must(client.Call(t.Context(), p.admin, api.DNSPolicySet, policy))(t)
 	must(client.Call(t.Context(), p.admin, api.DNSKeyDelete, api.DNSKeyRef{Key: "lon1/ns2"}))(t)
+}
+
+// A key that signs zones shows what is public of it and nothing else, is no key of
+// TSIG, and has at most one beside it.
+func TestSigningKeys(t *testing.T) {
+	p := run(t)
+	site := must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	create := func(name string) (sprout.DNSKey, error) {
+		var key api.CreateDNSKey
+		key.Site, key.Body.Name, key.Body.Algorithm = "lon1", name, "ecdsap256sha256"
+		return client.Call(t.Context(), p.admin, api.DNSKeyCreate, key)
+	}
+	made := must(create("zone-1"))(t)
+	if made.Secret != "" || !strings.HasPrefix(made.DNSKEY, "257 3 13 ") {
+		t.Errorf("the key is %+v", made)
+	}
+	shown := must(client.Call(t.Context(), p.admin, api.DNSKeyShow, api.DNSKeyRef{Key: "lon1/zone-1"}))(t)
+	if shown.DNSKEY != made.DNSKEY || !slices.Equal(shown.DS, made.DS) || shown.Secret != "" {
+		t.Errorf("the key is shown as %+v, and was made as %+v", shown, made)
+	}
+	rr, err := dns.NewRR(site.Domain + ". IN DNSKEY " + made.DNSKEY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds := rr.(*dns.DNSKEY).ToDS(dns.SHA256)
+	want := fmt.Sprintf("%s. IN DS %d 13 2 %s", site.Domain, ds.KeyTag, strings.ToUpper(ds.Digest))
+	if !slices.Equal(shown.DS, []string{want}) {
+		t.Errorf("the parent is given %q, and by another library it is %q", shown.DS, want)
+	}
+	var policy api.SetDNSPolicy
+	policy.Site, policy.Body.Update = "lon1", []string{"key:zone-1"}
+	if _, err := client.Call(t.Context(), p.admin, api.DNSPolicySet, policy); fieldOf(err) != "update" {
+		t.Errorf("whoever shows a key that signs zones may update: %v", err)
+	}
+	must(create("zone-2"))(t)
+	if _, err := create("zone-3"); sprout.KindOf(err) != sprout.Conflict {
+		t.Errorf("a third key: %v", err)
+	}
+	must(client.Call(t.Context(), p.admin, api.DNSKeyDelete, api.DNSKeyRef{Key: "lon1/zone-1"}))(t)
+	must(create("zone-3"))(t)
 }
 
 // fieldOf is the field that an error names.

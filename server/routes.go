@@ -57,6 +57,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.DNSRecordDelete, s.dnsRecordDelete)
 	route(s, a, api.DNSKeyCreate, s.dnsKeyCreate)
 	route(s, a, api.DNSKeyList, s.dnsKeyList)
+	route(s, a, api.DNSKeyShow, s.dnsKeyShow)
 	route(s, a, api.DNSKeyDelete, s.dnsKeyDelete)
 	route(s, a, api.DNSPolicyShow, s.dnsPolicyShow)
 	route(s, a, api.DNSPolicySet, s.dnsPolicySet)

@@ -61,7 +61,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"address allocate": {missing, `{"subnet":"par1/n-par1"}`}, "address hold": {missing, `{"subnet":"par1/n-par1","seconds":60}`}, "address show": {missing, ""}, "address release": {missing, ""}, "address probe": {missing, ""}, "lease list": {unseen, ""}, "dhcp explain": {missing, ""},
 		"dhcp option set": {missing, `{"site":"par1","option":"pcode","value":"x"}`}, "dhcp option list": {unseen, ""}, "dhcp option show": {missing, ""}, "dhcp option unset": {missing, ""},
 		"dns record create": {missing, `{"site":"par1","name":"x","type":"TXT","data":"x"}`}, "dns record list": {unseen, ""}, "dns record show": {missing, ""}, "dns record delete": {missing, ""},
-		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
+		"dns key create": {missing, `{"name":"x"}`}, "dns key list": {missing, ""}, "dns key show": {missing, ""}, "dns key delete": {missing, ""}, "dns policy show": {missing, ""}, "dns policy set": {missing, `{}`},
 		"network update": {missing, `{"mtu":1400}`},
 		"subnet create":  {missing, `{"network":"n-par1","cidr":"10.9.1.0/24"}`}, "subnet next": {missing, ""}, "subnet list": {unseen, ""}, "subnet show": {missing, ""},
 		"subnet update": {missing, `{"domain":"x"}`}, "subnet delete": {missing, ""}, "range create": {missing, `{"kind":"reserved","range":"10.9.0.9"}`},

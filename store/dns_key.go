@@ -18,11 +18,11 @@ func md5Of(data string) string {
 }
 
 func scanDNSKey(row pgx.CollectableRow) (k sprout.DNSKey, err error) {
-	err = row.Scan(&k.Site, &k.Name, &k.Algorithm, &k.CreatedAt)
+	err = row.Scan(&k.Site, &k.Name, &k.Algorithm, &k.DNSKEY, &k.CreatedAt)
 	return k, err
 }
 
-const dnsKeyColumns = `site, name, algorithm, created_at`
+const dnsKeyColumns = `site, name, algorithm, public, created_at`
 
 // DNSKeys lists the keys of sites by name, without their secrets.
 func (s *Store) DNSKeys(ctx context.Context, sites sprout.Sites) ([]sprout.DNSKey, error) {
@@ -49,8 +49,8 @@ func (s *Store) CreateDNSKey(ctx context.Context, tx pgx.Tx, k sprout.DNSKey) (s
 	if err != nil {
 		return k, err
 	}
-	made, err := one(ctx, tx, scanDNSKey, `INSERT INTO dns_key (site, name, algorithm, secret) VALUES ($1, $2, $3, $4) RETURNING `+dnsKeyColumns,
-		k.Site, k.Name, k.Algorithm, sealed)
+	made, err := one(ctx, tx, scanDNSKey, `INSERT INTO dns_key (site, name, algorithm, public, secret) VALUES ($1, $2, $3, $4, $5) RETURNING `+dnsKeyColumns,
+		k.Site, k.Name, k.Algorithm, k.DNSKEY, sealed)
 	if err != nil {
 		return k, err
 	}

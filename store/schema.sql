@@ -221,7 +221,8 @@ CREATE TABLE public.dns_key (
     algorithm text NOT NULL,
     secret bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT dns_key_algorithm_check CHECK ((algorithm = ANY (ARRAY['hmac-sha256'::text, 'hmac-sha512'::text])))
+    public text DEFAULT ''::text NOT NULL,
+    CONSTRAINT dns_key_algorithm_check CHECK ((algorithm = ANY (ARRAY['hmac-sha256'::text, 'hmac-sha512'::text, 'ecdsap256sha256'::text])))
 );
 
 CREATE TABLE public.dns_policy (

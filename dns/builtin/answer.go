@@ -26,6 +26,9 @@ func Answer(query *dns.Msg, zones *zone.DB) (*dns.Msg, string) {
 	m.Compress = true
 	setEDNS(query, m)
 	a := answer{Msg: m, zones: zones, q: query.Question[0]}
+	if opt := query.IsEdns0(); opt != nil {
+		a.secure = opt.Do()
+	}
 	reason, err := a.fill()
 	if err != nil {
 		return refuse(query, dns.RcodeServerFailure), err.Error()
@@ -73,8 +76,9 @@ func setEDNS(query, m *dns.Msg) {
 // An answer is a reply in the making.
 type answer struct {
 	*dns.Msg
-	zones *zone.DB
-	q     dns.Question
+	zones  *zone.DB
+	q      dns.Question
+	secure bool // signatures are asked for (RFC 3225)
 }
 
 // fill answers from the zone of the name, and from those of what it is an
@@ -86,7 +90,7 @@ func (a *answer) fill() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		at, ok := a.zones.Look(wire)
+		at, ok := a.look(wire)
 		if !ok {
 			return a.outside(name), nil
 		}
@@ -100,12 +104,51 @@ func (a *answer) fill() (string, error) {
 			return a.none(name, at, err)
 		}
 		a.Answer = append(a.Answer, alias)
+		if err := a.sign(&a.Answer, name, at, sproutdns.CNAME); err != nil {
+			return "", err
+		}
 		name = alias.Target
 		if slices.ContainsFunc(a.Answer, func(rr dns.RR) bool { return strings.EqualFold(rr.Header().Name, name) }) {
 			return "aliases lead back to " + name, nil
 		}
 	}
 	return "aliases of aliases: " + name + " is not followed", nil
+}
+
+// look finds a name. What vouches for a zone is in the one above it, where that is
+// of this site too.
+func (a *answer) look(wire string) (zone.Found, bool) {
+	at, ok := a.zones.Look(wire)
+	if ok && at.Apex && a.q.Qtype == dns.TypeDS {
+		if above, is := a.zones.LookAbove(wire); is {
+			return above, true
+		}
+	}
+	return at, ok
+}
+
+// sign adds the signatures of a name's records of a kind.
+func (a *answer) sign(to *[]dns.RR, name string, at zone.Found, kind sproutdns.Kind) error {
+	if !a.secure || at.Secure == nil {
+		return nil
+	}
+	from := at.Secure.Records
+	if kind == sproutdns.SOA {
+		from = at.Secure.Start
+	}
+	for _, d := range from {
+		if d.Kind() != sproutdns.RRSIG {
+			continue
+		}
+		rr, err := record(name, d)
+		if err != nil {
+			return err
+		}
+		if rr.(*dns.RRSIG).TypeCovered == uint16(kind) {
+			*to = append(*to, rr)
+		}
+	}
+	return nil
 }
 
 // outside ends an answer at a name of no zone here.
@@ -123,6 +166,12 @@ func (a *answer) add(name, wire string, at zone.Found) (found bool, err error) {
 	if wire == at.Zone.Origin {
 		records = append([]zone.Data{at.Zone.SOA.Data}, records...)
 	}
+	if s := at.Secure; s != nil && (a.q.Qtype == dns.TypeNSEC || a.q.Qtype == dns.TypeRRSIG || a.q.Qtype == dns.TypeANY) {
+		records = slices.Concat(records, s.Records)
+		if wire == at.Zone.Origin {
+			records = append(records, s.Start...)
+		}
+	}
 	for _, d := range records {
 		if kind := uint16(d.Kind()); a.q.Qtype != kind && a.q.Qtype != dns.TypeANY {
 			continue
@@ -135,6 +184,9 @@ func (a *answer) add(name, wire string, at zone.Found) (found bool, err error) {
 		if ns, ok := rr.(*dns.NS); ok {
 			a.glue(ns.Ns)
 		}
+	}
+	if kind := sproutdns.Kind(a.q.Qtype); found && kind != sproutdns.RRSIG && a.q.Qtype != dns.TypeANY {
+		return true, a.sign(&a.Answer, name, at, kind)
 	}
 	return found, nil
 }
@@ -179,9 +231,33 @@ func (a *answer) none(name string, at zone.Found, err error) (string, error) {
 		return "", err
 	}
 	a.Ns = append(a.Ns, soa)
+	if err := a.deny(at, soa.Header().Ttl); err != nil {
+		return "", err
+	}
 	if at.Exists {
 		return fmt.Sprintf("%s has no %s", name, dns.TypeToString[a.q.Qtype]), nil
 	}
 	a.Rcode = dns.RcodeNameError
 	return name + " does not exist", nil
+}
+
+// deny adds what proves that there is nothing (RFC 4035 section 3.1.3).
+func (a *answer) deny(at zone.Found, ttl uint32) error {
+	if !a.secure || at.Secure == nil {
+		return nil
+	}
+	if err := a.sign(&a.Ns, readable(at.Zone.Origin), at, sproutdns.SOA); err != nil {
+		return err
+	}
+	for _, rr := range a.Ns {
+		rr.Header().Ttl = min(rr.Header().Ttl, ttl) // the SOA's here is less than it is signed with
+	}
+	for _, i := range at.Secure.Denial {
+		rr, err := RR(i)
+		if err != nil {
+			return err
+		}
+		a.Ns = append(a.Ns, rr)
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"sprout"
 	"sprout/dns"
@@ -17,6 +18,8 @@ type Names struct {
 	Agent  []netip.Addr // addresses of the name server
 	VRF    string       // that it is in
 	Policy *Policy
+	// Unsigned: whoever answers for the zones signs them, or not.
+	Unsigned bool
 	// Unseal opens the secret of a key.
 	Unseal func(sealed []byte) (string, error)
 	Log    *slog.Logger
@@ -52,16 +55,40 @@ func (n *Names) Change(remove, add []sprout.Record, serial uint32) {
 // known until the centre seals it to this one.
 func (n *Names) Rules(p sprout.DNSPolicy, keys iter.Seq[sprout.SiteDNSKey]) {
 	var list []Key
+	var signing []dns.SigningKey
+	unusable := false
 	for k := range keys {
 		secret, err := n.Unseal(k.Secret)
-		if err != nil {
-			n.Log.Error("DNS key cannot be used", "key", k.Name, "error", err)
-			continue
+		var s dns.SigningKey
+		if err == nil && k.Algorithm == dns.SigningAlgorithm {
+			s, err = dns.ReadSigningKey(secret)
 		}
-		list = append(list, Key{k.Name, k.Algorithm, secret})
+		switch {
+		case err != nil:
+			n.Log.Error("DNS key cannot be used", "key", k.Name, "error", err)
+			unusable = unusable || k.Algorithm == dns.SigningAlgorithm
+		case k.Algorithm == dns.SigningAlgorithm:
+			signing = append(signing, s)
+		default:
+			list = append(list, Key{k.Name, k.Algorithm, secret})
+		}
+	}
+	if len(signing) > 0 || !unusable { // a parent that vouches is not let down for a key that comes again
+		n.sign(signing)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.rules = NewRules(p, list, n.subnets)
 	n.Policy.Set(n.rules)
+}
+
+// sign has the zones signed with the keys, unless another does it.
+func (n *Names) sign(keys []dns.SigningKey) {
+	if n.Unsigned {
+		if len(keys) > 0 {
+			n.Log.Warn("zones are not signed: the agent does not answer for them", "keys", len(keys))
+		}
+		return
+	}
+	n.Zones.Sign(keys, time.Now())
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"time"
 
 	"sprout"
 	"sprout/dns/zone"
@@ -99,6 +100,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	told := &notifier{server: s, from: s.addrs[0].Addr()}
 	s.running.Go(func() { told.run(ctx) })
+	s.running.Go(func() { s.resign(ctx) })
 	close(s.ready)
 	<-ctx.Done()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
@@ -167,4 +169,16 @@ func listen(ctx context.Context, at netip.AddrPort) (so sockets, err error) {
 		}
 	}
 	return so, errors.New("no port is free in TCP and UDP")
+}
+
+// resignEvery is how often signatures are looked at.
+const resignEvery = 10 * time.Minute
+
+// resign makes signatures anew before they end, until ctx ends.
+func (s *Server) resign(ctx context.Context) {
+	for sprout.Pause(ctx, resignEvery) == nil {
+		if names := s.config.Zones.Resign(time.Now()); names > 0 {
+			s.config.Log.Info("signatures are made anew", "names", names)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sprout"
 	"sprout/dns"
@@ -16,8 +17,12 @@ import (
 
 // A DB is the zones of a site. Its methods may be called from any goroutine.
 type DB struct {
+	writing sync.Mutex // held by who changes anything, before mu
+	now     func() time.Time
+
 	mu     sync.RWMutex
 	layout Layout
+	keys   []dns.SigningKey // that the zones are signed with
 	zones  map[string]*Zone // by origin, on the wire
 	depths [128]bool        // how many labels origins have: where to look for them
 
@@ -26,7 +31,7 @@ type DB struct {
 }
 
 // New makes a DB without zones.
-func New() *DB { return &DB{zones: map[string]*Zone{}} }
+func New() *DB { return &DB{zones: map[string]*Zone{}, now: time.Now} }
 
 // Watch has f called with the origins of zones after they changed or went, one
 // call at a time. It must not block.
@@ -48,11 +53,17 @@ func (d *DB) tell(origins []string) {
 // at the start and where the layout changes. A zone that stays keeps its serial
 // and journal; what is new in it is one delta. serial is that of the state.
 func (d *DB) Load(l Layout, records iter.Seq[sprout.Record], serial uint32) {
-	fresh := fresh(l, records)
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	fresh, now := fresh(l, records), d.now()
+	vouch(fresh.zones, d.keys, true)
+	for origin, z := range fresh.zones {
+		z.sign(d.keys, d.zones[origin], now)
+	}
 	d.mu.Lock()
 	var changed []string
 	for origin, z := range fresh.zones {
-		if z.follow(d.zones[origin], serial) {
+		if z.follow(d.zones[origin], serial, now) {
 			changed = append(changed, origin)
 		}
 	}
@@ -99,37 +110,54 @@ func (d *DB) put(i Item, local bool) {
 }
 
 // follow takes the place of what a zone was: nil, if there was none.
-func (z *Zone) follow(was *Zone, serial uint32) (changed bool) {
+func (z *Zone) follow(was *Zone, serial uint32, now time.Time) (changed bool) {
 	if was == nil {
+		if z.signing != nil { // before a restart it was signed anew, perhaps, and its serial raised
+			serial = max(serial, uint32(now.Unix()&0xffffffff))
+		}
 		z.setSerial(serial)
+		if z.signing != nil {
+			z.signStart(now)
+		}
 		return true
 	}
 	z.journal, z.kept = was.journal, was.kept
 	z.setSerial(was.serial)
 	var delta Delta
 	for owner := range was.names {
-		delta.Del = append(delta.Del, without(owner, was.served(owner), z.served(owner))...)
+		delta.Del = append(delta.Del, without(owner, was.whole(owner), z.whole(owner))...)
 	}
 	for owner := range z.names {
-		delta.Add = append(delta.Add, without(owner, z.served(owner), was.served(owner))...)
+		delta.Add = append(delta.Add, without(owner, z.whole(owner), was.whole(owner))...)
+	}
+	if z.signing != nil {
+		z.signing.start = was.startSec()
+	} else {
+		delta.Del = append(delta.Del, items(z.origin, was.startSec())...)
 	}
 	if len(delta.Del)+len(delta.Add) == 0 {
 		return false
 	}
-	z.note(delta, serial)
+	z.note(delta, serial, now)
 	return true
 }
+
+// whole lists what a name has, and what signs it.
+func (z *Zone) whole(owner string) []Data { return append(z.served(owner), z.sec(owner)...) }
 
 // Change replaces records of the site's by others. Every zone that it changes
 // takes the serial, or one more than it had.
 func (d *DB) Change(remove, add []sprout.Record, serial uint32) {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	now := d.now()
 	d.mu.Lock()
 	edits := map[*Zone]*edit{}
 	d.edit(edits, remove, false)
 	d.edit(edits, add, true)
 	var changed []string
 	for z, e := range edits {
-		if e.commit(serial) {
+		if e.commit(serial, now) {
 			changed = append(changed, z.origin)
 		}
 	}
@@ -236,6 +264,14 @@ type Found struct {
 	Exists   bool   // the name, if without records
 	Given    bool   // the centre or the zone itself gave some of it
 	Local    []Data // what updates made, each with its own TTL
+	Secure   *Secure
+}
+
+// A Secure is what a signed zone has for one name (RFC 4035 section 3.1).
+type Secure struct {
+	Records []Data // its NSEC, and signatures of its records
+	Start   []Data // signatures of the zone's SOA
+	Denial  []Item // what proves that the name, or what it lacks, is not there
 }
 
 // Look returns what is at a name, on the wire and in lower case; false: it is
@@ -243,11 +279,22 @@ type Found struct {
 func (d *DB) Look(name string) (Found, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	z := d.find(name)
+	return d.look(d.find(name), name)
+}
+
+// LookAbove is Look in the zone that delegates the zone of that name: what vouches
+// for a zone is there (RFC 4035 section 3.1.4.1).
+func (d *DB) LookAbove(name string) (Found, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.look(zoneOf(d.zones, name), name)
+}
+
+func (d *DB) look(z *Zone, name string) (Found, bool) {
 	if z == nil {
 		return Found{}, false
 	}
-	f := Found{Zone: State{z.origin, z.serial, z.SOA()}, Apex: name == z.origin, Negative: z.soa, Records: z.served(name)}
+	f := Found{Secure: z.secure(name), Zone: State{z.origin, z.serial, z.SOA()}, Apex: name == z.origin, Negative: z.soa, Records: z.served(name)}
 	n := z.names[name]
 	if n == nil {
 		return f, true

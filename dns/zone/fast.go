@@ -142,7 +142,7 @@ func (r *Reader) Respond(m, out []byte, udp bool) int {
 		limit = min(limit, r.q.size)
 	}
 	z, _ := r.zone(r.q.name[:r.q.len], r.q.labels)
-	if z == nil {
+	if z == nil || r.q.do && z.signing != nil {
 		return 0
 	}
 	if r.q.edns {

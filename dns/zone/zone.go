@@ -2,6 +2,7 @@ package zone
 
 import (
 	"slices"
+	"time"
 
 	"sprout/dns"
 )
@@ -29,7 +30,8 @@ type Zone struct {
 	soa     Data // of the serial, with the TTL of negative answers
 	own     Data // the same with the zone's own TTL
 	journal []Delta
-	kept    int // records in the journal
+	kept    int      // records in the journal
+	signing *signing // nil: it is not signed
 }
 
 // An Item is a record and its owner.
@@ -151,27 +153,39 @@ func (e *edit) put(owner string, d Data, local, add bool) {
 }
 
 // commit makes the edit a delta, if anything that is served has changed.
-func (e *edit) commit(serial uint32) bool {
+func (e *edit) commit(serial uint32, now time.Time) bool {
 	var d Delta
+	var owners []string
 	for owner, before := range e.before {
 		after := e.z.served(owner)
+		if !slices.Equal(before, after) {
+			owners = append(owners, owner)
+		}
 		d.Del = append(d.Del, without(owner, before, after)...)
 		d.Add = append(d.Add, without(owner, after, before)...)
 	}
 	if len(d.Del)+len(d.Add) == 0 {
 		return false
 	}
-	e.z.note(d, serial)
+	if e.z.signing != nil {
+		e.z.resignNames(&d, owners, now)
+	}
+	e.z.note(d, serial, now)
 	return true
 }
 
 // note raises the serial and keeps the delta, in place of the oldest ones.
-func (z *Zone) note(d Delta, serial uint32) {
+func (z *Zone) note(d Delta, serial uint32, now time.Time) {
 	if int32(serial-z.serial) <= 0 { // RFC 1982 section 3.2
 		serial = z.serial + 1
 	}
 	d.From, d.To = z.serial, serial
+	d.Del = append(d.Del, items(z.origin, z.startSec())...)
 	z.setSerial(serial)
+	if z.signing != nil {
+		z.signStart(now)
+	}
+	d.Add = append(d.Add, items(z.origin, z.startSec())...)
 	z.journal, z.kept = append(z.journal, d), z.kept+len(d.Del)+len(d.Add)
 	drop := 0
 	for ; z.kept > journalRecords; drop++ {
@@ -197,8 +211,8 @@ func (z *Zone) since(serial uint32) ([]Delta, bool) {
 // Items lists every record but the SOA, the zone's own first.
 func (z *Zone) Items() []Item {
 	list := make([]Item, 0, len(z.names))
-	for _, d := range z.served(z.origin) {
-		list = append(list, Item{z.origin, d})
+	for _, part := range [][]Data{z.startSec(), z.served(z.origin), z.sec(z.origin)} {
+		list = append(list, items(z.origin, part)...)
 	}
 	for owner, n := range z.names {
 		if owner == z.origin {
@@ -207,6 +221,16 @@ func (z *Zone) Items() []Item {
 		for _, e := range n.all() {
 			list = append(list, Item{owner, e.shown})
 		}
+		list = append(list, items(owner, z.sec(owner))...)
+	}
+	return list
+}
+
+// items are records with their owner.
+func items(owner string, all []Data) []Item {
+	list := make([]Item, len(all))
+	for i, d := range all {
+		list[i] = Item{owner, d}
 	}
 	return list
 }
