@@ -19,8 +19,8 @@ type DNSKey struct {
 	Name      string    `json:"name" doc:"As both sides configure it"`
 	Algorithm string    `json:"algorithm" enum:"hmac-sha256,hmac-sha512,ecdsap256sha256" doc:"Of its signatures: of messages (RFC 8945), or of zones (ecdsap256sha256, RFC 6605)"`
 	Secret    string    `json:"secret,omitempty" doc:"Base64; only in the answer to the creation of a key of TSIG"`
-	DNSKEY    string    `json:"dnskey,omitempty" doc:"What is public of a key that signs zones, as its DNSKEY record has it"`
-	DS        []string  `json:"ds,omitempty" doc:"The records by which the parents of the site's zones vouch for them; when one key is asked for"`
+	DNSKEY    string    `json:"dnskey,omitempty" doc:"What is public of a key that signs zones, as its DNSKEY record has it" example:"257 3 13 +5LhkWH6mT3nL54pktjePNNOiDMXTGckAo/jWeV03em9ss257ewjV6/5bKscNpDag1SMOpuWcCgi9JX3ktHT7Q=="`
+	DS        []string  `json:"ds,omitempty" doc:"The records by which the parents of the site's zones vouch for them; when one key is asked for" example:"[\"lon1.example. IN DS 63347 13 2 6E1A8C0D3B7F5E2A9C4D1B8E7F6A5C3D2B1E0F9A8C7D6B5E4F3A2C1D0B9E8F7A\"]"`
 	CreatedAt time.Time `json:"createdAt"`
 }
 

@@ -36,6 +36,9 @@
 //	corrupt-cache SITE                    flips a bit in every image that the site's agent has cached
 //	squat SITE IP MAC                     somebody who was not given it uses an address; ! squat SITE IP: no more
 //	lookup SITE NAME|IP                   asks the site's DNS; ! lookup: there is no such name
+//	dig SITE ARG…                         asks it by dig
+//	nsupdate SITE KEY|- COMMAND…          changes a name there by nsupdate; ! nsupdate: it is refused
+//	prompt SITE                           over a slow link a change is answered there in less than there and back
 //	expire-tokens                         makes every enrolment token too old
 //	count N WORDS FILE                    N lines of the file (or stdout) hold the words
 //	random FILE BYTES                     makes a file that does not compress
