@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 test-network cloud-init check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 test-network fuzz cloud-init check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ test-api: ## Send 20,000 requests made from the API's document, valid and broken
 
 test-away: ## Have a site alone for an hour, and let it come back (AWAY=d)
 	SPROUT_AWAY=$(or $(AWAY),1h) go test ./scenario -run 'TestStories/wan_away$$' -count=1 -v -timeout 3h
+
+fuzz: ## Run every fuzz target for FUZZTIME (default 30s), one after the other (FUZZ=regexp for some)
+	@go run ./bench/fuzz --time $(or $(FUZZTIME),30s) --only '$(FUZZ)'
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh

@@ -14,11 +14,9 @@ import (
 	"sprout"
 )
 
-// How often a secondary is told that does not answer (RFC 1996 section 3.6).
-const (
-	notifyWait  = 2 * time.Second // for the first answer, then twice as long each time
-	notifyLimit = 5 * time.Minute // at most so long
-)
+// notifyLimit is how long it takes at most until a secondary that does not answer
+// is told again (RFC 1996 section 3.6).
+const notifyLimit = 5 * time.Minute
 
 // A notifier tells secondaries of changed zones, each until it has acknowledged
 // the newest one.
@@ -97,7 +95,8 @@ func (n *notifier) take(p *pending) []string {
 
 // tell tells one secondary until ctx ends.
 func (n *notifier) tell(ctx context.Context, to secondary, p *pending, rules *Rules) {
-	wait := notifyWait
+	usual := n.server.config.Limits.Notify
+	wait := usual
 	for {
 		var failed []string
 		for _, origin := range n.take(p) {
@@ -107,7 +106,7 @@ func (n *notifier) tell(ctx context.Context, to secondary, p *pending, rules *Ru
 			}
 		}
 		if len(failed) == 0 {
-			wait = notifyWait
+			wait = usual
 			select {
 			case <-ctx.Done():
 				return
@@ -139,7 +138,7 @@ func (n *notifier) notify(ctx context.Context, to secondary, origin string, rule
 	}
 	m := new(dns.Msg).SetNotify(readable(origin))
 	m.Answer = []dns.RR{soa}
-	c := dns.Client{Timeout: notifyWait, Dialer: &net.Dialer{Timeout: notifyWait}}
+	c := dns.Client{Timeout: n.server.config.Limits.Notify, Dialer: &net.Dialer{Timeout: n.server.config.Limits.Notify}}
 	if n.from.IsValid() && !n.from.IsUnspecified() && n.from.Is4() == to.at.Addr().Is4() {
 		c.Dialer.LocalAddr = &net.UDPAddr{IP: n.from.AsSlice()}
 	}

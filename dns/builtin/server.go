@@ -23,6 +23,8 @@ type ServerConfig struct {
 	Rules *Policy
 	// Updates keeps what updates make; nil: there are none.
 	Updates Updater
+	// Limits are of what clients may take up.
+	Limits Limits
 	// Log takes what is worth reading later; nil: nothing.
 	Log *slog.Logger
 }
@@ -57,9 +59,10 @@ func NewServer(c ServerConfig) (*Server, error) {
 	if c.Rules == nil {
 		c.Rules = NewPolicy()
 	}
+	c.Limits = c.Limits.withDefaults()
 	return &Server{
 		config: c, ready: make(chan struct{}), slow: make(chan struct{}, slowAtOnce), forwarding: make(chan struct{}, forwardAtOnce),
-		conns: conns{all: map[net.Conn]netip.Addr{}, of: map[netip.Addr]int{}},
+		conns: conns{most: c.Limits.Clients, ofOne: c.Limits.OfOne, all: map[net.Conn]netip.Addr{}, of: map[netip.Addr]int{}},
 	}, nil
 }
 

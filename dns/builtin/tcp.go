@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"io"
@@ -10,17 +11,28 @@ import (
 	"time"
 )
 
-// Limits of TCP (RFC 7766 section 6.2, RFC 9210 section 4).
-const (
-	tcpIdle       = 10 * time.Second // that a connection may say nothing
-	tcpWrite      = 20 * time.Second // that a client may take to read an answer
-	tcpClients    = 256              // connections at once
-	tcpOfOne      = 32               // connections of one address at once
-	maxMessageLen = 1 << 16
-)
+// A Limits says how much clients may take up (RFC 7766 section 6.2, RFC 9210
+// section 4). Zero fields are the usual.
+type Limits struct {
+	Idle    time.Duration // that a TCP connection may take to say a message; 0: 10 s
+	Write   time.Duration // that a client may take to read an answer; 0: 20 s
+	Clients int           // TCP connections at once; 0: 256
+	OfOne   int           // of them of one address; 0: 32
+	Notify  time.Duration // that a secondary is given to acknowledge, and waited before it is told again, then twice as long each time; 0: 2 s
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		cmp.Or(l.Idle, 10*time.Second), cmp.Or(l.Write, 20*time.Second), cmp.Or(l.Clients, 256), cmp.Or(l.OfOne, 32), cmp.Or(l.Notify, 2*time.Second),
+	}
+}
+
+const maxMessageLen = 1 << 16
 
 // conns are the open connections, so that they can be counted and closed.
 type conns struct {
+	most, ofOne int
+
 	mu  sync.Mutex
 	all map[net.Conn]netip.Addr
 	of  map[netip.Addr]int
@@ -30,7 +42,7 @@ type conns struct {
 func (c *conns) enter(conn net.Conn, from netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.all) >= tcpClients || c.of[from] >= tcpOfOne {
+	if len(c.all) >= c.most || c.of[from] >= c.ofOne {
 		return false
 	}
 	c.all[conn] = from
@@ -85,12 +97,12 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, from netip.AddrPo
 	in, out := make([]byte, 0, 512), make([]byte, 2+maxMessageLen-1)
 	x := &exchange{client: from, tcp: true}
 	x.send = func(m []byte) error {
-		_ = conn.SetWriteDeadline(time.Now().Add(tcpWrite))
+		_ = conn.SetWriteDeadline(time.Now().Add(s.config.Limits.Write))
 		_, err := conn.Write(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(m)), uint16(len(m))), m...))
 		return err
 	}
 	for ctx.Err() == nil {
-		_ = conn.SetReadDeadline(time.Now().Add(tcpIdle))
+		_ = conn.SetReadDeadline(time.Now().Add(s.config.Limits.Idle))
 		var err error
 		if in, err = readMessage(conn, in[:0]); err != nil {
 			return
@@ -106,7 +118,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, from netip.AddrPo
 			continue
 		}
 		binary.BigEndian.PutUint16(out, uint16(n))
-		_ = conn.SetWriteDeadline(time.Now().Add(tcpWrite))
+		_ = conn.SetWriteDeadline(time.Now().Add(s.config.Limits.Write))
 		if _, err := conn.Write(out[:2+n]); err != nil {
 			return
 		}
