@@ -52,6 +52,9 @@ func fuzzSite(f *testing.F) *site {
 	}
 	s.live, s.boots = newLive(s), newBoots(s)
 	err = store.Update(context.Background(), func(tx *bbolt.Tx) error {
+		if err := store.Give(tx, "att_1", sprout.Order{ID: "ord_1", Kind: sprout.OrderInspect}); err != nil {
+			return err
+		}
 		return store.SetIntent(tx, sprout.Intent{Machine: "mch_1", Attempt: "att_1", Purpose: "deploy", Token: fuzzSecret, HomeToken: fuzzSecret + "-home", ExpiresAt: clock.Now().Add(time.Hour)})
 	})
 	if err != nil {
@@ -65,9 +68,11 @@ func fuzzSite(f *testing.F) *site {
 func FuzzWeb(f *testing.F) {
 	web := fuzzSite(f).web()
 	for _, c := range []struct{ method, path, auth, body string }{
-		{"POST", "/ramdisk/hello", "", `{"mac":"52:54:00:00:00:01"}`},
-		{"POST", "/ramdisk/hello", "Bearer " + fuzzSecret, `{"mac":"52:54:00:00:00:01","firmware":"uefi","version":"x"}`},
-		{"POST", "/ramdisk/report", "Bearer " + fuzzSecret, `{"order":"x","error":"y"}`},
+		{"POST", "/ramdisk/hello", "", `{"bootMac":"52:54:00:00:00:01"}`},
+		{"POST", "/ramdisk/hello", "Bearer " + fuzzSecret, `{"version":"1","bootMac":"52:54:00:00:00:01","architecture":"x86_64","bootMode":"uefi","macs":["52:54:00:00:00:01"]}`},
+		{"POST", "/ramdisk/report", "Bearer " + fuzzSecret, `{"order":"ord_1","outcome":"progress","progress":{"done":1,"total":2},"console":[{"text":"x"}]}`},
+		{"POST", "/ramdisk/report", "Bearer " + fuzzSecret, `{"order":"ord_1","outcome":"done","inventory":{"disks":[{}],"interfaces":[{"mac":"x"}]}}`},
+		{"POST", "/ramdisk/report", "Bearer " + fuzzSecret, `{"order":"ord_1","outcome":"failed","failure":{"code":"internal"}}`},
 		{"POST", "/ramdisk/report", "Bearer nobody", `{`},
 		{"GET", "/ramdisk/payload", "Bearer nobody", ""},
 		{"GET", "/images/sha256:0000", "Bearer " + fuzzSecret, ""},
@@ -76,7 +81,7 @@ func FuzzWeb(f *testing.F) {
 		{"GET", "/latest/meta-data/instance-id", "", ""},
 		{"GET", "/meta-data", "", ""},
 		{"POST", "/phone-home/att_1/nothing", "", "instance_id=x"},
-		{"POST", "/phone-home/att_1/" + fuzzSecret, "", "\xff\x00"},
+		{"POST", "/phone-home/att_1/" + fuzzSecret + "-home", "", "\xff\x00"},
 	} {
 		f.Add(c.method, c.path, c.auth, []byte(c.body))
 	}
@@ -84,8 +89,8 @@ func FuzzWeb(f *testing.F) {
 		if u, err := url.ParseRequestURI(path); err != nil || u.Host != "" || !valid(method) || strings.ContainsAny(auth, "\r\n\x00") {
 			return // the library turns it away
 		}
-		if strings.HasPrefix(path, "/ramdisk/order") && strings.Contains(auth, fuzzSecret) {
-			return // it is held open until there is an order
+		if strings.Contains(auth, fuzzSecret) && (strings.Contains(path, "/order") || strings.Contains(path, "/payload")) {
+			return // the one is held open until there is an order, the other is as long as is asked for
 		}
 		q := httptest.NewRequest(method, "http://10.0.0.1/", strings.NewReader(string(body)))
 		q.URL, _ = url.ParseRequestURI(path)
