@@ -117,11 +117,13 @@ var (
 	again    = regexp.MustCompile(`(?m)^\s*go test -run=(\S+)$`)
 )
 
-// fuzz runs one target and prints a line. What it finds is kept in the package's
-// testdata/fuzz, where go test tries it from then on.
+// fuzz runs one target and prints a line. Inputs are made shorter in a hundred tries:
+// where goroutines make coverage differ from run to run, that would go on for a minute.
+// What it finds is kept in the package's testdata/fuzz, where go test tries it from
+// then on.
 func (t target) fuzz(ctx context.Context, dir string, each time.Duration, out io.Writer) error {
 	began := time.Now()
-	c := exec.CommandContext(ctx, "go", "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+each.String(), t.pkg)
+	c := exec.CommandContext(ctx, "go", "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+each.String(), "-fuzzminimizetime=100x", t.pkg)
 	c.Dir = dir
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 10 * time.Second
