@@ -3,14 +3,8 @@
 # would. KEEP=1 leaves everything running; SHORT=1 is the part that the test
 # suite runs: one BIOS and one UEFI machine, installed and proved by ssh. IPV6=1
 # is the same at a site without IPv4: two UEFI machines, by PXE and by HTTP boot.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/lab.sh"
 
-CACHE=${CACHE:-/var/cache/sprout}
-DIR=$(mktemp -d /var/tmp/sprout-demo.XXXXXX)
-chmod 755 "$DIR" # PostgreSQL runs as another user, below it
-export SPROUT_CONFIG=$DIR/contexts.yaml SPROUT_LAB=$DIR/lab
-export PATH=$PWD/bin:$PATH NO_COLOR=1
 SITE=lab1 DOMAIN=lab1.sprout.test
 if [[ -z ${IPV6:-} ]]; then
     AGENT=10.20.0.1 CIDR=10.20.0.0/24 DYNAMIC=10.20.0.100-10.20.0.199 RESERVED=10.20.0.240-10.20.0.254
@@ -20,10 +14,8 @@ else
     TYPE=AAAA LAB=(--address6 $AGENT/64 --ipv6-only) GATEWAY=()
     M1=(--firmware uefi --netboot pxe6) M2=(--firmware uefi --netboot http)
 fi
-SSH=(ssh -i "$DIR/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=5)
 started=$SECONDS
 timeline=()
-exec 3>&1 # where commands are shown, also when their output goes to a file
 
 step() { # step TITLE: begins a chapter, and closes the one before it
     chapter
@@ -31,47 +23,9 @@ step() { # step TITLE: begins a chapter, and closes the one before it
     printf '\n\033[1m== %s\033[0m\n' "$1"
 }
 chapter() { [[ -z ${title:-} ]] || timeline+=("$(printf '%5d s  %s' $((SECONDS - chapter_started)) "$title")"); }
-run() { # run COMMAND…: shows it as typed, and runs it
-    printf '$%s\n' "$(printf ' %s' "$@")" >&3
-    "$@"
-}
-must_fail() { # must_fail COMMAND…: it has to exit with 1, a failure; not 2, a usage error
-    local code=0
-    run "$@" || code=$?
-    [[ -z ${interrupted:-} ]] || exit 130
-    ((code == 1)) || { echo "expected exit code 1, got $code" >&2; exit 1; }
-}
-die() { echo "demo: $*" >&2; exit 1; }
-
-cleanup() {
-    local code=$?
-    trap - EXIT INT TERM
-    if [[ -n ${KEEP:-} && $code == 0 ]]; then
-        return
-    fi
-    [[ $code == 0 || -n ${interrupted:-} ]] || show_logs
-    sprout lab down >/dev/null 2>&1 || true
-    if [[ -n ${dev:-} ]]; then
-        kill -TERM "$dev" 2>/dev/null || true
-        wait "$dev" 2>/dev/null || true
-    fi
-    rm -rf "$DIR"
-    exit "$code"
-}
-show_logs() {
-    for log in "$DIR"/dev.log "$DIR"/lab/lab.log "$DIR"/lab/agent.log "$DIR"/lab/machines/*/console.log; do
-        [[ -f $log ]] || continue
-        printf '\n-- the end of %s\n' "${log#"$DIR"/}"
-        tail -n "${LOG_LINES:-25}" "$log" | tr -d '\033'
-    done >&2
-}
-trap cleanup EXIT
-trap 'interrupted=1; exit 130' INT
-trap 'interrupted=1; exit 143' TERM
 
 step "2. A control plane, and a site's network"
-setsid sprout dev --dir "$DIR/dev" --listen 127.0.0.1:0 --bus-listen 127.0.0.1:0 --context-file "$SPROUT_CONFIG" >"$DIR/dev.log" 2>&1 &
-dev=$!
+start_dev
 run sprout status --wait 60s
 run sprout site create $SITE --domain $DOMAIN
 run sprout lab up --site $SITE --cidr 10.20.0.0/24 --address 10.20.0.1 "${LAB[@]}" --ramdisk "$CACHE/ramdisk" --wait
@@ -85,7 +39,7 @@ step "4. Two machines: one that nobody knows, one that is imported"
 run sprout lab plug m1 "${M1[@]}" --memory 1G --disk 4G --power-on --accept-as "$DIR/m1-bmc.yaml"
 run sprout lab plug m2 "${M2[@]}" --memory 1G --disk 4G -o yaml >"$DIR/machines.yaml"
 run sprout machine import --site $SITE -f "$DIR/machines.yaml"
-run sprout machine wait --site $SITE --state discovered --count 1 --timeout ${PATIENCE:-5m}
+run sprout machine wait --site $SITE --state discovered --count 1 --timeout "$PATIENCE"
 run sprout machine list
 m1=$(sprout machine list --state discovered --jq '.[0].name' | tr -d '"')
 run sprout machine accept "$m1" --name m1 --bmc-file "$DIR/m1-bmc.yaml"

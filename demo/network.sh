@@ -2,45 +2,10 @@
 # A machine with four ports is installed with a bond, a VLAN on it, a bridge that
 # asks by DHCP, and a port without an address; Debian itself says what it made
 # of that. By the command line only, as an operator would.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+LAB_NAME=network LOG_LINES=${LOG_LINES:-40}
+. "$(dirname "$0")/lab.sh"
 
-CACHE=${CACHE:-/var/cache/sprout}
-DIR=$(mktemp -d /var/tmp/sprout-network.XXXXXX)
-chmod 755 "$DIR" # PostgreSQL runs as another user, below it
-export SPROUT_CONFIG=$DIR/contexts.yaml SPROUT_LAB=$DIR/lab
-export PATH=$PWD/bin:$PATH NO_COLOR=1
-SSH=(ssh -i "$DIR/key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=10)
-PATIENCE=${PATIENCE:-5m}
-exec 3>&1 # where commands are shown, also when their output goes to a file
-
-run() { # run COMMAND…: shows it as typed, and runs it
-    printf '$%s\n' "$(printf ' %s' "$@")" >&3
-    "$@"
-}
-die() { echo "network: $*" >&2; exit 1; }
-cleanup() {
-    local code=$?
-    trap - EXIT INT TERM
-    if [[ $code != 0 ]]; then
-        for log in "$DIR"/dev.log "$DIR"/lab/agent.log "$DIR"/lab/machines/*/console.log; do
-            [[ ! -f $log ]] || { printf '\n-- the end of %s\n' "${log#"$DIR"/}"; tail -n "${LOG_LINES:-40}" "$log" | tr -d '\033'; } >&2
-        done
-    fi
-    sprout lab down --name network >/dev/null 2>&1 || true
-    if [[ -n ${dev:-} ]]; then
-        kill -TERM "$dev" 2>/dev/null || true
-        wait "$dev" 2>/dev/null || true
-    fi
-    rm -rf "$DIR"
-    exit "$code"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-setsid sprout dev --dir "$DIR/dev" --listen 127.0.0.1:0 --bus-listen 127.0.0.1:0 --context-file "$SPROUT_CONFIG" >"$DIR/dev.log" 2>&1 &
-dev=$!
+start_dev
 run sprout status --wait "$PATIENCE"
 run sprout site create lab1 --domain lab1.sprout.test
 run sprout lab up --name network --site lab1 --cidr 10.20.0.0/24 --address 10.20.0.1 --ramdisk "$CACHE/ramdisk" --wait
@@ -80,7 +45,7 @@ run sprout machine deploy m1 --image debian-12 --ssh-key "$DIR/key.pub" --wait -
 run sprout machine show m1
 
 office=$(sprout machine show m1 --jq '.addresses[] | select(.ip | startswith("10.30.")) | .ip' | tr -d '"')
-on() { sprout lab exec --name network -- "${SSH[@]}" debian@10.20.0.7 "$@"; }
+on() { in_lab "${SSH[@]}" debian@10.20.0.7 "$@"; }
 on ip -j -d addr >"$DIR/addr.json"
 on ip -j route >"$DIR/route.json"
 on cat /proc/net/bonding/bond0 | tee "$DIR/bond"
@@ -102,8 +67,8 @@ holds "lan2 in br0" addr.json "$(link lan2 '.master == "br0"')"
 holds "spare up, without any address" addr.json "$(link spare '(.flags | index("UP")) != null and .addr_info == []')"
 holds "one default route, which DHCP brought" route.json '[.[] | select(.dst == "default")] | length == 1 and .[0].gateway == "10.20.0.1" and .[0].dev == "br0"'
 holds "the subnet's static route" route.json '.[] | select(.dst == "172.16.0.0/12") | .gateway == "10.30.0.254"'
-[[ $(sprout lab exec --name network -- dig +short @10.20.0.1 m1.lab1.sprout.test AAAA) == fd00:20::7 ]] || die "no AAAA for m1"
-[[ $(sprout lab exec --name network -- dig +short @10.20.0.1 bond0-100.m1.lab1.sprout.test A) == "$office" ]] || die "no name for the VLAN's address"
+[[ $(in_lab dig +short @10.20.0.1 m1.lab1.sprout.test AAAA) == fd00:20::7 ]] || die "no AAAA for m1"
+[[ $(in_lab dig +short @10.20.0.1 bond0-100.m1.lab1.sprout.test A) == "$office" ]] || die "no name for the VLAN's address"
 
 run sprout machine release m1 --wait --yes
 [[ $(sprout machine show m1 --jq '.addresses | length') == 0 ]] || die "addresses are left after the release"

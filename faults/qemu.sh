@@ -3,23 +3,14 @@
 # QEMU: what package faults does to thousands of simulated steps, by the command
 # line, where kernel, disk and cloud-init are real. One line a fault:
 #   FAULT <who> <workflow>/<step> <how> <outcome> qemu <machine>
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-CACHE=${CACHE:-/var/cache/sprout}
-DIR=$(mktemp -d /var/tmp/sprout-faults.XXXXXX)
-chmod 755 "$DIR" # PostgreSQL runs as another user, below it
-export SPROUT_CONFIG=$DIR/contexts.yaml SPROUT_LAB=$DIR/lab
-export PATH=$PWD/bin:$PATH NO_COLOR=1
-SITE=faults1 bad=0 dev=
+. "$(dirname "$0")/../demo/lab.sh"
+SITE=faults1 bad=0
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 API=127.0.0.1:$(free_port) BUS=127.0.0.1:$(free_port)
 
-# The control plane, its PostgreSQL and its NATS, which all die with it.
 start_server() {
-    setsid sprout dev --dir "$DIR/dev" --listen "$API" --bus-listen "$BUS" --context-file "$SPROUT_CONFIG" >>"$DIR/dev.log" 2>&1 &
-    dev=$!
+    start_dev
     sprout status --wait 60s >/dev/null
 }
 kill_server() {
@@ -59,29 +50,6 @@ cut_wan() {
     sleep "$1"
     sprout lab wan heal >/dev/null
 }
-
-cleanup() {
-    local code=$?
-    trap - EXIT INT TERM
-    if ((code != 0)); then
-        for log in "$DIR"/dev.log "$DIR"/lab/lab.log "$DIR"/lab/agent.log "$DIR"/lab/machines/*/console.log; do
-            [[ -f $log ]] || continue
-            printf '\n-- the end of %s\n' "${log#"$DIR"/}"
-            tail -n 25 "$log" | tr -d '\033'
-        done >&2
-    fi
-    sprout lab down >/dev/null 2>&1 || true
-    if [[ -n $dev ]]; then
-        kill -CONT "$dev" 2>/dev/null || true
-        kill -TERM "$dev" 2>/dev/null || true
-        wait "$dev" 2>/dev/null || true
-    fi
-    rm -rf "$DIR"
-    exit "$code"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 step_of() { sprout machine show "$1" --jq '.activity.step // ""' | tr -d '"'; }
 await_step() { # await_step MACHINE STEP: until its workflow says that it is there
