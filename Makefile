@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-ipv6 test-network fuzz cloud-init check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network fuzz cloud-init check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s), one after the other (
 
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
+
+test-boots: ramdisk image ## Install by every way to boot, Secure Boot and its refusal included: about half an hour (BOOTS="nvme http" for some)
+	@demo/boots.sh
 
 test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP, and install both machines end to end: ten minutes
 	SPROUT_IPV6=1 go test ./boot -run 'TestPXE6|TestHTTPBoot6' -count=1 -v -timeout 15m

@@ -43,7 +43,7 @@ const (
 	SawOtherServer = "dhcp-other-server" // it takes the offer of IP
 	SawTFTPDone    = "tftp-done"
 	SawTFTPTimeout = "tftp-timeout"
-	SawScript      = "http-script"         // it is told to boot the ramdisk
+	SawScript      = "http-script"         // it is told to boot the ramdisk, by HTTP or in GRUB's words by TFTP
 	SawScriptDisk  = "http-script-disk"    // it is told to boot its disk
 	SawRefused     = "http-script-refused" // it is told nothing
 	SawKernel      = "http-vmlinuz"
@@ -79,6 +79,12 @@ const (
 	longestDetail = 400
 	longestWord   = 128
 )
+
+// Fetched tells whether the event is of the file that what is of, SawKernel or
+// SawInitrd: by HTTP, or by TFTP whole, as GRUB fetches it.
+func (e BootEvent) Fetched(what string) bool {
+	return e.What == what || e.What == SawTFTPDone && e.File == strings.TrimPrefix(what, "http-")
+}
 
 // Clean returns the event without what could not be kept or shown: control
 // characters, words without end, a MAC that is none.

@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"workflow/…": {".", "workflow"},
 
 	"alloc": {"."}, "alloc/…": {".", "alloc"},
-	"boot": {"."}, "boot/…": {".", "boot"},
+	"boot": {".", "boot/tftp"}, "boot/…": {".", "boot"},
 	"dhcp": {"."}, "dhcp/…": {".", "dhcp", "dhcp/…"},
 	"dns": {"."}, "dns/…": {".", "dns", "dns/…"},
 	"hwtest": {"."}, "hwtest/…": {".", "hwtest"},

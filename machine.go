@@ -52,6 +52,7 @@ type Machine struct {
 	Owner        string       `json:"owner,omitempty"`
 	Locked       bool         `json:"locked" doc:"Refuses every workflow"`
 	Protected    bool         `json:"protected" doc:"Refuses what destroys data"`
+	SecureBoot   bool         `json:"secureBoot" doc:"Its firmware enforces Secure Boot: it boots signed loaders only"`
 	Generation   int64        `json:"generation" doc:"Rises with every workflow; a command of an older one is refused by the site"`
 	Image        string       `json:"image,omitempty" doc:"Name of the deployed image"`
 	Addresses    []Address    `json:"addresses"`

@@ -71,6 +71,7 @@ type SiteMachine struct {
 	BMC        *BMC      `json:"bmc,omitempty"`    // without password
 	Secret     []byte    `json:"secret,omitempty"` // BMC password sealed to the agent's curve key
 	Deployed   bool      `json:"deployed,omitempty"`
+	SecureBoot bool      `json:"secureBoot,omitempty"` // its firmware runs what is signed only
 }
 
 // Work is one piece of site work, delegated whole. Its id is a WorkID, so that a

@@ -23,6 +23,13 @@ import (
 	"sprout/workflow"
 )
 
+// Signed are the loaders that firmware with Secure Boot runs, as files. Empty: those
+// of Debian's packages shim-signed and grub-efi-amd64-signed.
+type Signed struct {
+	Shim string `json:"shim,omitempty" yaml:"shim,omitempty"`
+	GRUB string `json:"grub,omitempty" yaml:"grub,omitempty"`
+}
+
 // A Config says how to run a site's agent.
 type Config struct {
 	// DataDir holds the agent's keys, its store and its images.
@@ -60,6 +67,8 @@ type Config struct {
 	// BootFiles is the directory with undionly.kpxe and snponly.efi; empty:
 	// /usr/lib/ipxe.
 	BootFiles string `json:"bootFiles,omitempty" yaml:"bootFiles,omitempty"`
+	// SecureBoot is what machines that enforce it are given first.
+	SecureBoot Signed `json:"secureBoot,omitzero" yaml:"secureBoot,omitempty"`
 	// RamdiskDir is the directory with vmlinuz and initrd.
 	RamdiskDir string `json:"ramdiskDir" yaml:"ramdiskDir"`
 	// Cmdline is added to the ramdisk's kernel command line.

@@ -75,7 +75,7 @@ func (s *site) hasAddress() bool {
 
 // serveOnce runs every server of the network; the first that fails ends all.
 func (s *site) serveOnce(ctx context.Context) error {
-	servers, err := s.servers()
+	servers, err := s.servers(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (s *site) serveOnce(ctx context.Context) error {
 
 // servers are those of each of the agent's addresses, and the answer to router
 // solicitations: firmware that waits for one boots seconds sooner.
-func (s *site) servers() (all []loop, err error) {
+func (s *site) servers(ctx context.Context) (all []loop, err error) {
 	c := s.config
 	s.rogues = rogue.New(rogue.Config{Interface: c.Interface, Own: c.own(), Known: s.knownServers, Say: s.sayRogues, Log: s.log, Now: s.clock.Now})
 	var listen []netip.AddrPort
@@ -113,7 +113,7 @@ func (s *site) servers() (all []loop, err error) {
 		}
 		listen = append(listen, at(own, c.Ports.DNS, 53))
 		files, err := tftp.New(tftp.Config{
-			Address: at(own, c.Ports.TFTP, 69), Interface: c.Interface, Open: tftp.Files(c.bootFiles(), boot.LoaderFiles...),
+			Address: at(own, c.Ports.TFTP, 69), Interface: c.Interface, Open: boot.TFTP(ctx, s.booting()),
 			Transferred: s.transferred, Log: s.log,
 		})
 		if err != nil {

@@ -88,7 +88,7 @@ func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
 	}
 	t.told[kind] = uint32(n)
 	t.far = t.far || strings.HasPrefix(e.What, "http-script") || e.Client == "system"
-	if e.What == sprout.SawInitrd {
+	if e.Fetched(sprout.SawInitrd) {
 		t.loaded, t.before = true, nil // the ramdisk of the boot before is gone
 	}
 	if n > 3 {

@@ -23,10 +23,7 @@ const (
 // web is what the site answers over HTTP on the provisioning network.
 func (s *site) web() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/boot/", boot.Handler(boot.Config{
-		Ledger: ledger{s.store, s}, URL: s.config.url(netip.Addr{}), URL6: s.config.url(netip.IPv6Unspecified()), Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(),
-		Cmdline: s.config.Cmdline, Events: s.boots.tell, Now: s.clock.Now, Log: s.log,
-	}))
+	mux.Handle("/boot/", boot.Handler(s.booting()))
 	mux.HandleFunc("POST /ramdisk/hello", s.ofRamdisk(s.hello))
 	mux.HandleFunc("GET /ramdisk/order", s.ofRamdisk(s.order))
 	mux.HandleFunc("POST /ramdisk/report", s.ofRamdisk(s.report))
@@ -35,6 +32,15 @@ func (s *site) web() http.Handler {
 	mux.HandleFunc("POST /phone-home/{attempt}/{token}", s.phoneHome)
 	mux.HandleFunc("GET /metadata/{attempt}/{token}/{path...}", s.metadata)
 	return mux
+}
+
+// booting is what the site serves to firmware and boot loaders.
+func (s *site) booting() boot.Config {
+	return boot.Config{
+		Ledger: ledger{s.store, s}, URL: s.config.url(netip.Addr{}), URL6: s.config.url(netip.IPv6Unspecified()),
+		Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(), Shim: s.config.SecureBoot.Shim, GRUB: s.config.SecureBoot.GRUB,
+		Cmdline: s.config.Cmdline, Events: s.boots.tell, Now: s.clock.Now, Log: s.log,
+	}
 }
 
 // ofRamdisk admits only bearers of the token of a boot attempt that is not over.

@@ -32,11 +32,12 @@ type MachineSelector struct {
 
 // MachineUpdates is what may be changed of many machines alike.
 type MachineUpdates struct {
-	Tags      *[]string   `json:"tags,omitempty"`
-	Labels    LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
-	Pool      *string     `json:"pool,omitempty"`
-	Zone      *string     `json:"zone,omitempty"`
-	Protected *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
+	Tags       *[]string   `json:"tags,omitempty"`
+	Labels     LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
+	Pool       *string     `json:"pool,omitempty"`
+	Zone       *string     `json:"zone,omitempty"`
+	Protected  *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
+	SecureBoot *bool       `json:"secureBoot,omitempty" doc:"Their firmware enforces Secure Boot: give them signed loaders only"`
 }
 
 // What came of one machine of a bulk.

@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -28,6 +30,9 @@ type Config struct {
 	// Loaders is the directory with undionly.kpxe and snponly.efi; empty:
 	// /usr/lib/ipxe.
 	Loaders string
+	// Shim and GRUB are the files that machines with Secure Boot get as
+	// shimx64.efi and grubx64.efi; empty: DefaultShim and DefaultGRUB.
+	Shim, GRUB string
 	// Cmdline is added to the ramdisk's kernel command line; may be empty.
 	Cmdline string
 	// AllowUnleased also answers addresses that hold no lease or reservation:
@@ -54,9 +59,20 @@ var LoaderFiles = []string{"undionly.kpxe", "snponly.efi"}
 //	/boot/vmlinuz, /boot/initrd             the ramdisk, with ranges
 //	/boot/undionly.kpxe, /boot/snponly.efi  the loaders, for UEFI HTTP boot
 func Handler(c Config) http.Handler {
-	if c.Loaders == "" {
-		c.Loaders = DefaultLoaders
+	h := &handler{Config: c.withDefaults()}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /boot/{script}", h.script)
+	for _, name := range []string{"vmlinuz", "initrd"} {
+		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(h.Files, name)))
 	}
+	for _, name := range LoaderFiles {
+		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(h.Loaders, name)))
+	}
+	return mux
+}
+
+func (c Config) withDefaults() Config {
+	c.Loaders, c.Shim, c.GRUB = cmp.Or(c.Loaders, DefaultLoaders), cmp.Or(c.Shim, DefaultShim), cmp.Or(c.GRUB, DefaultGRUB)
 	if c.Events == nil {
 		c.Events = func(sprout.BootEvent) {}
 	}
@@ -66,16 +82,7 @@ func Handler(c Config) http.Handler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	h := &handler{Config: c}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /boot/{script}", h.script)
-	for _, name := range []string{"vmlinuz", "initrd"} {
-		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(c.Files, name)))
-	}
-	for _, name := range LoaderFiles {
-		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(c.Loaders, name)))
-	}
-	return mux
+	return c
 }
 
 type handler struct{ Config }
@@ -88,7 +95,7 @@ func (h *handler) script(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	r := Request{MAC: mac, From: remote(q)}
-	a := h.decide(q, r)
+	a := h.decide(q.Context(), r)
 	if q.Method == http.MethodGet {
 		h.scripted(r, a)
 	}
@@ -117,12 +124,12 @@ func (h *handler) url(from netip.Addr) string {
 }
 
 // decide decides, and starts the discovery that Decide may want.
-func (h *handler) decide(q *http.Request, r Request) Answer {
+func (h *handler) decide(ctx context.Context, r Request) Answer {
 	a := Decide(r, Site{Ledger: h.Ledger, AllowUnleased: h.AllowUnleased, Now: h.Now()})
 	if a.Action != Discover {
 		return a
 	}
-	intent, err := h.Ledger.StartDiscovery(q.Context(), r.MAC, r.From)
+	intent, err := h.Ledger.StartDiscovery(ctx, r.MAC, r.From)
 	if err != nil {
 		h.Log.Error("cannot start a discovery", "mac", r.MAC, "error", err)
 		return Answer{Action: LocalDisk, Reason: "the discovery of this machine could not be started"}

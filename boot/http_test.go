@@ -14,11 +14,14 @@ import (
 
 	"sprout"
 	"sprout/boot"
+	"sprout/boot/tftp"
 )
 
 // A rack is a handler, what it told, and what it wrote to its log.
 type rack struct {
 	http.Handler
+	tftp   tftp.Open
+	files  string
 	ledger *ledger
 	events []string
 	log    bytes.Buffer
@@ -26,19 +29,26 @@ type rack struct {
 
 func handler(t *testing.T) *rack {
 	t.Helper()
-	r := &rack{ledger: lon1()}
+	return handlerOf(t, lon1())
+}
+
+func handlerOf(t *testing.T, l *ledger) *rack {
+	t.Helper()
 	files := t.TempDir()
-	for name, content := range map[string]string{"vmlinuz": "the kernel", "initrd": "the initrd", "snponly.efi": "the loader", "secret": "no"} {
+	r := &rack{ledger: l, files: files}
+	for name, content := range map[string]string{"vmlinuz": "the kernel", "initrd": "the initrd", "snponly.efi": "the loader", "shim": "the shim", "grub": "the grub", "secret": "no"} {
 		if err := os.WriteFile(filepath.Join(files, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.Handler = boot.Handler(boot.Config{
+	config := boot.Config{
 		Ledger: r.ledger, URL: "http://10.0.0.1:8080", Files: files, Loaders: files, Cmdline: "quiet",
+		Shim: filepath.Join(files, "shim"), GRUB: filepath.Join(files, "grub"),
 		Events: func(e sprout.BootEvent) { r.events = append(r.events, e.MAC+" "+e.What+" "+e.Detail) },
 		Log:    slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    func() time.Time { return now },
-	})
+	}
+	r.Handler, r.tftp = boot.Handler(config), boot.TFTP(t.Context(), config)
 	return r
 }
 

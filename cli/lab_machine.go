@@ -28,7 +28,8 @@ func (l *labEnv) plugCommand() *cobra.Command {
 		Use: "plug MACHINE", Short: "Rack a machine: empty disks, real firmware, a BMC.", Args: takes(1, 1, "the name of the machine"),
 		Example: "  sprout lab plug m1 --power-on                    # unknown to Sprout: it is discovered\n" +
 			"  sprout lab plug m2 --firmware uefi -o yaml | sprout machine import --site lon1 -f -\n" +
-			"  sprout lab plug m3 --memory 2G --cpus 4 --disk 8G,bus=nvme --disk 20G,serial=D2 --nic model=e1000 --nic nolink",
+			"  sprout lab plug m3 --memory 2G --cpus 4 --disk 8G,bus=nvme --disk 20G,serial=D2 --nic model=e1000 --nic nolink\n" +
+			"  sprout lab plug m4 --firmware uefi --secure-boot -o yaml | sprout machine import --site lon1 -f -",
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, args []string) error {
 			p.spec.Name = args[0]
 			if err := p.complete(); err != nil {
@@ -40,6 +41,7 @@ func (l *labEnv) plugCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&p.firmware, "firmware", "bios", "bios or uefi")
 	f.StringVar((*string)(&p.spec.Netboot), "netboot", "", "how uefi boots by network first: pxe6 or http (default as the firmware tries: pxe over IPv4 first)")
+	f.BoolVar(&p.spec.SecureBoot, "secure-boot", false, "uefi enforces Secure Boot: it runs only what is signed by Microsoft or through shim by Debian")
 	f.StringVar(&p.memory, "memory", "1G", "memory, as 1G or 512M")
 	f.IntVar(&p.spec.CPUs, "cpus", 0, "processors (default 2)")
 	f.StringArrayVar(&p.disks, "disk", nil, "SIZE[,bus=virtio|nvme|sata][,serial=…]; may be repeated (default 4GiB)")
@@ -162,7 +164,7 @@ func importOf(m lab.Machine) any {
 	type machines struct {
 		Machines []api.NewMachine `json:"machines"`
 	}
-	return machines{[]api.NewMachine{{Name: m.Name, MACs: macs(m), Architecture: sprout.AMD64, BootMode: m.Firmware, BMC: &m.BMC}}}
+	return machines{[]api.NewMachine{{Name: m.Name, MACs: macs(m), Architecture: sprout.AMD64, BootMode: m.Firmware, SecureBoot: m.SecureBoot, BMC: &m.BMC}}}
 }
 
 func macs(m lab.Machine) []string {

@@ -105,6 +105,7 @@ func machineCreateCommand(e *env) *cobra.Command {
 	f.StringToStringVar((*map[string]string)(&in.Body.Labels), "label", nil, "label KEY=VALUE; may be repeated")
 	f.StringVar(&in.Body.Pool, "pool", "", "pool")
 	f.StringVar(&in.Body.Zone, "zone", "", "failure zone")
+	f.BoolVar(&in.Body.SecureBoot, "secure-boot", false, "its firmware enforces Secure Boot: give it signed loaders only")
 	bmc.add(c)
 	return c
 }
@@ -180,12 +181,12 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e}
 	var name, pool, zone string
 	var tags []string
-	var protected bool
+	var protected, secureBoot bool
 	var revision int64
 	var bmc bmcFlags
 	c := &cobra.Command{
 		Use: "update [MACHINE…]", Short: api.MachineUpdate.Help, Args: takes(0, -1, machinesOrSelection),
-		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -\n  sprout machine update --site lon1 --state ready --pool web --yes",
+		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -\n  sprout machine update web-01 --secure-boot\n  sprout machine update --site lon1 --state ready --pool web --yes",
 		RunE: func(c *cobra.Command, args []string) error {
 			f := c.Flags()
 			var many api.MachineUpdates
@@ -193,11 +194,13 @@ func machineUpdateCommand(e *env) *cobra.Command {
 			set(f.Changed("zone"), &many.Zone, zone)
 			set(f.Changed("tag"), &many.Tags, tags)
 			set(f.Changed("protected"), &many.Protected, protected)
+			set(f.Changed("secure-boot"), &many.SecureBoot, secureBoot)
 			a.in.Body.Action, a.in.Body.Update = "update", &many
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
 				in := api.UpdateMachine{MachineRef: machineRef(ref)}
 				set(f.Changed("name"), &in.Body.Name, name)
-				in.Body.Pool, in.Body.Zone, in.Body.Tags, in.Body.Protected = many.Pool, many.Zone, many.Tags, many.Protected
+				in.Body.Pool, in.Body.Zone, in.Body.Tags = many.Pool, many.Zone, many.Tags
+				in.Body.Protected, in.Body.SecureBoot = many.Protected, many.SecureBoot
 				old, err := call(ctx, e, api.MachineShow, in.MachineRef)
 				if err != nil {
 					return nil, err
@@ -229,6 +232,7 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	f.StringVar(&pool, "pool", "", "pool")
 	f.StringVar(&zone, "zone", "", "failure zone")
 	f.BoolVar(&protected, "protected", false, "refuse what destroys data (--protected=false allows it again)")
+	f.BoolVar(&secureBoot, "secure-boot", false, "its firmware enforces Secure Boot: give it signed loaders only (--secure-boot=false: any)")
 	f.Int64Var(&revision, "if-revision", 0, "refuse if anybody has decided something about the machine since this revision (see -o json)")
 	bmc.add(c)
 	a.add(c)

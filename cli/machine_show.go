@@ -35,6 +35,9 @@ func flags(m sprout.Machine) string {
 	if m.Protected {
 		on = append(on, "protected")
 	}
+	if m.SecureBoot {
+		on = append(on, "secure-boot")
+	}
 	return strings.Join(on, ", ")
 }
 

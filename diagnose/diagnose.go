@@ -133,11 +133,11 @@ func (t *trace) note(i int, e sprout.BootEvent) {
 	switch {
 	case (e.What == sprout.SawKernel || e.What == sprout.SawInitrd) && e.Bytes < e.Size:
 		t.part = i
-	case e.What == sprout.SawKernel:
+	case e.Fetched(sprout.SawKernel):
 		t.kernel = i
-	case e.What == sprout.SawInitrd:
+	case e.Fetched(sprout.SawInitrd):
 		t.initrd = i
-	case e.What == sprout.SawTFTPDone, isLoader(e) && e.Bytes >= e.Size:
+	case e.What == sprout.SawTFTPDone && suffix(e.File) != ".cfg", isLoader(e) && e.Bytes >= e.Size:
 		t.loader = i
 	case e.What == sprout.SawOrderDone && e.File == string(sprout.OrderReboot):
 		t.reboot = i

@@ -40,6 +40,13 @@ func failed(code sprout.Code) events {
 	return events{{What: sprout.SawOrderFailed, File: "write", Code: code, Detail: string(code) + ": said so"}}
 }
 
+// signed is a boot where Secure Boot is enforced, all by TFTP.
+var signed = events{
+	{What: sprout.SawTFTPDone, File: "shimx64.efi", Bytes: 9, Size: 9}, {What: sprout.SawTFTPDone, File: "grubx64.efi", Bytes: 9, Size: 9},
+	{What: sprout.SawScript, Detail: "boots the ramdisk"}, {What: sprout.SawTFTPDone, File: "grub/grub.cfg", Bytes: 9, Size: 9},
+	{What: sprout.SawTFTPDone, File: "vmlinuz", Bytes: 9, Size: 9}, {What: sprout.SawTFTPDone, File: "initrd", Bytes: 9, Size: 9},
+}
+
 func TestEachRule(t *testing.T) {
 	provoked := map[sprout.Code]bool{}
 	ramdisk := []events{on, lease, loader, ipxe, script, kernel, initrd, system, hello}
@@ -67,6 +74,10 @@ func TestEachRule(t *testing.T) {
 		"Secure Boot":                   {StepRamdisk, "", upTo(on, lease, loader), sprout.LoaderRefused, "not signed"},
 		"Secure Boot, then HTTP boot":   {StepRamdisk, "", upTo(on, lease, loader, events{{What: sprout.SawDiscover, Client: "http-16"}}), sprout.LoaderRefused, "ask again"},
 		"Secure Boot by HTTP":           {StepRamdisk, "", upTo(on, events{{What: "http-snponly.efi", File: "snponly.efi", Bytes: 9, Size: 9}}), sprout.LoaderRefused, "snponly.efi"},
+		"Secure Boot refuses GRUB":      {StepRamdisk, "", upTo(on, lease, signed[:2]), sprout.LoaderRefused, "grubx64.efi"},
+		"GRUB asks and no more":         {StepRamdisk, "", upTo(on, lease, signed[:4]), sprout.KernelNotFetched, "not the kernel"},
+		"GRUB's kernel silent":          {StepRamdisk, "", upTo(on, lease, signed), sprout.KernelSilent, "nothing was heard of the ramdisk"},
+		"shim is not for it":            {StepRamdisk, "", upTo(on, lease, events{{What: sprout.SawScriptDisk, Detail: "no boot intent"}, {What: "tftp-not-found", File: "shimx64.efi"}}), sprout.BootRefused, "no boot intent"},
 		"BIOS loader silent": {StepRamdisk, "", upTo(on, events{{What: sprout.SawAck, Client: "pxe-0", File: "undionly.kpxe"}, {What: sprout.SawTFTPDone, File: "undionly.kpxe", Bytes: 1, Size: 1}}),
 			sprout.LoaderSilent, "undionly.kpxe was fetched whole"},
 		"iPXE without script":    {StepRamdisk, "", upTo(on, lease, loader, ipxe), sprout.LoaderSilent, "never asked for its boot script"},

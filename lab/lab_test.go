@@ -405,11 +405,12 @@ func TestWrongInput(t *testing.T) {
 		wantField(t, c.check(), field)
 	}
 	for field, s := range map[string]Spec{
-		"name":     {Name: "../m1"},
-		"firmware": {Name: "m1", Firmware: "coreboot"},
-		"memory":   {Name: "m1", MemoryMB: 1},
-		"disk":     {Name: "m1", Disks: []Disk{{Serial: "a,file=/etc/shadow"}}},
-		"nic":      {Name: "m1", NICs: []NIC{{MAC: "01:00:5e:00:00:01"}}},
+		"name":       {Name: "../m1"},
+		"firmware":   {Name: "m1", Firmware: "coreboot"},
+		"memory":     {Name: "m1", MemoryMB: 1},
+		"disk":       {Name: "m1", Disks: []Disk{{Serial: "a,file=/etc/shadow"}}},
+		"secureBoot": {Name: "m1", SecureBoot: true},
+		"nic":        {Name: "m1", NICs: []NIC{{MAC: "01:00:5e:00:00:01"}}},
 	} {
 		s.complete("lab")
 		wantField(t, s.check(), field)

@@ -25,7 +25,18 @@ const (
 	qemuPath = "/usr/bin/qemu-system-x86_64"
 	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	// of a firmware that enforces Secure Boot, with Microsoft's keys in its variables
+	secureCode = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+	secureVars = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
 )
+
+// ovmf is the firmware's code and its fresh variables.
+func ovmf(secureBoot bool) (code, vars string) {
+	if secureBoot {
+		return secureCode, secureVars
+	}
+	return ovmfCode, ovmfVars
+}
 
 // The file descriptors that QEMU is started with.
 const (
@@ -49,9 +60,13 @@ func arguments(s Spec, device power.BootDevice) []string {
 		"-serial", "chardev:console",
 	}
 	if s.Firmware == sprout.UEFI {
+		code, _ := ovmf(s.SecureBoot)
 		args = append(args,
-			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+ovmfCode,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+code,
 			"-drive", "if=pflash,unit=1,format=raw,file="+varsFile)
+	}
+	if s.SecureBoot { // its variables can be written in system management mode only
+		args = append(args, "-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
 	}
 	for _, knob := range without[s.Netboot] {
 		args = append(args, "-fw_cfg", "name=opt/org.tianocore/"+knob+",string=n")

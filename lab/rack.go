@@ -155,7 +155,8 @@ func furnish(dir string, p placed) error {
 		}
 	}
 	if p.Spec.Firmware == sprout.UEFI {
-		vars, err := os.ReadFile(ovmfVars)
+		_, fresh := ovmf(p.Spec.SecureBoot)
+		vars, err := os.ReadFile(fresh)
 		if err != nil {
 			return sprout.Errorf(sprout.Unavailable, "cannot find UEFI firmware: %w", err).WithRemedy("apt-get install ovmf")
 		}

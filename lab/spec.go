@@ -13,15 +13,16 @@ import (
 // A Spec is the hardware of a machine. Zero values mean one virtio disk of
 // 4 GiB, one virtio NIC, 1 GiB of memory, two processors, BIOS.
 type Spec struct {
-	Name     string          `json:"name"`
-	Firmware sprout.BootMode `json:"firmware"`
-	MemoryMB int             `json:"memoryMB"`
-	CPUs     int             `json:"cpus"`
-	Disks    []Disk          `json:"disks"`
-	NICs     []NIC           `json:"nics"`
-	Netboot  Netboot         `json:"netboot,omitempty"` // how UEFI boots by network; empty: as it tries
-	UUID     string          `json:"uuid"`
-	Serial   string          `json:"serial"`
+	Name       string          `json:"name"`
+	Firmware   sprout.BootMode `json:"firmware"`
+	MemoryMB   int             `json:"memoryMB"`
+	CPUs       int             `json:"cpus"`
+	Disks      []Disk          `json:"disks"`
+	NICs       []NIC           `json:"nics"`
+	Netboot    Netboot         `json:"netboot,omitempty"`    // how UEFI boots by network; empty: as it tries
+	SecureBoot bool            `json:"secureBoot,omitempty"` // enforced, with Microsoft's and Debian's keys enrolled
+	UUID       string          `json:"uuid"`
+	Serial     string          `json:"serial"`
 }
 
 // A Disk is an empty disk to begin with; its file takes only the room that is
@@ -105,6 +106,8 @@ func (s *Spec) check() error {
 		return sprout.InvalidField("firmware", "cannot use firmware %q: it must be bios or uefi", s.Firmware)
 	case s.Netboot != "" && (s.Firmware != sprout.UEFI || without[s.Netboot] == nil):
 		return sprout.InvalidField("netboot", "cannot boot %s firmware by network as %q: of uefi it must be %s or %s", s.Firmware, s.Netboot, PXE6, HTTP)
+	case s.SecureBoot && s.Firmware != sprout.UEFI:
+		return sprout.InvalidField("secureBoot", "cannot enforce Secure Boot in %s firmware: it must be uefi", s.Firmware)
 	case s.MemoryMB < minMemory:
 		return sprout.InvalidField("memory", "cannot use %d MB of memory: at least %d are needed", s.MemoryMB, minMemory)
 	case s.CPUs < 1 || s.CPUs > 64:

@@ -62,7 +62,8 @@ func (b *bulk) actions() map[string]bulkAction {
 			do: func(ctx context.Context, m sprout.Machine) (sprout.Machine, *sprout.Workflow, error) {
 				change := api.UpdateMachine{MachineRef: api.MachineRef{Machine: string(m.ID)}}
 				change.Body.Labels = update.Labels
-				change.Body.Tags, change.Body.Pool, change.Body.Zone, change.Body.Protected = update.Tags, update.Pool, update.Zone, update.Protected
+				change.Body.Tags, change.Body.Pool, change.Body.Zone = update.Tags, update.Pool, update.Zone
+				change.Body.Protected, change.Body.SecureBoot = update.Protected, update.SecureBoot
 				m, err := b.machineUpdate(ctx, &change)
 				return m, nil, err
 			},

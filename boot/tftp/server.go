@@ -28,6 +28,10 @@ type File interface {
 	Size() int64
 }
 
+// An Open opens a file for a client, by its exact name without leading slashes.
+// fs.ErrNotExist: there is none.
+type Open func(name string, client netip.Addr) (File, error)
+
 // A Config says what a Server serves and where.
 type Config struct {
 	// Address is the address and port to listen on, of IPv6 not the unspecified
@@ -35,9 +39,8 @@ type Config struct {
 	Address netip.AddrPort
 	// Interface keeps to a network device; empty: any.
 	Interface string
-	// Open opens a file by its exact name, without leading slashes;
-	// fs.ErrNotExist: there is none. Files makes one.
-	Open func(name string) (File, error)
+	// Open opens what is served; Files makes one.
+	Open Open
 	// MaxTransfers is how many run at once; 0: 256. Requests above it are not
 	// answered: firmware asks again.
 	MaxTransfers int
@@ -226,21 +229,21 @@ func (s *Server) serve(ctx context.Context, client netip.AddrPort, at netip.Addr
 	defer conn.Close() //nolint:errcheck // a socket that is done with
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	t := s.transfer(conn.(*net.UDPConn), r, refused)
-	t.Client, t.Elapsed = client, time.Since(begin)
+	t := s.transfer(conn.(*net.UDPConn), client, r, refused)
+	t.Elapsed = time.Since(begin)
 	s.config.Log.Debug("tftp", "client", t.Client, "file", t.File, "outcome", t.Outcome, "bytes", t.Bytes, "detail", t.Detail)
 	s.config.Transferred(t)
 }
 
 // transfer sends the file, or says why not.
-func (s *Server) transfer(conn *net.UDPConn, r request, refused *refusal) Transfer {
-	t := Transfer{File: r.file}
+func (s *Server) transfer(conn *net.UDPConn, client netip.AddrPort, r request, refused *refusal) Transfer {
+	t := Transfer{Client: client, File: r.file}
 	if refused != nil {
 		_, _ = conn.Write(refused.packet())
 		t.Outcome, t.Detail = Refused, refused.text
 		return t
 	}
-	file, err := s.config.Open(r.file)
+	file, err := s.config.Open(r.file, t.Client.Addr())
 	if err != nil {
 		return s.unopened(conn, t, err)
 	}

@@ -54,14 +54,31 @@ type Loader struct {
 	Arch uint16 // RFC 4578 section 2.1 and the IANA registry of processor architectures
 	HTTP bool   // fetched by URL from the agent, not by TFTP
 	File string // its name in the agent's boot files
-	Name string // what people call such a firmware
+	// Signed is the same for a machine that enforces Secure Boot; empty: there is
+	// none that it would run to the end.
+	Signed string
+	Name   string // what people call such a firmware
 }
 
-// DefaultLoaders are the boot files of Debian's package ipxe, which has none
-// for arm64.
+// For is the file that the firmware of a machine loads; empty: none.
+func (l Loader) For(secureBoot bool) string {
+	if secureBoot {
+		return l.Signed
+	}
+	return l.File
+}
+
+// NotSigned is why a machine that enforces Secure Boot is given nothing.
+func (l Loader) NotSigned() string {
+	return "no boot file: there is no signed loader for " + l.Name + ", and Secure Boot refuses any other"
+}
+
+// DefaultLoaders are the boot files of Debian's package ipxe, which has none for
+// arm64, and of shim-signed. BIOS knows no Secure Boot; Debian's signed GRUB, which
+// shim runs, cannot fetch by HTTP.
 var DefaultLoaders = []Loader{
-	{Arch: 0, File: "undionly.kpxe", Name: "x86 BIOS"},
-	{Arch: 7, File: "snponly.efi", Name: "x86-64 UEFI"},
-	{Arch: 9, File: "snponly.efi", Name: "x86-64 UEFI"},
+	{Arch: 0, File: "undionly.kpxe", Signed: "undionly.kpxe", Name: "x86 BIOS"},
+	{Arch: 7, File: "snponly.efi", Signed: "shimx64.efi", Name: "x86-64 UEFI"},
+	{Arch: 9, File: "snponly.efi", Signed: "shimx64.efi", Name: "x86-64 UEFI"},
 	{Arch: 16, HTTP: true, File: "snponly.efi", Name: "x86-64 UEFI HTTP"},
 }

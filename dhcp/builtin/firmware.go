@@ -51,15 +51,16 @@ type bootFile struct {
 	reason string
 }
 
-// bootFileFor is the table of DESIGN 5: what the firmware shall load.
-func (s *Site) bootFileFor(f firmware, mac string) bootFile {
+// bootFileFor is the table of DESIGN 5: what the firmware shall load, of a
+// machine that enforces Secure Boot or not.
+func (s *Site) bootFileFor(f firmware, mac string, secureBoot bool) bootFile {
 	if f.ipxe && f.withHTTP {
 		return bootFile{name: ScriptURL(s.BootURL, mac), reason: "its iPXE fetches the boot script"}
 	}
 	for _, arch := range f.arches {
 		for _, l := range s.Loaders {
 			if l.Arch == arch {
-				return s.loaded(l, f)
+				return s.loaded(l, f, secureBoot)
 			}
 		}
 	}
@@ -67,14 +68,17 @@ func (s *Site) bootFileFor(f firmware, mac string) bootFile {
 }
 
 // loaded is what the row l of the table means for f.
-func (s *Site) loaded(l Loader, f firmware) bootFile {
+func (s *Site) loaded(l Loader, f firmware, secureBoot bool) bootFile {
+	file := l.For(secureBoot)
 	switch {
+	case file == "":
+		return bootFile{reason: l.NotSigned()}
 	case l.HTTP:
-		return bootFile{name: s.BootURL + "/boot/" + l.File, http: true, reason: l.Name + " fetches " + l.File}
+		return bootFile{name: s.BootURL + "/boot/" + file, http: true, reason: l.Name + " fetches " + file}
 	case f.ipxe:
-		return bootFile{name: l.File, reason: "its iPXE has no HTTP: it loads ours, " + l.File}
+		return bootFile{name: file, reason: "its iPXE has no HTTP: it loads ours, " + file}
 	}
-	return bootFile{name: l.File, reason: l.Name + " loads " + l.File}
+	return bootFile{name: file, reason: l.Name + " loads " + file}
 }
 
 // ScriptURL is where the machine with the MAC fetches what it shall do. The
@@ -93,14 +97,14 @@ func (d *decision) boot(sub *sprout.Subnet) bootFile {
 		return bootFile{reason: "no boot file: it has no Ethernet address"}
 	}
 	if m, ok := d.s.Ledger.Known(d.mac); ok {
-		b := d.s.bootFileFor(f, d.mac)
+		b := d.s.bootFileFor(f, d.mac, m.SecureBoot)
 		b.reason += ", for " + m.Name
 		return b
 	}
 	if !sub.Discover {
 		return bootFile{reason: fmt.Sprintf("no boot file: it is unknown and %s does not allow discovery", sub.CIDR)}
 	}
-	b := d.s.bootFileFor(f, d.mac)
+	b := d.s.bootFileFor(f, d.mac, false)
 	b.reason += ", to be discovered"
 	return b
 }

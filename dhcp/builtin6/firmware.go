@@ -59,8 +59,8 @@ func (d *decision) boot() bootFile {
 	case d.id.mac == "":
 		return bootFile{reason: "no boot file: its MAC is not known, and its boot is decided by that"}
 	}
-	b := d.s.bootFileFor(f, d.id.mac)
 	m, known := d.s.Ledger.Known(d.id.mac)
+	b := d.s.bootFileFor(f, d.id.mac, m.SecureBoot)
 	switch {
 	case known:
 		b.reason += ", for " + m.Name
@@ -73,7 +73,7 @@ func (d *decision) boot() bootFile {
 }
 
 // bootFileFor is the table of what each firmware shall load.
-func (s *Site) bootFileFor(f firmware, mac string) bootFile {
+func (s *Site) bootFileFor(f firmware, mac string, secureBoot bool) bootFile {
 	if f.ipxe {
 		return bootFile{url: builtin.ScriptURL(s.BootURL, mac), reason: "its iPXE fetches the boot script"}
 	}
@@ -82,11 +82,14 @@ func (s *Site) bootFileFor(f firmware, mac string) bootFile {
 			if l.Arch != arch {
 				continue
 			}
-			b := bootFile{url: "tftp://" + literal(s.Address) + "/" + l.File, reason: l.Name + " loads " + l.File}
-			if l.HTTP {
-				b = bootFile{url: s.BootURL + "/boot/" + l.File, http: true, reason: l.Name + " fetches " + l.File}
+			file := l.For(secureBoot)
+			switch {
+			case file == "":
+				return bootFile{reason: l.NotSigned()}
+			case l.HTTP:
+				return bootFile{url: s.BootURL + "/boot/" + file, http: true, reason: l.Name + " fetches " + file}
 			}
-			return b
+			return bootFile{url: "tftp://" + literal(s.Address) + "/" + file, reason: l.Name + " loads " + file}
 		}
 	}
 	return bootFile{reason: fmt.Sprintf("no boot file: no loader for architecture %v", f.arches)}

@@ -74,6 +74,21 @@ func (w *Wire) bootFiles(t *testing.T) {
 	}
 }
 
+// signed: what enforces Secure Boot is given what is signed, or nothing.
+func (w *Wire) signed(t *testing.T) {
+	for _, mac := range []string{key01, key02} {
+		for arch, want := range map[byte]string{0: "undionly.kpxe", 7: "shimx64.efi", 9: "shimx64.efi"} {
+			ack := w.acquire(t, mac, "10.0.0.2", pxe(arch, "PXEClient"), dhcpv4.WithRequestedOptions(dhcpv4.OptionBootfileName))
+			if got := file(ack); got != want {
+				t.Errorf("architecture %d of %s loads %q, want %q", arch, mac, got, want)
+			}
+		}
+		if offer := w.ask(t, mac, "10.0.0.2", dhcpv4.MessageTypeDiscover, pxe(16, "HTTPClient"), dhcpv4.WithRequestedOptions(dhcpv4.OptionBootfileName)); offer != nil && file(offer) != "" {
+			t.Errorf("HTTP boot of %s is offered %q", mac, file(offer))
+		}
+	}
+}
+
 func (w *Wire) discovery(t *testing.T) {
 	for name, c := range map[string]struct{ mac, relay, want string }{
 		"unknown, discovery":    {w.mac(), "10.0.0.2", "snponly.efi"},

@@ -24,6 +24,8 @@ const (
 	web01 = "52:54:00:00:00:01" // 10.0.0.5 is reserved for it
 	db01  = "52:54:00:00:00:02" // nothing is
 	app01 = "52:54:00:00:00:03" // 10.0.2.7, of the other subnet of its segment
+	key01 = "52:54:00:00:00:04" // nothing is; it enforces Secure Boot
+	key02 = "52:54:00:00:00:05" // 10.0.0.6; it enforces Secure Boot
 )
 
 // site is what the provider of the contract serves: its own segment, with two
@@ -46,9 +48,11 @@ func site() Seed {
 		Reservations: []sprout.Reservation{
 			{MAC: web01, IP: at("10.0.0.5"), Subnet: "sub_a", Machine: "mch_1", Hostname: "web-01"},
 			{MAC: app01, IP: at("10.0.2.7"), Subnet: "sub_c", Machine: "mch_3", Hostname: "app-01"},
+			{MAC: key02, IP: at("10.0.0.6"), Subnet: "sub_a", Machine: "mch_5", Hostname: "key-02"},
 		},
 		Machines: []sprout.SiteMachine{
 			{ID: "mch_1", Name: "web-01", MACs: []string{web01}}, {ID: "mch_2", Name: "db-01", MACs: []string{db01}}, {ID: "mch_3", Name: "app-01", MACs: []string{app01}},
+			{ID: "mch_4", Name: "key-01", MACs: []string{key01}, SecureBoot: true}, {ID: "mch_5", Name: "key-02", MACs: []string{key02}, SecureBoot: true},
 		},
 	}
 }
@@ -107,6 +111,7 @@ func Provider(t *testing.T, open func(t *testing.T, w *Wire) dhcp.Provider) {
 	t.Run("a machine gets its reservation and what the subnet says", w.reserved)
 	t.Run("a segment's other subnet counts too", w.otherSubnet)
 	t.Run("firmware gets its boot file", w.bootFiles)
+	t.Run("what enforces Secure Boot gets what is signed", w.signed)
 	t.Run("an unknown machine boots where discovery is allowed", w.discovery)
 	t.Run("the relay's subnet counts, and its option comes back", w.relayed)
 	t.Run("a lease is renewed, and refused to another", w.renewed)

@@ -130,6 +130,8 @@ func explains(t *testing.T, p dhcp.Provider) {
 		{dhcp.Question{MAC: web01, Firmware: dhcp.UEFIHTTP}, "10.0.0.5", "http://10.0.0.1/boot/snponly.efi"},
 		{dhcp.Question{MAC: web01, Firmware: dhcp.IPXE}, "10.0.0.5", "http://10.0.0.1/boot/52-54-00-00-00-01.ipxe"},
 		{dhcp.Question{MAC: web01}, "10.0.0.5", ""},
+		{dhcp.Question{MAC: key02, Firmware: dhcp.UEFI}, "10.0.0.6", "shimx64.efi"},
+		{dhcp.Question{MAC: key02, Firmware: dhcp.UEFIHTTP}, "10.0.0.6", ""},
 	} {
 		e, err := p.Explain(c.q)
 		if err != nil || e.IP.String() != c.ip || e.BootFile != c.file || e.Reason == "" || e.Subnet.String() != "10.0.0.0/24" {

@@ -14,6 +14,7 @@ const (
 	bootsClass    = "sprout-boots"    // it asks for a boot file, and may have one
 	ipxeClass     = "sprout-ipxe"     // iPXE, or what speaks like it
 	scriptClass   = "sprout-script"   // it fetches its boot script by HTTP
+	secureClass   = "sprout-secure"   // the host enforces Secure Boot
 )
 
 // Tests in Kea's expressions.
@@ -37,21 +38,28 @@ func (n *intent) classes() []object {
 	script := class(scriptClass, fmt.Sprintf("member('%s') and member('%s') and %s", bootsClass, ipxeClass, hasHTTP))
 	script["next-server"] = n.address.String()
 	list := []object{
-		class(discoverClass, "member('ALL')"), ipxe,
+		{"name": secureClass}, class(discoverClass, "member('ALL')"), ipxe,
 		class(bootsClass, fmt.Sprintf("(member('KNOWN') or member('%s')) and (option[93].exists or member('%s'))", discoverClass, ipxeClass)),
 		script,
 	}
 	for _, l := range n.loaders {
-		one := class(loaderClass(l), fmt.Sprintf("member('%s') and not member('%s') and substring(option[93].hex, 0, 2) == 0x%04x", bootsClass, scriptClass, l.Arch))
-		n.load(one, l)
-		list = append(list, one)
+		for _, secure := range []bool{false, true} {
+			file := l.For(secure)
+			if file == "" {
+				continue
+			}
+			one := class(loaderClass(l, secure), fmt.Sprintf("member('%s') and not member('%s') and %smember('%s') and substring(option[93].hex, 0, 2) == 0x%04x",
+				bootsClass, scriptClass, map[bool]string{false: "not "}[secure], secureClass, l.Arch))
+			n.load(one, l, file)
+			list = append(list, one)
+		}
 	}
 	return list
 }
 
 // load has the class load the file.
-func (n *intent) load(class object, l builtin.Loader) {
-	file := n.file(l)
+func (n *intent) load(class object, l builtin.Loader, file string) {
+	file = n.file(l, file)
 	class["next-server"], class["boot-file-name"] = n.address.String(), file
 	if l.HTTP {
 		class["option-data"] = []object{
@@ -66,14 +74,16 @@ func (n *intent) load(class object, l builtin.Loader) {
 }
 
 // file is the name or URL of what firmware of the row loads.
-func (n *intent) file(l builtin.Loader) string {
+func (n *intent) file(l builtin.Loader, file string) string {
 	if l.HTTP {
-		return n.bootURL + "/boot/" + l.File
+		return n.bootURL + "/boot/" + file
 	}
-	return l.File
+	return file
 }
 
-func loaderClass(l builtin.Loader) string { return fmt.Sprintf("sprout-arch-%d", l.Arch) }
+func loaderClass(l builtin.Loader, secureBoot bool) string {
+	return fmt.Sprintf("sprout-arch-%d%s", l.Arch, map[bool]string{true: "-signed"}[secureBoot])
+}
 
 // required are the classes that Kea is to evaluate for clients of a subnet, each
 // after those that it stands on.
@@ -83,7 +93,10 @@ func (n *intent) required(sub sprout.Subnet) (names []string) {
 	}
 	names = append(names, ipxeClass, bootsClass, scriptClass)
 	for _, l := range n.loaders {
-		names = append(names, loaderClass(l))
+		names = append(names, loaderClass(l, false))
+		if l.Signed != "" {
+			names = append(names, loaderClass(l, true))
+		}
 	}
 	return names
 }

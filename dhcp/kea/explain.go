@@ -84,7 +84,8 @@ func (n *intent) boots(l Ledger, mac string, sub sprout.Subnet, f dhcp.Firmware)
 		return "", "", nil
 	}
 	whom := "to be discovered"
-	if m, ok := l.Known(mac); ok {
+	m, ok := l.Known(mac)
+	if ok {
 		whom = "for " + m.Name
 	} else if !sub.Discover {
 		return "", fmt.Sprintf("no boot file: it is unknown and %s does not allow discovery", sub.CIDR), nil
@@ -98,8 +99,12 @@ func (n *intent) boots(l Ledger, mac string, sub sprout.Subnet, f dhcp.Firmware)
 		return "", "", sprout.InvalidField("arch", "cannot explain firmware %q: bios, uefi, http, ipxe, or the number of an architecture is needed", f)
 	}
 	for _, one := range n.loaders {
-		if uint64(one.Arch) == arch {
-			return n.file(one), one.Name + " loads " + one.File + ", " + whom, nil
+		switch file := one.For(m.SecureBoot); {
+		case uint64(one.Arch) != arch:
+		case file == "":
+			return "", one.NotSigned(), nil
+		default:
+			return n.file(one, file), one.Name + " loads " + file + ", " + whom, nil
 		}
 	}
 	return "", fmt.Sprintf("no boot file: no loader for architecture %d", arch), nil

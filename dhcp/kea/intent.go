@@ -127,11 +127,14 @@ func (n *intent) libraries(base any) (list []any) {
 // known are all MACs of the site's machines, so that Kea's class KNOWN is that
 // of the machines that are, wherever they ask.
 func (n *intent) known() []object {
-	hosts := map[string]object{}
+	hosts, secure := map[string]object{}, n.secure()
 	for _, m := range n.machines {
 		for _, mac := range m.MACs {
 			mac = strings.ToLower(mac)
 			hosts[mac] = object{"hw-address": mac, "hostname": m.Name}
+			if secure[mac] {
+				hosts[mac]["client-classes"] = []string{secureClass}
+			}
 		}
 	}
 	list := make([]object, 0, len(hosts))
@@ -139,6 +142,17 @@ func (n *intent) known() []object {
 		list = append(list, hosts[mac])
 	}
 	return list
+}
+
+// secure are the MACs of the machines that enforce Secure Boot.
+func (n *intent) secure() map[string]bool {
+	macs := map[string]bool{}
+	for _, m := range n.machines {
+		for _, mac := range m.MACs {
+			macs[strings.ToLower(mac)] = m.SecureBoot
+		}
+	}
+	return macs
 }
 
 // merged is base with ours in place of what has the same values of the keys.

@@ -154,7 +154,7 @@ func (n *intent) pools(sub sprout.Subnet, r sprout.Range) (list []object) {
 
 // reserved are the addresses kept in a subnet: a MAC and an address once each.
 func (n *intent) reserved(sub sprout.Subnet) []object {
-	list, macs, ips := []object{}, map[string]bool{}, map[netip.Addr]bool{}
+	list, macs, ips, secure := []object{}, map[string]bool{}, map[netip.Addr]bool{}, n.secure()
 	for _, r := range n.reservations {
 		for _, one := range r.All() {
 			mac := strings.ToLower(cmp.Or(one.MAC, r.MAC))
@@ -165,6 +165,9 @@ func (n *intent) reserved(sub sprout.Subnet) []object {
 			host := object{"hw-address": mac, "ip-address": one.IP.String()}
 			if name := cmp.Or(one.Hostname, r.Hostname); name != "" {
 				host["hostname"] = name
+			}
+			if secure[mac] { // Kea takes the classes of one host: this one, before the global
+				host["client-classes"] = []string{secureClass}
 			}
 			list = append(list, host)
 		}

@@ -15,12 +15,13 @@ import (
 // tools are the programs and files of the host that a build uses.
 var tools = []string{
 	"mmdebstrap", "mkfs.ext4", "mkfs.vfat", "mcopy", "mmd", "sfdisk", "zstd", "grub-mkimage",
-	grubBIOS + "/boot.img", grubEFI + "/kernel.img",
+	grubBIOS + "/boot.img", shim, grubSigned,
 }
 
 const (
-	grubBIOS = "/usr/lib/grub/i386-pc"
-	grubEFI  = "/usr/lib/grub/x86_64-efi"
+	grubBIOS   = "/usr/lib/grub/i386-pc"
+	shim       = "/usr/lib/shim/shimx64.efi.signed"                   // by Microsoft
+	grubSigned = "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" // by Debian
 )
 
 func found(name string) bool {
@@ -95,11 +96,13 @@ func (b *build) root(ctx context.Context) error {
 		b.path("raw"), strconv.FormatInt(b.table.root.sectors*sector/1024, 10)+"k")
 }
 
-// esp makes the EFI system partition, with GRUB at the path that firmware looks
-// for on any disk (UEFI 2.10 section 3.5.1.1).
+// esp makes the EFI system partition, with shim at the path that firmware looks
+// for on any disk (UEFI 2.10 section 3.5.1.1), and GRUB beside it, where shim
+// looks: both as they are signed, so that the host boots with Secure Boot and
+// without. Debian's signed GRUB reads its configuration in /EFI/debian.
 func (b *build) esp(ctx context.Context) error {
-	img, loader := b.path("esp"), b.path("bootx64.efi")
-	if err := b.mkimage(ctx, "x86_64-efi", grubEFI, loader, "efi_gop"); err != nil {
+	img, early := b.path("esp"), b.path("early-efi.cfg")
+	if err := os.WriteFile(early, []byte(earlyConfig(b.uuid)+"configfile $prefix/grub.cfg\n"), 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(img, nil, 0o644); err != nil {
@@ -110,8 +113,10 @@ func (b *build) esp(ctx context.Context) error {
 	}
 	for _, cmd := range [][]string{
 		{"mkfs.vfat", "-n", "ESP", "-i", b.uuid[:8], img},
-		{"mmd", "-i", img, "::/EFI", "::/EFI/BOOT"},
-		{"mcopy", "-i", img, loader, "::/EFI/BOOT/BOOTX64.EFI"},
+		{"mmd", "-i", img, "::/EFI", "::/EFI/BOOT", "::/EFI/debian"},
+		{"mcopy", "-i", img, shim, "::/EFI/BOOT/BOOTX64.EFI"},
+		{"mcopy", "-i", img, grubSigned, "::/EFI/BOOT/grubx64.efi"},
+		{"mcopy", "-i", img, early, "::/EFI/debian/grub.cfg"},
 	} {
 		if err := b.run(ctx, cmd[0], cmd[1:]...); err != nil {
 			return err

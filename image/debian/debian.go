@@ -1,9 +1,10 @@
 // Package debian builds a Debian 12 disk image for machines of either firmware:
 // GPT with a BIOS boot partition, an EFI system partition and an ext4 root that
-// is last, so that it can grow; GRUB for both; cloud-init and OpenSSH. It needs
-// root, mmdebstrap, mkfs.ext4, mkfs.vfat, mtools, sfdisk, zstd and GRUB's
-// files. Nothing is mounted and no loop device is used, so nothing can be left
-// behind. It must not know of sites or of how an image is installed.
+// is last, so that it can grow; GRUB for both, that of UEFI signed and behind
+// shim; cloud-init and OpenSSH. It needs root, mmdebstrap, mkfs.ext4, mkfs.vfat,
+// mtools, sfdisk, zstd, shim and GRUB's files. Nothing is mounted and no loop
+// device is used, so nothing can be left behind. It must not know of sites or of
+// how an image is installed.
 package debian
 
 import (
@@ -118,7 +119,7 @@ func needs() error {
 	for _, name := range tools {
 		if !found(name) {
 			return sprout.Errorf(sprout.Unavailable, "cannot build image: %s is missing", name).
-				WithRemedy("apt-get install mmdebstrap e2fsprogs dosfstools mtools fdisk zstd grub-common grub-pc-bin grub-efi-amd64-bin")
+				WithRemedy("apt-get install mmdebstrap e2fsprogs dosfstools mtools fdisk zstd grub-common grub-pc-bin grub-efi-amd64-signed shim-signed")
 		}
 	}
 	return nil
@@ -132,7 +133,7 @@ func (o Options) key() string {
 	for _, f := range files("UUID") {
 		fmt.Fprintln(h, f.name, f.text)
 	}
-	fmt.Fprint(h, setup)
+	fmt.Fprint(h, setup, shim, grubSigned, earlyConfig("UUID"))
 	return fmt.Sprintf("%x\n", h.Sum(nil))
 }
 

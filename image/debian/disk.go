@@ -78,15 +78,18 @@ func treeSize(dir string) (n int64, err error) {
 	return n, err
 }
 
-// mkimage makes a GRUB of the platform that finds its configuration by the
-// root's UUID.
-func (b *build) mkimage(ctx context.Context, platform, dir, out string, more ...string) error {
-	early := "search.fs_uuid " + b.uuid + " root\nset prefix=($root)/boot/grub\n"
-	if err := os.WriteFile(b.path("early.cfg"), []byte(early), 0o644); err != nil {
+// earlyConfig has a GRUB find its configuration by the root's UUID.
+func earlyConfig(uuid string) string {
+	return "search.fs_uuid " + uuid + " root\nset prefix=($root)/boot/grub\n"
+}
+
+// mkimage makes a GRUB of BIOS that finds its configuration by the root's UUID.
+func (b *build) mkimage(ctx context.Context, out string) error {
+	if err := os.WriteFile(b.path("early.cfg"), []byte(earlyConfig(b.uuid)), 0o644); err != nil {
 		return err
 	}
-	args := append([]string{"-O", platform, "-d", dir, "-o", out, "-p", "/boot/grub", "-c", b.path("early.cfg")}, grubModules...)
-	return b.run(ctx, "grub-mkimage", append(args, more...)...)
+	args := append([]string{"-O", "i386-pc", "-d", grubBIOS, "-o", out, "-p", "/boot/grub", "-c", b.path("early.cfg"), "biosdisk"}, grubModules...)
+	return b.run(ctx, "grub-mkimage", args...)
 }
 
 // bios writes GRUB's first two stages as grub-bios-setup does, but into a file:
@@ -94,7 +97,7 @@ func (b *build) mkimage(ctx context.Context, platform, dir, out string, more ...
 // BIOS boot partition, each told where the next lies. Source: GRUB 2.06,
 // include/grub/i386/pc/boot.h and grub-core/boot/i386/pc/diskboot.S.
 func (b *build) bios(ctx context.Context) error {
-	if err := b.mkimage(ctx, "i386-pc", grubBIOS, b.path("core.img"), "biosdisk"); err != nil {
+	if err := b.mkimage(ctx, b.path("core.img")); err != nil {
 		return err
 	}
 	boot, err := os.ReadFile(grubBIOS + "/boot.img")

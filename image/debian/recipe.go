@@ -84,8 +84,8 @@ rm -rf "$1"/var/lib/cloud/seed "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin
 : > "$1/etc/machine-id"
 `
 
-// grubModules are built into both boot loaders, so that neither loads any from
-// disk.
+// grubModules are built into the boot loader of BIOS, so that it loads none from
+// disk. That of UEFI has its own, as it is signed.
 var grubModules = []string{
 	"part_gpt", "ext2", "fat", "normal", "configfile", "linux", "search", "search_fs_uuid",
 	"echo", "test", "all_video", "gfxterm", "boot", "minicmd",
