@@ -65,6 +65,7 @@ var limits = map[string]limit{
 	"tftp-vs-hpa":    {least: 1},
 	"tftp-window":    {least: 1},
 	"http-vs-nginx":  {least: 0.95},
+	"boot-storm-p99": {most: 5},
 
 	"dns-vs-coredns":     {least: 1.5},
 	"dns-vs-nsd":         {least: 0.8},

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"sprout/bench"
 )
@@ -25,14 +26,16 @@ type row struct {
 	name    string
 	peer    server
 	measure func(b *bed, s server) (float64, error) // MB/s
+	whole   func(b *bed) (bench.Line, error)        // in place of both
 }
 
 // rows lists the lines of `make bench-boot`.
 func rows() []row {
 	return []row{
-		{"tftp-vs-hpa", hpa, func(b *bed, s server) (float64, error) { return b.tftp(s, 1) }},
-		{"tftp-window", atftpd, func(b *bed, s server) (float64, error) { return b.tftp(s, 16) }},
-		{"http-vs-nginx", nginx, (*bed).http},
+		{name: "tftp-vs-hpa", peer: hpa, measure: func(b *bed, s server) (float64, error) { return b.tftp(s, 1) }},
+		{name: "tftp-window", peer: atftpd, measure: func(b *bed, s server) (float64, error) { return b.tftp(s, 16) }},
+		{name: "http-vs-nginx", peer: nginx, measure: (*bed).http},
+		{name: "boot-storm-p99", whole: (*bed).storm},
 	}
 }
 
@@ -47,12 +50,14 @@ type bed struct {
 	dir    string // with the file; world readable
 	turns  int
 	atftpd string
+	within time.Duration // of the storm
 }
 
 func main() {
 	b := &bed{}
 	serve := flag.String("serve", "", "be the server under test, of this directory")
 	flag.IntVar(&b.turns, "turns", 9, "how often each server is measured: the median counts")
+	flag.DurationVar(&b.within, "within", time.Second, "in which time the machines of the storm ask")
 	flag.StringVar(&b.atftpd, "atftpd", "/usr/sbin/atftpd", "the program of Debian's atftpd")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -105,6 +110,9 @@ func (b *bed) open() (err error) {
 
 // line measures Sprout and the peer in turns. The first turn only warms up.
 func (b *bed) line(ctx context.Context, r row) (line bench.Line, err error) {
+	if r.whole != nil {
+		return r.whole(b)
+	}
 	servers := []server{sprouts, r.peer}
 	rates := make([][]float64, len(servers))
 	for i := range servers {

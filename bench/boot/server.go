@@ -79,6 +79,11 @@ func serveSprout(ctx context.Context, dir string) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // the benchmark is over
+	if last, err := store.Applied(); err != nil || last == 0 {
+		if err := errors.Join(err, seed(ctx, store)); err != nil {
+			return err
+		}
+	}
 	files, err := tftp.New(tftp.Config{Address: netip.MustParseAddrPort(sprouts.tftp), Open: tftp.Files(dir, fileName)})
 	if err != nil {
 		return err
