@@ -104,7 +104,14 @@ func clients(t *testing.T, listen, ask string) {
 	}
 	s := serveAt(t, listen, ask, files)
 	host, port := s.at.Addr().String(), strconv.Itoa(int(s.at.Port()))
-	for program, args := range map[string]func(name, out string) []string{
+	atftp := func(options ...string) func(name, out string) []string {
+		return func(name, out string) []string {
+			return append(options, "--get", "--remote-file", name, "--local-file", out, host, port)
+		}
+	}
+	for title, args := range map[string]func(name, out string) []string{
+		"atftp":         atftp(),
+		"atftp windows": atftp("--option", "blksize 1428", "--option", "windowsize 16"),
 		"tftp": func(name, out string) []string {
 			return []string{"-m", "binary", host, port, "-c", "get", name, out}
 		},
@@ -112,9 +119,10 @@ func clients(t *testing.T, listen, ask string) {
 			return []string{"-sS", "--tftp-blksize", "1428", "-o", out, "tftp://" + net.JoinHostPort(host, port) + "/" + name}
 		},
 	} {
-		t.Run(program, func(t *testing.T) {
+		t.Run(title, func(t *testing.T) {
+			program, _, _ := strings.Cut(title, " ")
 			if _, err := exec.LookPath(program); err != nil {
-				t.Skipf("%s is missing: apt-get install tftp-hpa curl", program)
+				t.Skipf("%s is missing: apt-get install tftp-hpa atftp curl", program)
 			}
 			for name, want := range files {
 				if program == "curl" && len(want) == 0 {
