@@ -71,7 +71,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"dhcp option unset", "O --plan", 0, "", ""}, {"dhcp option unset", "O", 4, "", ""}, {"dhcp option unset", "O -y", 0, "", ""},
 		{"dns record create", "www CNAME m1.lon1.internal --site lon1", 0, "R", "id"}, {"dns record list", "--site lon1", 0, "", ""}, {"dns record show", "R", 0, "", ""},
 		{"dns record delete", "R --plan", 0, "", ""}, {"dns record delete", "R", 4, "", ""}, {"dns record delete", "R -y", 0, "", ""},
-		{"dns key create", "ns2 --site lon1", 0, "", ""}, {"dns key list", "lon1", 0, "", ""}, {"dns policy set", "lon1 --transfer key:ns2", 0, "", ""}, {"dns policy show", "lon1", 0, "", ""},
+		{"dns key create", "ns2 --site lon1", 0, "", ""}, {"dns key list", "lon1", 0, "", ""}, {"dns key show", "lon1/ns2", 0, "", ""}, {"dns policy set", "lon1 --transfer key:ns2", 0, "", ""}, {"dns policy show", "lon1", 0, "", ""},
 		{"dns key delete", "lon1/ns2 --plan", 0, "", ""}, {"dns policy set", "lon1 --transfer=", 0, "", ""}, {"dns key delete", "lon1/ns2 -y", 0, "", ""},
 		{"address allocate", "n --count 2", 0, "", ""}, {"address hold", "n --ip 10.0.0.9 --for 1h", 0, "", ""}, {"address show", "10.0.0.9", 0, "", ""}, {"address probe", "10.0.0.9", 5, "", ""},
 		{"address release", "10.0.0.9 --plan", 0, "", ""}, {"address release", "10.0.0.9 -y", 0, "", ""}, {"address release", "10.0.0.1 10.0.0.2 -y", 0, "", ""}, {"address list", "", 0, "", ""}, {"dhcp lease list", "", 0, "", ""}, {"lease list", "", 0, "", ""}, {"dhcp explain", "--site lon1 --mac 52:54:00:00:01:01", 5, "", ""}, {"network delete", "n --plan", 0, "", ""}, {"network delete", "n -y", 0, "", ""},

@@ -16,6 +16,7 @@ var contracted = map[string]string{
 	"0019_divide_networks.sql":       "0.1: no statement names these constraints, and in each one's place comes one that is the same where there are no VRFs",
 	"0021_hold_addresses.sql":        "0.1: kinds are only added to the constraint, and older servers show them as they are",
 	"0050_merge_address_indexes.sql": "0.1: no statement names these constraints, and ids are as unique as before",
+	"0060_sign_dns_zones.sql":        "0.1: an algorithm is only added to the constraint, and older servers list its keys as they are",
 }
 
 // taking is what the version before could still be using.
