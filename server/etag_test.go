@@ -69,7 +69,11 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 		if s.Method != "GET" || s.Stream || s.Name == "audit export" || s.Name == "boot show" || strings.HasSuffix(s.Name, "explain") {
 			continue // streams have no whole; no boot was seen here; an explanation is of its instant
 		}
-		answer, body, _ := p.exchange(t, "GET", named.Replace(s.Path), "", nil)
+		path := named.Replace(s.Path)
+		if s.Name == "subnet next" {
+			path += "?from=10.0.0.0/8&prefix=26"
+		}
+		answer, body, _ := p.exchange(t, "GET", path, "", nil)
 		tag := answer.Header.Get("ETag")
 		if answer.StatusCode != 200 || len(tag) < 10 || tag[0] != '"' {
 			t.Errorf("%s answers %d with the tag %q: %.200s", s.Name, answer.StatusCode, tag, body)
@@ -78,7 +82,7 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 		if strings.Contains(body, `"running"`) || strings.HasPrefix(s.Name, "agent ") {
 			continue // it changes by itself meanwhile
 		}
-		answer, body, _ = p.exchange(t, "GET", named.Replace(s.Path), "", map[string]string{"If-None-Match": `"x", W/` + tag})
+		answer, body, _ = p.exchange(t, "GET", path, "", map[string]string{"If-None-Match": `"x", W/` + tag})
 		if answer.StatusCode != 304 || body != "" || answer.Header.Get("ETag") != tag {
 			t.Errorf("%s answers %d with the tag %q to who has %q: %q", s.Name, answer.StatusCode, answer.Header.Get("ETag"), tag, body)
 		}
