@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -392,6 +393,29 @@ func TestTakenNamesAndSecondLabs(t *testing.T) {
 	must(t, Down(t.Context(), config.Dir, false, testLog(t)))
 	if s := status(t, c); identity(netnsPath(s.Name)) == "" {
 		t.Error("ending the lab that never was took the namespace of the one that is")
+	}
+}
+
+// The bridge has a MAC of its own, also once the last machine has gone: without
+// one its agent cannot ask who has an address.
+func TestTheBridgeKeepsItsMAC(t *testing.T) {
+	name := status(t, up(t, Config{})).Name
+	ip := func(args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "ip", append([]string{"-n", name}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ip %v: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	address := func() string { return strings.Fields(ip("-br", "link", "show", BridgeName))[2] }
+	first := address()
+	ip("link", "add", "port0", "address", "00:00:00:00:00:01", "type", "veth", "peer", "name", "port1")
+	ip("link", "set", "port0", "master", BridgeName)
+	with := address()
+	ip("link", "del", "port0")
+	if after := address(); !strings.HasPrefix(first, "02:53:") || with != first || after != first {
+		t.Errorf("the bridge has %s, with a port %s, and after it %s", first, with, after)
 	}
 }
 

@@ -30,7 +30,7 @@ func buildNetwork(c Config) (netlink.Link, error) {
 		return nil, fmt.Errorf("cannot bring loopback up: %w", err)
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = BridgeName
+	attrs.Name, attrs.HardwareAddr = BridgeName, bridgeMAC(c)
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return nil, fmt.Errorf("cannot make bridge %s: %w", BridgeName, err)
 	}
@@ -45,6 +45,17 @@ func buildNetwork(c Config) (netlink.Link, error) {
 		return nil, fmt.Errorf("cannot bring bridge %s up: %w", BridgeName, err)
 	}
 	return bridge, nil
+}
+
+// bridgeMAC is the bridge's own. Without one it takes that of a machine that is on,
+// and has none while all are off: its agent could not ask who has an address then.
+func bridgeMAC(c Config) net.HardwareAddr {
+	a := c.Address.Addr()
+	if !a.IsValid() {
+		a = c.Address6.Addr()
+	}
+	raw := a.AsSlice()
+	return append(net.HardwareAddr{0x02, 0x53}, raw[len(raw)-4:]...) // administered locally
 }
 
 // giveAddresses gives the bridge its addresses, to be used at once: nobody else
