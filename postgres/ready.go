@@ -19,7 +19,7 @@ const readyWithin = 60 * time.Second
 // fits the most, and a host without memory to spare gives the least.
 const (
 	leastBuffers = 32 << 20
-	mostBuffers  = 512 << 20
+	mostBuffers  = 1 << 30
 	memoryShare  = 16 // of the host's memory, one part
 )
 

@@ -30,7 +30,7 @@ func rows() []row {
 			return float64(r.Reached.Deployed) / float64(r.Setup.Machines), 1
 		})},
 		{"sim-ready-per-min", of((*trials).large, func(r measured) (float64, float64) { return r.PerMinute.Ready, 1000 })},
-		{"sim-cpu-flat", flat(func(r measured) float64 { return 1000 * r.Cost.CPUPerMachine / r.pace })}, // in pieces of work: see pacer
+		{"sim-cpu-flat", flat(func(r measured) float64 { return r.Cost.CPUPerMachine })},
 		{"sim-sql-flat", flat(func(r measured) float64 { return r.Cost.SQLPerMachine })},
 		{"sim-bus-flat", flat(func(r measured) float64 { return r.Cost.BusPerMachine })},
 		{"sim-rss-mb", of((*trials).large, func(r measured) (float64, float64) { return r.Cost.ProductMB, 1024 })},

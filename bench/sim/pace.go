@@ -15,9 +15,11 @@ import (
 )
 
 // A pacer tells how slow the processors are during a trial: a virtual one, whose
-// core others share, takes up to a third more time for the same work from one
-// minute to the next, and counts all of it as its own. Once a second it does a
-// piece of work that never changes, and takes the time of its thread for it.
+// core others share, takes up to a half more time for the same work from one
+// trial to the next, and counts all of it as its own. Once a second it does a
+// piece of work that never changes, and takes the time of its thread for it. That
+// is for who reads the figures: no line is corrected by it, as a piece suffers more
+// from what runs beside it than a trial does.
 type pacer struct {
 	stop   chan struct{}
 	loop   sync.WaitGroup
