@@ -23,7 +23,7 @@ func fetch(t *testing.T, r *rack, name, client string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
 	if err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func fetchSeed(ctx context.Context, source netip.Addr, from string) (texts []str
 	w := newWeb(source)
 	defer w.Close()
 	for _, name := range []string{"vendor-data", "user-data"} {
-		resp, err := w.do(ctx, "GET", from+name, "", nil, "")
+		resp, err := w.do(ctx, "GET", from+name, nil, "")
 		if err != nil {
 			return nil, fmt.Errorf("cannot fetch %s: %w", name, err)
 		}

@@ -58,7 +58,7 @@ func (m *Machine) phoneHome(ctx context.Context, s *System) error {
 	defer w.Close()
 	form := url.Values{"hostname": {seed.hostname}, "instance_id": {seed.instance}}.Encode()
 	for range max(seed.tries, 1) {
-		resp, err := w.do(ctx, "POST", seed.url, "", strings.NewReader(form), "application/x-www-form-urlencoded")
+		resp, err := w.do(ctx, "POST", seed.url, strings.NewReader(form), "application/x-www-form-urlencoded")
 		if err == nil {
 			_ = resp.Body.Close()
 			m.mu.Lock()

@@ -27,13 +27,10 @@ func newWeb(source netip.Addr) *web {
 func (w *web) Close() { w.client.CloseIdleConnections() }
 
 // do sends a request and refuses every status but those of success.
-func (w *web) do(ctx context.Context, method, url, token string, body io.Reader, contentType string) (*http.Response, error) {
+func (w *web) do(ctx context.Context, method, url string, body io.Reader, contentType string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask for %s: %w", url, err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -61,7 +58,7 @@ func (e *statusError) Error() string { return e.text }
 // load fetches a file up to limit bytes (0: all) and drops it. A file that is
 // shorter than the server said is an error.
 func (w *web) load(ctx context.Context, method, url string, limit int) error {
-	resp, err := w.do(ctx, method, url, "", nil, "")
+	resp, err := w.do(ctx, method, url, nil, "")
 	if err != nil {
 		return err
 	}
@@ -82,7 +79,7 @@ func (w *web) load(ctx context.Context, method, url string, limit int) error {
 
 // text fetches a small text.
 func (w *web) text(ctx context.Context, url string) (string, error) {
-	resp, err := w.do(ctx, http.MethodGet, url, "", nil, "")
+	resp, err := w.do(ctx, http.MethodGet, url, nil, "")
 	if err != nil {
 		return "", err
 	}

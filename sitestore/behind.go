@@ -48,7 +48,8 @@ func (s *Store) bringBehind() {
 		err := s.bringOnce(facts, leases)
 		for ; err != nil && !s.isClosing(); err = s.bringOnce(facts, leases) {
 			s.log.Error("leases are in the journal only; again in a second", "facts", len(facts), "leases", len(leases), "error", err)
-			settling = tell(append(settling, k.takeSettling()...), err)
+			tell(append(settling, k.takeSettling()...), err)
+			settling = nil
 			s.pause(time.Second, nil)
 		}
 		tell(settling, err)
@@ -84,12 +85,11 @@ func (k *keeper) takeSettling() (settling []chan<- error) {
 	return settling
 }
 
-// tell answers who wait, and leaves nobody to be told.
-func tell(settling []chan<- error, err error) []chan<- error {
+// tell answers who wait.
+func tell(settling []chan<- error, err error) {
 	for _, done := range settling {
 		done <- err
 	}
-	return nil
 }
 
 // bringOnce brings facts, and then leases. It may be repeated.

@@ -143,7 +143,7 @@ func TestRisingKeysFillTheirPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // of this test only
 	err = db.View(func(tx *bbolt.Tx) error {
 		if of := tx.Bucket([]byte("machine")).Stats(); of.KeyN != 300 || float64(of.LeafInuse) < 0.8*float64(of.LeafAlloc) {
 			t.Errorf("of %d bytes of pages %d are in use, by %d keys", of.LeafAlloc, of.LeafInuse, of.KeyN)

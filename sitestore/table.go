@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -94,21 +93,6 @@ func (t table[V]) each(tx *bbolt.Tx, f func(key string, v V) error) error {
 		}
 		return f(string(k), v)
 	})
-}
-
-// from calls f with every row whose key begins with prefix.
-func (t table[V]) from(tx *bbolt.Tx, prefix string, f func(v V) error) error {
-	c := tx.Bucket([]byte(t)).Cursor()
-	for k, raw := c.Seek([]byte(prefix)); strings.HasPrefix(string(k), prefix); k, raw = c.Next() {
-		var v V
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return fmt.Errorf("cannot read %s %q: %w", string(t), k, err)
-		}
-		if err := f(v); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // number is n as a key that sorts as numbers do.
