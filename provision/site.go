@@ -170,7 +170,11 @@ func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
 		return err
 	}
 	host := installed(input.Work)
-	url := p.AgentURL(host.first())
+	var from netip.Addr // zero: the host will have no address of ours
+	if all := host.Addresses(); len(all) > 0 {
+		from = all[0]
+	}
+	url := p.AgentURL(from)
 	data.Home, data.Metadata = fmt.Sprintf("%s/phone-home/%s/%s", url, in.Attempt, in.HomeToken), ""
 	if host.Metadata == sprout.MetadataHTTP {
 		in.MetadataToken = sprout.NewSecret()
@@ -181,22 +185,12 @@ func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
 	return c.Keep(data)
 }
 
-// host is the work of a deploy; the zero one where nothing is to be installed.
-type host struct{ sprout.DeployWork }
-
-func installed(w sprout.Work) (h host) {
+// installed is the work of a deploy; the zero one where nothing is to be installed.
+func installed(w sprout.Work) (in sprout.DeployWork) {
 	if w.Kind == Deploy {
-		_ = json.Unmarshal(w.Input, &h.DeployWork) // write-image says what is wrong with it
+		_ = json.Unmarshal(w.Input, &in) // write-image says what is wrong with it
 	}
-	return h
-}
-
-// first is the host's first address; zero: it has none of ours.
-func (h host) first() netip.Addr {
-	if len(h.Networks) == 0 {
-		return netip.Addr{}
-	}
-	return h.Networks[0].IP
+	return in
 }
 
 func (p site[T]) clearIntent(_ context.Context, c *workflow.Call[T]) error {
