@@ -42,15 +42,17 @@ const stormWithin = time.Minute
 func (t *trials) begin(ctx context.Context) {
 	t.stopWithin = 2 * time.Minute
 	t.once = map[string]func() (measured, error){
-		"small": t.making(ctx, "small", t.few, "--by-stage"),
-		"large": t.making(ctx, "large", t.many, "--by-stage"),
-		"storm": t.making(ctx, "storm", t.many, "--workflow", "discover", "--within", stormWithin.String()),
+		"before": t.making(ctx, "before", t.few, "--by-stage"),
+		"large":  t.making(ctx, "large", t.many, "--by-stage"),
+		"after":  t.making(ctx, "after", t.few, "--by-stage"),
+		"storm":  t.making(ctx, "storm", t.many, "--workflow", "discover", "--within", stormWithin.String()),
 	}
 }
 
-func (t *trials) small() (measured, error) { return t.once["small"]() }
-func (t *trials) large() (measured, error) { return t.once["large"]() }
-func (t *trials) storm() (measured, error) { return t.once["storm"]() }
+func (t *trials) before() (measured, error) { return t.once["before"]() }
+func (t *trials) large() (measured, error)  { return t.once["large"]() }
+func (t *trials) after() (measured, error)  { return t.once["after"]() }
+func (t *trials) storm() (measured, error)  { return t.once["storm"]() }
 
 func (t *trials) making(ctx context.Context, name string, machines int, args ...string) func() (measured, error) {
 	return sync.OnceValues(func() (measured, error) {
