@@ -11,6 +11,8 @@ import (
 // A run is addresses one after the other, both ends included.
 type run struct{ first, last netip.Addr }
 
+func (r run) has(ip netip.Addr) bool { return !ip.Less(r.first) && !r.last.Less(ip) }
+
 // hosts returns the first and last address that a host of the prefix may have:
 // not the network's own and, in IPv4, not the broadcast address. A prefix of 31
 // or 32 bits (127 or 128) has neither (RFC 3021, RFC 6164).
@@ -96,8 +98,7 @@ const enough = 16
 func (p *pool) take(n int, bounds run, taken []run, look func(from netip.Addr) ([]run, netip.Addr, error)) ([]netip.Addr, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.free = without(p.free, taken)
-	found := p.pop(nil, n)
+	found := p.pop(nil, n, taken)
 	begun, wrapped := p.at, false
 	if !begun.IsValid() || bounds.last.Less(begun) {
 		begun = bounds.first
@@ -114,8 +115,8 @@ func (p *pool) take(n int, bounds run, taken []run, look func(from netip.Addr) (
 		if err != nil {
 			return nil, err
 		}
-		p.free, p.at = without(free, taken), next
-		found = p.pop(found, n)
+		p.free, p.at = free, next
+		found = p.pop(found, n, taken)
 		if wrapped && !next.IsValid() { // one window from the beginning to the end
 			break
 		}
@@ -124,17 +125,22 @@ func (p *pool) take(n int, bounds run, taken []run, look func(from netip.Addr) (
 	return found, nil
 }
 
-// pop moves addresses from what is free to found until it has n.
-func (p *pool) pop(found []netip.Addr, n int) []netip.Addr {
+// pop moves addresses from what is free, and not in taken, to found until it has n.
+func (p *pool) pop(found []netip.Addr, n int, taken []run) []netip.Addr {
 	for len(found) < n && len(p.free) > 0 {
 		f := &p.free[0]
-		p.last = f.first
-		found = append(found, f.first)
-		if f.first == f.last {
+		ip := f.first
+		in := slices.IndexFunc(taken, func(t run) bool { return t.has(ip) })
+		if in < 0 {
+			p.last, found = ip, append(found, ip)
+		} else {
+			ip = taken[in].last
+		}
+		if !ip.Less(f.last) {
 			p.free = p.free[1:]
 			continue
 		}
-		f.first = f.first.Next()
+		f.first = ip.Next()
 	}
 	return found
 }
@@ -153,9 +159,11 @@ func (p *pool) put(ips ...netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, ip := range ips {
-		p.free = append(without(p.free, []run{{ip, ip}}), run{ip, ip})
+		at, _ := slices.BinarySearchFunc(p.free, ip, func(r run, ip netip.Addr) int { return r.last.Compare(ip) })
+		if at == len(p.free) || !p.free[at].has(ip) {
+			p.free = slices.Insert(p.free, at, run{ip, ip})
+		}
 	}
-	slices.SortFunc(p.free, func(a, b run) int { return a.first.Compare(b.first) })
 }
 
 // fenced returns the fence of the subnet as it was known last.

@@ -42,3 +42,31 @@ func TestPoolLooksAnewAtWhatIsStale(t *testing.T) {
 		t.Errorf("of what is full it took %v, %v", got, err)
 	}
 }
+
+// What is given back is what is taken next, once, and what is not given out is
+// passed over wherever it lies.
+func TestPoolTakesWhatIsGivenBack(t *testing.T) {
+	at := netip.MustParseAddr
+	bounds := run{at("10.0.0.1"), at("10.0.0.254")}
+	look := func(from netip.Addr) ([]run, netip.Addr, error) {
+		return []run{{at("10.0.0.10"), at("10.0.0.12")}, {at("10.0.0.20"), at("10.0.0.30")}}, netip.Addr{}, nil
+	}
+	var p pool
+	taken := []run{{at("10.0.0.11"), at("10.0.0.21")}, {at("10.0.0.4"), at("10.0.0.4")}, {at("10.0.0.30"), at("10.0.0.40")}}
+	take := func(n int, want ...string) {
+		t.Helper()
+		got, err := p.take(n, bounds, taken, look)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("took %v, %v; want %v", got, err, want)
+		}
+		for i := range want {
+			if got[i] != at(want[i]) {
+				t.Fatalf("took %v; want %v", got, want)
+			}
+		}
+	}
+	take(2, "10.0.0.10", "10.0.0.22")
+	p.put(at("10.0.0.10"), at("10.0.0.4"), at("10.0.0.25"), at("10.0.0.3"), at("10.0.0.10"))
+	take(4, "10.0.0.3", "10.0.0.10", "10.0.0.23", "10.0.0.24")
+	take(5, "10.0.0.25", "10.0.0.26", "10.0.0.27", "10.0.0.28", "10.0.0.29")
+}
