@@ -1,8 +1,11 @@
 package sitestore_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,5 +51,56 @@ func TestCentreHearsOfRenewalsInTime(t *testing.T) {
 	}
 	if told != 2 {
 		t.Errorf("the centre heard %d times", told)
+	}
+}
+
+// Whoever saves the last lease of an address while others save theirs has it: in
+// memory, on disk and at the centre alike.
+func TestTogetherTheyAgreeWhoWasLast(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "site.db")
+	s := open(t, path)
+	var saving sync.WaitGroup
+	for client := range 8 {
+		saving.Go(func() {
+			for n := range 300 {
+				l := sprout.Lease{
+					Subnet: "sub_1", IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(n % 3)}), MAC: fmt.Sprintf("52:54:00:00:00:%02x", client),
+					State: "bound", ExpiresAt: time.Now().Add(time.Duration(n) * time.Hour).UTC(),
+				}
+				if err := s.SaveLeases(t.Context(), l); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	saving.Wait()
+
+	inMemory := s.Leases()
+	if err := s.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	told := map[netip.Addr]string{}
+	facts, err := s.Facts(1 << 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range facts {
+		var l sprout.Lease
+		if err := json.Unmarshal(f.Body, &l); err != nil {
+			t.Fatal(err)
+		}
+		told[l.IP] = l.MAC
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	onDisk := open(t, path).Leases()
+	if len(inMemory) != 3 || len(onDisk) != 3 {
+		t.Fatalf("%d and %d leases of 3 addresses", len(inMemory), len(onDisk))
+	}
+	for i, l := range inMemory {
+		if onDisk[i] != l || told[l.IP] != l.MAC {
+			t.Errorf("%s is %s's in memory, %s's on disk, and the centre was told of %s", l.IP, l.MAC, onDisk[i].MAC, told[l.IP])
+		}
 	}
 }
