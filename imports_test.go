@@ -55,9 +55,9 @@ var imports = map[string][]string{
 	"power": {"."}, "power/…": {".", "power"},
 
 	"image": {".", "health"}, "image/…": {".", "image"},
-	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "ramdisk"},
+	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "lldp", "ramdisk"}, "lldp": {"."},
 	"wan":       {"."},
-	"lab":       {".", "wan", "power", "power/…"},
+	"lab":       {".", "lldp", "wan", "power", "power/…"},
 	"sim":       {".", "power", "power/…", "ramdisk"},
 	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim", "wan"},
 	"scenario":  {}, "faults": {}, "faults/…": {}, "bench": {".", "…"}, "bench/…": {".", "…"},

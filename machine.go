@@ -115,6 +115,7 @@ type Inventory struct {
 	Disks        []Disk       `json:"disks"`
 	Interfaces   []Interface  `json:"interfaces"`
 	PCI          []PCIDevice  `json:"pci,omitempty"`
+	Neighbours   []Neighbour  `json:"neighbours,omitempty" doc:"Where the ports' cables lead, as far as switches say so by LLDP"`
 }
 
 // A CPU is the processors of a machine taken together.

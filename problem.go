@@ -71,6 +71,8 @@ const (
 	EraseFailed      Code = "erase-failed"
 	NoPhoneHome      Code = "no-phone-home"
 	TestFailed       Code = "hardware-test-failed"
+	HardwareMissing  Code = "hardware-missing"
+	HardwareChanged  Code = "hardware-changed"
 	SubnetFull       Code = "subnet-full"
 	AddressTaken     Code = "address-conflict"
 	AgentOffline     Code = "agent-offline"
@@ -144,6 +146,8 @@ var Problems = []ProblemKind{
 	{EraseFailed, Critical, "A disk could not be erased, or was not empty when read back.", "replace the disk, or: sprout workflow retry {workflow}"},
 	{NoPhoneHome, Critical, "The installed system did not report after its reboot.", "look at its console (in a lab: sprout lab console {machine}), then: sprout workflow retry {workflow}"},
 	{TestFailed, Critical, "A hardware test failed.", "sprout machine show {machine}, replace the part, then: sprout machine commission {machine}"},
+	{HardwareMissing, Critical, "The machine has less than it had: a part is gone, or does not show.", "look for the part, then: sprout machine commission {machine}; or, if it is meant to be gone: sprout machine hardware accept {machine}"},
+	{HardwareChanged, Warning, "The machine's hardware is not as it was: firmware, a part that was added or replaced, or where a cable leads.", "sprout machine hardware show {machine}; if it is meant to be so: sprout machine hardware accept {machine}"},
 	{SubnetFull, Critical, "No free address is left in the subnet.", "sprout network list, then free addresses or add a subnet"},
 	{AddressTaken, Warning, "An address is used by somebody who was not given it. It is kept away from until nobody answers for it any more; a deploy takes another.", "find who has it by the MAC address in your switches, and give it another address; it is looked at again by itself, or at once by: sprout address probe {site}/ADDRESS"},
 	{AgentOffline, Critical, "The site's agent does not answer.", "check the site's link and the agent: journalctl -u sprout-agent"},

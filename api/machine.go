@@ -212,6 +212,6 @@ func machineOperations() []Operation {
 	return []Operation{
 		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
 		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
-		MachineNetworkShow, MachineNetworkSet,
+		MachineNetworkShow, MachineNetworkSet, MachineHardwareShow, MachineHardwareAccept,
 	}
 }

@@ -60,6 +60,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine accept", "m1", 1, "", ""}, {"machine mark-broken", "m1", 0, "", ""}, {"machine mark-fixed", "m1", 0, "", ""},
 		{"machine history", "m1", 0, "", ""}, {"machine explain", "m1", 0, "", ""}, {"machine wait", "--state registered", 0, "", ""},
 		{"machine network show", "m1", 0, "", ""}, {"machine network set", "m1 --file NET", 0, "", ""}, {"machine network clear", "m1", 0, "", ""},
+		{"machine hardware show", "m1", 0, "", ""}, {"machine hardware accept", "m1", 1, "", ""},
 		{"machine commission", "m1 m2 --plan", 3, "", ""}, {"machine commission", "m1", 0, "W", "id"},
 		{"workflow list", "", 0, "", ""}, {"workflow show", "W", 0, "", ""}, {"workflow explain", "W", 0, "", ""}, {"workflow retry", "W", 1, "", ""}, {"workflow retry", "W W", 1, "", ""},
 		{"workflow cancel", "W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},

@@ -19,7 +19,7 @@ func machineCommand(e *env) *cobra.Command {
 		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
 		machineLabelCommand(e), machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
-		machineHistoryCommand(e), machineExplainCommand(e), machineWaitCommand(e), machineNetworkCommand(e))
+		machineHistoryCommand(e), machineExplainCommand(e), machineWaitCommand(e), machineNetworkCommand(e), machineHardwareCommand(e))
 }
 
 func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref} }

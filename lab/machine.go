@@ -50,6 +50,7 @@ type run struct {
 	qmp    *qmp
 	killed bool          // we ended it: it shall not come back
 	done   chan struct{} // closed when the process is gone and the machine knows
+	ports  switchPorts
 }
 
 // Power tells whether the machine runs. A reset from inside does not show.
@@ -159,24 +160,29 @@ func (m *machine) start(ctx context.Context, boot emulator.Boot) error {
 }
 
 // launch starts the process, stopped before its first instruction.
-func (m *machine) launch(device power.BootDevice) (*run, error) {
+func (m *machine) launch(device power.BootDevice) (_ *run, err error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close() //nolint:errcheck // it is the child that uses it
-	files := []*os.File{theirs}
+	files, ports := []*os.File{theirs}, switchPorts{}
+	defer func() {
+		if err != nil {
+			ports.close()
+		}
+	}()
 	defer func() {
 		for _, f := range files[1:] {
 			_ = f.Close() // QEMU has its own
 		}
 	}()
 	for i := range m.spec.NICs {
-		tap, err := newTap(m.bridge, m.spec.Name+"-"+nicID(i))
+		tap, port, err := newTap(m.bridge, m.spec.Name+"-"+nicID(i))
 		if err != nil {
 			return nil, errors.Join(err, ours.Close())
 		}
-		files = append(files, tap)
+		files, ports = append(files, tap), append(ports, port)
 	}
 	out, err := os.Create(filepath.Join(m.dir, qemuLog))
 	if err != nil {
@@ -188,7 +194,7 @@ func (m *machine) launch(device power.BootDevice) (*run, error) {
 	if err := m.starter.start(cmd); err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	return &run{cmd: cmd, qmp: newQMP(ours), done: make(chan struct{})}, nil
+	return &run{cmd: cmd, qmp: newQMP(ours), done: make(chan struct{}), ports: ports}, nil
 }
 
 // setGoing records the process, pulls the cables that are out, and lets it run.
@@ -219,6 +225,7 @@ func (m *machine) await(r *run) {
 	defer close(r.done)
 	<-r.qmp.ended
 	err := r.cmd.Wait()
+	r.ports.close()
 	r.qmp.end()
 	reason := r.qmp.shutdownReason()
 

@@ -177,38 +177,46 @@ func dialHost(ctx context.Context, host *os.File, address string) (net.Conn, err
 	return conn, err
 }
 
-// newTap makes a tap on the bridge. It lives as long as somebody holds the file.
-func newTap(bridge netlink.Link, alias string) (*os.File, error) {
+// newTap makes a tap on the bridge, which says by LLDP who it is. It lives as long
+// as somebody holds the file.
+func newTap(bridge netlink.Link, alias string) (*os.File, *switchPort, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open /dev/net/tun: %w", err)
+		return nil, nil, fmt.Errorf("cannot open /dev/net/tun: %w", err)
 	}
 	tap := os.NewFile(uintptr(fd), "tap")
-	if err := attachTap(fd, bridge, alias); err != nil {
+	index, err := attachTap(fd, bridge, alias)
+	if err != nil {
 		_ = tap.Close()
-		return nil, fmt.Errorf("cannot make a tap for %s: %w", alias, err)
+		return nil, nil, fmt.Errorf("cannot make a tap for %s: %w", alias, err)
 	}
-	return tap, nil
+	port, err := openSwitchPort(index, alias)
+	if err != nil {
+		_ = tap.Close()
+		return nil, nil, err
+	}
+	return tap, port, nil
 }
 
 // noAddress is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h: a tap has no address of
 // its own, so that nothing but the machines and the bridge speaks on the wire.
 const noAddress = 1
 
-func attachTap(fd int, bridge netlink.Link, alias string) error {
+// attachTap returns the index of the tap.
+func attachTap(fd int, bridge netlink.Link, alias string) (int, error) {
 	request, err := unix.NewIfreq("tap%d") // the kernel counts
 	if err != nil {
-		return err
+		return 0, err
 	}
 	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		return err
+		return 0, err
 	}
 	link, err := netlink.LinkByName(request.Name())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(
+	return link.Attrs().Index, errors.Join(
 		netlink.LinkSetAlias(link, alias),
 		netlink.LinkSetIP6AddrGenMode(link, noAddress),
 		netlink.LinkSetMaster(link, bridge),

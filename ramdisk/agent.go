@@ -26,6 +26,9 @@ type Agent struct {
 	Settle func(context.Context)
 	// Links, which may be nil, waits until ports have had time to find a link.
 	Links func(context.Context)
+	// Neighbours, which may be nil, waits until switches have had time to say where
+	// the ports' cables lead, and returns what they said.
+	Neighbours func(context.Context) []sprout.Neighbour
 	// Console, which may be nil, returns what the kernel warned of since it was
 	// called last.
 	Console func() []sprout.ConsoleLine
@@ -135,6 +138,9 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 	case sprout.OrderInspect:
 		a.waitLinks(ctx)
 		inv := a.inventory(ctx)
+		if a.Neighbours != nil {
+			inv.Neighbours = a.Neighbours(ctx)
+		}
 		report.Inventory = &inv
 		return nil
 	case sprout.OrderTest:

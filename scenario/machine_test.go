@@ -27,7 +27,7 @@ func (s *story) slot(ts *testscript.TestScript, name string) *sim.Slot {
 }
 
 func tellPlug(s *story, ts *testscript.TestScript, _ bool, args []string) {
-	usage(ts, len(args) >= 2, "plug NAME SITE [uefi] [cores=N] [mac=M] [disk=SERIAL:BYTES]… [fault=F]…")
+	usage(ts, len(args) >= 2, "plug NAME SITE [uefi] [cores=N] [mac=M] [firmware=TEXT] [cable=SWITCH:PORT] [disk=SERIAL:BYTES]… [fault=F]…")
 	name, ports := args[0], s.site(ts, args[1]).config.Ports
 	config := sim.Config{
 		Spec: sim.Spec{Name: name, MACs: []string{macOf(name)}},
@@ -43,6 +43,20 @@ func tellPlug(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(name+"_bmc", slot.URL)
 }
 
+// tellRefit changes what a machine is made of while it is off: a disk that is not
+// named is taken out.
+func tellRefit(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) >= 2, "refit NAME [cores=N] [firmware=TEXT] [cable=SWITCH:PORT] [disk=SERIAL:BYTES]…")
+	ts.Check(s.slot(ts, args[0]).Machine.Refit(func(spec *sim.Spec) {
+		spec.Disks, spec.Neighbours = nil, nil
+		c := sim.Config{Spec: *spec}
+		for _, arg := range args[1:] {
+			ts.Check(describe(&c, arg))
+		}
+		*spec = c.Spec
+	}))
+}
+
 func describe(c *sim.Config, arg string) (err error) {
 	key, value, _ := strings.Cut(arg, "=")
 	switch key {
@@ -50,6 +64,11 @@ func describe(c *sim.Config, arg string) (err error) {
 		c.Spec.BootMode = sprout.UEFI
 	case "cores":
 		c.Spec.Cores, err = strconv.Atoi(value)
+	case "firmware":
+		c.Spec.Firmware = value
+	case "cable":
+		leaf, port, _ := strings.Cut(value, ":")
+		c.Spec.Neighbours = append(c.Spec.Neighbours, sprout.Neighbour{MAC: c.Spec.MACs[0], Chassis: leaf, Port: port, System: leaf})
 	case "mac":
 		c.Spec.MACs[0] = value
 	case "disk":

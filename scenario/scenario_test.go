@@ -69,6 +69,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"wan":            tellWAN,
 		"away":           tellAway,
 		"plug":           tellPlug,
+		"refit":          tellRefit,
 		"press":          tellPress,
 		"unplug":         tellUnplug,
 		"hold":           tellHold,

@@ -33,8 +33,9 @@ var seconds = map[string]struct {
 	"machine network set": {ask: asked(api.MachineNetworkSet, func(in *api.SetMachineNetwork, m string) {
 		in.Machine, in.Body.Interfaces = m, []sprout.InterfaceConfig{}
 	}), legal: true}, // the next deploy reads it
-	"machine lock":   {ask: asked(api.MachineLock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
-	"machine unlock": {ask: asked(api.MachineUnlock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
+	"machine hardware accept": {ask: asked(api.MachineHardwareAccept, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
+	"machine lock":            {ask: asked(api.MachineLock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
+	"machine unlock":          {ask: asked(api.MachineUnlock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
 }
 
 func asked[In, Out any](op api.Op[In, Out], about func(in *In, machine string)) func(context.Context, *client.Client, sprout.Machine) error {

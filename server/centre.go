@@ -119,7 +119,7 @@ func (c *centre) Raise(ctx context.Context, tx pgx.Tx, id sprout.MachineID, by p
 }
 
 func (c *centre) Clear(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
-	_, err := c.store.ClearProblems(ctx, tx, string(id))
+	_, err := c.store.ClearProblemsBut(ctx, tx, string(id), hardwareCodes...)
 	return err
 }
 

@@ -91,7 +91,7 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 	}
 	known, err := s.recognise(ctx, tx, site, found)
 	if err == nil {
-		return s.store.SetInventory(ctx, tx, known, found.Inventory)
+		return s.keepInventory(ctx, tx, known, found.Inventory)
 	}
 	if sprout.KindOf(err) != sprout.NotFound {
 		return err
@@ -161,7 +161,7 @@ func (s *Server) factInventory(ctx context.Context, tx pgx.Tx, site sprout.SiteI
 	if err != nil {
 		return err
 	}
-	return s.store.SetInventory(ctx, tx, m.ID, inv)
+	return s.keepInventory(ctx, tx, m.ID, inv)
 }
 
 func (s *Server) factTests(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {

@@ -80,6 +80,8 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.MachineHistory, s.machineHistory)
 	route(s, a, api.MachineBulk, s.machineBulk)
 	route(s, a, api.MachineNetworkShow, s.machineNetworkShow)
+	route(s, a, api.MachineHardwareShow, s.machineHardwareShow)
+	route(s, a, api.MachineHardwareAccept, s.machineHardwareAccept)
 	route(s, a, api.MachineNetworkSet, s.machineNetworkSet)
 
 	route(s, a, api.MachineExplain, s.machineExplain)

@@ -67,7 +67,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"subnet update": {missing, `{"domain":"x"}`}, "subnet delete": {missing, ""}, "range create": {missing, `{"kind":"reserved","range":"10.9.0.9"}`},
 		"range update": {missing, `{"kind":"reserved"}`}, "range delete": {missing, ""},
 		"machine create": {missing, machine}, "machine import": {missing, `{"machines":[` + machine + `]}`}, "machine list": {unseen, ""},
-		"machine network show": {missing, ""}, "machine network set": {missing, `{"interfaces":[]}`},
+		"machine network show": {missing, ""}, "machine hardware show": {missing, ""}, "machine hardware accept": {missing, ""}, "machine network set": {missing, `{"interfaces":[]}`},
 		"machine show": {missing, ""}, "machine update": {missing, `{"pool":"x"}`}, "machine delete": {missing, ""}, "machine accept": {missing, ""},
 		"machine commission": {missing, `{}`}, "machine allocate": {missing, `{"site":"par1"}`}, "machine deploy": {missing, `{"image":"x"}`},
 		"machine release": {missing, `{}`}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`},

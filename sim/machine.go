@@ -86,6 +86,30 @@ func uuidOf(mac net.HardwareAddr) string {
 // Spec returns what the machine is made of, defaults filled in.
 func (m *Machine) Spec() Spec { return m.spec }
 
+// Refit changes what the machine is made of while it is off, as people do with
+// their hands. A disk that stays keeps what was written to it. Conflict: it is on.
+func (m *Machine) Refit(change func(*Spec)) error {
+	m.switching.Lock()
+	defer m.switching.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cancel != nil {
+		return sprout.Errorf(sprout.Conflict, "cannot refit machine %s: it is on", m.spec.Name)
+	}
+	change(&m.spec)
+	var disks []disk
+	for _, d := range m.spec.Disks {
+		at := slices.IndexFunc(m.disks, func(old disk) bool { return old.Serial == d.Serial })
+		if at < 0 {
+			disks = append(disks, disk{Disk: d})
+		} else {
+			disks = append(disks, m.disks[at])
+		}
+	}
+	m.disks = disks
+	return nil
+}
+
 // Power tells whether the machine is on.
 func (m *Machine) Power() sprout.PowerState {
 	m.mu.Lock()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (m *Machine) inventory() sprout.Inventory {
 	s := m.spec
 	inv := sprout.Inventory{
 		At: m.now(), Architecture: s.Architecture, BootMode: s.BootMode, Vendor: s.Vendor, Model: s.Model,
-		Serial: s.Serial, UUID: s.UUID, Firmware: "Simulated 1.0", MemoryBytes: s.MemoryBytes, Disks: s.Disks,
+		Serial: s.Serial, UUID: s.UUID, Firmware: cmp.Or(s.Firmware, "Simulated 1.0"), Neighbours: s.Neighbours, MemoryBytes: s.MemoryBytes, Disks: s.Disks,
 		CPU: sprout.CPU{Model: "Simulated", Sockets: 1, Cores: s.Cores, Threads: s.Cores},
 	}
 	for i, mac := range s.MACs {

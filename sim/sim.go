@@ -28,6 +28,8 @@ type Spec struct {
 	Cores        int                 // 0: 2
 	MemoryBytes  int64               // 0: 2 GiB
 	Disks        []sprout.Disk       // nil: one of 8 GiB; empty: none
+	Firmware     string              // empty: Simulated 1.0
+	Neighbours   []sprout.Neighbour  // where its cables lead, as LLDP says
 }
 
 // A Wire is the provisioning network that a machine is plugged into: where the

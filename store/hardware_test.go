@@ -23,7 +23,8 @@ func TestMachineOfHardware(t *testing.T) {
 	m1 := storetest.Machine(t, s, lon.ID, "m1", "52:54:00:00:00:01")
 	m2 := storetest.Machine(t, s, lon.ID, "m2", "52:54:00:00:00:02")
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
-		return s.SetInventory(ctx, tx, m2.ID, sprout.Inventory{UUID: "ABCD", Serial: "SN1"})
+		_, err := s.SetInventory(ctx, tx, m2.ID, sprout.Inventory{UUID: "ABCD", Serial: "SN1"})
+		return err
 	})
 	for _, c := range []struct {
 		site sprout.SiteID

@@ -10,27 +10,40 @@ import (
 )
 
 // SetInventory keeps what the ramdisk found, and takes architecture, boot mode
-// and interfaces over from it. Which port is the boot port stays known.
-func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID, inv sprout.Inventory) error {
-	n, err := exec(ctx, tx, `
-		UPDATE machine SET inventory = $2, architecture = coalesce(nullif($3, ''), architecture),
-			boot_mode = coalesce(nullif($4, ''), boot_mode), changed_at = now()
-		WHERE id = $1`, id, inv, inv.Architecture, inv.BootMode)
-	if err := mustTouch(n, err, "machine", string(id)); err != nil {
-		return err
+// and interfaces over from it. Which port is the boot port stays known. It returns
+// the hardware that the machine was expected to have: nil if this is the first
+// that is known of it.
+func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID, inv sprout.Inventory) (expected *sprout.Inventory, err error) {
+	expected, err = one(ctx, tx, pgx.RowTo[*sprout.Inventory], `
+		UPDATE machine m SET inventory = $2, architecture = coalesce(nullif($3, ''), m.architecture),
+			boot_mode = coalesce(nullif($4, ''), m.boot_mode), changed_at = now()
+		FROM machine old WHERE m.id = $1 AND old.id = m.id RETURNING coalesce(old.expected, old.inventory)`, id, inv, inv.Architecture, inv.BootMode)
+	if err != nil {
+		return nil, orNotFound(err, "machine", string(id))
 	}
 	if len(inv.Interfaces) == 0 {
-		return s.touch(ctx, tx, changed("", id))
+		return expected, s.touch(ctx, tx, changed("", id))
 	}
 	before, err := interfacesOf(ctx, tx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := keepBoot(inv.Interfaces, before)
 	if slices.Equal(now, before) {
-		return s.replicateMachine(ctx, tx, id)
+		return expected, s.replicateMachine(ctx, tx, id)
 	}
-	return s.SetInterfaces(ctx, tx, id, now)
+	return expected, s.SetInterfaces(ctx, tx, id, now)
+}
+
+// ExpectHardware keeps what the machine is expected to have; nil: what it has.
+func (s *Store) ExpectHardware(ctx context.Context, tx pgx.Tx, id sprout.MachineID, expected *sprout.Inventory) error {
+	_, err := exec(ctx, tx, `UPDATE machine SET expected = $2 WHERE id = $1 AND expected IS DISTINCT FROM $2`, id, expected)
+	return err
+}
+
+// ExpectedHardware returns what the machine is expected to have; nil: what it has.
+func (s *Store) ExpectedHardware(ctx context.Context, id sprout.MachineID) (*sprout.Inventory, error) {
+	return one(ctx, s.db, pgx.RowTo[*sprout.Inventory], `SELECT expected FROM machine WHERE id = $1`, id)
 }
 
 // keepBoot marks the ports that were known to boot where the inventory marks none.

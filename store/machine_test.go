@@ -218,10 +218,10 @@ func TestAMachineIsWhole(t *testing.T) {
 	sub := subnet(t, s, site.ID, "10.0.0.0/24")
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
-		return errors.Join(
+		_, err := s.SetInventory(ctx, tx, m.ID, sprout.Inventory{BootMode: sprout.UEFI, MemoryBytes: 4 << 30,
+			Interfaces: []sprout.Interface{{Name: "eno1", MAC: "52:54:00:00:00:01", Link: true}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}})
+		return errors.Join(err,
 			s.SetBMC(ctx, tx, m.ID, sprout.BMC{Driver: "redfish", URL: "http://10.0.0.5", Username: "root", Password: "hunter2"}),
-			s.SetInventory(ctx, tx, m.ID, sprout.Inventory{BootMode: sprout.UEFI, MemoryBytes: 4 << 30,
-				Interfaces: []sprout.Interface{{Name: "eno1", MAC: "52:54:00:00:00:01", Link: true}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}}),
 			s.SetTests(ctx, tx, m.ID, []sprout.TestResult{
 				{Test: "disk-read", Kind: "disk", Device: "vda", Outcome: sprout.Passed, At: now, Metrics: []sprout.Metric{{Name: "throughput", Value: 90, Unit: "MB/s"}}},
 				{Test: "link", Kind: "nic", Device: "eno1", Outcome: sprout.Failed, At: now, Metrics: []sprout.Metric{{Name: "loss", Value: 2, Unit: "%"}}}}, false),

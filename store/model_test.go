@@ -78,7 +78,8 @@ func TestModels(t *testing.T) {
 	} {
 		made := storetest.Machine(t, s, m.site, fmt.Sprintf("m%d", n), fmt.Sprintf("52:54:00:00:01:%02x", n))
 		write(func(ctx context.Context, tx pgx.Tx) error {
-			return s.SetInventory(ctx, tx, made.ID, sprout.Inventory{Vendor: "Dell", Model: m.model, MemoryBytes: m.mem, Disks: m.disks})
+			_, err := s.SetInventory(ctx, tx, made.ID, sprout.Inventory{Vendor: "Dell", Model: m.model, MemoryBytes: m.mem, Disks: m.disks})
+			return err
 		})
 	}
 	storetest.Machine(t, s, lon.ID, "unseen", "52:54:00:00:01:ff")

@@ -87,6 +87,15 @@ func (s *Store) ClearProblems(ctx context.Context, tx pgx.Tx, subject string, co
 		RETURNING `+problemColumns, subject, orEmpty(codes))
 }
 
+// ClearProblemsBut closes the open problems of a subject, but for those with one of
+// the codes.
+func (s *Store) ClearProblemsBut(ctx context.Context, tx pgx.Tx, subject string, codes ...sprout.Code) (int64, error) {
+	return s.problemsNow(ctx, tx, `
+		UPDATE problem SET cleared_at = now()
+		WHERE subject = $1 AND cleared_at IS NULL AND code <> ALL ($2::text[])
+		RETURNING `+problemColumns, subject, orEmpty(codes))
+}
+
 // RenewProblems notes that the open problems of a subject go on. EndSilent leaves
 // them for as long as somebody does.
 func (s *Store) RenewProblems(ctx context.Context, tx pgx.Tx, subject string) error {

@@ -364,6 +364,7 @@ CREATE TABLE public.machine (
     revision bigint DEFAULT nextval('public.revision'::regclass) NOT NULL,
     network jsonb,
     secure_boot boolean DEFAULT false NOT NULL,
+    expected jsonb,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
     CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),

@@ -24,6 +24,10 @@ const restartAfter = 60 * time.Second
 // take to find a link.
 const linkWait = 6 * time.Second
 
+// switchWait is how long after its start a switch may take to say by LLDP where a
+// cable leads: one that is not asked says it every 30 s.
+const switchWait = 31 * time.Second
+
 func main() {
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "sprout-ramdisk "+sprout.Version+" is /init of the ramdisk: boot it, do not run it")
@@ -73,6 +77,11 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err := <-seeded; err != nil {
 		return fmt.Errorf("cannot seed random numbers: %w", err)
 	}
+	neighbours, err := system.ListenLLDP(ctx, log)
+	if err != nil {
+		return err
+	}
+	switchesUntil := time.Now().Add(switchWait)
 	port, err := system.Connect(ctx, cmdline.BootMAC(), cmdline.OverIPv6(), log)
 	if err != nil {
 		return err
@@ -89,6 +98,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 			}
 		},
 	}
+	agent.Neighbours = func(ctx context.Context) []sprout.Neighbour { return neighbours.Heard(ctx, switchesUntil) }
 	if kernel, err := system.OpenKernelLog(); err == nil {
 		agent.Console = kernel.News
 	} else {
