@@ -49,6 +49,7 @@ const (
 	SawKernel      = "http-vmlinuz"
 	SawInitrd      = "http-initrd"
 	SawImage       = "http-image"
+	SawWait        = "image-wait" // for its turn to download
 	SawHello       = "ramdisk-hello"
 	SawStranger    = "ramdisk-refused" // its token is not good
 	SawOrder       = "order-given"

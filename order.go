@@ -11,7 +11,9 @@ import (
 //	POST /ramdisk/hello    Hello → 204           "I run"
 //	GET  /ramdisk/order?after=ID → 200 Order     the next thing to do; held open up to 25 s, then 204
 //	POST /ramdisk/report   Report → 204          progress and results
-//	GET  /images/DIGEST    → the image's stored bytes, with ranges
+//	GET  /images/DIGEST    → the image's stored bytes, with ranges; with "Prefer: respond-async" 202 Turn
+//	                         while others download, held up to 10 s: ask again. Without it the bytes
+//	                         come one by one until it is the machine's turn
 //
 // The installed system says that it runs by
 //

@@ -83,6 +83,7 @@ const (
 	DiskFull         Code = "disk-full"
 	ClockWrong       Code = "clock-wrong"
 	BusFull          Code = "bus-full"
+	DownloadsStuck   Code = "downloads-stuck"
 	KeaUnreachable   Code = "kea-unreachable"
 	KeaRefused       Code = "kea-refused"
 	KeaChanged       Code = "kea-changed"
@@ -158,6 +159,7 @@ var Problems = []ProblemKind{
 	{DiskFull, Critical, "The disk of an agent or a server has no room: what must be kept before it is answered is not answered, leases included.", "free room on it: it goes on by itself"},
 	{ClockWrong, Critical, "A host's clock is wrong, or was set while work ran. Leases and deadlines go on by the time that has passed.", "set the clock by NTP: timedatectl set-ntp true; it goes on by itself"},
 	{BusFull, Critical, "The bus takes no more news of the site: its stream is at its limit. The site keeps its news and works on.", "give the bus's disk or its stream more room: the agent sends everything by itself, in order"},
+	{DownloadsStuck, Warning, "Machines of the site wait for their turn to download an image, and those whose turn it is do not come to an end.", "look at the disk and the link of the machine that the evidence names; or let more download at once: images.atOnce of the agent at site {site}"},
 	{KeaUnreachable, Critical, "The site's agent cannot talk to the Kea that answers DHCP there. Kea goes on by what it was told last.", "start Kea at site {site}, and let the agent use its control socket: what changed meanwhile is told to it by itself"},
 	{KeaRefused, Critical, "The Kea that answers DHCP at a site does not take what it is told: new machines, subnets and reservations have no effect there.", "mend what the reason names at site {site}: it is tried again by itself"},
 	{KeaChanged, Warning, "Somebody else changed the configuration of the Kea that answers DHCP at a site. Sprout put its own parts back.", "find who else configures Kea at site {site}: what is to last belongs into Sprout"},

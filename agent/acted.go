@@ -144,6 +144,11 @@ func (b *boots) imaged(a sitestore.Attempt, r *http.Request, img sprout.Image, b
 	b.tell(e)
 }
 
+// waits tells that the machine has to wait for its turn.
+func (b *boots) waits(one *turn, word sprout.Turn) {
+	b.tell(sprout.BootEvent{Machine: one.machine, Attempt: one.attempt, What: sprout.SawWait, Detail: "waits for " + word.String()})
+}
+
 func (b *boots) told(a sitestore.Attempt, r *http.Request) {
 	e := ofAttempt(a, r, sprout.SawMetadata)
 	e.File = r.PathValue("path")

@@ -46,6 +46,7 @@ type site struct {
 	live    *live
 	orders  *orders
 	boots   *boots
+	turns   *turns
 	zones   *zone.DB
 	policy  *dns.Policy
 	seen    sync.Map                     // sprout.AttemptID → time.Time
@@ -116,6 +117,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	}
 	s.live = newLive(s)
 	s.boots = newBoots(s)
+	s.turns = newTurns(c.Images.AtOnce, int64(c.Images.Bandwidth)*1e6, clock.Now)
 	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}}
 	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, s.clock.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)
 	if err != nil {
@@ -166,6 +168,7 @@ func (s *site) run(ctx context.Context) error {
 		{"live", s.live.run},
 		{"questions", func(ctx context.Context) error { return s.bus.Questions(ctx, s.answerQuestion) }},
 		{"boots", s.boots.run},
+		{"turns", s.takeTurns},
 		{"host", s.watchHost},
 		{"power", s.power.rest},
 		{"driver", s.drive},

@@ -136,7 +136,7 @@ func TestDeployThroughKillsAndCuts(t *testing.T) {
 	if c.enrols != 1 {
 		t.Errorf("the agent enrolled %d times", c.enrols)
 	}
-	want := "take-machine fetch-image probe-addresses set-boot-intent power-on boot-ramdisk write-image boot-disk phone-home"
+	want := "take-machine fetch-image probe-addresses set-boot-intent power-on boot-ramdisk take-turn write-image boot-disk phone-home"
 	c.await("the record of the last step", func(facts []sprout.Fact, _ int64) bool {
 		return strings.HasSuffix(stepsDone(facts), "phone-home")
 	})
@@ -349,17 +349,19 @@ func TestConfigIsValidated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, spoil := range map[string]func(*Config){
-		"dataDir":       func(c *Config) { c.DataDir = "" },
-		"server":        func(c *Config) { c.Server = "centre" },
-		"address":       func(c *Config) { c.Address = netip.Prefix{} },
-		"interface":     func(c *Config) { c.Interface = "a b" },
-		"ramdiskDir":    func(c *Config) { c.RamdiskDir = "/nonexistent" },
-		"bootFiles":     func(c *Config) { c.BootFiles = "/nonexistent" },
-		"status":        func(c *Config) { c.Status = "0.0.0.0:80" },
-		"dhcp.provider": func(c *Config) { c.DHCP.Provider = "dnsmasq" },
-		"dhcp.kea":      func(c *Config) { c.DHCP.Kea.TakeOver = true },
-		"dns.provider":  func(c *Config) { c.DNS.Provider = "dnsmasq" },
-		"dns.powerdns":  func(c *Config) { c.DNS.PowerDNS.TakeOver = true },
+		"dataDir":          func(c *Config) { c.DataDir = "" },
+		"server":           func(c *Config) { c.Server = "centre" },
+		"address":          func(c *Config) { c.Address = netip.Prefix{} },
+		"interface":        func(c *Config) { c.Interface = "a b" },
+		"ramdiskDir":       func(c *Config) { c.RamdiskDir = "/nonexistent" },
+		"bootFiles":        func(c *Config) { c.BootFiles = "/nonexistent" },
+		"status":           func(c *Config) { c.Status = "0.0.0.0:80" },
+		"images.bandwidth": func(c *Config) { c.Images.Bandwidth = -1 },
+		"images.atOnce":    func(c *Config) { c.Images.AtOnce = -2 },
+		"dhcp.provider":    func(c *Config) { c.DHCP.Provider = "dnsmasq" },
+		"dhcp.kea":         func(c *Config) { c.DHCP.Kea.TakeOver = true },
+		"dns.provider":     func(c *Config) { c.DNS.Provider = "dnsmasq" },
+		"dns.powerdns":     func(c *Config) { c.DNS.PowerDNS.TakeOver = true },
 
 		"dns.powerdns.url":     func(c *Config) { c.DNS.Provider = "powerdns" },
 		"dns.powerdns.keyFile": func(c *Config) { c.DNS = DNS{"powerdns", PowerDNS{URL: "http://127.0.0.1:8081"}} },

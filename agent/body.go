@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 )
@@ -19,12 +20,19 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	return nil
 }
 
+// piece is how many bytes are sent between two looks, at most.
+const piece = 4 << 20
+
 // seenWriter tells of everything that the other end took: a download of an hour
 // is not silence.
 type seenWriter struct {
 	http.ResponseWriter
 	saw   func()
 	bytes int64 // taken so far
+	// next, which may be nil, waits until bytes may be sent, and says how many, at
+	// most so many as are wanted. Where they only keep the other end from leaving,
+	// that it takes them tells nothing of it.
+	next func(want int64) (may int64, idle bool, err error)
 }
 
 // Unwrap is for http.ResponseController.
@@ -40,35 +48,37 @@ func (w *seenWriter) Write(p []byte) (int, error) {
 // ReadFrom copies in pieces, so that the kernel's copying (sendfile) is used and
 // each piece is still told of.
 func (w *seenWriter) ReadFrom(r io.Reader) (total int64, err error) {
-	from, ok := w.ResponseWriter.(io.ReaderFrom)
+	rest, ok := r.(*io.LimitedReader) // what http.ServeContent hands over
 	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
+		rest = &io.LimitedReader{R: r, N: math.MaxInt64}
 	}
-	const piece = 4 << 20
-	limit := int64(piece)
-	rest, limited := r.(*io.LimitedReader) // what http.ServeContent hands over
-	for {
-		if limited {
-			limit = min(piece, rest.N)
+	for rest.N > 0 {
+		limit, idle := min(piece, rest.N), false
+		if w.next != nil {
+			if limit, idle, err = w.next(limit); err != nil {
+				return total, err
+			}
 		}
-		if limit == 0 {
-			return total, nil
+		n, err := w.copy(io.LimitReader(rest.R, limit))
+		total, w.bytes, rest.N = total+n, w.bytes+n, rest.N-n
+		if idle && err == nil {
+			err = http.NewResponseController(w.ResponseWriter).Flush()
+		} else {
+			w.saw()
 		}
-		src := r
-		if limited {
-			src = rest.R
-		}
-		n, err := from.ReadFrom(io.LimitReader(src, limit))
-		total += n
-		w.bytes += n
-		if limited {
-			rest.N -= n
-		}
-		w.saw()
 		if err != nil || n < limit {
 			return total, err
 		}
 	}
+	return total, nil
+}
+
+// copy sends all of r, by the kernel where it can.
+func (w *seenWriter) copy(r io.Reader) (int64, error) {
+	if from, ok := w.ResponseWriter.(io.ReaderFrom); ok {
+		return from.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{w.ResponseWriter}, r)
 }
 
 // noise repeats a block of random bytes without end.

@@ -73,6 +73,8 @@ type Config struct {
 	RamdiskDir string `json:"ramdiskDir" yaml:"ramdiskDir"`
 	// Cmdline is added to the ramdisk's kernel command line.
 	Cmdline string `json:"cmdline,omitempty" yaml:"cmdline,omitempty"`
+	// Images says how machines share the way to the agent's images.
+	Images Images `json:"images,omitzero" yaml:"images,omitempty"`
 	// Name is what the agent calls itself; empty: the host's name.
 	Name string `json:"name,omitempty" yaml:"name,omitempty"`
 	// Status is where /healthz is answered: host:port, which must be of the
@@ -96,6 +98,29 @@ type Config struct {
 	// Log takes what is worth reading later.
 	Log *slog.Logger `json:"-" yaml:"-"`
 }
+
+// Images says how the machines of a site download images from its agent. What
+// boots them, and what the agent fetches from the control plane, is not held up.
+type Images struct {
+	// Bandwidth is what all downloads together may take, in MB/s; 0: any.
+	Bandwidth int `json:"bandwidth,omitempty" yaml:"bandwidth,omitempty"`
+	// AtOnce is how many machines download at once, the others wait for their turn;
+	// 0: as many as have 10 MB/s each of Bandwidth, else 64; -1: any number.
+	AtOnce int `json:"atOnce,omitempty" yaml:"atOnce,omitempty"`
+}
+
+func (i Images) check() error {
+	if i.Bandwidth < 0 || i.Bandwidth > mostBandwidth {
+		return sprout.InvalidField("images.bandwidth", "%d MB/s must be from 0, which is no limit, to %d", i.Bandwidth, mostBandwidth)
+	}
+	if i.AtOnce < -1 {
+		return sprout.InvalidField("images.atOnce", "%d must be a number of machines, 0 for the usual one, or -1 for any number", i.AtOnce)
+	}
+	return nil
+}
+
+// mostBandwidth is more than any host sends, in MB/s.
+const mostBandwidth = 1_000_000
 
 // Ports are the ports of the site's services.
 type Ports struct {
@@ -131,7 +156,7 @@ func (c Config) Validate() error {
 			return sprout.InvalidField(dir.field, "cannot use %q: it must be a directory", dir.path)
 		}
 	}
-	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.DHCP.check(c.Address), c.DNS.check())
+	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.DHCP.check(c.Address), c.DNS.check(), c.Images.check())
 }
 
 func (c Config) validateAddresses() error {

@@ -82,7 +82,7 @@ func (l *live) word(run workflow.Run) (sprout.Live, bool) {
 		return sprout.Live{}, false
 	}
 	word := sprout.Live{Work: run.ID, Step: run.StepName, Wait: run.Waits()}
-	if p := l.progress[run.ID]; p.step == run.StepName {
+	if p := l.progress[run.ID]; p.step == run.StepName || p.Progress != nil && p.Waits != "" { // the order of the step after take-turn
 		word.Progress = p.Progress
 	}
 	l.said[run.ID] = word

@@ -260,21 +260,6 @@ func (s *site) payload(w http.ResponseWriter, r *http.Request, a sitestore.Attem
 	return nil
 }
 
-// image serves the bytes of the one image that the attempt was ordered to write.
-func (s *site) image(w http.ResponseWriter, r *http.Request, a sitestore.Attempt) error {
-	given, ok, err := s.store.Order(a.ID)
-	if err != nil {
-		return err
-	}
-	if !ok || given.Order.Write == nil || given.Order.Write.Image.Digest != r.PathValue("digest") {
-		return sprout.Errorf(sprout.Denied, "cannot serve image %s: it is not what this boot attempt was ordered to write", r.PathValue("digest"))
-	}
-	began, body := time.Now(), &seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}
-	s.images.Handler().ServeHTTP(body, r)
-	s.boots.imaged(a, r, given.Order.Write.Image, body.bytes, time.Since(began))
-	return nil
-}
-
 // phoneHome takes the word of the installed system that it runs.
 func (s *site) phoneHome(w http.ResponseWriter, r *http.Request) {
 	a, err := s.admitted(r, sitestore.HomeUse)

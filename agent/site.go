@@ -79,8 +79,12 @@ func (s *site) LastSeen(attempt sprout.AttemptID) (time.Time, bool) {
 	return at.(time.Time), true
 }
 
+// Turn tells where the machine of an attempt stands among those that download.
+func (s *site) Turn(attempt sprout.AttemptID) (sprout.Turn, bool) { return s.turns.of(attempt) }
+
 // SetIntent makes the machine boot the ramdisk next.
 func (s *site) SetIntent(_ context.Context, tx *bbolt.Tx, in sprout.Intent) error {
+	tx.OnCommit(func() { s.turns.end(in.Machine) })
 	return s.store.SetIntent(tx, in)
 }
 
@@ -91,12 +95,13 @@ func (s *site) BootDisk(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) er
 
 // ClearIntent makes it boot its disk and ends the ramdisk's token.
 func (s *site) ClearIntent(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) error {
+	tx.OnCommit(func() { s.turns.end(id) })
 	return s.store.ClearIntent(tx, id)
 }
 
 // EndAttempt ends every token of the machine's attempts.
 func (s *site) EndAttempt(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) error {
-	tx.OnCommit(func() { s.boots.over(id) })
+	tx.OnCommit(func() { s.boots.over(id); s.turns.end(id) })
 	return s.store.EndAttempt(tx, id)
 }
 

@@ -24,6 +24,8 @@ type Status struct {
 	Outbox    int            `json:"outbox" doc:"Facts that the centre has not acknowledged"`
 	Runs      []string       `json:"runs" doc:"Work that goes on"`
 	Leases    int            `json:"leases"`
+	Downloads int            `json:"downloads" doc:"Machines whose turn it is to download an image"`
+	Waiting   int            `json:"waiting" doc:"Machines that wait for their turn"`
 }
 
 // serveStatus answers /healthz on the loopback or on a socket in DataDir. A site
@@ -57,6 +59,7 @@ func (s *site) status() (status Status, err error) {
 		Agent: s.enrol.Agent.ID, Site: s.enrol.Site.Name, Version: sprout.Version, Started: s.started,
 		Connected: s.bus.Connected(), Address: s.hasAddress(), Leases: len(s.store.Leases()),
 	}
+	status.Downloads, status.Waiting = s.turns.count()
 	if status.Applied, err = s.store.Applied(); err != nil {
 		return status, err
 	}

@@ -191,6 +191,9 @@ func waitLine(w sprout.Workflow) string {
 
 // progressLine draws how far long work is.
 func progressLine(p *sprout.Progress) string {
+	if p != nil && p.Waits != "" {
+		return "waits for " + p.Waits
+	}
 	if p == nil || p.Total == 0 {
 		return ""
 	}
@@ -203,7 +206,7 @@ func progressLine(p *sprout.Progress) string {
 // progressWords is progressLine for one line of a terminal, which may be
 // narrow: the figures first, and how long it takes at this speed.
 func progressWords(p *sprout.Progress) string {
-	if p == nil || p.Total == 0 || p.Unit != "B" {
+	if p == nil || p.Waits != "" || p.Total == 0 || p.Unit != "B" {
 		return progressLine(p)
 	}
 	left := ""

@@ -29,6 +29,8 @@ type siteWorld struct {
 	silent   bool
 	dropped  int
 	squatter string          // has every address
+	turn     sprout.Turn     // of the machine, once it was ordered to write
+	forgot   bool            // the agent was started anew, and knows no turns
 	cause    *sprout.Failure // what the site can tell of a boot that stopped
 }
 
@@ -42,6 +44,9 @@ func (w *siteWorld) Machine(context.Context, sprout.MachineID) (sprout.SiteMachi
 func (w *siteWorld) Busy(context.Context, sprout.MachineID, string) (string, error) { return "", nil }
 func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, error) {
 	return (*siteBMC)(w), nil
+}
+func (w *siteWorld) Turn(attempt sprout.AttemptID) (sprout.Turn, bool) {
+	return w.turn, !w.forgot && w.Values()["order"] == string(attempt)+"/write-image"
 }
 func (w *siteWorld) AgentURL(netip.Addr) string { return "http://10.0.0.1" }
 func (w *siteWorld) Probe(_ context.Context, _ sprout.MachineID, ips []netip.Addr) ([]sprout.AddressProbe, error) {

@@ -29,6 +29,7 @@ type Limits struct {
 	Power       time.Duration
 	BootRamdisk time.Duration // large servers take that long in their firmware
 	Order       time.Duration // inspect, test
+	TakeTurn    time.Duration // others download
 	WriteImage  time.Duration
 	EraseDisks  time.Duration
 	PhoneHome   time.Duration
@@ -63,6 +64,7 @@ var limitRules = []limitRule{
 	{"inspect", orderField, 15 * time.Minute, nil},
 	{"test-hardware", orderField, 15 * time.Minute, postTime(15 * time.Minute)},
 	{"judge-tests", nil, shortStep, nil},
+	{"take-turn", func(l *Limits) *time.Duration { return &l.TakeTurn }, 6 * time.Hour, nil},
 	{"write-image", func(l *Limits) *time.Duration { return &l.WriteImage }, time.Hour, writeTime},
 	{"erase-disks", func(l *Limits) *time.Duration { return &l.EraseDisks }, 12 * time.Hour, eraseTime},
 	{"boot-disk", powerField, 3 * time.Minute, nil},

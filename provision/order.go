@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"sprout"
 	"sprout/workflow"
@@ -73,23 +74,36 @@ func (p site[T]) order(ctx context.Context, c *workflow.Call[T], o sprout.Order)
 	if err != nil {
 		return sprout.Report{}, err
 	}
-	o.ID = fmt.Sprintf("%s/%s", data.Attempt, c.Run.StepName)
+	o.ID = orderID(data.Attempt, c.Run.StepName)
 	if report, ok := p.done(c, o.ID); ok {
 		if report.Outcome == "failed" {
 			return report, reported(report)
 		}
 		return report, nil
 	}
-	if data.Order != o.ID {
-		data.Order = o.ID
-		if err := c.Keep(data); err != nil {
-			return sprout.Report{}, err
-		}
-		c.Commit(func(ctx context.Context, tx T) error { return p.Give(ctx, tx, data.Attempt, o) })
-	} else if err := p.alive(ctx, c, id, data.Attempt); err != nil {
+	if err := p.ordered(ctx, c, id, data, o); err != nil {
 		return sprout.Report{}, err
 	}
-	return sprout.Report{}, workflow.WaitFor(SignalOrderDone, p.limits.Look, "the ramdisk to "+string(o.Kind))
+	words := "the ramdisk to " + string(o.Kind)
+	if turn, _ := p.Turn(data.Attempt); turn.Waits { // it has lost its turn
+		words = turn.String()
+	}
+	return sprout.Report{}, workflow.WaitFor(SignalOrderDone, p.limits.Look, words)
+}
+
+// orderID names the order of a step of an attempt.
+func orderID(attempt sprout.AttemptID, step string) string {
+	return fmt.Sprintf("%s/%s", attempt, step)
+}
+
+// ordered gives the order, once, or else sees that the ramdisk lives.
+func (p site[T]) ordered(ctx context.Context, c *workflow.Call[T], id sprout.MachineID, data siteData, o sprout.Order) error {
+	if data.Order == o.ID {
+		return p.alive(ctx, c, id, data.Attempt)
+	}
+	data.Order = o.ID
+	c.Commit(func(ctx context.Context, tx T) error { return p.Give(ctx, tx, data.Attempt, o) })
+	return c.Keep(data)
 }
 
 func (p site[T]) done(c *workflow.Call[T], order string) (sprout.Report, bool) {
@@ -97,11 +111,13 @@ func (p site[T]) done(c *workflow.Call[T], order string) (sprout.Report, bool) {
 	if !ok {
 		return sprout.Report{}, false
 	}
-	var report sprout.Report
-	if err := json.Unmarshal(payload, &report); err != nil || report.Order != order {
-		return sprout.Report{}, false
-	}
-	return report, true
+	return reportOn(payload, order)
+}
+
+// reportOn is the report in a signal, if it is of the order.
+func reportOn(payload json.RawMessage, order string) (report sprout.Report, ok bool) {
+	err := json.Unmarshal(payload, &report)
+	return report, err == nil && report.Order == order
 }
 
 func reported(r sprout.Report) error {
@@ -202,29 +218,68 @@ func (p site[T]) blame(ctx context.Context, f *sprout.Failure, digest string) {
 	}
 }
 
-func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
+// takeTurn has the ramdisk ask for the image, and waits until it is its turn to
+// download: what it takes of write-image's time is its own. An agent that was
+// started anew knows no turns, and the machine that has the image asks no more:
+// then its report says so.
+func (p site[T]) takeTurn(ctx context.Context, c *workflow.Call[T]) error {
+	order, _, err := p.writeOrder(c)
+	if err != nil {
+		return err
+	}
+	id, data, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	if _, over := reportOn(c.Run.Signals[SignalOrderDone], order.ID); over {
+		return nil
+	}
+	c.Take(SignalTurn)
+	turn, asked := p.Turn(data.Attempt)
+	if asked && !turn.Waits {
+		if waited := c.Now.Sub(c.Run.StepStarted); waited > p.limits.Look {
+			c.Detail("it was its turn after %s", waited.Round(time.Second))
+		}
+		return nil
+	}
+	if err := p.ordered(ctx, c, id, data, order); err != nil {
+		return err
+	}
+	if asked {
+		return workflow.AgainAfter(p.limits.Look, turn.String())
+	}
+	return workflow.AgainAfter(p.limits.Look, "the ramdisk to ask for the image")
+}
+
+// writeOrder is the order to write the image of the run's work.
+func (p site[T]) writeOrder(c *workflow.Call[T]) (sprout.Order, sprout.DeployWork, error) {
 	var in sprout.DeployWork
 	if err := workOf(c, &in); err != nil {
-		return err
+		return sprout.Order{}, in, err
 	}
 	_, data, err := p.state(c)
 	if err != nil {
-		return err
+		return sprout.Order{}, in, err
 	}
 	drive, err := configDrive(c.Run.ID, data, in)
 	if err != nil {
-		return err
+		return sprout.Order{}, in, err
 	}
 	secret, err := sealedUserData(c, in)
-	if err != nil {
-		return err
-	}
 	if in.Metadata == sprout.MetadataHTTP {
 		secret = nil // the system asks for it: the ramdisk needs none
 	}
-	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderWrite, Write: &sprout.Write{
+	return sprout.Order{ID: orderID(data.Attempt, "write-image"), Kind: sprout.OrderWrite, Write: &sprout.Write{
 		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname,
-	}})
+	}}, in, err
+}
+
+func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
+	order, in, err := p.writeOrder(c)
+	if err != nil {
+		return err
+	}
+	report, err := p.order(ctx, c, order)
 	if f := failureOf(err); f != nil && f.Code == sprout.DigestMismatch {
 		p.blame(ctx, f, in.Image.Digest)
 	}

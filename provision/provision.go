@@ -28,6 +28,7 @@ const (
 	SignalHello     = "ramdisk-hello" // to the site's run: HelloSeen
 	SignalOrderDone = "order-done"    // to the site's run: sprout.Report
 	SignalPhoneHome = "phone-home"    // to the site's run: HomeSeen
+	SignalTurn      = "turn"          // to the site's run: TurnSeen
 )
 
 // WorkEnded is the payload of SignalWorkEnded.
@@ -44,6 +45,12 @@ type HelloSeen struct {
 
 // HomeSeen is the payload of SignalPhoneHome.
 type HomeSeen struct {
+	Attempt sprout.AttemptID `json:"attempt"`
+}
+
+// TurnSeen is the payload of SignalTurn: where an attempt stands among those that
+// download has changed.
+type TurnSeen struct {
 	Attempt sprout.AttemptID `json:"attempt"`
 }
 
@@ -154,6 +161,9 @@ type Site[T any] interface {
 	DropCorruptImage(ctx context.Context, digest string) (dropped bool, err error)
 	// LastSeen tells when the ramdisk of an attempt last said anything.
 	LastSeen(attempt sprout.AttemptID) (time.Time, bool)
+	// Turn tells where the machine of an attempt stands among those that download;
+	// false: it has not asked since the agent started.
+	Turn(attempt sprout.AttemptID) (sprout.Turn, bool)
 	// Diagnose names why a boot attempt stopped, for the step that waits for
 	// it, from what the site has seen of it; false if that does not tell. It
 	// needs no centre.

@@ -82,6 +82,7 @@ func (p site[T]) deploy() workflow.Definition[T] {
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
+		{Name: "take-turn", Do: p.takeTurn, Added: true, Quick: true, Timeout: p.limits.TakeTurn},
 		{Name: "write-image", Do: p.writeImage, Timeout: p.limits.WriteImage},
 		{Name: "boot-disk", Do: p.bootDisk, Timeout: p.limits.Power},
 		{Name: "phone-home", Do: p.awaitHome, Quick: true, Undo: p.endAttempt, Timeout: p.limits.PhoneHome},

@@ -247,6 +247,99 @@ func TestInstalledSystemThatRunsNeedsNoReboot(t *testing.T) {
 	}
 }
 
+// withLimit is site work of which a step has a limit of its own.
+func withLimit(input any, step string, limit time.Duration) SiteInput {
+	in := input.(SiteInput)
+	in.Work.Limits = []sprout.StepLimit{{Step: step, Seconds: int64(limit / time.Second)}}
+	return in
+}
+
+// A machine may wait for its turn longer than it may take to write: that is
+// explained, and not of the write's time. When its turn is lost while it writes, the
+// wait says so.
+func TestWaitingForATurnIsNoSilence(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
+	c.Input = withLimit(c.Input, "write-image", 10*time.Minute)
+	w.turn = sprout.Turn{Waits: true, Downloading: 12, Before: 3}
+	var began, since, came time.Time
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		switch now := w.clock.Now(); {
+		case run.StepName == "take-turn" && came.IsZero():
+			if began.IsZero() {
+				began = now
+			}
+			if run.Wait.For == "its turn to download: 12 do, 3 are before it" && since.IsZero() {
+				since = run.Wait.Since
+			}
+			if now.Sub(began) > 30*time.Minute {
+				w.turn.Before, came = 0, now
+			}
+		case run.StepName == "take-turn" && now.Sub(came) < 10*time.Minute:
+			if run.Wait.For == "its turn to download: 12 do, it is next" && !run.Wait.Since.Equal(since) {
+				t.Errorf("it waits since %s, not since %s", run.Wait.Since, since)
+			}
+		case run.StepName == "take-turn":
+			w.turn = sprout.Turn{Downloading: 12}
+			if err := e.Signal(t.Context(), run.ID, SignalTurn, TurnSeen{}); err != nil {
+				t.Error(err)
+			}
+		case run.StepName == "write-image" && run.Wait != nil && now.Sub(run.StepStarted) < 8*time.Minute:
+			w.turn.Waits = now.Sub(run.StepStarted) < 4*time.Minute
+			if strings.Contains(run.Wait.For, "its turn") {
+				came = time.Time{} // told of
+			}
+		default:
+			w.drive(t, e, run)
+		}
+	})
+	if run.State != sprout.Succeeded || since.IsZero() || !came.IsZero() {
+		t.Fatalf("the deploy %s, told since %s: %+v\n%s", run.State, since, run.Failure, workflowtest.Describe(run))
+	}
+	for _, s := range run.Steps {
+		if s.Name == "take-turn" && !strings.HasPrefix(s.Detail, "it was its turn after 40m") {
+			t.Errorf("the record says %q", s.Detail)
+		}
+	}
+}
+
+// An agent that was started anew knows no turns. The ramdisk that has its image
+// asks no more; its report ends the wait.
+func TestAReportEndsTheWaitForATurn(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
+	w.turn, w.forgot = sprout.Turn{Waits: true}, true
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName != "take-turn" {
+			w.drive(t, e, run)
+			return
+		}
+		if err := e.Signal(t.Context(), run.ID, SignalOrderDone, reportOf(w.Values()["order"], "write-image", testImage)); err != nil {
+			t.Error(err)
+		}
+	})
+	if run.State != sprout.Succeeded || run.EndedAt.Sub(run.CreatedAt) > time.Minute {
+		t.Errorf("the deploy %s in %s: %+v", run.State, run.EndedAt.Sub(run.CreatedAt), run.Failure)
+	}
+}
+
+// A queue in which a machine's turn does not come is a failure in the end, and says
+// what it was.
+func TestATurnThatDoesNotComeIsAFailure(t *testing.T) {
+	w := newSiteWorld()
+	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage}, nil)
+	c.Input = withLimit(c.Input, "take-turn", time.Hour)
+	w.turn = sprout.Turn{Waits: true, Downloading: 1, Before: 1}
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName != "take-turn" {
+			w.drive(t, e, run)
+		}
+	})
+	if f := run.Failure; f == nil || f.Code != sprout.StepTimeout || f.Step != "take-turn" || !strings.Contains(f.Reason, "its turn to download: 1 does, 1 is before it") {
+		t.Errorf("failure is %+v", run.Failure)
+	}
+}
+
 func TestOldAttemptsHelloMovesNothing(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Commission, sprout.CommissionWork{}, nil)

@@ -2,6 +2,7 @@ package ramdisk_test
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,16 @@ type rig struct {
 	root  string
 	agent *ramdisk.Agent
 	ended chan sprout.OrderKind
+
+	mu      sync.Mutex
+	console strings.Builder // what the agent logged
+}
+
+// Write takes a line of the console.
+func (r *rig) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.console.Write(line)
 }
 
 // newRig starts the agent; disks maps a disk's name to the file behind it.
@@ -54,7 +66,7 @@ func newRig(t *testing.T, images *image.Store, disks map[string]string) *rig {
 			t.Fatal(err)
 		}
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), r), nil))
 	r.agent = &ramdisk.Agent{
 		Client: &ramdisk.Client{URL: r.server.URL, Token: token, HTTP: r.server.Client(), Log: log},
 		Host:   ramdisk.Host{Root: r.root}, BootMAC: bootMAC, Tests: builtin.Provider{}, Log: log,

@@ -76,6 +76,60 @@ func (c *Client) TryReport(ctx context.Context, r sprout.Report) {
 	}
 }
 
+// askPause is how long a machine that waits for its turn pauses where the agent
+// did not hold its request.
+const askPause = time.Second
+
+// Image asks for an image's stored bytes from the byte at on, which the caller
+// reads and closes. Where it is not the machine's turn to download, told is called
+// with its place, and the agent asked again, until it is.
+func (c *Client) Image(ctx context.Context, path string, at int64, told func(sprout.Turn)) (*http.Response, error) {
+	for {
+		began := time.Now()
+		resp, turn, err := c.image(ctx, path, at)
+		if err != nil || turn == nil {
+			return resp, err
+		}
+		told(*turn)
+		if err := sprout.Pause(ctx, askPause-time.Since(began)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// image asks once. A turn says that the bytes are to be asked for again.
+func (c *Client) image(ctx context.Context, path string, at int64) (*http.Response, *sprout.Turn, error) {
+	req, err := c.request(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("Prefer", "respond-async")
+	if at > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", at))
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusPartialContent && at > 0:
+		return resp, nil, nil
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		return nil, nil, &statusError{resp.StatusCode, path}
+	}
+	var turn sprout.Turn
+	err = json.NewDecoder(io.LimitReader(resp.Body, 4<<10)).Decode(&turn)
+	return nil, &turn, err
+}
+
+// Refused tells whether the agent's answer will be the same when it is asked again.
+func Refused(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.status/100 == 4 && status.status != http.StatusTooManyRequests
+}
+
 // until repeats do with growing pauses; it fails only when the context ends.
 func (c *Client) until(ctx context.Context, what string, do func() error) error {
 	for pause := firstPause; ; pause *= 2 {

@@ -38,6 +38,13 @@ func (p *progress) set(done, total int64, unit string) {
 	p.changed = true
 }
 
+// wait says what the order waits for; empty: it goes on.
+func (p *progress) wait(waitsFor string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Waits, p.changed = waitsFor, true
+}
+
 // news returns the progress if it changed since the last call, or if that was
 // aliveEvery ago.
 func (p *progress) news(now time.Time) (sprout.Progress, bool) {

@@ -32,7 +32,13 @@ type site struct {
 	// connection and by saying so.
 	refuse atomic.Int64
 
+	// away, while set, breaks every request off; broken counts them.
+	away   atomic.Bool
+	broken atomic.Int64
+	asked  chan struct{} // one for each request of an image that was told to wait
+
 	mu       sync.Mutex
+	turns    []sprout.Turn // what the next requests of an image are told
 	orders   []sprout.Order
 	more     chan struct{} // closed and renewed when orders grow
 	progress []sprout.Progress
@@ -40,14 +46,20 @@ type site struct {
 
 func newSite(t *testing.T, images *image.Store) *site {
 	t.Helper()
-	s := &site{t: t, hello: make(chan sprout.Hello, 8), ended: make(chan sprout.Report, 64), more: make(chan struct{})}
+	s := &site{t: t, asked: make(chan struct{}, 8), hello: make(chan sprout.Hello, 8), ended: make(chan sprout.Report, 64), more: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /ramdisk/hello", s.takeHello)
 	mux.HandleFunc("GET /ramdisk/order", s.giveOrder)
 	mux.HandleFunc("POST /ramdisk/report", s.takeReport)
 	mux.Handle("GET /ramdisk/payload", hwtesttest.Payload(token))
 	mux.Handle("GET /images/", s.cutting(images.Handler()))
-	s.server = httptest.NewServer(mux)
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.away.Load() {
+			s.broken.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.server.Close)
 	return s
 }
@@ -163,6 +175,9 @@ func (s *site) cutting(next http.Handler) http.Handler {
 		if !s.authorized(w, r) {
 			return
 		}
+		if s.waits(w, r) {
+			return
+		}
 		if r.Header.Get("Range") != "" {
 			s.resumed.Add(1)
 		}
@@ -171,6 +186,24 @@ func (s *site) cutting(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// waits tells a request of an image to wait, where there is such an answer left.
+func (s *site) waits(w http.ResponseWriter, r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.turns) == 0 {
+		return false
+	}
+	if got := r.Header.Get("Prefer"); got != "respond-async" {
+		s.t.Errorf("the ramdisk prefers %q", got)
+	}
+	turn := s.turns[0]
+	s.turns = s.turns[1:]
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(turn)
+	s.asked <- struct{}{}
+	return true
 }
 
 type cutWriter struct {

@@ -31,8 +31,11 @@ type source struct {
 	total  int64
 	log    *slog.Logger
 
+	waits func(string) // told what the download waits for; empty: it goes on
+
 	hash   hash.Hash
 	at     int64
+	turn   string // what it waits for
 	failed int
 	body   io.ReadCloser
 	stall  *time.Timer
@@ -40,7 +43,20 @@ type source struct {
 }
 
 func newSource(ctx context.Context, c *Client, url string, total int64, log *slog.Logger) *source {
-	return &source{ctx: ctx, client: c, url: url, total: total, log: log, hash: sha256.New()}
+	return &source{ctx: ctx, client: c, url: url, total: total, log: log, hash: sha256.New(), waits: func(string) {}}
+}
+
+// await waits until the bytes come: until it is this machine's turn. It fails as
+// Read does.
+func (s *source) await() error {
+	for s.body == nil && s.at < s.total {
+		if err := s.open(); err != nil {
+			if err := s.again(err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *source) digest() string { return fmt.Sprintf("sha256:%x", s.hash.Sum(nil)) }
@@ -88,42 +104,56 @@ func (s *source) open() error {
 	ctx, cancel := context.WithCancel(s.ctx)
 	s.cancel = cancel
 	s.stall = time.AfterFunc(stallAfter, cancel)
-	req, err := s.client.request(ctx, http.MethodGet, s.url, nil)
-	if err != nil {
-		return err
-	}
-	if s.at > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", s.at))
-	}
-	resp, err := s.client.HTTP.Do(req) //nolint:bodyclose // Close does it, and again calls it
+	resp, err := s.client.Image(ctx, s.url, s.at, s.told)
 	if err != nil {
 		return err
 	}
 	s.body = resp.Body
-	switch {
-	case resp.StatusCode == http.StatusOK && s.at == 0, resp.StatusCode == http.StatusPartialContent && s.at > 0:
-		return nil
-	case resp.StatusCode == http.StatusOK:
-		_, err := io.CopyN(io.Discard, resp.Body, s.at) // a server without ranges
-		return err
+	s.say("")
+	if resp.StatusCode == http.StatusOK && s.at > 0 {
+		_, err = io.CopyN(io.Discard, resp.Body, s.at) // a server without ranges
 	}
-	return &statusError{resp.StatusCode, s.url}
+	return err
+}
+
+// told takes the agent's word that others download: it lives, and this machine
+// has lost nothing by waiting.
+func (s *source) told(turn sprout.Turn) {
+	s.stall.Reset(stallAfter)
+	s.failed = 0
+	s.say(turn.String())
+}
+
+// say tells what the download waits for, where that is news.
+func (s *source) say(waitsFor string) {
+	if waitsFor == s.turn {
+		return
+	}
+	if waitsFor != "" {
+		s.log.Info("waiting for " + waitsFor)
+	} else {
+		s.log.Info("it is this machine's turn to download")
+	}
+	s.turn = waitsFor
+	s.waits(waitsFor)
 }
 
 // again closes the failed request and waits for the next try, or says that
-// there is none.
+// there is none. A machine that waits for its turn tries for as long as it takes:
+// whether it is still wanted is for its site to say.
 func (s *source) again(err error) error {
 	s.Close()
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
-	var status *statusError
-	refused := errors.As(err, &status) && status.status/100 == 4 && status.status != http.StatusTooManyRequests
-	if s.failed++; s.failed >= sourceTries || refused {
+	if s.failed++; s.failed >= sourceTries && s.turn == "" || Refused(err) {
 		return sprout.Fail(sprout.ImageUnavailable, "the image could not be read from the site's agent: "+err.Error(),
 			fmt.Sprintf("%s%s: %d of %d bytes had, %d tries in a row without one more", s.client.URL, s.url, s.at, s.total, s.failed))
 	}
-	pause := min(firstPause<<(s.failed-1), lastPause)
+	pause := lastPause
+	if s.failed < sourceTries {
+		pause = min(firstPause<<(s.failed-1), lastPause)
+	}
 	s.log.Warn("image download was cut; resuming", "at", s.at, "of", s.total, "error", err, "in", pause)
 	return sprout.Pause(s.ctx, pause)
 }

@@ -30,7 +30,6 @@ type writer struct {
 // wrong bytes) one that does not boot: the block with the partition table is
 // zeroed first and written last, after every digest matched.
 func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
-	began := time.Now()
 	img := w.order.Image
 	volume, err := ConfigVolume(w.order.ConfigDrive)
 	if err != nil {
@@ -49,8 +48,15 @@ func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
 	if n := b.sectorBytes(); n != 512 {
 		return nil, sprout.Fail(sprout.NoDiskMatches, fmt.Sprintf("disk %s has sectors of %d bytes, and images have partition tables for 512", disk.Name, n), "")
 	}
+	src := newSource(ctx, w.client, w.order.URL, img.Bytes, w.log)
+	src.waits = w.progress.wait
+	defer src.Close()
+	if err := src.await(); err != nil {
+		return nil, err // the disk is as it was
+	}
+	began := time.Now()
 	p := &pipeline{disk: b, progress: func(done int64) { w.progress.set(done, img.RawBytes, "B") }}
-	if err := w.stream(ctx, b, p); err != nil {
+	if err := w.stream(ctx, src, b, p); err != nil {
 		w.wipe(b)
 		return nil, err
 	}
@@ -65,15 +71,11 @@ func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
 }
 
 // stream writes the image, all but its first block, and checks its digests.
-func (w *writer) stream(ctx context.Context, b *block, p *pipeline) error {
+func (w *writer) stream(ctx context.Context, src *source, b *block, p *pipeline) error {
 	if err := w.blank(b); err != nil {
 		return sprout.Fail(sprout.DiskFailed, "the disk cannot be written", err.Error())
 	}
 	img := w.order.Image
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	src := newSource(ctx, w.client, w.order.URL, img.Bytes, w.log)
-	defer src.Close()
 	raw, err := decompress(src, img.Compression)
 	if err == nil {
 		err = p.run(ctx, raw, img.RawBytes)

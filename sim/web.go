@@ -42,18 +42,10 @@ func (w *web) do(ctx context.Context, method, url string, body io.Reader, conten
 	if resp.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 		_ = resp.Body.Close()
-		return nil, &statusError{resp.StatusCode, fmt.Sprintf("%s %s: %s: %s", method, req.URL.Path, resp.Status, text)}
+		return nil, fmt.Errorf("%s %s: %s: %s", method, req.URL.Path, resp.Status, text)
 	}
 	return resp, nil
 }
-
-// A statusError is an answer that is no success.
-type statusError struct {
-	status int
-	text   string
-}
-
-func (e *statusError) Error() string { return e.text }
 
 // load fetches a file up to limit bytes (0: all) and drops it. A file that is
 // shorter than the server said is an error.

@@ -16,6 +16,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"sprout"
+	"sprout/ramdisk"
 )
 
 const (
@@ -36,11 +37,14 @@ func (r *ram) write(ctx context.Context, o sprout.Order) (*sprout.Written, error
 	if err != nil {
 		return nil, err
 	}
+	stored := sha256.New()
+	body := &download{ctx: ctx, ram: r, order: o.ID, url: w.URL, size: w.Image.Bytes}
+	defer body.Close() //nolint:errcheck // only read
+	if err := body.await(); err != nil {
+		return nil, errors.Join(ctx.Err(), sprout.Fail(sprout.ImageUnavailable, "the image cannot be fetched from the agent", err.Error()))
+	}
 	m.put(d.Name, nil)
 	began := time.Now()
-	stored := sha256.New()
-	body := &download{ctx: ctx, ram: r, url: w.URL, size: w.Image.Bytes}
-	defer body.Close() //nolint:errcheck // only read
 	plain, err := decompress(w.Image.Compression, io.TeeReader(body, stored))
 	if err != nil {
 		return nil, mismatch(w.Image, err.Error())
@@ -132,13 +136,28 @@ func decompress(compression string, from io.Reader) (io.ReadCloser, error) {
 type download struct {
 	ctx       context.Context // a reader has no other place for it
 	ram       *ram
+	order     string
 	url       string
 	size      int64
 	at        int64
 	body      io.ReadCloser
 	tries     int
 	corrupted bool
-	failed    error // why it was given up
+	waits     string // what it waits for
+	failed    error  // why it was given up
+}
+
+// await waits until the bytes come, as the real ramdisk does before it touches
+// the disk.
+func (d *download) await() error {
+	for d.body == nil && d.at < d.size {
+		if err := d.open(); err != nil {
+			if err := d.again(err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (d *download) Read(p []byte) (int, error) {
@@ -163,8 +182,7 @@ func (d *download) Read(p []byte) (int, error) {
 func (d *download) again(err error) error {
 	_ = d.Close()
 	d.tries++
-	var refusal *statusError
-	if errors.As(err, &refusal) && refusal.status/100 == 4 || d.tries > fetchTries {
+	if ramdisk.Refused(err) || d.tries > fetchTries && d.waits == "" {
 		d.failed = err
 		return err
 	}
@@ -185,24 +203,30 @@ func (d *download) readOnce(p []byte) (int, error) {
 }
 
 func (d *download) open() error {
-	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.ram.client.URL+d.url, nil)
+	resp, err := d.ram.client.Image(d.ctx, d.url, d.at, d.told)
 	if err != nil {
 		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+d.ram.client.Token)
-	if d.at > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.at))
-	}
-	resp, err := d.ram.web.client.Do(req)
-	if err != nil {
-		return err
-	}
-	if want := map[bool]int{false: http.StatusOK, true: http.StatusPartialContent}[d.at > 0]; resp.StatusCode != want {
-		_ = resp.Body.Close()
-		return &statusError{resp.StatusCode, fmt.Sprintf("GET %s: %s", d.url, resp.Status)}
 	}
 	d.body = resp.Body
-	return nil
+	if d.waits != "" {
+		d.ram.machine.note(StepWrite, "its turn to download has come")
+		d.waits = ""
+	}
+	if resp.StatusCode == http.StatusOK && d.at > 0 {
+		_, err = io.CopyN(io.Discard, resp.Body, d.at)
+	}
+	return err
+}
+
+// told says what the download waits for.
+func (d *download) told(turn sprout.Turn) {
+	d.tries = 0
+	if d.waits == turn.String() {
+		return
+	}
+	d.waits = turn.String()
+	d.ram.machine.note(StepWrite, "waits for %s", d.waits)
+	d.ram.client.TryReport(d.ctx, sprout.Report{Order: d.order, Outcome: "progress", Progress: &sprout.Progress{Waits: d.waits}})
 }
 
 // corrupt flips one bit where a fault wants it.

@@ -80,7 +80,7 @@ func (c *Call[T]) Detail(format string, args ...any) { c.detail = fmt.Sprintf(fo
 
 // AgainAfter says that the step is not done: call it again after d, or
 // as soon as any signal arrives. For is what it waits for, in words that follow
-// "waiting for".
+// "waiting for"; after a colon they may say how far that is, and change.
 func AgainAfter(d time.Duration, waitsFor string) error { return &again{d, waitsFor} }
 
 // WaitFor says that the step is not done before the named signal arrives. If

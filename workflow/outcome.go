@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sprout"
@@ -99,13 +100,19 @@ func (e *Engine[T]) wait(run *Run, seen map[string]json.RawMessage, detail strin
 	case *park:
 		wait.For, run.NextAt = w.reason, time.Time{}
 	}
-	if run.Wait != nil && run.Wait.For == wait.For {
+	if run.Wait != nil && subject(run.Wait.For) == subject(wait.For) {
 		wait.Since = run.Wait.Since
 	}
 	run.Wait = &wait
 	if open := e.record(run); open != nil && detail != "" {
 		open.Detail = detail
 	}
+}
+
+// subject is what is waited for, without how far that is.
+func subject(waitsFor string) string {
+	subject, _, _ := strings.Cut(waitsFor, ": ")
+	return subject
 }
 
 // failed has the step tried again after a backoff, or the run unwound.
