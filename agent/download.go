@@ -35,8 +35,12 @@ func (s *site) image(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 	img := given.Order.Write.Image
 	body := &seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}
 	if r.Method == http.MethodGet {
-		turn, wake := s.turns.ask(a.ID, a.Machine, img.Bytes, resumes(r))
-		if turn.Waits && strings.Contains(r.Header.Get("Prefer"), "respond-async") && s.held(w, r, a, wake) {
+		hold := turnHold
+		turn, joins, wake := s.turns.ask(a.ID, a.Machine, img.Bytes, resumes(r))
+		if joins {
+			hold = 0 // so that it says at once what it waits for
+		}
+		if turn.Waits && strings.Contains(r.Header.Get("Prefer"), "respond-async") && s.held(w, r, a, wake, hold) {
 			return nil
 		}
 		body.next = func(want int64) (int64, bool, error) { return s.turns.next(r.Context(), a.ID, want) }
@@ -50,10 +54,10 @@ func (s *site) image(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 	return nil
 }
 
-// held waits for the machine's turn. True: it did not come, and the ramdisk is
-// told its place, or has gone.
-func (s *site) held(w http.ResponseWriter, r *http.Request, a sitestore.Attempt, wake <-chan struct{}) bool {
-	hold := time.NewTimer(turnHold)
+// held waits for the machine's turn. True: it did not come in time, and the
+// ramdisk is told its place, or has gone.
+func (s *site) held(w http.ResponseWriter, r *http.Request, a sitestore.Attempt, wake <-chan struct{}, within time.Duration) bool {
+	hold := time.NewTimer(within)
 	defer hold.Stop()
 	select {
 	case <-wake:

@@ -86,9 +86,10 @@ func newTurns(atOnce int, bandwidth int64, now func() time.Time) *turns {
 	return t
 }
 
-// ask gives the attempt its turn, or its place in the queue; the channel closes
-// when its turn comes. begun says that it has bytes already.
-func (t *turns) ask(attempt sprout.AttemptID, machine sprout.MachineID, size int64, begun bool) (sprout.Turn, <-chan struct{}) {
+// ask gives the attempt its turn, or its place in the queue, and tells whether it
+// had none before; the channel closes when its turn comes. begun says that it has
+// bytes already.
+func (t *turns) ask(attempt sprout.AttemptID, machine sprout.MachineID, size int64, begun bool) (sprout.Turn, bool, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	one := t.all[attempt]
@@ -98,8 +99,8 @@ func (t *turns) ask(attempt sprout.AttemptID, machine sprout.MachineID, size int
 		t.all[attempt] = one
 	}
 	one.size, one.begun = size, one.begun || begun
-	t.queue(one)
-	return t.word(one), one.wake
+	joins := t.queue(one)
+	return t.word(one), joins, one.wake
 }
 
 // again is ask for a download under way that has lost its turn: it has kept its
@@ -115,18 +116,20 @@ func (t *turns) again(attempt sprout.AttemptID) (<-chan struct{}, bool) {
 	return one.wake, true
 }
 
-// queue has one wait for its turn, unless it has it or waits already.
-func (t *turns) queue(one *turn) {
+// queue has one wait for its turn, unless it has it or waits already, and tells
+// whether it now has to.
+func (t *turns) queue(one *turn) (joins bool) {
 	one.at = t.now()
-	joins := one.state == rests
+	joins = one.state == rests
 	if joins {
 		one.enter(waits, one.at)
 		one.wake = make(chan struct{})
 	}
 	t.give()
-	if joins && one.state == waits {
+	if joins = joins && one.state == waits; joins {
 		t.tell(one)
 	}
+	return joins
 }
 
 // took notes that the attempt took bytes, and tells whether it is still its turn.

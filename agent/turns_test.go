@@ -21,7 +21,7 @@ func id(n int) sprout.AttemptID { return sprout.AttemptID(fmt.Sprintf("att_%02d"
 
 // asks has the nth machine ask for its turn.
 func asks(t *turns, n int) sprout.Turn {
-	turn, _ := t.ask(id(n), sprout.MachineID(fmt.Sprintf("mch_%02d", n)), 1e9, false)
+	turn, _, _ := t.ask(id(n), sprout.MachineID(fmt.Sprintf("mch_%02d", n)), 1e9, false)
 	return turn
 }
 
@@ -105,7 +105,7 @@ func TestWhoHasBegunGoesFirst(t *testing.T) {
 		q := newTurns(1, 0, time.Now)
 		asks(q, 0)
 		asks(q, 1)
-		if turn, _ := q.ask(id(2), "mch_02", 1e9, true); !turn.Waits || turn.Before != 0 {
+		if turn, _, _ := q.ask(id(2), "mch_02", 1e9, true); !turn.Waits || turn.Before != 0 {
 			t.Errorf("who has begun: %+v", turn)
 		}
 		q.done(id(0))

@@ -81,6 +81,14 @@ func doing(m sprout.Machine) string {
 	return text
 }
 
+// reason is what a machine's work waits for.
+func reason(m sprout.Machine) string {
+	if m.Activity == nil {
+		return ""
+	}
+	return m.Activity.Reason
+}
+
 func machineAddresses(m sprout.Machine) string {
 	var all []string
 	for _, a := range m.Addresses {

@@ -237,10 +237,16 @@ func (p site[T]) takeTurn(ctx context.Context, c *workflow.Call[T]) error {
 	c.Take(SignalTurn)
 	turn, asked := p.Turn(data.Attempt)
 	if asked && !turn.Waits {
-		if waited := c.Now.Sub(c.Run.StepStarted); waited > p.limits.Look {
-			c.Detail("it was its turn after %s", waited.Round(time.Second))
+		if !data.Queued.IsZero() {
+			c.Detail("its turn came after %s", c.Now.Sub(data.Queued).Round(time.Second))
 		}
 		return nil
+	}
+	if asked && data.Queued.IsZero() {
+		data.Queued = c.Now
+		if err := c.Keep(data); err != nil {
+			return err
+		}
 	}
 	if err := p.ordered(ctx, c, id, data, order); err != nil {
 		return err

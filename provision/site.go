@@ -55,6 +55,7 @@ type siteData struct {
 	Attempt  sprout.AttemptID         `json:"attempt,omitempty"`
 	Mode     sprout.BootMode          `json:"mode,omitempty"`     // seen in the ramdisk's hello
 	Order    string                   `json:"order,omitempty"`    // the order that was given last
+	Queued   time.Time                `json:"queued,omitzero"`    // when it began to wait for its turn to download
 	Home     string                   `json:"home,omitempty"`     // where the installed system says that it runs
 	Metadata string                   `json:"metadata,omitempty"` // where it finds what it is, with a final slash; empty: on its config drive
 	Failed   []string                 `json:"failed,omitempty"`   // hardware tests that failed

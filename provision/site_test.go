@@ -297,7 +297,7 @@ func TestWaitingForATurnIsNoSilence(t *testing.T) {
 		t.Fatalf("the deploy %s, told since %s: %+v\n%s", run.State, since, run.Failure, workflowtest.Describe(run))
 	}
 	for _, s := range run.Steps {
-		if s.Name == "take-turn" && !strings.HasPrefix(s.Detail, "it was its turn after 40m") {
+		if s.Name == "take-turn" && !strings.HasPrefix(s.Detail, "its turn came after 40m") {
 			t.Errorf("the record says %q", s.Detail)
 		}
 	}

@@ -10,7 +10,8 @@
 //	sprout ARG…                           the CLI; ! sprout: it must fail
 //	exits CODE sprout ARG…                the CLI, with this exit code
 //	let NAME sprout ARG…                  keeps what the CLI prints in $NAME
-//	site-agent SITE [TOKEN]               enrols and starts the agent of a site
+//	site-agent SITE [TOKEN]               enrols and starts the agent of a site; after env AT_ONCE=N at most N of
+//	                                      its machines download at once
 //	kill-agent SITE, restart-agent SITE   stops it where it is; starts it again. After env AGENT=apart
 //	                                      agents are processes of their own, and this is kill -9
 //	restart-server                        stops the control plane without grace and starts it again

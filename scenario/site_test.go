@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -67,6 +68,10 @@ func tellSiteAgent(s *story, ts *testscript.TestScript, neg bool, args []string)
 	}
 	config, err := s.agentConfig(name, token)
 	ts.Check(err)
+	if most := ts.Getenv("AT_ONCE"); most != "" {
+		config.Images.AtOnce, err = strconv.Atoi(most)
+		ts.Check(err)
+	}
 	at := &site{config: config, apart: ts.Getenv("AGENT") == "apart"}
 	if !neg {
 		s.sites[name] = at
