@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,10 +219,12 @@ func TestTheBandwidthIsShared(t *testing.T) {
 				var all sync.WaitGroup
 				for n := range wires {
 					wires[n] = &wire{header: http.Header{}}
+					if n == 0 {
+						wires[n].rate = row.slow
+					}
 					asks(q, n)
 					all.Go(func() { _ = load(ctx, q, n, wires[n], 10e9) })
 				}
-				wires[0].rate = row.slow
 				time.Sleep(seconds * time.Second)
 				var sum float64
 				for n, w := range wires {
@@ -276,15 +279,36 @@ func TestADownloadThatWaitsIsKeptAlive(t *testing.T) {
 	})
 }
 
-// Over a real connection the byte that keeps a ramdisk waiting is there at once,
-// and what follows is the rest of the same bytes.
+// Only an answer with the image's last byte ends a download.
+func TestWhatEndsADownload(t *testing.T) {
+	for _, row := range []struct {
+		asked, answered string
+		whole           int64
+		resumes         bool
+	}{
+		{"", "", 100, false},
+		{"bytes=0-", "bytes 0-99/100", 100, false},
+		{"bytes=40-", "bytes 40-99/100", 60, true},
+		{"bytes=40-49", "bytes 40-49/100", -1, true},
+		{"bytes=200-", "bytes */100", 100, true}, // refused: the answer's body has none of it
+	} {
+		r := &http.Request{Header: http.Header{"Range": {row.asked}}}
+		if got := whole(http.Header{"Content-Range": {row.answered}}, 100); got != row.whole || resumes(r) != row.resumes {
+			t.Errorf("%q, %q: whole with %d bytes, resumes %v", row.asked, row.answered, got, resumes(r))
+		}
+	}
+}
+
+// Over a real connection the byte that keeps a ramdisk waiting comes by itself,
+// and what follows is the rest of the same bytes. That the kernel took it proves
+// nothing of the machine.
 func TestWhatWaitsIsOnTheWire(t *testing.T) {
-	q, image := newTurns(1, 0, time.Now), strings.Repeat("0123456789", 1<<20)
+	q, image, seen := newTurns(1, 0, time.Now), strings.Repeat("0123456789", 1<<20), new(atomic.Int64)
 	asks(q, 0)
 	asks(q, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
-		body := &seenWriter{ResponseWriter: w, saw: func() {}, next: func(want int64) (int64, bool, error) { return q.next(r.Context(), id(1), want) }}
+		body := &seenWriter{ResponseWriter: w, saw: func() { seen.Add(1) }, next: func(want int64) (int64, bool, error) { return q.next(r.Context(), id(1), want) }}
 		http.ServeContent(body, r, "", time.Time{}, strings.NewReader(image))
 		if whole(w.Header(), int64(len(image))) == body.bytes {
 			q.done(id(1))
@@ -305,15 +329,15 @@ func TestWhatWaitsIsOnTheWire(t *testing.T) {
 	if n, err := resp.Body.Read(first); n != 1 || err != nil {
 		t.Errorf("before its turn it got %q, %v", first[:n], err)
 	}
-	if turn, _ := q.of(id(1)); !turn.Waits {
-		t.Error("it has its turn already")
+	if turn, _ := q.of(id(1)); !turn.Waits || seen.Load() > 0 {
+		t.Errorf("it has its turn already, or was seen %d times: %+v", seen.Load(), turn)
 	}
 	q.done(id(0))
 	rest, err := io.ReadAll(resp.Body)
 	if err != nil || string(first[:1])+string(rest) != image[7:] {
 		t.Errorf("it got %d bytes after that, %v", len(rest), err)
 	}
-	if turn, _ := q.of(id(1)); turn.Waits || q.took(id(1)) {
+	if turn, _ := q.of(id(1)); turn.Waits || q.took(id(1)) || seen.Load() == 0 {
 		t.Errorf("its download is over, and its turn is not: %+v", turn)
 	}
 }

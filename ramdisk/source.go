@@ -104,7 +104,7 @@ func (s *source) open() error {
 	ctx, cancel := context.WithCancel(s.ctx)
 	s.cancel = cancel
 	s.stall = time.AfterFunc(stallAfter, cancel)
-	resp, err := s.client.Image(ctx, s.url, s.at, s.told)
+	resp, err := s.client.Image(ctx, s.url, s.at, s.told) //nolint:bodyclose // Close does it, and again calls it
 	if err != nil {
 		return err
 	}

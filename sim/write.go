@@ -203,7 +203,7 @@ func (d *download) readOnce(p []byte) (int, error) {
 }
 
 func (d *download) open() error {
-	resp, err := d.ram.client.Image(d.ctx, d.url, d.at, d.told)
+	resp, err := d.ram.client.Image(d.ctx, d.url, d.at, d.told) //nolint:bodyclose // Close does it
 	if err != nil {
 		return err
 	}
