@@ -43,8 +43,8 @@ type Difference struct {
 	Name  string    `json:"name" doc:"Which one" example:"A1"`
 	What  Deviation `json:"what" enum:"missing,added,changed"`
 	Was   string    `json:"was,omitempty" doc:"What is expected; absent: nothing" example:"16 GiB Samsung"`
-	Is    string    `json:"is,omitempty" doc:"What was found; absent: nothing"`
-	Worse bool      `json:"worse" doc:"The machine has less than expected: it is not offered to anybody"`
+	Is    string    `json:"is,omitempty" doc:"What was found; absent: nothing" example:"no link"`
+	Worse bool      `json:"worse" doc:"The machine has less than expected: it is not offered to anybody" example:"true"`
 }
 
 // String is the difference in words.
