@@ -1,7 +1,9 @@
 package sprout
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -91,12 +93,43 @@ type Interface struct {
 // A BMC is a machine's service processor. Its password is write-only: it is
 // sealed at rest and never returned.
 type BMC struct {
-	Driver   string `json:"driver" enum:"redfish,manual" doc:"Power provider"`
-	URL      string `json:"url,omitempty" example:"https://10.0.0.5"`
+	Driver   string `json:"driver" enum:"redfish,ipmi,manual" doc:"Power provider"`
+	URL      string `json:"url,omitempty" doc:"As the driver wants it: https://10.0.0.5 for redfish, ipmi://10.0.0.5 for ipmi" example:"https://10.0.0.5"`
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty" writeOnly:"true"`
 	System   string `json:"system,omitempty" doc:"Redfish ComputerSystem id; the only one if empty"`
 	Insecure bool   `json:"insecure,omitempty" doc:"Accept any TLS certificate"`
+}
+
+// drivers are the power providers by name, and the schemes of their URLs; those
+// without one need no URL.
+var drivers = map[string][]string{
+	"redfish": {"https", "http"},
+	"ipmi":    {"ipmi"},
+	"manual":  nil,
+}
+
+// Check refuses a BMC whose URL is not for its driver. An unknown driver is the
+// store's to refuse.
+func (b BMC) Check() error {
+	schemes := drivers[b.Driver]
+	if len(schemes) == 0 {
+		return nil
+	}
+	if b.URL == "" {
+		return InvalidField("bmc.url", "the %s driver needs the URL of the BMC", b.Driver)
+	}
+	scheme, _, _ := strings.Cut(b.URL, "://")
+	if slices.Contains(schemes, scheme) {
+		return nil
+	}
+	err := InvalidField("bmc.url", "cannot be used by the %s driver: it must begin with %s://", b.Driver, strings.Join(schemes, ":// or "))
+	for driver, others := range drivers {
+		if len(others) == 1 && others[0] == scheme {
+			return err.WithRemedy("--bmc-driver %s", driver)
+		}
+	}
+	return err
 }
 
 // An Inventory is what a machine's ramdisk found in it.

@@ -72,6 +72,7 @@ type SiteMachine struct {
 	Secret     []byte    `json:"secret,omitempty"` // BMC password sealed to the agent's curve key
 	Deployed   bool      `json:"deployed,omitempty"`
 	SecureBoot bool      `json:"secureBoot,omitempty"` // its firmware runs what is signed only
+	BootMode   BootMode  `json:"bootMode,omitempty"`   // of its firmware; empty: not known
 }
 
 // Work is one piece of site work, delegated whole. Its id is a WorkID, so that a

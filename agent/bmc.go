@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sprout"
 	"sprout/bus"
 	"sprout/power"
+	"sprout/power/governor"
+	"sprout/power/ipmi"
 	"sprout/power/manual"
 	"sprout/power/redfish"
 )
@@ -26,14 +27,12 @@ type bmcs struct {
 	open   map[sprout.MachineID]*bmc
 }
 
-// A bmc does one operation at a time: service processors are small.
+// A bmc tells of what was done.
 type bmc struct {
-	power.Provider
+	*governor.Governor
 	machine sprout.MachineID
 	boots   *boots
-	known   string        // what it was made from
-	turn    chan struct{} // holds one token
-	used    atomic.Int64  // when it last was, in Unix nanoseconds
+	known   string // what it was made from
 }
 
 // powerIdle is how long a BMC's session is kept for what is asked next.
@@ -42,7 +41,12 @@ const powerIdle = time.Minute
 // of returns the machine's provider. Failures are BMCFailed and say what is
 // missing.
 func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
-	known, err := json.Marshal([]any{m.BMC, m.Secret})
+	password, err := b.unseal(m.Secret)
+	if err != nil {
+		return nil, sprout.Fail(sprout.BMCDenied, "the BMC's password cannot be read by this agent", err.Error())
+	}
+	// The password itself: it is sealed anew whenever the machine is told of.
+	known, err := json.Marshal([]any{m.BMC, m.BootMode, password})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the BMC of machine %s: %w", m.Name, err)
 	}
@@ -50,16 +54,16 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	defer b.mu.Unlock()
 	old, ok := b.open[m.ID]
 	if ok && old.known == string(known) {
-		old.touch()
+		old.Touch()
 		return old, nil
 	}
-	provider, err := b.make(m)
+	provider, err := b.make(m, password)
 	if err != nil {
 		return nil, err
 	}
-	fresh := &bmc{Provider: provider, machine: m.ID, boots: b.boots, known: string(known), turn: make(chan struct{}, 1)}
-	fresh.turn <- struct{}{}
-	fresh.touch()
+	fresh := &bmc{
+		Governor: governor.New(provider, governor.Config{Log: b.log.With("machine", m.Name)}), machine: m.ID, boots: b.boots, known: string(known),
+	}
 	b.open[m.ID] = fresh
 	if ok {
 		b.end(old)
@@ -67,25 +71,29 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	return fresh, nil
 }
 
-func (b *bmcs) make(m sprout.SiteMachine) (power.Provider, error) {
+func (b *bmcs) make(m sprout.SiteMachine, password string) (power.Provider, error) {
 	if m.BMC == nil || m.BMC.Driver == "manual" {
 		return manual.Provider{Machine: m.Name}, nil
 	}
-	if m.BMC.Driver != "redfish" {
-		return nil, sprout.Fail(sprout.BMCFailed, fmt.Sprintf("no power provider is named %q", m.BMC.Driver), "machine "+m.Name)
-	}
-	password, err := b.unseal(m.Secret)
-	if err != nil {
-		return nil, sprout.Fail(sprout.BMCDenied, "the BMC's password cannot be read by this agent", err.Error())
-	}
-	provider, err := redfish.New(redfish.Config{
-		URL: m.BMC.URL, Username: m.BMC.Username, Password: password,
-		System: m.BMC.System, Insecure: m.BMC.Insecure, Log: b.log,
-	})
-	if err != nil {
+	provider, err := b.driver(m, password)
+	if sprout.KindOf(err) == sprout.Invalid {
 		return nil, sprout.Fail(sprout.BMCFailed, "the BMC cannot be used as it is configured", err.Error())
 	}
-	return provider, nil
+	return provider, err
+}
+
+// driver makes the provider that the machine's BMC names.
+func (b *bmcs) driver(m sprout.SiteMachine, password string) (power.Provider, error) {
+	switch m.BMC.Driver {
+	case "redfish":
+		return redfish.New(redfish.Config{
+			URL: m.BMC.URL, Username: m.BMC.Username, Password: password,
+			System: m.BMC.System, Insecure: m.BMC.Insecure, Log: b.log,
+		})
+	case "ipmi":
+		return ipmi.New(ipmi.Config{URL: m.BMC.URL, Username: m.BMC.Username, Password: password, Mode: m.BootMode, Log: b.log})
+	}
+	return nil, sprout.Fail(sprout.BMCFailed, fmt.Sprintf("no power provider is named %q", m.BMC.Driver), "machine "+m.Name)
 }
 
 // unseal decrypts a BMC's password; none is the empty one.
@@ -102,7 +110,7 @@ func (s *site) unseal(sealed []byte) (string, error) {
 func (b *bmcs) end(old *bmc) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if err := old.Provider.Close(ctx); err != nil {
+	if err := old.Governor.Close(ctx); err != nil {
 		b.log.Debug("BMC session not ended", "error", err)
 	}
 }
@@ -134,7 +142,7 @@ func (b *bmcs) idle(since time.Time) (idle []*bmc) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, old := range b.open {
-		if old.used.Load() < since.UnixNano() && len(old.turn) == 1 {
+		if old.Idle(since) {
 			delete(b.open, id)
 			idle = append(idle, old)
 		}
@@ -154,33 +162,10 @@ func (b *bmcs) close() {
 	ending.Wait()
 }
 
-// inTurn runs one operation when those before it have ended.
-func (b *bmc) inTurn(ctx context.Context, do func() error) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.turn:
-	}
-	defer func() {
-		b.touch()
-		b.turn <- struct{}{}
-	}()
-	return do()
-}
-
-func (b *bmc) touch() { b.used.Store(time.Now().UnixNano()) }
-
-// Status asks the BMC.
-func (b *bmc) Status(ctx context.Context) (state sprout.PowerState, err error) {
-	state = sprout.PowerUnknown
-	err = b.inTurn(ctx, func() error { state, err = b.Provider.Status(ctx); return err })
-	return state, err
-}
-
 // Set turns power on or off.
 func (b *bmc) Set(ctx context.Context, want sprout.PowerState) error {
 	began := time.Now()
-	err := b.inTurn(ctx, func() error { return b.Provider.Set(ctx, want) })
+	err := b.Governor.Set(ctx, want)
 	b.boots.powered(b.machine, want, began, err)
 	return err
 }
@@ -188,7 +173,7 @@ func (b *bmc) Set(ctx context.Context, want sprout.PowerState) error {
 // BootOnce chooses the device of the next start only.
 func (b *bmc) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
 	began := time.Now()
-	err := b.inTurn(ctx, func() error { return b.Provider.BootOnce(ctx, device, mode) })
+	err := b.Governor.BootOnce(ctx, device, mode)
 	b.boots.chosen(b.machine, device, began, err)
 	return err
 }

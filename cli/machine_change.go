@@ -25,8 +25,8 @@ type bmcFlags struct {
 
 func (b *bmcFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&b.driver, "bmc-driver", "", "how to drive its power: redfish or manual")
-	f.StringVar(&b.url, "bmc-url", "", "URL of its BMC, as https://10.0.0.5")
+	f.StringVar(&b.driver, "bmc-driver", "", "how to drive its power: redfish, ipmi or manual")
+	f.StringVar(&b.url, "bmc-url", "", "URL of its BMC, as https://10.0.0.5, or ipmi://10.0.0.5 for IPMI")
 	f.StringVar(&b.user, "bmc-user", "", "user name at the BMC")
 	f.StringVar(&b.password, "bmc-password", "", "password at the BMC; - reads it from standard input")
 	f.StringVar(&b.system, "bmc-system", "", "Redfish system id (default the only one)")
@@ -79,7 +79,8 @@ func machineCreateCommand(e *env) *cobra.Command {
 	var arch, boot string
 	c := &cobra.Command{
 		Use: "create NAME", Short: api.MachineCreate.Help, Args: takes(1, 1, "the name of the machine"),
-		Example: "  sprout machine create web-01 --site lon1 --mac 52:54:00:12:34:56 \\\n      --bmc-url https://10.0.0.5 --bmc-user admin --bmc-password -",
+		Example: "  sprout machine create web-01 --site lon1 --mac 52:54:00:12:34:56 \\\n      --bmc-url https://10.0.0.5 --bmc-user admin --bmc-password -\n" +
+			"  sprout machine create web-02 --site lon1 --mac 52:54:00:12:34:57 \\\n      --bmc-driver ipmi --bmc-url ipmi://10.0.0.6 --bmc-user admin --bmc-password -",
 		RunE: func(c *cobra.Command, args []string) error {
 			if in.Body.Site == "" || len(in.Body.MACs) == 0 {
 				return usage(c, "%s needs --site and --mac", c.CommandPath())

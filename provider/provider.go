@@ -48,6 +48,7 @@ func List() []Provider {
 		{"hwtest", "builtin", "Memory, CPU, disk and link tests of the ramdisk.", true, ""},
 		{"alloc", "builtin", "The machine that fits tightest.", true, ""},
 		{"power", "redfish", "BMCs that speak Redfish (DMTF DSP0266).", true, ""},
+		{"power", "ipmi", "BMCs that speak IPMI 2.0 over LAN.", true, ""},
 		{"power", "manual", "A person at the power button.", true, ""},
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sprout"
+	"sprout/power"
+	ipmi "sprout/power/ipmi/emulator"
 	"sprout/power/redfish/emulator"
 	"sprout/sim"
 )
@@ -147,6 +149,21 @@ func tellBMC(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{Unavailable: n})
+}
+
+// tellIPMI has the machine's BMC speak IPMI too, at $NAME_ipmi.
+func tellIPMI(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "ipmi NAME")
+	m := s.slot(ts, args[0]).Machine
+	bmc, err := ipmi.Open("127.0.0.1:0", ipmi.Machine{
+		Power: m.Power, Off: m.PowerOff,
+		On: func(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
+			return m.PowerOn(ctx, emulator.Boot{Device: device, Mode: mode})
+		},
+	}, bmcUser, bmcPassword, ipmi.Faults{})
+	ts.Check(err)
+	ts.Defer(bmc.Close)
+	ts.Setenv(args[0]+"_ipmi", bmc.URL())
 }
 
 func tellDisk(s *story, ts *testscript.TestScript, neg bool, args []string) {

@@ -75,6 +75,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"hold":           tellHold,
 		"go-on":          tellGoOn,
 		"bmc":            tellBMC,
+		"ipmi":           tellIPMI,
 		"heal":           tellHeal,
 		"await":          tellAwait,
 		"disk":           tellDisk,

@@ -11,8 +11,8 @@ import (
 // SetBMC sets the BMC of a machine and seals its password. An empty password
 // keeps the one that is known.
 func (s *Store) SetBMC(ctx context.Context, tx pgx.Tx, id sprout.MachineID, b sprout.BMC) error {
-	if b.Driver == "redfish" && b.URL == "" {
-		return sprout.InvalidField("bmc.url", "the redfish driver needs the URL of the BMC")
+	if err := b.Check(); err != nil {
+		return err
 	}
 	var sealed []byte
 	if b.Password != "" {
