@@ -93,11 +93,11 @@ type Interface struct {
 // A BMC is a machine's service processor. Its password is write-only: it is
 // sealed at rest and never returned.
 type BMC struct {
-	Driver   string `json:"driver" enum:"redfish,ipmi,manual" doc:"Power provider"`
-	URL      string `json:"url,omitempty" doc:"As the driver wants it: https://10.0.0.5 for redfish, ipmi://10.0.0.5 for ipmi" example:"https://10.0.0.5"`
+	Driver   string `json:"driver" enum:"redfish,ipmi,webhook,manual" doc:"Power provider"`
+	URL      string `json:"url,omitempty" doc:"As the driver wants it: https://10.0.0.5 for redfish, ipmi://10.0.0.5 for ipmi, where your program answers for webhook" example:"https://10.0.0.5"`
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty" writeOnly:"true"`
-	System   string `json:"system,omitempty" doc:"Redfish ComputerSystem id; the only one if empty"`
+	System   string `json:"system,omitempty" doc:"Redfish ComputerSystem id, the only one if empty; what a webhook calls the machine"`
 	Insecure bool   `json:"insecure,omitempty" doc:"Accept any TLS certificate"`
 }
 
@@ -106,6 +106,7 @@ type BMC struct {
 var drivers = map[string][]string{
 	"redfish": {"https", "http"},
 	"ipmi":    {"ipmi"},
+	"webhook": {"https", "http"},
 	"manual":  nil,
 }
 

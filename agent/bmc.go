@@ -15,6 +15,7 @@ import (
 	"sprout/power/ipmi"
 	"sprout/power/manual"
 	"sprout/power/redfish"
+	"sprout/power/webhook"
 )
 
 // bmcs holds one power provider a machine, while it is used and what is known of
@@ -46,7 +47,7 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 		return nil, sprout.Fail(sprout.BMCDenied, "the BMC's password cannot be read by this agent", err.Error())
 	}
 	// The password itself: it is sealed anew whenever the machine is told of.
-	known, err := json.Marshal([]any{m.BMC, m.BootMode, password})
+	known, err := json.Marshal([]any{m.BMC, m.Name, m.BootMode, password})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the BMC of machine %s: %w", m.Name, err)
 	}
@@ -92,6 +93,10 @@ func (b *bmcs) driver(m sprout.SiteMachine, password string) (power.Provider, er
 		})
 	case "ipmi":
 		return ipmi.New(ipmi.Config{URL: m.BMC.URL, Username: m.BMC.Username, Password: password, Mode: m.BootMode, Log: b.log})
+	case "webhook":
+		return webhook.New(webhook.Config{
+			URL: m.BMC.URL, Machine: m.Name, System: m.BMC.System, Secret: password, Insecure: m.BMC.Insecure, Log: b.log,
+		})
 	}
 	return nil, sprout.Fail(sprout.BMCFailed, fmt.Sprintf("no power provider is named %q", m.BMC.Driver), "machine "+m.Name)
 }

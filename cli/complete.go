@@ -109,7 +109,7 @@ func (e *env) flagWords() map[string]completer {
 		"context": nouns["CONTEXT"],
 		"output":  fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
 		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),
-		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "ipmi", "manual"),
+		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "ipmi", "webhook", "manual"),
 	}
 }
 

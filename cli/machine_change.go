@@ -25,11 +25,11 @@ type bmcFlags struct {
 
 func (b *bmcFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&b.driver, "bmc-driver", "", "how to drive its power: redfish, ipmi or manual")
-	f.StringVar(&b.url, "bmc-url", "", "URL of its BMC, as https://10.0.0.5, or ipmi://10.0.0.5 for IPMI")
+	f.StringVar(&b.driver, "bmc-driver", "", "how to drive its power: redfish, ipmi, webhook or manual")
+	f.StringVar(&b.url, "bmc-url", "", "URL of its BMC, as https://10.0.0.5, ipmi://10.0.0.5 for IPMI, or of a webhook")
 	f.StringVar(&b.user, "bmc-user", "", "user name at the BMC")
 	f.StringVar(&b.password, "bmc-password", "", "password at the BMC; - reads it from standard input")
-	f.StringVar(&b.system, "bmc-system", "", "Redfish system id (default the only one)")
+	f.StringVar(&b.system, "bmc-system", "", "Redfish system id (default the only one), or what a webhook calls the machine")
 	f.StringVar(&b.file, "bmc-file", "", "YAML file that describes its BMC, in place of the flags above")
 	f.BoolVar(&b.insecure, "bmc-insecure", false, "accept any TLS certificate of the BMC")
 }

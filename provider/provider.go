@@ -49,6 +49,7 @@ func List() []Provider {
 		{"alloc", "builtin", "The machine that fits tightest.", true, ""},
 		{"power", "redfish", "BMCs that speak Redfish (DMTF DSP0266).", true, ""},
 		{"power", "ipmi", "BMCs that speak IPMI 2.0 over LAN.", true, ""},
+		{"power", "webhook", "A program of yours that switches power, asked by HTTP.", true, ""},
 		{"power", "manual", "A person at the power button.", true, ""},
 	}
 }

@@ -2,7 +2,11 @@ package scenario_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -13,6 +17,7 @@ import (
 	"sprout/power"
 	ipmi "sprout/power/ipmi/emulator"
 	"sprout/power/redfish/emulator"
+	"sprout/power/webhook"
 	"sprout/sim"
 )
 
@@ -164,6 +169,34 @@ func tellIPMI(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(bmc.Close)
 	ts.Setenv(args[0]+"_ipmi", bmc.URL())
+}
+
+// tellWebhook serves a program that switches the machine, at $NAME_webhook.
+func tellWebhook(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "webhook NAME")
+	m := s.slot(ts, args[0]).Machine
+	var boot emulator.Boot
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if webhook.Sign(bmcPassword, r.Header.Get(webhook.TimeHeader), body) != r.Header.Get(webhook.SignatureHeader) {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		var req webhook.Request
+		_ = json.Unmarshal(body, &req)
+		switch {
+		case req.Do == webhook.DoBoot:
+			boot = emulator.Boot{Device: req.Device, Mode: req.Mode}
+		case req.Power == sprout.PowerOff:
+			_ = m.PowerOff(r.Context())
+		case req.Power == sprout.PowerOn:
+			_ = m.PowerOn(r.Context(), boot)
+			boot = emulator.Boot{}
+		}
+		_ = json.NewEncoder(w).Encode(webhook.Answer{Power: m.Power(), Device: boot.Device})
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0]+"_webhook", server.URL+"/power")
 }
 
 func tellDisk(s *story, ts *testscript.TestScript, neg bool, args []string) {

@@ -76,6 +76,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"go-on":          tellGoOn,
 		"bmc":            tellBMC,
 		"ipmi":           tellIPMI,
+		"webhook":        tellWebhook,
 		"heal":           tellHeal,
 		"await":          tellAwait,
 		"disk":           tellDisk,

@@ -18,6 +18,7 @@ var contracted = map[string]string{
 	"0050_merge_address_indexes.sql": "0.1: no statement names these constraints, and ids are as unique as before",
 	"0060_sign_dns_zones.sql":        "0.1: an algorithm is only added to the constraint, and older servers list its keys as they are",
 	"0085_drive_by_ipmi.sql":         "0.1: a driver is only added to the constraint, and older servers hand it on as it is",
+	"0086_drive_by_webhook.sql":      "0.1: a driver is only added to the constraint, and older servers hand it on as it is",
 }
 
 // taking is what the version before could still be using.

@@ -28,7 +28,7 @@ var constraints = map[string]struct {
 	"machine_architecture_check":   {sprout.Invalid, "architecture", "must be one of amd64, arm64"},
 	"machine_boot_mode_check":      {sprout.Invalid, "bootMode", "must be one of bios, uefi"},
 	"interface_mac_key":            {sprout.Conflict, "interfaces.mac", "another machine of the site has this MAC address"},
-	"bmc_driver_check":             {sprout.Invalid, "bmc.driver", "must be one of redfish, ipmi, manual"},
+	"bmc_driver_check":             {sprout.Invalid, "bmc.driver", "must be one of redfish, ipmi, webhook, manual"},
 	"test_result_outcome_check":    {sprout.Invalid, "outcome", "must be one of passed, failed, skipped"},
 	"network_name_key":             {sprout.Conflict, "name", "a network of this name exists in the site"},
 	"network_vlan_key":             {sprout.Conflict, "vlan", "another network of the site has this VLAN"},

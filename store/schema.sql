@@ -165,7 +165,7 @@ CREATE TABLE public.bmc (
     system text DEFAULT ''::text NOT NULL,
     insecure boolean DEFAULT false NOT NULL,
     secret bytea,
-    CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'ipmi'::text, 'manual'::text])))
+    CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'ipmi'::text, 'webhook'::text, 'manual'::text])))
 );
 
 CREATE TABLE public.boot_attempt (
