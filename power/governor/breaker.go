@@ -2,6 +2,7 @@ package governor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,7 +47,7 @@ func (g *Governor) learn(ctx context.Context, err error) {
 			g.log.Info("BMC answers again")
 		}
 		g.silent = breaker{}
-	case ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
 	default:
 		g.silent.failures++
 		g.silent.last = f.Evidence

@@ -103,7 +103,7 @@ func (p *Provider) open(ctx context.Context, s suite) error {
 func (s *session) forget() {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = s.Client.Close(gone) // its error is that of gone
+	_ = s.Close(gone) // its error is that of gone
 }
 
 // logout ends the session if there is one.
@@ -111,7 +111,7 @@ func (p *Provider) logout(ctx context.Context) {
 	if p.session == nil {
 		return
 	}
-	if err := p.session.Client.Close(ctx); err != nil {
+	if err := p.session.Close(ctx); err != nil {
 		p.log.Debug("cannot end the BMC session; it will expire", "error", err)
 	}
 	p.session = nil

@@ -84,7 +84,7 @@ func (p *Provider) ask(ctx context.Context, req Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, p.unreachable(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read, or is of no use
+	defer res.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return Answer{}, p.unreachable(err)
