@@ -61,6 +61,7 @@ type Machine struct {
 	Inventory    *Inventory   `json:"inventory,omitempty"`
 	Tests        []TestResult `json:"tests,omitempty" doc:"Latest result of each hardware test and device"`
 	TestsSkipped bool         `json:"testsSkipped" doc:"The last commissioning ran without hardware tests"`
+	SkipReason   string       `json:"skipReason,omitempty" doc:"Why it did, as who asked for it said" example:"tested by the vendor"`
 	Problems     []Problem    `json:"problems,omitempty"`
 	CreatedAt    time.Time    `json:"createdAt"`
 	ChangedAt    time.Time    `json:"changedAt"`
@@ -213,11 +214,13 @@ const (
 // A TestResult is what one hardware test found on one device.
 type TestResult struct {
 	Test    string    `json:"test" example:"disk-read"`
-	Kind    string    `json:"kind" enum:"cpu,memory,disk,nic,node"`
+	Kind    string    `json:"kind" enum:"cpu,memory,disk,nic,gpu,node"`
 	Device  string    `json:"device" example:"vda"`
+	Serial  string    `json:"serial,omitempty" doc:"What the device is known by wherever it is: serial number or MAC address"`
 	Outcome Outcome   `json:"outcome" enum:"passed,failed,skipped"`
 	Message string    `json:"message,omitempty" doc:"Why it failed or was skipped"`
 	Metrics []Metric  `json:"metrics"`
+	Output  string    `json:"output,omitempty" doc:"The end of what it said; only in the list of a machine's tests"`
 	At      time.Time `json:"at"`
 	Seconds float64   `json:"seconds"`
 }

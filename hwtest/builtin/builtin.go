@@ -1,9 +1,14 @@
-// Package builtin is Sprout's own set of hardware tests: short, without
-// programs to install, and harmless to data. They tell parts that are broken
-// or far too slow; they are no burn-in.
+// Package builtin is Sprout's own set of hardware tests, each a file in tests/
+// that declares what it is, as an operator's does. Those that the ramdisk does by
+// itself are short, need no other program and are harmless to data: they tell
+// parts that are broken or far too slow, and run at every commissioning. The
+// others are scripts, which run when they are asked for.
 package builtin
 
 import (
+	"context"
+	"embed"
+
 	"sprout"
 	"sprout/hwtest"
 )
@@ -11,14 +16,49 @@ import (
 // A Provider is the builtin set; its zero value is ready.
 type Provider struct{}
 
-// Tests lists the tests: the same for every machine.
+// programs are the tests that the ramdisk does by itself, by the name that
+// stands behind "#!/init" in their files.
+var programs = map[string]func(context.Context, hwtest.Device) ([]sprout.Metric, error){
+	"cpu-arithmetic": testCPU,
+	"memory-pattern": testMemory,
+	"disk-read":      testDisk,
+	"nic-link":       testNIC,
+}
+
+// Tests lists the tests that the ramdisk does by itself: the same for every machine.
 func (Provider) Tests(sprout.Inventory) []hwtest.Test {
-	return []hwtest.Test{
-		{Name: "cpu-arithmetic", Title: "Every thread computes known answers", Kind: "cpu", Run: testCPU},
-		{Name: "memory-pattern", Title: "Free memory keeps patterns", Kind: "memory", Run: testMemory},
-		{Name: "disk-read", Title: "The disk reads without errors, and how fast", Kind: "disk", Run: testDisk},
-		{Name: "nic-link", Title: "The port has a link that reaches the agent, and how well", Kind: "nic", Run: testNIC},
+	var all []hwtest.Test
+	for _, e := range Library() {
+		if run := programs[e.Program]; run != nil {
+			all = append(all, hwtest.Test{Test: e.Test, Run: run})
+		}
 	}
+	return all
+}
+
+//go:embed tests
+var files embed.FS
+
+// Library lists every test that comes with Sprout, by name, with its executable.
+func Library() []hwtest.Executable {
+	entries, err := files.ReadDir("tests")
+	if err != nil {
+		panic(err) // embedded: a defect, which any test of this package finds
+	}
+	var all []hwtest.Executable
+	for _, e := range entries {
+		content, err := files.ReadFile("tests/" + e.Name())
+		if err != nil {
+			panic(err)
+		}
+		t, err := hwtest.Parse(e.Name(), content)
+		if err != nil {
+			panic(e.Name() + ": " + err.Error())
+		}
+		t.Builtin, t.Usual = true, t.Program != ""
+		all = append(all, hwtest.Executable{Test: t, Content: content})
+	}
+	return all
 }
 
 // megabytes is a rate in units of a million bytes a second.
