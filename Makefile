@@ -20,8 +20,8 @@ build: ## Build bin/sprout and the ramdisk's program
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout ./cmd/sprout
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout-ramdisk ./cmd/sprout-ramdisk
 
-ramdisk: deps build ## Build the ramdisk's kernel and initrd (cached)
-	bin/sprout ramdisk build --init bin/sprout-ramdisk --dir $(CACHE)/ramdisk
+ramdisk: deps build ## Build the ramdisk's kernel and initrd, and the hardware tests' tools (cached)
+	bin/sprout ramdisk build --init bin/sprout-ramdisk --dir $(CACHE)/ramdisk --tools
 
 image: deps build ## Build the Debian 12 image (cached)
 	bin/sprout image build debian-12 --file $(CACHE)/debian-12.raw.zst

@@ -20,7 +20,7 @@ var imports = map[string][]string{
 	"cli":                {".", "docs", "server", "agent", "client", "api", "lab", "sim/…", "dev", "wan", "image", "image/…", "ramdisk/…", "provider", "alloc", "audit", "trust", "health"},
 	"dev":                {".", "server", "agent", "postgres"},
 
-	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dhcp", "dns", "ipam", "netconfig", "network", "trust"},
+	"server": {".", "api", "diagnose", "health", "provision", "workflow", "store", "bus", "provider", "audit", "docs", "image", "alloc", "dhcp", "dns", "hwtest", "hwtest/builtin", "ipam", "netconfig", "network", "trust"},
 	"agent":  {".", "bus", "diagnose", "health", "provision", "workflow", "sitestore", "provider", "boot", "boot/…", "dhcp", "dhcp/…", "dns", "dns/…", "ipam/probe", "metadata", "power", "power/…", "image", "trust"},
 	"client": {".", "api", "trust"},
 	"api":    {".", "alloc"},
@@ -58,7 +58,7 @@ var imports = map[string][]string{
 	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "lldp", "ramdisk"}, "lldp": {"."},
 	"wan":       {"."},
 	"lab":       {".", "lldp", "wan", "power", "power/…"},
-	"sim":       {".", "power", "power/…", "ramdisk"},
+	"sim":       {".", "hwtest", "power", "power/…", "ramdisk"},
 	"sim/trial": {".", "agent", "api", "client", "dev", "power/…", "server", "sim", "wan"},
 	"scenario":  {}, "faults": {}, "faults/…": {}, "bench": {".", "…"}, "bench/…": {".", "…"},
 }

@@ -220,9 +220,18 @@ type TestResult struct {
 	Outcome Outcome   `json:"outcome" enum:"passed,failed,skipped"`
 	Message string    `json:"message,omitempty" doc:"Why it failed or was skipped"`
 	Metrics []Metric  `json:"metrics"`
-	Output  string    `json:"output,omitempty" doc:"The end of what it said; only in the list of a machine's tests"`
+	Output  string    `json:"output,omitempty" doc:"The end of what it said; only in the history of tests" example:"no errors in 4096 MiB"`
 	At      time.Time `json:"at"`
 	Seconds float64   `json:"seconds"`
+}
+
+// A TestRecord is a result of a test as it is kept: of which machine it is.
+type TestRecord struct {
+	Seq         int64     `json:"seq" doc:"Rises with every result"`
+	Site        SiteID    `json:"site"`
+	Machine     MachineID `json:"machine"`
+	MachineName string    `json:"machineName"`
+	TestResult
 }
 
 // A Metric is one figure of a test, with its unit.

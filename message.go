@@ -104,7 +104,9 @@ func WorkID(workflow string, try, others int) string {
 
 // CommissionWork is the input of a commission at a site.
 type CommissionWork struct {
-	SkipTests bool `json:"skipTests,omitempty"`
+	SkipTests  bool      `json:"skipTests,omitempty"`
+	SkipReason string    `json:"skipReason,omitempty"`
+	Tests      []TestRun `json:"tests,omitempty"` // beside the ramdisk's own
 }
 
 // DeployWork is the input of a deploy at a site.

@@ -11,6 +11,8 @@ import (
 //	POST /ramdisk/hello    Hello → 204           "I run"
 //	GET  /ramdisk/order?after=ID → 200 Order     the next thing to do; held open up to 25 s, then 204
 //	POST /ramdisk/report   Report → 204          progress and results
+//	GET  /ramdisk/tests/DIGEST → the executable of a test that it was ordered to run
+//	GET  /ramdisk/tools    → the squashfs of the programs that tests call, with ranges
 //	GET  /images/DIGEST    → the image's stored bytes, with ranges; with "Prefer: respond-async" 202 Turn
 //	                         while others download, held up to 10 s: ask again. Without it the bytes
 //	                         come one by one until it is the machine's turn
@@ -45,11 +47,25 @@ const (
 // An Order is what the agent wants of the ramdisk next. An order that is seen
 // twice (same id) is reported again, not done again.
 type Order struct {
-	ID    string    `json:"id"`
-	Kind  OrderKind `json:"kind"`
-	Write *Write    `json:"write,omitempty"`
-	Erase *Erase    `json:"erase,omitempty"`
+	ID    string     `json:"id"`
+	Kind  OrderKind  `json:"kind"`
+	Test  *TestOrder `json:"test,omitempty"` // none: the ramdisk's own tests only
+	Write *Write     `json:"write,omitempty"`
+	Erase *Erase     `json:"erase,omitempty"`
 }
+
+// A TestOrder names the tests to run beside the ramdisk's own. Their executables
+// are at TestPath, the tools at ToolsPath.
+type TestOrder struct {
+	Runs  []TestRun `json:"runs"`
+	Tools *Tools    `json:"tools,omitempty"` // none: the site has none
+}
+
+// Where a ramdisk finds what its tests need: TestPath and the digest.
+const (
+	TestPath  = "/ramdisk/tests/"
+	ToolsPath = "/ramdisk/tools"
+)
 
 // A Write says what to put on which disk.
 type Write struct {

@@ -8,16 +8,16 @@ type Test struct {
 	Name        string          `json:"name" example:"disk-speed"`
 	Title       string          `json:"title" doc:"What it tests, in words" example:"Random reads of the disk"`
 	Kind        string          `json:"kind" enum:"cpu,memory,disk,nic,gpu,node" doc:"What it tests: it runs once for each device of this kind"`
-	Parameters  []TestParameter `json:"parameters"`
-	Metrics     []TestMetric    `json:"metrics"`
-	Timeout     int64           `json:"timeout" doc:"Seconds that it may take on one device, without what a parameter adds"`
+	Parameters  []TestParameter `json:"parameters" doc:"What may be said of how it is to run"`
+	Metrics     []TestMetric    `json:"metrics" doc:"Figures that it yields, and what is good of them"`
+	Timeout     int64           `json:"timeout" doc:"Seconds that it may take on one device, without what a parameter adds" example:"600"`
 	TimeoutPlus string          `json:"timeoutPlus,omitempty" doc:"Parameter whose time comes on top of it" example:"runtime"`
-	Parallel    bool            `json:"parallel" doc:"It runs on all its devices at the same time; else on one after the other"`
-	Destructive bool            `json:"destructive" doc:"It overwrites what is on the device"`
-	Needs       []string        `json:"needs" doc:"Programs that it calls"`
+	Parallel    bool            `json:"parallel" doc:"It runs on all its devices at the same time; else on one after the other" example:"true"`
+	Destructive bool            `json:"destructive" doc:"It overwrites what is on the device" example:"false"`
+	Needs       []string        `json:"needs" doc:"Programs that it calls" example:"[\"fio\"]"`
 	Program     string          `json:"program,omitempty" doc:"Name of the ramdisk's own program that it is; absent: it is a file" example:"disk-read"`
-	Builtin     bool            `json:"builtin" doc:"It comes with Sprout"`
-	Usual       bool            `json:"usual" doc:"It runs in every commissioning that is not told to skip tests"`
+	Builtin     bool            `json:"builtin" doc:"It comes with Sprout" example:"true"`
+	Usual       bool            `json:"usual" doc:"It runs in every commissioning that is not told to skip tests" example:"false"`
 	Digest      string          `json:"digest" doc:"Of the executable"`
 	Bytes       int64           `json:"bytes" doc:"Size of the executable"`
 	By          string          `json:"by,omitempty" doc:"Who added it"`
@@ -43,7 +43,7 @@ type TestParameter struct {
 	Default string        `json:"default" doc:"Its value where none is given; empty: none, and only a text may be empty" example:"30s"`
 	Least   string        `json:"least,omitempty" doc:"The least value; absent: any" example:"1s"`
 	Most    string        `json:"most,omitempty" doc:"The most; of a text its bytes; absent: any" example:"24h"`
-	Among   []string      `json:"among,omitempty" doc:"The values that there are, of a choice"`
+	Among   []string      `json:"among,omitempty" doc:"The values that there are, of a choice" example:"[\"random\",\"sequential\"]"`
 }
 
 // A TestMetric is a figure that a test yields, and what is good of it.
@@ -51,8 +51,8 @@ type TestMetric struct {
 	Name   string   `json:"name" example:"iops"`
 	Unit   string   `json:"unit" example:"1/s"`
 	Title  string   `json:"title,omitempty" doc:"What it says, in words"`
-	Least  *float64 `json:"least,omitempty" doc:"With less the test has failed; absent: any will do"`
-	Most   *float64 `json:"most,omitempty" doc:"With more the test has failed; absent: any will do"`
+	Least  *float64 `json:"least,omitempty" doc:"With less the test has failed; absent: any will do" example:"100"`
+	Most   *float64 `json:"most,omitempty" doc:"With more the test has failed; absent: any will do" example:"50"`
 	Better string   `json:"better,omitempty" enum:"more,less" doc:"Which is better among machines of a model; absent: neither"`
 }
 
@@ -74,3 +74,6 @@ type Tools struct {
 	Digest string `json:"digest"`
 	Bytes  int64  `json:"bytes"`
 }
+
+// TestSubject is what a test is in the audit: it has no id but its name.
+func TestSubject(name string) string { return "test " + name }

@@ -39,6 +39,7 @@ type site struct {
 
 	store   *sitestore.Store
 	images  *image.Store
+	tools   tools
 	engine  *workflow.Engine[*bbolt.Tx]
 	bus     *bus.Site
 	centre  *http.Client // trusts the control plane

@@ -69,7 +69,8 @@ type Config struct {
 	BootFiles string `json:"bootFiles,omitempty" yaml:"bootFiles,omitempty"`
 	// SecureBoot is what machines that enforce it are given first.
 	SecureBoot Signed `json:"secureBoot,omitzero" yaml:"secureBoot,omitempty"`
-	// RamdiskDir is the directory with vmlinuz and initrd.
+	// RamdiskDir is the directory with vmlinuz, initrd and, if tests shall call
+	// programs, tools.squashfs.
 	RamdiskDir string `json:"ramdiskDir" yaml:"ramdiskDir"`
 	// Cmdline is added to the ramdisk's kernel command line.
 	Cmdline string `json:"cmdline,omitempty" yaml:"cmdline,omitempty"`

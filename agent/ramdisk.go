@@ -120,8 +120,12 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 }
 
 // opened returns the order as its ramdisk gets it: the user data, which is kept
-// sealed to this agent, is opened for the one answer.
+// sealed to this agent, is opened for the one answer, and tests are given the tools
+// that there are then.
 func (s *site) opened(o sprout.Order) (sprout.Order, error) {
+	if o.Test != nil {
+		return s.withTools(o)
+	}
 	if o.Write == nil || len(o.Write.UserData) == 0 {
 		return o, nil
 	}

@@ -28,6 +28,8 @@ func (s *site) web() http.Handler {
 	mux.HandleFunc("GET /ramdisk/order", s.ofRamdisk(s.order))
 	mux.HandleFunc("POST /ramdisk/report", s.ofRamdisk(s.report))
 	mux.HandleFunc("GET /ramdisk/payload", s.ofRamdisk(s.payload))
+	mux.HandleFunc("GET "+sprout.TestPath+"{digest}", s.ofRamdisk(s.testFile))
+	mux.HandleFunc("GET "+sprout.ToolsPath, s.ofRamdisk(s.toolsContent))
 	mux.HandleFunc("GET /images/{digest}", s.ofRamdisk(s.image))
 	mux.HandleFunc("POST /phone-home/{attempt}/{token}", s.phoneHome)
 	mux.HandleFunc("GET /metadata/{attempt}/{token}/{path...}", s.metadata)

@@ -91,7 +91,7 @@ func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
 		siteOperations(), agentOperations(), networkOperations(), addressOperations(), dhcpOperations(), dnsOperations(), machineOperations(), imageOperations(),
-		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), watchOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), testOperations(), watchOperations(),
 	} {
 		all = append(all, noun...)
 	}

@@ -66,7 +66,10 @@ type UpdateMachine struct {
 
 // A Commission says how to commission.
 type Commission struct {
-	SkipTests bool `json:"skipTests,omitempty" doc:"Recorded as such"`
+	Tests       []sprout.TestChoice `json:"tests,omitempty" maxItems:"32" doc:"Tests to run beside the usual ones"`
+	Destructive bool                `json:"destructive,omitempty" doc:"Tests may overwrite the disks" example:"false"`
+	SkipTests   bool                `json:"skipTests,omitempty" doc:"Run none; recorded as such, with the reason"`
+	SkipReason  string              `json:"skipReason,omitempty" maxLength:"500" doc:"Why tests are skipped; needed where they are" example:"tested by the vendor"`
 }
 
 // CommissionMachine is the input of MachineCommission.

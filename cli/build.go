@@ -24,8 +24,9 @@ func ramdiskBuildCommand(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "build", Short: "Build the ramdisk's kernel and initrd.", Args: takes(0, 0, "no arguments"),
 		Long: "Build vmlinuz and initrd from Debian's kernel package and the ramdisk's own program. What is built from the same\n" +
-			"kernel, modules and program is used again.",
-		Example: "  sprout ramdisk build --init bin/sprout-ramdisk --dir /var/cache/sprout/ramdisk",
+			"kernel, modules and program is used again. With --tools it also builds tools.squashfs from Debian's packages, which needs\n" +
+			"mmdebstrap and mksquashfs: a ramdisk fetches it only when it is to run a hardware test that calls programs.",
+		Example: "  sprout ramdisk build --init bin/sprout-ramdisk --dir /var/cache/sprout/ramdisk\n  sprout ramdisk build --init bin/sprout-ramdisk --tools",
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -35,6 +36,7 @@ func ramdiskBuildCommand(e *env) *cobra.Command {
 			return e.say(map[string]string{"dir": out}, "the ramdisk is in %s", out)
 		},
 	}
+	c.Flags().BoolVar(&opts.Tools, "tools", false, "also build tools.squashfs: the programs that hardware tests call")
 	c.Flags().StringVar(&opts.InitPath, "init", "", "the static program that becomes /init (bin/sprout-ramdisk)")
 	c.Flags().StringVar(&opts.KernelVersion, "kernel", "", "kernel version, like 6.1.0-56-amd64 (default: the newest of Debian)")
 	c.Flags().StringSliceVar(&opts.Modules, "module", nil, "one more kernel module; may be repeated")

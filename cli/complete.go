@@ -97,8 +97,13 @@ func (e *env) nounWords() map[string]completer {
 		"CONTEXT": e.contextWords(),
 		"AGENT":   words(e, mostOfFew, api.AgentList, api.ListOfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
 		"TOKEN":   words(e, mostOfFew, api.TokenList, api.Paging{}, func(t sprout.Token) (string, string) { return t.Name, string(t.Role) }),
+		"TEST":    e.testWords(),
 		"RECIPE":  fixed(imageRecipes...),
 	}
+}
+
+func (e *env) testWords() completer {
+	return words(e, mostOfFew, api.TestList, api.ListTests{}, func(t sprout.Test) (string, string) { return t.Name, t.Title })
 }
 
 // flagWords is what may stand for each flag.
@@ -106,8 +111,8 @@ func (e *env) flagWords() map[string]completer {
 	nouns := e.nounWords()
 	return map[string]completer{
 		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "subnet": nouns["SUBNET"], "kind": fixed(string(sprout.Dynamic), string(sprout.ReservedRange)), "image": nouns["IMAGE"],
-		"context": nouns["CONTEXT"],
-		"output":  fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
+		"context": nouns["CONTEXT"], "test": nouns["TEST"], "outcome": fixed(string(sprout.Passed), string(sprout.Failed), string(sprout.Skipped)),
+		"output": fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
 		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),
 		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "ipmi", "webhook", "manual"),
 	}

@@ -12,7 +12,7 @@ import (
 
 // destroying says by which command an operation that destroys is asked for.
 var destroying = map[string]string{
-	"site delete": "site delete", "agent delete": "agent delete", "network delete": "network delete", "subnet delete": "subnet delete", "range delete": "range delete", "image delete": "image delete", "token revoke": "token revoke",
+	"site delete": "site delete", "agent delete": "agent delete", "network delete": "network delete", "subnet delete": "subnet delete", "range delete": "range delete", "image delete": "image delete", "test delete": "test delete", "token revoke": "token revoke",
 	"dns record delete": "dns record delete", "dns key delete": "dns key delete", "dhcp option unset": "dhcp option unset",
 	"machine delete": "machine delete", "machine deploy": "machine deploy", "machine release": "machine release", "machine commission": "machine commission",
 	"machine bulk": "machine release", "address release": "address release",
@@ -21,7 +21,7 @@ var destroying = map[string]string{
 // keeping are the changes that destroy nothing.
 var keeping = []string{
 	"site create", "agent token create", "agent enrol", "network create", "network update", "subnet create", "subnet update", "range create", "range update", "address allocate", "address hold", "address probe", "machine create", "machine import", "machine update", "machine accept", "machine allocate",
-	"machine mark-broken", "machine mark-fixed", "machine lock", "machine unlock", "model set", "image import", "workflow retry", "workflow cancel", "token create", "login create",
+	"machine mark-broken", "machine mark-fixed", "machine lock", "machine unlock", "model set", "test add", "image import", "workflow retry", "workflow cancel", "token create", "login create",
 	"dns record create", "dns key create", "dns policy set", "machine network set", "dhcp option set", "machine hardware accept",
 }
 

@@ -31,7 +31,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 	}
 	import_ := write("machines.yaml", `- {site: lon1, name: m2, macs: ["52:54:00:00:01:02"]}`)
 	disk := write("disk.raw", strings.Repeat("sprout..", 1<<14))
-	vars := map[string]string{"IMPORT": import_, "DISK": disk, "NET": write("net.yaml", `interfaces: [{name: lan0, mac: "52:54:00:00:01:01", dhcp4: true}]`)}
+	vars := map[string]string{"IMPORT": import_, "DISK": disk, "TEST": write("mine", "#!/bin/sh\n# --- sprout test\n# title: Mine\n# kind: node\n# ---\n"), "NET": write("net.yaml", `interfaces: [{name: lan0, mac: "52:54:00:00:01:01", dhcp4: true}]`)}
 	sprout := func(args ...string) (int, string) {
 		t.Helper()
 		var out, errs strings.Builder
@@ -67,6 +67,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""},
 		{"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
 		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},
+		{"test add", "mine TEST", 0, "", ""}, {"test add", "mine DISK", 2, "", ""}, {"test list", "--kind node", 0, "", ""}, {"test show", "mine", 0, "", ""}, {"test history", "--machine m1", 0, "", ""}, {"test delete", "mine --plan", 0, "", ""}, {"test delete", "mine", 4, "", ""}, {"test delete", "mine -y", 0, "", ""},
 		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small --plan", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
 		{"dhcp option set", "ntp-servers 10.0.0.3 --site lon1 --machine m1", 0, "O", "id"}, {"dhcp option set", "nonsense 1 --site lon1", 2, "", ""}, {"dhcp option list", "--site lon1", 0, "", ""}, {"dhcp option show", "O", 0, "", ""},
 		{"dhcp option unset", "O --plan", 0, "", ""}, {"dhcp option unset", "O", 4, "", ""}, {"dhcp option unset", "O -y", 0, "", ""},

@@ -151,3 +151,16 @@ func (e *env) tokenLoss(ctx context.Context, ref string) (loss, error) {
 	}
 	return l, nil
 }
+
+// testLoss is what goes with a test: what it found stays.
+func (e *env) testLoss(ctx context.Context, ref string) (loss, error) {
+	t, err := call(ctx, e, api.TestShow, testRef(ref))
+	if err != nil {
+		return loss{}, err
+	}
+	l := loss{ID: t.Name, Name: t.Name, Destroys: []string{"the executable, " + size(t.Bytes) + " of " + t.Digest + "; what it found stays"}}
+	if t.Builtin {
+		l.Refused = "it comes with Sprout"
+	}
+	return l, nil
+}

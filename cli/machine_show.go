@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -82,7 +83,7 @@ func (e *env) showInventory(inv *sprout.Inventory) {
 
 func (e *env) showTests(m sprout.Machine) {
 	if m.TestsSkipped {
-		fmt.Fprintln(e.stdout, "\nTests: skipped on request")
+		fmt.Fprintln(e.stdout, "\nTests: skipped: "+cmp.Or(m.SkipReason, "on request"))
 		return
 	}
 	if len(m.Tests) == 0 {

@@ -51,10 +51,20 @@ func startedWords(w sprout.Workflow) string {
 func machineCommissionCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e, started: true}
 	var in api.Commission
+	var tests []string
 	c := &cobra.Command{
 		Use: "commission [MACHINE…]", Short: api.MachineCommission.Help, Args: takes(0, -1, machinesOrSelection),
-		Example: "  sprout machine commission web-01 web-02 --wait\n  sprout machine commission --site lon1 --state registered --plan",
+		Long: "Inspect a machine and test its hardware. The usual tests take seconds; --test adds others, each once for each device it is\n" +
+			"for. A machine on which a test fails is set aside as broken. Tests are skipped only for a reason, which is shown with the machine.",
+		Example: "  sprout machine commission web-01 web-02 --wait\n  sprout machine commission --site lon1 --state registered --plan\n" +
+			"  sprout machine commission web-01 --test smart --test disk-speed:runtime=1m --wait\n" +
+			"  sprout machine commission web-01 --skip-tests \"burned in by the vendor\"",
 		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			if in.Tests, err = testChoices(tests); err != nil {
+				return err
+			}
+			in.SkipTests = c.Flags().Changed("skip-tests")
 			a.in.Body.Action, a.in.Body.Commission = "commission", &in
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
 				w, err := call(ctx, e, api.MachineCommission, api.CommissionMachine{MachineRef: machineRef(ref), Body: in})
@@ -63,7 +73,10 @@ func machineCommissionCommand(e *env) *cobra.Command {
 			return a.run(c, args)
 		},
 	}
-	c.Flags().BoolVar(&in.SkipTests, "skip-tests", false, "do not test the hardware (this is recorded)")
+	f := c.Flags()
+	f.StringArrayVar(&tests, "test", nil, "run this test too: NAME or NAME:PARAMETER=VALUE,…; may be repeated")
+	f.BoolVar(&in.Destructive, "destructive", false, "tests may overwrite the disks")
+	f.StringVar(&in.SkipReason, "skip-tests", "", "do not test the hardware, and why; this is recorded and shown")
 	a.add(c)
 	return c
 }

@@ -42,7 +42,7 @@ rack() {
 # installed KIND: from a machine that nobody has seen to a host that answers.
 installed() {
     local begin ip
-    run sprout machine commission "$1" --skip-tests --wait
+    run sprout machine commission "$1" --skip-tests "this script installs, and nothing else" --wait
     run sprout machine allocate "$1"
     begin=$SECONDS
     run sprout machine deploy "$1" --image debian-12 --ssh-key "$DIR/key.pub" --wait --yes
@@ -53,11 +53,11 @@ installed() {
 # refused KIND: the firmware enforces Secure Boot, and nobody has told Sprout.
 refused() {
     local workflow code model
-    run sprout machine commission "$1" --skip-tests --wait
+    run sprout machine commission "$1" --skip-tests "this script installs, and nothing else" --wait
     model=$(sprout model list --jq '.[0] | .vendor + " " + .name' | tr -d '"')
     run sprout model set "$model" boot-ramdisk=4m # now that the model is known: a quarter of the usual
     run sprout machine update "$1" --secure-boot=false
-    run sprout machine commission "$1" --skip-tests
+    run sprout machine commission "$1" --skip-tests "this script installs, and nothing else"
     workflow=$(field "$1" .activity.workflow)
     must_fail sprout workflow wait "$workflow"
     code=$(sprout workflow show "$workflow" --jq .error.code | tr -d '"')

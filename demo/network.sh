@@ -15,7 +15,7 @@ run sprout network create office --site lab1 --vlan 100 --cidr 10.30.0.0/24 --ga
 run sprout subnet update 10.30.0.0/24 --route 172.16.0.0/12=10.30.0.254
 run sprout lab plug m1 --name network --memory 1G --disk 4G --nic mac=52:54:00:77:00:01 --nic mac=52:54:00:77:00:02 --nic mac=52:54:00:77:00:03 --nic mac=52:54:00:77:00:04 -o yaml >"$DIR/machines.yaml"
 run sprout machine import --site lab1 -f "$DIR/machines.yaml"
-run sprout machine commission m1 --skip-tests --wait
+run sprout machine commission m1 --skip-tests "this script installs, and nothing else" --wait
 
 cat >"$DIR/net.yaml" <<'NET'
 interfaces:

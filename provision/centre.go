@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,11 +110,13 @@ func (p centre[T]) finishCommission(_ context.Context, c *workflow.Call[T]) erro
 	if err := c.Input(&in); err != nil {
 		return err
 	}
+	why := ""
 	if in.SkipTests {
-		c.Detail("hardware tests were skipped on request")
+		why = cmp.Or(in.SkipReason, "on request")
+		c.Detail("hardware tests were skipped: %s", why)
 	}
 	c.Commit(func(ctx context.Context, tx T) error {
-		if err := p.SkippedTests(ctx, tx, in.Machine, in.SkipTests); err != nil {
+		if err := p.SkippedTests(ctx, tx, in.Machine, why); err != nil {
 			return err
 		}
 		return p.Move(ctx, tx, in.Machine, sprout.Commissioned, cause(c.Run), "")

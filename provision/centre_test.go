@@ -106,8 +106,8 @@ func (w *centreWorld) CancelWork(_ context.Context, t tx, _ sprout.SiteID, work 
 	}
 	return nil
 }
-func (w *centreWorld) SkippedTests(_ context.Context, t tx, _ sprout.MachineID, skipped bool) error {
-	if skipped {
+func (w *centreWorld) SkippedTests(_ context.Context, t tx, _ sprout.MachineID, why string) error {
+	if why != "" {
 		t.Put("skipped", "yes")
 	}
 	return nil

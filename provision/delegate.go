@@ -96,6 +96,9 @@ func (p centre[T]) send(ctx context.Context, c *workflow.Call[T], m sprout.Machi
 	if d, ok := in.(sprout.DeployWork); ok {
 		basis.Size.Image, basis.Size.Raw = d.Image.Bytes, d.Image.RawBytes
 	}
+	if w, ok := in.(sprout.CommissionWork); ok {
+		basis.Size.Tests = testsTake(w.Tests, m.Inventory)
+	}
 	limits := StepLimits(kind, basis)
 	all := workSlack
 	for _, l := range limits {
@@ -175,7 +178,7 @@ func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error 
 func (p centre[T]) commissionWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
 	var in CommissionInput
 	err := c.Input(&in)
-	return sprout.CommissionWork{SkipTests: in.SkipTests}, err
+	return sprout.CommissionWork{SkipTests: in.SkipTests, SkipReason: in.SkipReason, Tests: in.Tests}, err
 }
 
 func (p centre[T]) releaseWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {

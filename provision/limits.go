@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sprout"
+	"sprout/hwtest"
 )
 
 // How long each step of the centre may take before it is a failure, and a site's
@@ -62,7 +63,8 @@ var limitRules = []limitRule{
 	{"power-on", powerField, 3 * time.Minute, nil},
 	{"boot-ramdisk", func(l *Limits) *time.Duration { return &l.BootRamdisk }, 15 * time.Minute, postTime(15 * time.Minute)},
 	{"inspect", orderField, 15 * time.Minute, nil},
-	{"test-hardware", orderField, 15 * time.Minute, postTime(15 * time.Minute)},
+	{"fetch-tests", nil, shortStep, nil},
+	{"test-hardware", orderField, 15 * time.Minute, testTime(15 * time.Minute)},
 	{"judge-tests", nil, shortStep, nil},
 	{"take-turn", func(l *Limits) *time.Duration { return &l.TakeTurn }, 6 * time.Hour, nil},
 	{"write-image", func(l *Limits) *time.Duration { return &l.WriteImage }, time.Hour, writeTime},
@@ -94,9 +96,10 @@ func (l Limits) withDefaults() Limits {
 // bytes; 0: not known.
 type Size struct {
 	Memory int64
-	Disks  int64 // all of them together: they are erased one after the other
-	Image  int64 // as it is stored and fetched
-	Raw    int64 // as it is written
+	Disks  int64         // all of them together: they are erased one after the other
+	Image  int64         // as it is stored and fetched
+	Raw    int64         // as it is written
+	Tests  time.Duration // that were asked for, on all their devices, at most
 }
 
 // postTime adds a minute for every 128 GiB of memory, which firmware trains and
@@ -109,6 +112,36 @@ func postTime(base time.Duration) func(Size) (time.Duration, string) {
 		}
 		return base + more, fmt.Sprintf("%d GiB of memory", s.Memory>>30)
 	}
+}
+
+// testTime is postTime and what the tests that were asked for may take.
+func testTime(base time.Duration) func(Size) (time.Duration, string) {
+	return func(s Size) (time.Duration, string) {
+		more, why := postTime(base)(s)
+		if s.Tests == 0 {
+			return more, why
+		}
+		return max(more, base) + s.Tests, "tests that may take " + s.Tests.String()
+	}
+}
+
+// unknownDevices is how many disks or ports a machine is taken to have before
+// its inventory is known.
+const unknownDevices = 24
+
+// testsTake is how long tests may take on all devices of a machine.
+func testsTake(runs []sprout.TestRun, inv *sprout.Inventory) (all time.Duration) {
+	for _, r := range runs {
+		devices := unknownDevices
+		if inv != nil {
+			devices = len(hwtest.Devices(r.Test.Kind, *inv))
+		}
+		if r.Test.Parallel || inv == nil && len(hwtest.Devices(r.Test.Kind, sprout.Inventory{})) > 0 {
+			devices = 1
+		}
+		all += hwtest.Timeout(r) * time.Duration(max(devices, 1))
+	}
+	return all
 }
 
 // fetchTime is for a WAN that gives 5 MB/s.

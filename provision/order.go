@@ -169,10 +169,14 @@ func (p site[T]) testHardware(ctx context.Context, c *workflow.Call[T]) error {
 		return err
 	}
 	if in.SkipTests {
-		c.Detail("skipped on request")
+		c.Detail("skipped on request: %s", in.SkipReason)
 		return nil
 	}
-	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderTest})
+	order := sprout.Order{Kind: sprout.OrderTest}
+	if len(in.Tests) > 0 {
+		order.Test = &sprout.TestOrder{Runs: in.Tests}
+	}
+	report, err := p.order(ctx, c, order)
 	if err != nil {
 		return err
 	}

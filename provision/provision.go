@@ -56,8 +56,10 @@ type TurnSeen struct {
 
 // CommissionInput is the input of the centre's commission.
 type CommissionInput struct {
-	Machine   sprout.MachineID `json:"machine"`
-	SkipTests bool             `json:"skipTests"`
+	Machine    sprout.MachineID `json:"machine"`
+	Tests      []sprout.TestRun `json:"tests,omitempty"` // beside the usual ones
+	SkipTests  bool             `json:"skipTests"`
+	SkipReason string           `json:"skipReason,omitempty"`
 }
 
 // DeployInput is the input of the centre's deploy.
@@ -121,8 +123,9 @@ type Centre[T any] interface {
 	Delegate(ctx context.Context, tx T, site sprout.SiteID, w sprout.Work) error
 	// CancelWork queues the cancelling of work for the site.
 	CancelWork(ctx context.Context, tx T, site sprout.SiteID, work string) error
-	// SkippedTests records that a machine was commissioned with or without tests.
-	SkippedTests(ctx context.Context, tx T, id sprout.MachineID, skipped bool) error
+	// SkippedTests records that a machine was commissioned with tests, or why it
+	// was without.
+	SkippedTests(ctx context.Context, tx T, id sprout.MachineID, why string) error
 	// Raise opens a problem about a machine.
 	Raise(ctx context.Context, tx T, id sprout.MachineID, by Cause, f sprout.Failure) error
 	// Clear closes every problem about a machine.
@@ -156,6 +159,9 @@ type Site[T any] interface {
 	// FetchImage brings an image to the site's cache, verified by digest; at
 	// once if it is there. progress may be nil.
 	FetchImage(ctx context.Context, img sprout.Image, progress func(done, total int64)) error
+	// FetchTest brings a test's executable to the site's cache, verified by
+	// digest; at once if it is there.
+	FetchTest(ctx context.Context, t sprout.Test) error
 	// DropCorruptImage reads the site's copy of an image and removes it if its
 	// bytes are not what the digest says; it tells whether it did.
 	DropCorruptImage(ctx context.Context, digest string) (dropped bool, err error)

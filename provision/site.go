@@ -1,11 +1,13 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sprout"
@@ -65,6 +67,7 @@ type siteData struct {
 func (p site[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
+		{Name: "fetch-tests", Do: p.fetchTests, Added: true, Timeout: shortStep, Attempts: 3},
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
@@ -231,6 +234,23 @@ func (p site[T]) fetchImage(ctx context.Context, c *workflow.Call[T]) error {
 		return workflow.AgainAfter(roomAgain, "room on the disk of the site's agent: "+failed.Evidence)
 	}
 	return err
+}
+
+// fetchTests brings the executables of the tests that were asked for to the site.
+func (p site[T]) fetchTests(ctx context.Context, c *workflow.Call[T]) error {
+	var in sprout.CommissionWork
+	if err := workOf(c, &in); err != nil {
+		return err
+	}
+	var names []string
+	for _, r := range in.Tests {
+		if err := p.FetchTest(ctx, r.Test); err != nil {
+			return err
+		}
+		names = append(names, r.Test.Name)
+	}
+	c.Detail("%s", cmp.Or(strings.Join(names, ", "), "skipped: only the ramdisk's own are to run"))
+	return nil
 }
 
 // roomAgain is how often a full disk is looked at again.

@@ -29,12 +29,16 @@ type Agent struct {
 	// Neighbours, which may be nil, waits until switches have had time to say where
 	// the ports' cables lead, and returns what they said.
 	Neighbours func(context.Context) []sprout.Neighbour
+	// Mount makes the programs that tests call usable: file is their squashfs. It
+	// returns the root of their tree, whose /tmp is writable. Nil: it cannot.
+	Mount func(file string) (root string, err error)
 	// Console, which may be nil, returns what the kernel warned of since it was
 	// called last.
 	Console func() []sprout.ConsoleLine
 	Log     *slog.Logger
 
-	done map[string]sprout.Report // orders already performed in this boot
+	done  map[string]sprout.Report // orders already performed in this boot
+	tools map[string]string        // root of the tree of tools, by digest
 }
 
 // Run says hello and performs orders until one of them ends this boot: then it
@@ -144,7 +148,7 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		report.Inventory = &inv
 		return nil
 	case sprout.OrderTest:
-		report.Tests = a.test(ctx, p)
+		report.Tests = a.test(ctx, p, order.Test)
 		return nil
 	case sprout.OrderWrite:
 		if order.Write == nil {
@@ -185,13 +189,19 @@ func (a *Agent) waitLinks(ctx context.Context) {
 	}
 }
 
-func (a *Agent) test(ctx context.Context, p *progress) []sprout.TestResult {
+func (a *Agent) test(ctx context.Context, p *progress, order *sprout.TestOrder) []sprout.TestResult {
 	a.waitLinks(ctx)
 	inv := a.inventory(ctx)
-	return hwtest.Run(ctx, a.Tests.Tests(inv), inv, hwtest.Peer{URL: a.Client.URL, Token: a.Client.Token}, func(done, total int, last sprout.TestResult) {
+	tests := a.Tests.Tests(inv)
+	if order != nil {
+		tests = append(tests, a.fetchTests(ctx, *order)...)
+	}
+	results := hwtest.Run(ctx, tests, inv, hwtest.Peer{URL: a.Client.URL, Token: a.Client.Token}, func(done, total int, last sprout.TestResult) {
 		p.set(int64(done), int64(total), "tests")
 		a.Log.Info("hardware test", "test", last.Test, "device", last.Device, "outcome", last.Outcome, "message", last.Message, "metrics", last.Metrics)
 	})
+	bound(results)
+	return results
 }
 
 // reportProgress sends what p holds while it changes. The returned function

@@ -22,11 +22,12 @@ const (
 	stallAfter = 20 * time.Second
 )
 
-// A source reads an image from the agent, over as many requests as it takes,
+// A source reads an image, or another file, from the agent, over as many requests as it takes,
 // and hashes it. A read fails with a *sprout.Failure.
 type source struct {
 	ctx    context.Context
 	client *Client
+	what   string // it is, in words
 	url    string
 	total  int64
 	log    *slog.Logger
@@ -42,8 +43,8 @@ type source struct {
 	cancel context.CancelFunc
 }
 
-func newSource(ctx context.Context, c *Client, url string, total int64, log *slog.Logger) *source {
-	return &source{ctx: ctx, client: c, url: url, total: total, log: log, hash: sha256.New(), waits: func(string) {}}
+func newSource(ctx context.Context, c *Client, what, url string, total int64, log *slog.Logger) *source {
+	return &source{ctx: ctx, client: c, what: what, url: url, total: total, log: log, hash: sha256.New(), waits: func(string) {}}
 }
 
 // await waits until the bytes come: until it is this machine's turn. It fails as
@@ -147,14 +148,14 @@ func (s *source) again(err error) error {
 		return s.ctx.Err()
 	}
 	if s.failed++; s.failed >= sourceTries && s.turn == "" || Refused(err) {
-		return sprout.Fail(sprout.ImageUnavailable, "the image could not be read from the site's agent: "+err.Error(),
+		return sprout.Fail(sprout.ImageUnavailable, s.what+" could not be read from the site's agent: "+err.Error(),
 			fmt.Sprintf("%s%s: %d of %d bytes had, %d tries in a row without one more", s.client.URL, s.url, s.at, s.total, s.failed))
 	}
 	pause := lastPause
 	if s.failed < sourceTries {
 		pause = min(firstPause<<(s.failed-1), lastPause)
 	}
-	s.log.Warn("image download was cut; resuming", "at", s.at, "of", s.total, "error", err, "in", pause)
+	s.log.Warn("a download was cut; resuming", "what", s.what, "at", s.at, "of", s.total, "error", err, "in", pause)
 	return sprout.Pause(s.ctx, pause)
 }
 

@@ -77,7 +77,7 @@ func TestALinkCutDuringTheWait(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &linked{answer: row.answer}
 				c := &Client{URL: "http://agent", Token: "t", HTTP: &http.Client{Transport: l}, Log: slog.New(slog.DiscardHandler)}
-				src := newSource(t.Context(), c, "/images/x", 5, c.Log)
+				src := newSource(t.Context(), c, "the image", "/images/x", 5, c.Log)
 				defer src.Close()
 				var said []string
 				src.waits = func(waitsFor string) { said = append(said, waitsFor) }

@@ -48,7 +48,7 @@ func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
 	if n := b.sectorBytes(); n != 512 {
 		return nil, sprout.Fail(sprout.NoDiskMatches, fmt.Sprintf("disk %s has sectors of %d bytes, and images have partition tables for 512", disk.Name, n), "")
 	}
-	src := newSource(ctx, w.client, w.order.URL, img.Bytes, w.log)
+	src := newSource(ctx, w.client, "the image", w.order.URL, img.Bytes, w.log)
 	src.waits = w.progress.wait
 	defer src.Close()
 	if err := src.await(); err != nil {

@@ -33,7 +33,7 @@ func tellStage(s *story, ts *testscript.TestScript, neg bool, args []string) {
 			"--bmc-url", s.slot(ts, name).URL, "--bmc-user", bmcUser, "--bmc-password", bmcPassword)
 	}
 	if len(machines) > 0 {
-		do(append([]string{"machine", "commission", "--skip-tests", "--wait"}, machines...)...)
+		do(append([]string{"machine", "commission", "--skip-tests", "staged", "--wait"}, machines...)...)
 	}
 }
 

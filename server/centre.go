@@ -95,10 +95,10 @@ func (c *centre) CancelWork(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 	return c.store.Replicate(ctx, tx, site, sprout.ChangeCancel, work, struct{}{})
 }
 
-func (c *centre) SkippedTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, skipped bool) error {
-	if skipped {
+func (c *centre) SkippedTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, skipped string) error {
+	if skipped != "" {
 		// Results of an earlier run are no longer about this commissioning.
-		return c.store.SetTests(ctx, tx, id, nil, true)
+		return c.store.SetTests(ctx, tx, id, nil, skipped)
 	}
 	return c.store.TestsRun(ctx, tx, id)
 }

@@ -57,7 +57,7 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
 		t.Fatal(err)
 	}
-	return p, strings.NewReplacer("{model}", "R1", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
+	return p, strings.NewReplacer("{model}", "R1", "{test}", "disk-read", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
 		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 

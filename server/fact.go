@@ -173,7 +173,7 @@ func (s *Server) factTests(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 	if err != nil {
 		return err
 	}
-	return s.store.SetTests(ctx, tx, m.ID, results, false)
+	return s.store.SetTests(ctx, tx, m.ID, results, "")
 }
 
 func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {

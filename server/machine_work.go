@@ -104,7 +104,11 @@ func (s *Server) commission(ctx context.Context, m sprout.Machine, c api.Commiss
 	if err := mayCommission(m); err != nil {
 		return sprout.Workflow{}, err
 	}
-	input := provision.CommissionInput{Machine: m.ID, SkipTests: c.SkipTests}
+	runs, err := s.testRuns(ctx, m, c)
+	if err != nil {
+		return sprout.Workflow{}, err
+	}
+	input := provision.CommissionInput{Machine: m.ID, Tests: runs, SkipTests: c.SkipTests, SkipReason: strings.TrimSpace(c.SkipReason)}
 	return s.start(ctx, api.MachineCommission.Name, provision.Commission, m, input, s.locked(m.ID, mayCommission))
 }
 

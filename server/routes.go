@@ -92,6 +92,13 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.ModelShow, s.modelShow)
 	route(s, a, api.ModelSet, s.modelSet)
 
+	route(s, a, api.TestAdd, s.testAdd)
+	route(s, a, api.TestList, s.testList)
+	route(s, a, api.TestShow, s.testShow)
+	route(s, a, api.TestDelete, s.testDelete)
+	route(s, a, api.TestContent, s.testContent)
+	route(s, a, api.TestHistory, s.testHistory)
+
 	route(s, a, api.ImageImport, s.imageImport)
 	route(s, a, api.ImageList, s.imageList)
 	route(s, a, api.ImageShow, s.imageShow)

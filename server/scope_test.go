@@ -74,6 +74,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine bulk": {missing, `{"action":"lock","select":{"site":"par1"}}`}, "machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""},
 		"image import": {denied, ""}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
+		"test add": {denied, ""}, "test list": {anyone, ""}, "test show": {anyone, ""}, "test delete": {denied, ""}, "test content": {anyone, ""}, "test history": {unseen, ""},
 		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
 		"workflow explain": {missing, ""},
@@ -83,7 +84,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
+	named := strings.NewReplacer("{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{test}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

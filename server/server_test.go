@@ -195,11 +195,11 @@ func TestEveryOperationChecksWhoAsks(t *testing.T) {
 	}
 }
 
-// An agent's token fetches images, tells about itself, and opens nothing else.
-func TestAgentRoleFetchesImagesAndNothingElse(t *testing.T) {
+// An agent's token fetches images and tests, tells about itself, and opens nothing else.
+func TestAgentRoleFetchesFilesAndNothingElse(t *testing.T) {
 	for _, op := range api.Operations() {
 		s := op.Spec()
-		want := s.Role == api.Public || s.Name == "image content" || s.Name == "token whoami"
+		want := s.Role == api.Public || s.Name == "image content" || s.Name == "test content" || s.Name == "token whoami"
 		if got := api.May(sprout.AgentRole, s.Role); got != want {
 			t.Errorf("an agent may %s: %v", s.Name, got)
 		}

@@ -108,6 +108,11 @@ func (r *ram) perform(ctx context.Context, o sprout.Order) (sprout.Report, error
 		report.Inventory = &inv
 	case sprout.OrderTest:
 		report.Tests = m.test()
+		if o.Test != nil {
+			var more []sprout.TestResult
+			more, err = r.runTests(ctx, *o.Test)
+			report.Tests = append(report.Tests, more...)
+		}
 	case sprout.OrderWrite:
 		report.Written, err = r.write(ctx, o)
 	case sprout.OrderErase:

@@ -64,14 +64,14 @@ type machineTest struct {
 }
 
 func (t *machineTest) dest() []any {
-	return []any{&t.machine, &t.Test, &t.Kind, &t.Device, &t.Outcome, &t.Message, &t.Metrics, &t.At, &t.Seconds}
+	return []any{&t.machine, &t.Test, &t.Kind, &t.Device, &t.Outcome, &t.Message, &t.Metrics, &t.At, &t.Seconds, &t.Serial}
 }
 
 // SetTests keeps the results of one run of hardware tests as the machine's
-// latest. Earlier ones become history. Skipped notes a commissioning without
-// tests.
-func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, results []sprout.TestResult, skipped bool) error {
-	n, err := exec(ctx, tx, `UPDATE machine SET tests_skipped = $2 WHERE id = $1`, id, skipped)
+// latest. Earlier ones become history. skipped is why a commissioning ran without
+// tests; empty: it did not.
+func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, results []sprout.TestResult, skipped string) error {
+	n, err := exec(ctx, tx, `UPDATE machine SET tests_skipped = $2 <> '', skip_reason = $2 WHERE id = $1`, id, skipped)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return err
 	}
@@ -81,9 +81,9 @@ func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, re
 	b := &pgx.Batch{}
 	for _, r := range results {
 		b.Queue(`
-			INSERT INTO test_result (site, machine, test, kind, device, outcome, message, metrics, at, seconds)
-			SELECT site, id, $2, $3, $4, $5, $6, $7, $8, $9 FROM machine WHERE id = $1`,
-			id, r.Test, r.Kind, r.Device, r.Outcome, r.Message, orEmpty(r.Metrics), r.At, r.Seconds)
+			INSERT INTO test_result (site, machine, test, kind, device, outcome, message, metrics, at, seconds, serial, output)
+			SELECT site, id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM machine WHERE id = $1`,
+			id, r.Test, r.Kind, r.Device, r.Outcome, r.Message, orEmpty(r.Metrics), r.At, r.Seconds, r.Serial, r.Output)
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return explain(err)
@@ -93,21 +93,9 @@ func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, re
 
 // TestsRun notes that the machine's hardware was tested when it was commissioned.
 func (s *Store) TestsRun(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
-	n, err := exec(ctx, tx, `UPDATE machine SET tests_skipped = false, changed_at = now() WHERE id = $1 AND tests_skipped`, id)
+	n, err := exec(ctx, tx, `UPDATE machine SET tests_skipped = false, skip_reason = '', changed_at = now() WHERE id = $1 AND tests_skipped`, id)
 	if err != nil || n == 0 {
 		return err
 	}
 	return s.touch(ctx, tx, changed("", id))
-}
-
-// TestHistory lists the results of all runs of hardware tests, the latest first.
-func (s *Store) TestHistory(ctx context.Context, id sprout.MachineID, limit int) ([]sprout.TestResult, error) {
-	scan := func(row pgx.CollectableRow) (sprout.TestResult, error) {
-		var t machineTest
-		err := row.Scan(t.dest()...)
-		return t.TestResult, err
-	}
-	return many(ctx, s.db, scan, `
-		SELECT machine, test, kind, device, outcome, message, metrics, at, seconds
-		FROM test_result WHERE machine = $1 ORDER BY seq DESC LIMIT $2`, id, Page{Limit: limit}.limit())
 }

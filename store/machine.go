@@ -12,14 +12,14 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.generation, m.image, m.tests_skipped, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.generation, m.image, m.tests_skipped, m.skip_reason, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
 
 func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 	err = row.Scan(&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.Generation, &m.Image, &m.TestsSkipped, &m.Inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.Generation, &m.Image, &m.TestsSkipped, &m.SkipReason, &m.Inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev)
 	return m, err
 }

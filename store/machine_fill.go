@@ -25,7 +25,7 @@ func (s *Store) fill(ctx context.Context, list []sprout.Machine) error {
 	b.Queue(addressSelect+`WHERE a.machine = ANY ($1) ORDER BY a.machine, a.ip`, ids).Query(fillAddresses(at))
 	b.Queue(problemSelect+`WHERE subject = ANY ($1) AND cleared_at IS NULL ORDER BY id`, ids).Query(fillProblems(at))
 	b.Queue(`
-		SELECT machine, test, kind, device, outcome, message, metrics, at, seconds
+		SELECT machine, test, kind, device, outcome, message, metrics, at, seconds, serial
 		FROM test_result WHERE machine = ANY ($1) AND latest ORDER BY machine, seq`, ids).Query(fillTests(at))
 	b.Queue(activitySelect, ids).Query(fillActivities(at))
 	return explain(s.db.SendBatch(ctx, b).Close())

@@ -224,7 +224,7 @@ func TestAMachineIsWhole(t *testing.T) {
 			s.SetBMC(ctx, tx, m.ID, sprout.BMC{Driver: "redfish", URL: "http://10.0.0.5", Username: "root", Password: "hunter2"}),
 			s.SetTests(ctx, tx, m.ID, []sprout.TestResult{
 				{Test: "disk-read", Kind: "disk", Device: "vda", Outcome: sprout.Passed, At: now, Metrics: []sprout.Metric{{Name: "throughput", Value: 90, Unit: "MB/s"}}},
-				{Test: "link", Kind: "nic", Device: "eno1", Outcome: sprout.Failed, At: now, Metrics: []sprout.Metric{{Name: "loss", Value: 2, Unit: "%"}}}}, false),
+				{Test: "link", Kind: "nic", Device: "eno1", Outcome: sprout.Failed, At: now, Metrics: []sprout.Metric{{Name: "loss", Value: 2, Unit: "%"}}}}, ""),
 			s.SetPower(ctx, tx, m.ID, sprout.PowerOn, now),
 			s.SetPower(ctx, tx, m.ID, sprout.PowerOff, now.Add(-time.Second)), // an older word
 			s.RaiseProblem(ctx, tx, sprout.Problem{Site: site.ID, Subject: string(m.ID), Name: "m1", Code: sprout.TestFailed, Severity: sprout.Critical, Reason: "loss"}),

@@ -91,7 +91,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	agent := &ramdisk.Agent{
 		Client:  &ramdisk.Client{URL: url, Token: cmdline["sprout.token"], HTTP: &http.Client{}, Log: log},
 		BootMAC: port.MAC, Tests: builtin.Provider{}, Log: log,
-		Settle: modules.Settle,
+		Settle: modules.Settle, Mount: modules.MountTools,
 		Links: func(ctx context.Context) {
 			if err := system.WaitLinks(ctx, linksUntil, log); err != nil {
 				log.Warn("cannot wait for links", "error", err)

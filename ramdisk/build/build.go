@@ -1,7 +1,8 @@
 // Package build makes the ramdisk that machines boot: vmlinuz and initrd, from
 // Debian's kernel package, the modules that servers need to be reached and to
-// reach their disks, and our /init. It needs apt-get, dpkg-deb and depmod; it
-// needs no root. It must not know what /init does.
+// reach their disks, and our /init; and, if asked, the tools that hardware tests
+// call. It needs apt-get, dpkg-deb and depmod, and for the tools mmdebstrap and
+// mksquashfs; it needs no root. It must not know what /init does.
 package build
 
 import (
@@ -23,6 +24,7 @@ type Options struct {
 	KernelVersion string   // "6.1.0-56-amd64"; default: what linux-image-amd64 stands for now
 	InitPath      string   // the static program that becomes /init
 	Modules       []string // more modules, by name
+	Tools         bool     // build the tests' tools too
 }
 
 // Build makes outDir/vmlinuz and outDir/initrd, unless they were made from the
@@ -35,6 +37,12 @@ func Build(ctx context.Context, outDir string, opts Options, log *slog.Logger) e
 	b := &build{dir: outDir, opts: opts, log: log}
 	if err := b.build(ctx); err != nil {
 		return fmt.Errorf("cannot build ramdisk: %w", err)
+	}
+	if !opts.Tools {
+		return nil
+	}
+	if err := b.tools(ctx); err != nil {
+		return fmt.Errorf("cannot build the tests' tools: %w", err)
 	}
 	return nil
 }
