@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network fuzz cloud-init check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network test-hardware fuzz cloud-init check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP
 
 test-network: ramdisk image ## Install a machine with a bond, a VLAN, a bridge and DHCP, and ask it what it has: a few minutes
 	@demo/network.sh
+
+test-hardware: ramdisk ## Boot a machine with bad disks, a dead link and too little memory, and see each found by the hardware tests: some minutes
+	SPROUT_HARDWARE=$(CACHE)/ramdisk go test ./ramdisk -run TestBadHardwareInQEMU -count=1 -v -timeout 30m
 
 cloud-init: $(CLOUDINIT) ## Unpack Debian's cloud-init into the cache: tests have it read what we write
 

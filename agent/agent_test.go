@@ -175,6 +175,8 @@ func (c *testCentre) misuse(m *testMachine, config Config) {
 		{"phone-home's token as a ramdisk's", "GET", "/ramdisk/order", homeToken, nil, 403},
 		{"phone-home again", "POST", strings.TrimPrefix(home, url), "", nil, 403},
 		{"ramdisk's token as phone-home's", "POST", "/phone-home/att_1/" + old, "", nil, 403},
+		{"tools without a token", "GET", sprout.ToolsPath, "", nil, 401},
+		{"a test with a token that is over", "GET", sprout.TestPath + c.imageNoun().Digest, old, nil, 403},
 		{"payload without a token", "GET", "/ramdisk/payload?bytes=10", "", nil, 401},
 		{"no such path", "GET", "/metrics", "", nil, 404},
 	} {
@@ -199,7 +201,8 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 		token := stranger.tokens[0]
 		for path, want := range map[string]int{
 			"/ramdisk/payload?bytes=100000": 200, "/ramdisk/payload?bytes=67108865": 422, "/ramdisk/payload?bytes=-1": 422,
-			"/images/" + c.imageNoun().Digest: 403, // it was ordered to write nothing
+			"/images/" + c.imageNoun().Digest: 403,                                                                                          // it was ordered to write nothing
+			sprout.ToolsPath:                  403, sprout.TestPath + c.imageNoun().Digest: 403, sprout.TestPath + "..%2f..%2fsite.db": 403, // nor to test
 		} {
 			if got, body := m.try(t.Context(), http.MethodGet, config.url(netip.Addr{})+path, token, nil); got != want || want == 200 && len(body) != 100000 {
 				t.Errorf("%s: got %d, %d bytes, want %d", path, got, len(body), want)

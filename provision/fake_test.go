@@ -27,7 +27,8 @@ type siteWorld struct {
 	boot     power.BootDevice
 	cached   bool
 	silent   bool
-	noTests  bool // the centre does not give executables of tests
+	ordered  sprout.Order // the last one to test
+	noTests  bool         // the centre does not give executables of tests
 	dropped  int
 	squatter string          // has every address
 	turn     sprout.Turn     // of the machine, once it was ordered to write
@@ -108,6 +109,9 @@ func (w *siteWorld) EndAttempt(_ context.Context, t tx, _ sprout.MachineID) erro
 func (w *siteWorld) Give(_ context.Context, t tx, _ sprout.AttemptID, o sprout.Order) error {
 	if _, stands := t.Get("intent"); stands && o.Kind == sprout.OrderReboot {
 		return errors.New("the machine is told to reboot while it would boot its ramdisk again")
+	}
+	if o.Kind == sprout.OrderTest {
+		w.ordered = o
 	}
 	t.Put("order", o.ID)
 	return nil

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,7 +66,7 @@ type siteData struct {
 func (p site[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
-		{Name: "fetch-tests", Do: p.fetchTests, Added: true, Timeout: shortStep, Attempts: 3},
+		{Name: "fetch-tests", Do: p.fetchTests, Quick: true, Added: true, Timeout: shortStep, Attempts: 3},
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
@@ -242,6 +241,13 @@ func (p site[T]) fetchTests(ctx context.Context, c *workflow.Call[T]) error {
 	if err := workOf(c, &in); err != nil {
 		return err
 	}
+	if len(in.Tests) == 0 {
+		c.Detail("skipped: only the ramdisk's own are to run")
+		return nil
+	}
+	if !c.Claimed() {
+		return workflow.Slow()
+	}
 	var names []string
 	for _, r := range in.Tests {
 		if err := p.FetchTest(ctx, r.Test); err != nil {
@@ -249,7 +255,7 @@ func (p site[T]) fetchTests(ctx context.Context, c *workflow.Call[T]) error {
 		}
 		names = append(names, r.Test.Name)
 	}
-	c.Detail("%s", cmp.Or(strings.Join(names, ", "), "skipped: only the ramdisk's own are to run"))
+	c.Detail("%s", strings.Join(names, ", "))
 	return nil
 }
 

@@ -382,6 +382,50 @@ func TestFailedHardwareTestIsReportedBeforeItFails(t *testing.T) {
 	}
 }
 
+// Tests that were asked for are at the site before the machine is started, and
+// the ramdisk is ordered to run them.
+func TestChosenTestsAreFetchedAndOrdered(t *testing.T) {
+	in := sprout.CommissionWork{Tests: []sprout.TestRun{{Test: sprout.Test{Name: "burn-in", Kind: "disk", Timeout: 60}}}}
+	for _, gone := range []bool{false, true} {
+		w := newSiteWorld()
+		w.noTests = gone
+		c := siteCase(w, Commission, in, nil)
+		run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) { w.drive(t, e, run) })
+		if gone {
+			if run.Failure == nil || run.Failure.Code != sprout.ImageUnavailable || run.Failure.Step != "fetch-tests" || w.power != sprout.PowerOff {
+				t.Errorf("without the test the run failed by %+v, power %s", run.Failure, w.power)
+			}
+			continue
+		}
+		if run.State != sprout.Succeeded || w.ordered.Test == nil || len(w.ordered.Test.Runs) != 1 || w.ordered.Test.Runs[0].Test.Name != "burn-in" {
+			t.Errorf("run is %s; the ramdisk was ordered %+v", run.State, w.ordered.Test)
+		}
+	}
+}
+
+// What tests may take is added to the limit of their step, for every device that
+// the machine has, or may have.
+func TestLimitOfTests(t *testing.T) {
+	runs := []sprout.TestRun{
+		{Test: sprout.Test{Kind: "disk", Timeout: 60}}, {Test: sprout.Test{Kind: "disk", Timeout: 60, Parallel: true}},
+		{Test: sprout.Test{Kind: "node", Timeout: 100, TimeoutPlus: "runtime"}, Parameters: map[string]string{"runtime": "3600"}},
+	}
+	two := &sprout.Inventory{Disks: make([]sprout.Disk, 2)}
+	for _, c := range []struct {
+		inv  *sprout.Inventory
+		want time.Duration
+	}{{two, 3*time.Minute + 3700*time.Second}, {nil, (unknownDevices+1)*time.Minute + 3700*time.Second}} {
+		if got := testsTake(runs, c.inv); got != c.want {
+			t.Errorf("they may take %s, want %s", got, c.want)
+		}
+	}
+	for _, l := range StepLimits(Commission, Basis{Size: Size{Tests: 5 * time.Hour}}) {
+		if l.Step == "test-hardware" && (l.Duration() != 5*time.Hour+15*time.Minute || l.From != sprout.LimitSize) {
+			t.Errorf("the limit is %+v", l)
+		}
+	}
+}
+
 func TestSkippedTestsRunNone(t *testing.T) {
 	w := newSiteWorld()
 	c := siteCase(w, Commission, sprout.CommissionWork{SkipTests: true}, nil)

@@ -97,12 +97,7 @@ const (
 // runs.
 func buildRamdisk(t *testing.T) string {
 	t.Helper()
-	init := filepath.Join(t.TempDir(), "init")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, "sprout/cmd/sprout-ramdisk")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build /init: %v\n%s", err, out)
-	}
+	init := buildInit(t)
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +107,18 @@ func buildRamdisk(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// buildInit compiles today's /init.
+func buildInit(t *testing.T) string {
+	t.Helper()
+	init := filepath.Join(t.TempDir(), "init")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, "sprout/cmd/sprout-ramdisk")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build /init: %v\n%s", err, out)
+	}
+	return init
 }
 
 // boot starts the machine; its end is sent on the channel. Its console is

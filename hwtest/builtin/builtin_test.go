@@ -1,9 +1,12 @@
 package builtin_test
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -69,5 +72,51 @@ func TestBadHardware(t *testing.T) {
 	r := hwtest.Run(t.Context(), (builtin.Provider{}).Tests(lo)[3:], sprout.Inventory{Interfaces: []sprout.Interface{{Name: "lo"}}}, hwtest.Peer{URL: dead.URL}, nil)
 	if len(r) != 1 || r[0].Outcome != sprout.Skipped || !strings.Contains(r[0].Message, "cable") {
 		t.Errorf("a port without a cable: %+v", r)
+	}
+}
+
+// TestLibrary holds every test that comes with Sprout to what a reader is told,
+// and its script to the shell's grammar.
+func TestLibrary(t *testing.T) {
+	page, err := os.ReadFile("../../docs/how-to/hardware-tests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range builtin.Library() {
+		if !strings.Contains(string(page), "`"+e.Name+"`") {
+			t.Errorf("the how-to does not tell of %s", e.Name)
+		}
+		if e.Program != "" {
+			if e.Program != e.Name || !e.Usual {
+				t.Errorf("%s is the ramdisk's program %q, usual: %v", e.Name, e.Program, e.Usual)
+			}
+			continue
+		}
+		name := filepath.Join(t.TempDir(), e.Name)
+		if err := os.WriteFile(name, e.Content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("sh", "-n", name).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v %s", e.Name, err, out)
+		}
+		for _, p := range e.Parameters {
+			if !bytes.Contains(e.Content, []byte("SPROUT_"+strings.ToUpper(p.Name))) {
+				t.Errorf("%s does not use its parameter %s", e.Name, p.Name)
+			}
+		}
+	}
+}
+
+// TestHowToExample holds the page to its word: the test that it shows is one.
+func TestHowToExample(t *testing.T) {
+	page, err := os.ReadFile("../../docs/how-to/hardware-tests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, ok := strings.Cut(string(page), "    #!/bin/sh\n")
+	example, _, _ := strings.Cut(shown, "\n\n")
+	test, err := hwtest.Parse("steady-writes", []byte("#!/bin/sh\n"+strings.ReplaceAll(example, "\n    ", "\n")+"\n"))
+	if !ok || err != nil || len(test.Parameters) != 2 || len(test.Metrics) != 1 || !test.Destructive {
+		t.Errorf("the example is %+v: %v", test, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // toolPackages are the Debian packages of the programs that tests call. Their
 // dependencies come along.
 var toolPackages = []string{
-	"busybox-static", "smartmontools", "nvme-cli", "fio", "stress-ng", "memtester", "e2fsprogs", "ethtool", "ipmitool",
+	"busybox-static", "smartmontools", "nvme-cli", "fio", "stress-ng", "memtester", "e2fsprogs", "ethtool", "ipmitool", "curl",
 }
 
 // leftOut is of their dependencies what no test needs: languages, documents and
