@@ -198,7 +198,7 @@ func tell(t *testing.T, monitor string, commands ...string) {
 			t.Fatal(err)
 		}
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // QEMU ends with the test
 	if err := conn.SetDeadline(deadline); err != nil {
 		t.Fatal(err)
 	}

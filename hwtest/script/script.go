@@ -157,7 +157,7 @@ func reason(ended error, last string) error {
 		return &hwtest.SkipError{Reason: last}
 	}
 	if last == "" {
-		return fmt.Errorf("it ended with %s and said nothing", exit)
+		return fmt.Errorf("it ended with %w and said nothing", exit)
 	}
 	return errors.New(last)
 }
