@@ -28,7 +28,7 @@ step "2. A control plane, and a site's network"
 start_dev
 run sprout status --wait 60s
 run sprout site create $SITE --domain $DOMAIN
-run sprout lab up --site $SITE --cidr 10.20.0.0/24 --address 10.20.0.1 "${LAB[@]}" --ramdisk "$CACHE/ramdisk" --wait
+run sprout lab up "${NAMED[@]}" --site $SITE --cidr 10.20.0.0/24 --address 10.20.0.1 "${LAB[@]}" --ramdisk "$CACHE/ramdisk" --wait
 
 step "3. The agent, and a network"
 run sprout agent list
@@ -36,8 +36,8 @@ run sprout network create provisioning --site $SITE --cidr $CIDR "${GATEWAY[@]}"
     --dynamic $DYNAMIC --reserved $RESERVED --discover
 
 step "4. Two machines: one that nobody knows, one that is imported"
-run sprout lab plug m1 "${M1[@]}" --memory 1G --disk 4G --power-on --accept-as "$DIR/m1-bmc.yaml"
-run sprout lab plug m2 "${M2[@]}" --memory 1G --disk 4G -o yaml >"$DIR/machines.yaml"
+run sprout lab plug m1 "${NAMED[@]}" "${M1[@]}" --memory 1G --disk 4G --power-on --accept-as "$DIR/m1-bmc.yaml"
+run sprout lab plug m2 "${NAMED[@]}" "${M2[@]}" --memory 1G --disk 4G -o yaml >"$DIR/machines.yaml"
 run sprout machine import --site $SITE -f "$DIR/machines.yaml"
 run sprout machine wait --site $SITE --state discovered --count 1 --timeout "$PATIENCE"
 run sprout machine list
@@ -69,14 +69,14 @@ run sprout machine list
 step "7. Proof"
 for m in m1 m2; do
     ip=$(sprout machine show $m --jq '.addresses[0].ip' | tr -d '"')
-    out=$(sprout lab exec -- "${SSH[@]}" "debian@$ip" 'hostname -f; ip -br addr; . /etc/os-release; echo "$PRETTY_NAME"; cat /etc/motd')
+    out=$(in_lab "${SSH[@]}" "debian@$ip" 'hostname -f; ip -br addr; . /etc/os-release; echo "$PRETTY_NAME"; cat /etc/motd')
     echo "$out"
     grep -qx "$m.$DOMAIN" <<<"$out" || die "$m does not call itself $m.$DOMAIN"
     grep -q " $ip/${CIDR#*/}" <<<"$out" || die "$m does not have its address $ip"
     grep -q 'Debian GNU/Linux 12' <<<"$out" || die "$m does not run Debian 12"
     grep -q 'installed by sprout' <<<"$out" || die "$m did not apply its user-data"
-    [[ $(sprout lab exec -- dig +short @$AGENT $m.$DOMAIN $TYPE) == "$ip" ]] || die "no forward name for $m"
-    [[ $(sprout lab exec -- dig +short @$AGENT -x "$ip") == "$m.$DOMAIN." ]] || die "no reverse name for $m"
+    [[ $(in_lab dig +short @$AGENT $m.$DOMAIN $TYPE) == "$ip" ]] || die "no forward name for $m"
+    [[ $(in_lab dig +short @$AGENT -x "$ip") == "$m.$DOMAIN." ]] || die "no reverse name for $m"
     echo "$m.$DOMAIN ↔ $ip: ssh and dig agree"
 done
 
@@ -84,17 +84,17 @@ if [[ -z ${SHORT:-} ]]; then
     step "8. Release, with an erase that is proved"
     run sprout machine release m1 m2 --erase --wait --yes
     run sprout machine list
-    [[ -z $(sprout lab exec -- dig +short @$AGENT m1.$DOMAIN $TYPE) ]] || die "the name of m1 is still published"
+    [[ -z $(in_lab dig +short @$AGENT m1.$DOMAIN $TYPE) ]] || die "the name of m1 is still published"
 
     step "9. Two failures, shown, and what a retry does"
     run sprout machine allocate m1
     run sprout machine allocate m2
-    run sprout lab corrupt-image debian-12
+    run sprout lab corrupt-image "${NAMED[@]}" debian-12
     sprout machine deploy m1 --image debian-12 --ssh-key "$DIR/key.pub" --yes >"$DIR/m1.out"
     sprout machine deploy m2 --image debian-12 --ssh-key "$DIR/key.pub" --yes >"$DIR/m2.out"
     w1=$(sprout machine show m1 --jq '.activity.workflow' | tr -d '"')
     w2=$(sprout machine show m2 --jq '.activity.workflow' | tr -d '"')
-    run sprout lab unplug m2 --during write-image &
+    run sprout lab unplug m2 "${NAMED[@]}" --during write-image &
     unplug=$!
     must_fail sprout workflow wait "$w1"
     wait $unplug || die "m2 was not unplugged"
@@ -121,10 +121,10 @@ if [[ -n ${KEEP:-} ]]; then
 Everything is still running. Try:
   export PATH=$PWD/bin:\$PATH SPROUT_CONFIG=$SPROUT_CONFIG SPROUT_LAB=$SPROUT_LAB
   sprout machine show m1
-  sprout lab console m1
-  sprout lab ssh m1 -i $DIR/key
+  sprout lab console ${NAMED[*]} m1
+  sprout lab ssh ${NAMED[*]} m1 -i $DIR/key
 To stop it all:
-  sprout lab down; kill $dev; rm -rf $DIR
+  sprout lab down ${NAMED[*]}; kill $dev; rm -rf $DIR
 TRY
 fi
 echo "DEMO OK"
