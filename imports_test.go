@@ -26,7 +26,7 @@ var imports = map[string][]string{
 	"api":    {".", "alloc"},
 	"api/…":  {".", "api"},
 
-	"netconfig": {".", "ipam"},
+	"netconfig": {".", "ipam"}, "fat": {},
 	"metadata":  {".", "netconfig"},
 	"provision": {".", "workflow", "ipam", "metadata", "netconfig", "network", "dhcp", "dns", "power", "hwtest", "alloc"},
 	"provider":  {".", "alloc/…", "boot/…", "dhcp/…", "dns/…", "hwtest/…", "ipam/…", "network/…", "power/…", "alloc", "dhcp", "dns", "hwtest", "ipam", "network", "power"},
@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"workflow/…": {".", "workflow"},
 
 	"alloc": {"."}, "alloc/…": {".", "alloc"},
-	"boot": {".", "boot/tftp"}, "boot/…": {".", "boot"},
+	"boot": {".", "boot/tftp", "fat"}, "boot/…": {".", "boot"},
 	"dhcp": {"."}, "dhcp/…": {".", "dhcp", "dhcp/…"},
 	"dns": {"."}, "dns/…": {".", "dns", "dns/…"},
 	"hwtest": {"."}, "hwtest/…": {".", "hwtest"},
@@ -55,7 +55,7 @@ var imports = map[string][]string{
 	"power": {"."}, "power/…": {".", "power"},
 
 	"image": {".", "health"}, "image/…": {".", "image"},
-	"ramdisk": {".", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "lldp", "ramdisk"}, "lldp": {"."},
+	"ramdisk": {".", "fat", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "lldp", "ramdisk"}, "lldp": {"."},
 	"wan":       {"."},
 	"lab":       {".", "lldp", "wan", "power", "power/…"},
 	"sim":       {".", "hwtest", "power", "power/…", "ramdisk"},
