@@ -33,6 +33,8 @@ type Config struct {
 	// Shim and GRUB are the files that machines with Secure Boot get as
 	// shimx64.efi and grubx64.efi; empty: DefaultShim and DefaultGRUB.
 	Shim, GRUB string
+	// CDGRUB is the GRUB of virtual media; empty: DefaultCDGRUB.
+	CDGRUB string
 	// Cmdline is added to the ramdisk's kernel command line; may be empty.
 	Cmdline string
 	// AllowUnleased also answers addresses that hold no lease or reservation:
@@ -73,6 +75,7 @@ func Handler(c Config) http.Handler {
 
 func (c Config) withDefaults() Config {
 	c.Loaders, c.Shim, c.GRUB = cmp.Or(c.Loaders, DefaultLoaders), cmp.Or(c.Shim, DefaultShim), cmp.Or(c.GRUB, DefaultGRUB)
+	c.CDGRUB = cmp.Or(c.CDGRUB, DefaultCDGRUB)
 	if c.Events == nil {
 		c.Events = func(sprout.BootEvent) {}
 	}
