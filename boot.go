@@ -30,9 +30,12 @@ type BootEvent struct {
 // What a BootEvent is. A file that was fetched is tftp- and how that ended, or
 // http- and the file's name.
 const (
-	SawPowerOn     = "power-on"    // the BMC was told to; Code where it refused
-	SawPowerOff    = "power-off"   // the BMC was told to; Code where it refused
-	SawBootDevice  = "boot-device" // the BMC was told what to boot next
+	SawPowerOn     = "power-on"     // the BMC was told to; Code where it refused
+	SawPowerOff    = "power-off"    // the BMC was told to; Code where it refused
+	SawBootDevice  = "boot-device"  // the BMC was told what to boot next
+	SawInsertMedia = "insert-media" // the BMC was told to; Code where it refused
+	SawEjectMedia  = "eject-media"  // the BMC was told to; Code where it refused
+	SawMedia       = "http-media"   // the BMC fetched what the machine boots, or a piece of it
 	SawDiscover    = "dhcp-discover"
 	SawOffer       = "dhcp-offer"
 	SawRequest     = "dhcp-request"

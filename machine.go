@@ -55,6 +55,7 @@ type Machine struct {
 	Locked       bool         `json:"locked" doc:"Refuses every workflow"`
 	Protected    bool         `json:"protected" doc:"Refuses what destroys data"`
 	SecureBoot   bool         `json:"secureBoot" doc:"Its firmware enforces Secure Boot: it boots signed loaders only"`
+	VirtualMedia bool         `json:"virtualMedia" doc:"Its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only"`
 	Generation   int64        `json:"generation" doc:"Rises with every workflow; a command of an older one is refused by the site"`
 	Image        string       `json:"image,omitempty" doc:"Name of the deployed image"`
 	Addresses    []Address    `json:"addresses"`
@@ -70,6 +71,20 @@ type Machine struct {
 
 // Revision is the part of the entity tag that If-Match compares.
 func (m Machine) Revision() string { return strconv.FormatInt(m.Rev, 10) }
+
+// MayBootMedia refuses virtual media to a machine that cannot boot them: they
+// hold the loaders of UEFI firmware of amd64.
+func (m Machine) MayBootMedia() error {
+	switch {
+	case m.BootMode == BIOS:
+		return InvalidField("virtualMedia", "cannot boot %s by virtual media: it boots by BIOS, and they are for UEFI", m.Name).
+			WithRemedy("switch its firmware to UEFI, or boot it by network: sprout machine update %s --virtual-media=false", m.Name)
+	case m.Architecture != "" && m.Architecture != AMD64:
+		return InvalidField("virtualMedia", "cannot boot %s by virtual media: it is %s, and they are for amd64", m.Name, m.Architecture).
+			WithRemedy("boot it by network: sprout machine update %s --virtual-media=false", m.Name)
+	}
+	return nil
+}
 
 // An Activity is what a machine is doing now, derived from its workflow.
 type Activity struct {

@@ -73,6 +73,8 @@ type SiteMachine struct {
 	Deployed   bool      `json:"deployed,omitempty"`
 	SecureBoot bool      `json:"secureBoot,omitempty"` // its firmware runs what is signed only
 	BootMode   BootMode  `json:"bootMode,omitempty"`   // of its firmware; empty: not known
+
+	VirtualMedia bool `json:"virtualMedia,omitempty"` // its BMC inserts what it boots
 }
 
 // Work is one piece of site work, delegated whole. Its id is a WorkID, so that a

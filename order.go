@@ -135,8 +135,10 @@ type Intent struct {
 	Token     string    `json:"token" doc:"Bearer of the ramdisk of this attempt"`
 	HomeToken string    `json:"homeToken" doc:"Of the installed system's phone-home"`
 	// MetadataToken is good for the installed system's metadata; empty: it is all on its config drive.
-	MetadataToken string    `json:"metadataToken,omitempty"`
-	ExpiresAt     time.Time `json:"expiresAt"`
+	MetadataToken string `json:"metadataToken,omitempty"`
+	// MediaToken is good for the image that the BMC inserts; empty: the machine boots by network.
+	MediaToken string    `json:"mediaToken,omitempty"`
+	ExpiresAt  time.Time `json:"expiresAt"`
 }
 
 // A Reservation is an address that a known machine's interface gets by DHCP,

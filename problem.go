@@ -42,6 +42,9 @@ const (
 	BMCDenied        Code = "bmc-denied"
 	BMCFailed        Code = "bmc-failed"
 	PowerNotChanged  Code = "power-not-changed"
+	MediaRefused     Code = "media-refused"
+	MediaNotFetched  Code = "media-not-fetched"
+	MediaNotBooted   Code = "media-not-booted"
 	NoRamdisk        Code = "no-ramdisk"
 	NoDiscover       Code = "dhcp-no-discover"
 	OfferIgnored     Code = "dhcp-offer-ignored"
@@ -118,6 +121,9 @@ var Problems = []ProblemKind{
 	{BMCDenied, Critical, "The BMC refuses the user name or password.", "sprout machine update {machine} --bmc-user … --bmc-password …, then: sprout workflow retry {workflow}"},
 	{BMCFailed, Critical, "The BMC answered with an error.", "sprout workflow retry {workflow}; if it repeats, reset the BMC"},
 	{PowerNotChanged, Critical, "The BMC accepted a power command but the machine did not follow.", "look at the machine, then: sprout workflow retry {workflow}"},
+	{MediaRefused, Critical, "The BMC has no virtual CD, or does not take the image that the machine is to boot.", "check that its licence has virtual media and that it reaches the site's agent by HTTP, then: sprout workflow retry {workflow}; or where the machine has DHCP: sprout machine update {machine} --virtual-media=false"},
+	{MediaNotFetched, Critical, "The BMC took the address of the image that the machine is to boot, and never fetched it.", "check that the BMC reaches the site's agent by HTTP, or set the agent's mediaURL to where it does: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{MediaNotBooted, Critical, "The BMC fetched the image that the machine is to boot, and its ramdisk never reported.", "look at the machine's console: it must boot by UEFI, from the virtual CD, and have the port on the site's network: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{NoRamdisk, Critical, "The machine was powered on but its ramdisk never reported.", "check boot order, cable and VLAN: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{NoDiscover, Critical, "The machine was powered on but asked for no address: nothing of it reached this network.", "check power, cable, switch port and VLAN, and that network boot is on: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{OfferIgnored, Critical, "The machine was offered an address and never took it.", "check that answers reach it (relay, DHCP snooping, VLAN of the answers): sprout boot show {machine}; then: sprout workflow retry {workflow}"},

@@ -30,6 +30,23 @@ func (b *boots) chosen(machine sprout.MachineID, device power.BootDevice, began 
 	b.acted(machine, sprout.SawBootDevice, fmt.Sprintf("boot once from %s", device), began, err)
 }
 
+// inserted and ejected tell that the BMC was told to change its virtual media.
+func (b *boots) inserted(machine sprout.MachineID, began time.Time, err error) {
+	b.acted(machine, sprout.SawInsertMedia, "insert virtual media", began, err)
+}
+
+func (b *boots) ejected(machine sprout.MachineID, began time.Time, err error) {
+	b.acted(machine, sprout.SawEjectMedia, "eject virtual media", began, err)
+}
+
+// mediaFetched tells of what the BMC fetched of the image that it inserts.
+func (b *boots) mediaFetched(a sitestore.Attempt, r *http.Request, bytes, size int64, took time.Duration) {
+	e := ofAttempt(a, r, sprout.SawMedia)
+	e.File, e.Bytes, e.Size, e.Seconds = path.Base(r.URL.Path), bytes, size, took.Seconds()
+	e.Detail = fmt.Sprintf("%d of %d B in %s", bytes, size, took.Round(time.Millisecond))
+	b.tell(e)
+}
+
 // acted files the event under the time when the BMC was told: a machine may ask
 // for an address before its BMC says that it is on.
 func (b *boots) acted(machine sprout.MachineID, what, order string, began time.Time, err error) {

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"sprout"
+	"sprout/boot"
 	"sprout/bus"
 	dhcp6 "sprout/dhcp/builtin6"
 	"sprout/dhcp/kea"
@@ -44,6 +45,7 @@ type site struct {
 	bus     *bus.Site
 	centre  *http.Client // trusts the control plane
 	power   *bmcs
+	discs   *boot.Discs
 	live    *live
 	orders  *orders
 	boots   *boots
@@ -119,6 +121,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	s.live = newLive(s)
 	s.boots = newBoots(s)
 	s.turns = newTurns(c.Images.AtOnce, int64(c.Images.Bandwidth)*1e6, clock.Now)
+	s.discs = boot.NewDiscs(s.booting())
 	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}}
 	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, s.clock.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)
 	if err != nil {

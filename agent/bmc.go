@@ -183,5 +183,21 @@ func (b *bmc) BootOnce(ctx context.Context, device power.BootDevice, mode sprout
 	return err
 }
 
+// InsertMedia has the BMC fetch and insert an image.
+func (b *bmc) InsertMedia(ctx context.Context, url string) error {
+	began := time.Now()
+	err := b.Governor.InsertMedia(ctx, url)
+	b.boots.inserted(b.machine, began, err)
+	return err
+}
+
+// EjectMedia has the BMC take out what it inserted.
+func (b *bmc) EjectMedia(ctx context.Context) error {
+	began := time.Now()
+	err := b.Governor.EjectMedia(ctx)
+	b.boots.ejected(b.machine, began, err)
+	return err
+}
+
 // Close does nothing: the provider is shared and lives as long as the agent.
 func (b *bmc) Close(context.Context) error { return nil }

@@ -28,6 +28,8 @@ import (
 type Signed struct {
 	Shim string `json:"shim,omitempty" yaml:"shim,omitempty"`
 	GRUB string `json:"grub,omitempty" yaml:"grub,omitempty"`
+	// CDGRUB is that of virtual media, which shim runs there.
+	CDGRUB string `json:"cdGRUB,omitempty" yaml:"cdGRUB,omitempty"`
 }
 
 // A Config says how to run a site's agent.
@@ -69,6 +71,9 @@ type Config struct {
 	BootFiles string `json:"bootFiles,omitempty" yaml:"bootFiles,omitempty"`
 	// SecureBoot is what machines that enforce it are given first.
 	SecureBoot Signed `json:"secureBoot,omitzero" yaml:"secureBoot,omitempty"`
+	// MediaURL is the base URL at which BMCs reach this agent, to fetch what they
+	// insert: http://10.9.0.1, without a final slash. Empty: that of machines.
+	MediaURL string `json:"mediaURL,omitempty" yaml:"mediaURL,omitempty"`
 	// RamdiskDir is the directory with vmlinuz, initrd and, if tests shall call
 	// programs, tools.squashfs.
 	RamdiskDir string `json:"ramdiskDir" yaml:"ramdiskDir"`
@@ -157,7 +162,7 @@ func (c Config) Validate() error {
 			return sprout.InvalidField(dir.field, "cannot use %q: it must be a directory", dir.path)
 		}
 	}
-	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.DHCP.check(c.Address), c.DNS.check(), c.Images.check())
+	return cmp.Or(c.Memory.Check(), c.validateStatus(), c.validateMedia(), c.DHCP.check(c.Address), c.DNS.check(), c.Images.check())
 }
 
 func (c Config) validateAddresses() error {
@@ -179,6 +184,14 @@ func (c Config) validateStatus() error {
 	ip, parseErr := netip.ParseAddr(host)
 	if err != nil || parseErr != nil || !ip.IsLoopback() {
 		return sprout.InvalidField("status", "cannot use %q: it must be a loopback address and a port, like 127.0.0.1:7070", c.Status)
+	}
+	return nil
+}
+
+func (c Config) validateMedia() error {
+	u, err := url.Parse(c.MediaURL)
+	if c.MediaURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.HasSuffix(u.Path, "/")) {
+		return sprout.InvalidField("mediaURL", "cannot use %q: it must be a URL like http://10.9.0.1, without a final slash", c.MediaURL)
 	}
 	return nil
 }

@@ -84,7 +84,9 @@ func (m *testMachine) PowerOff(context.Context) error {
 	return nil
 }
 
-func (m *testMachine) Shutdown(ctx context.Context) error { return m.PowerOff(ctx) }
+func (m *testMachine) InsertMedia(context.Context, string) error { return nil }
+func (m *testMachine) EjectMedia(context.Context) error          { return nil }
+func (m *testMachine) Shutdown(ctx context.Context) error        { return m.PowerOff(ctx) }
 
 var scriptToken = regexp.MustCompile(`sprout\.token=(\S+)`)
 

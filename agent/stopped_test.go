@@ -128,7 +128,9 @@ func (f *firmware) PowerOff(context.Context) error {
 	return nil
 }
 
-func (f *firmware) Shutdown(ctx context.Context) error { return f.PowerOff(ctx) }
+func (f *firmware) InsertMedia(context.Context, string) error { return nil }
+func (f *firmware) EjectMedia(context.Context) error          { return nil }
+func (f *firmware) Shutdown(ctx context.Context) error        { return f.PowerOff(ctx) }
 
 // say sends one DHCP message by the relay and reads one answer, if any comes.
 func (f *firmware) say(arch byte, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {

@@ -32,6 +32,7 @@ func (s *site) web() http.Handler {
 	mux.HandleFunc("GET "+sprout.ToolsPath, s.ofRamdisk(s.toolsContent))
 	mux.HandleFunc("GET /images/{digest}", s.ofRamdisk(s.image))
 	mux.HandleFunc("POST /phone-home/{attempt}/{token}", s.phoneHome)
+	mux.HandleFunc("GET /media/{attempt}/{token}/boot.iso", s.media)
 	mux.HandleFunc("GET /metadata/{attempt}/{token}/{path...}", s.metadata)
 	return mux
 }
@@ -41,6 +42,7 @@ func (s *site) booting() boot.Config {
 	return boot.Config{
 		Ledger: ledger{s.store, s}, URL: s.config.url(netip.Addr{}), URL6: s.config.url(netip.IPv6Unspecified()),
 		Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(), Shim: s.config.SecureBoot.Shim, GRUB: s.config.SecureBoot.GRUB,
+		CDGRUB:  s.config.SecureBoot.CDGRUB,
 		Cmdline: s.config.Cmdline, Events: s.boots.tell, Now: s.clock.Now, Log: s.log,
 	}
 }

@@ -32,12 +32,13 @@ type MachineSelector struct {
 
 // MachineUpdates is what may be changed of many machines alike.
 type MachineUpdates struct {
-	Tags       *[]string   `json:"tags,omitempty"`
-	Labels     LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
-	Pool       *string     `json:"pool,omitempty"`
-	Zone       *string     `json:"zone,omitempty"`
-	Protected  *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
-	SecureBoot *bool       `json:"secureBoot,omitempty" doc:"Their firmware enforces Secure Boot: give them signed loaders only"`
+	Tags         *[]string   `json:"tags,omitempty"`
+	Labels       LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
+	Pool         *string     `json:"pool,omitempty"`
+	Zone         *string     `json:"zone,omitempty"`
+	Protected    *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
+	SecureBoot   *bool       `json:"secureBoot,omitempty" doc:"Their firmware enforces Secure Boot: give them signed loaders only"`
+	VirtualMedia *bool       `json:"virtualMedia,omitempty" doc:"Their BMCs insert what they boot, as CDs: they need no DHCP, and boot by UEFI only"`
 }
 
 // What came of one machine of a bulk.

@@ -32,6 +32,7 @@ type NewMachine struct {
 	Architecture sprout.Architecture `json:"architecture,omitempty" enum:"amd64,arm64" doc:"Empty: amd64"`
 	BootMode     sprout.BootMode     `json:"bootMode,omitempty" enum:"bios,uefi"`
 	SecureBoot   bool                `json:"secureBoot,omitempty" doc:"Its firmware enforces Secure Boot: it boots signed loaders only"`
+	VirtualMedia bool                `json:"virtualMedia,omitempty" doc:"Its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only"`
 	BMC          *sprout.BMC         `json:"bmc,omitempty"`
 	Tags         []string            `json:"tags,omitempty"`
 	Labels       sprout.Labels       `json:"labels,omitempty" maxProperties:"64" doc:"Keys and values as Kubernetes writes labels" example:"{\"rack\":\"r1\"}"`
@@ -53,14 +54,15 @@ type ImportMachines struct {
 type UpdateMachine struct {
 	MachineRef
 	Body struct {
-		Name       *string     `json:"name,omitempty"`
-		Tags       *[]string   `json:"tags,omitempty"`
-		Labels     LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
-		Pool       *string     `json:"pool,omitempty"`
-		Zone       *string     `json:"zone,omitempty"`
-		Protected  *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
-		SecureBoot *bool       `json:"secureBoot,omitempty" doc:"Its firmware enforces Secure Boot: give it signed loaders only"`
-		BMC        *sprout.BMC `json:"bmc,omitempty" doc:"In place of the old one; an empty password keeps the old password"`
+		Name         *string     `json:"name,omitempty"`
+		Tags         *[]string   `json:"tags,omitempty"`
+		Labels       LabelChange `json:"labels,omitempty" doc:"Labels to set; null takes one away; others stay"`
+		Pool         *string     `json:"pool,omitempty"`
+		Zone         *string     `json:"zone,omitempty"`
+		Protected    *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
+		SecureBoot   *bool       `json:"secureBoot,omitempty" doc:"Its firmware enforces Secure Boot: give it signed loaders only"`
+		VirtualMedia *bool       `json:"virtualMedia,omitempty" doc:"Its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only"`
+		BMC          *sprout.BMC `json:"bmc,omitempty" doc:"In place of the old one; an empty password keeps the old password"`
 	}
 }
 

@@ -228,7 +228,7 @@ var words = map[string]word{
 	"bootModes": {"Boot modes that the image knows: bios, uefi", []string{"bios", "uefi"}}, "digest": {"", "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
 	"rawBytes": {"", 2147483648}, "rawDigest": {"", "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"}, "boot": {"", true}, "speedMbs": {"", 25000},
 	"firmware": {"", "Acme 2.4.1 2026-03-01"}, "uuid": {"", "4c4c4544-0035-3010-8052-b4c04f4e3632"}, "clientId": {"", "01525400123456"}, "generation": {"", 7}, "image": {"", "debian-12"},
-	"locked": {"", false}, "protected": {"", false}, "secureBoot": {"", true}, "powerAt": {"", "2026-11-22T10:00:00Z"}, "revision": {"", 4711}, "testsSkipped": {"", false}, "all": {"", false}, "diskBytes": {"", 480103981056},
+	"locked": {"", false}, "protected": {"", false}, "secureBoot": {"", true}, "virtualMedia": {"", true}, "powerAt": {"", "2026-11-22T10:00:00Z"}, "revision": {"", 4711}, "testsSkipped": {"", false}, "all": {"", false}, "diskBytes": {"", 480103981056},
 	"by": {"", "admin"}, "p50": {"", 312.5}, "p95": {"", 540.0}, "runs": {"", 12}, "lastUsedAt": {"", "2026-11-22T10:00:00Z"}, "class": {"", "0200"}, "next": {"", "bTE3"}, "becomes": {"", "deployed"},
 	"purpose": {"", "new rack"}, "destroys": {"", []string{"the address 10.20.0.17"}}, "traffic": {"", 734003200}, "warnings": {"", []string{"the inventory is 90 days old"}}, "empty": {"", false}, "perSec": {"", 209715200.0}, "erase": {"", true},
 	"uplink": {"", 734003200}, "message": {"", "the device cannot be read"}, "resource": {"", map[string]any{"id": "mch_06h0581g8eq3vc02k440xw0drg", "name": "web-01"}},

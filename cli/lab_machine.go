@@ -41,6 +41,7 @@ func (l *labEnv) plugCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&p.firmware, "firmware", "bios", "bios or uefi")
 	f.StringVar((*string)(&p.spec.Netboot), "netboot", "", "how uefi boots by network first: pxe6 or http (default as the firmware tries: pxe over IPv4 first)")
+	f.BoolVar(&p.spec.NoMedia, "no-virtual-media", false, "its BMC has no virtual media")
 	f.BoolVar(&p.spec.SecureBoot, "secure-boot", false, "uefi enforces Secure Boot: it runs only what is signed by Microsoft or through shim by Debian")
 	f.StringVar(&p.memory, "memory", "1G", "memory, as 1G or 512M")
 	f.IntVar(&p.spec.CPUs, "cpus", 0, "processors (default 2)")

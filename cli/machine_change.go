@@ -107,6 +107,7 @@ func machineCreateCommand(e *env) *cobra.Command {
 	f.StringVar(&in.Body.Pool, "pool", "", "pool")
 	f.StringVar(&in.Body.Zone, "zone", "", "failure zone")
 	f.BoolVar(&in.Body.SecureBoot, "secure-boot", false, "its firmware enforces Secure Boot: give it signed loaders only")
+	f.BoolVar(&in.Body.VirtualMedia, "virtual-media", false, "its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only")
 	bmc.add(c)
 	return c
 }
@@ -182,12 +183,12 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e}
 	var name, pool, zone string
 	var tags []string
-	var protected, secureBoot bool
+	var protected, secureBoot, virtualMedia bool
 	var revision int64
 	var bmc bmcFlags
 	c := &cobra.Command{
 		Use: "update [MACHINE…]", Short: api.MachineUpdate.Help, Args: takes(0, -1, machinesOrSelection),
-		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -\n  sprout machine update web-01 --secure-boot\n  sprout machine update --site lon1 --state ready --pool web --yes",
+		Example: "  sprout machine update web-01 --zone rack-7 --protected\n  sprout machine update web-01 --bmc-password -\n  sprout machine update web-01 --secure-boot\n  sprout machine update web-01 --virtual-media\n  sprout machine update --site lon1 --state ready --pool web --yes",
 		RunE: func(c *cobra.Command, args []string) error {
 			f := c.Flags()
 			var many api.MachineUpdates
@@ -196,12 +197,13 @@ func machineUpdateCommand(e *env) *cobra.Command {
 			set(f.Changed("tag"), &many.Tags, tags)
 			set(f.Changed("protected"), &many.Protected, protected)
 			set(f.Changed("secure-boot"), &many.SecureBoot, secureBoot)
+			set(f.Changed("virtual-media"), &many.VirtualMedia, virtualMedia)
 			a.in.Body.Action, a.in.Body.Update = "update", &many
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
 				in := api.UpdateMachine{MachineRef: machineRef(ref)}
 				set(f.Changed("name"), &in.Body.Name, name)
 				in.Body.Pool, in.Body.Zone, in.Body.Tags = many.Pool, many.Zone, many.Tags
-				in.Body.Protected, in.Body.SecureBoot = many.Protected, many.SecureBoot
+				in.Body.Protected, in.Body.SecureBoot, in.Body.VirtualMedia = many.Protected, many.SecureBoot, many.VirtualMedia
 				old, err := call(ctx, e, api.MachineShow, in.MachineRef)
 				if err != nil {
 					return nil, err
@@ -234,6 +236,7 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	f.StringVar(&zone, "zone", "", "failure zone")
 	f.BoolVar(&protected, "protected", false, "refuse what destroys data (--protected=false allows it again)")
 	f.BoolVar(&secureBoot, "secure-boot", false, "its firmware enforces Secure Boot: give it signed loaders only (--secure-boot=false: any)")
+	f.BoolVar(&virtualMedia, "virtual-media", false, "its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only (--virtual-media=false: it boots by network)")
 	f.Int64Var(&revision, "if-revision", 0, "refuse if anybody has decided something about the machine since this revision (see -o json)")
 	bmc.add(c)
 	a.add(c)

@@ -39,6 +39,9 @@ func flags(m sprout.Machine) string {
 	if m.SecureBoot {
 		on = append(on, "secure-boot")
 	}
+	if m.VirtualMedia {
+		on = append(on, "virtual-media")
+	}
 	return strings.Join(on, ", ")
 }
 

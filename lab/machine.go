@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -48,6 +49,7 @@ var _ emulator.Machine = (*machine)(nil)
 type run struct {
 	cmd    *exec.Cmd
 	qmp    *qmp
+	media  bool          // it started with something in the virtual drive
 	killed bool          // we ended it: it shall not come back
 	done   chan struct{} // closed when the process is gone and the machine knows
 	ports  switchPorts
@@ -103,6 +105,43 @@ func (m *machine) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, qmpPatience)
 	defer cancel()
 	return r.qmp.execute(ctx, "system_powerdown", nil)
+}
+
+// mediaMost is how many bytes an image of virtual media may have.
+const mediaMost = 1 << 30
+
+// InsertMedia fetches the image, as a BMC does. A machine that runs sees it at
+// its next start.
+func (m *machine) InsertMedia(ctx context.Context, url string) error {
+	whole := filepath.Join(m.dir, mediaFile)
+	f, err := os.CreateTemp(m.dir, mediaFile)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(emulator.FetchMedia(ctx, url, f, mediaMost), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), whole)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// EjectMedia takes the image out, also of a machine that runs.
+func (m *machine) EjectMedia(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	err := os.Remove(filepath.Join(m.dir, mediaFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || m.run == nil || !m.run.media {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, qmpPatience)
+	defer cancel()
+	return m.run.qmp.execute(ctx, "eject", map[string]any{"device": mediaDrive, "force": true})
 }
 
 // SetLink plugs the cable of a NIC in or out, while the machine runs.
@@ -189,12 +228,13 @@ func (m *machine) launch(device power.BootDevice) (_ *run, err error) {
 		return nil, errors.Join(err, ours.Close())
 	}
 	defer out.Close() //nolint:errcheck // it is the child that writes
-	cmd := exec.Command(qemuPath, arguments(m.spec, device)...)
+	_, noMedia := os.Stat(filepath.Join(m.dir, mediaFile))
+	cmd := exec.Command(qemuPath, arguments(m.spec, device, noMedia == nil)...)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = m.dir, m.environ, files, out, out
 	if err := m.starter.start(cmd); err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	return &run{cmd: cmd, qmp: newQMP(ours), done: make(chan struct{}), ports: ports}, nil
+	return &run{cmd: cmd, qmp: newQMP(ours), media: noMedia == nil, done: make(chan struct{}), ports: ports}, nil
 }
 
 // setGoing records the process, pulls the cables that are out, and lets it run.

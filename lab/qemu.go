@@ -16,6 +16,7 @@ const (
 	varsFile    = "ovmf-vars.fd"
 	consoleLog  = "console.log"
 	consoleSock = "console.sock"
+	mediaFile   = "media.iso" // what its BMC inserted
 )
 
 func diskFile(i int) string { return fmt.Sprintf("disk%d.raw", i) }
@@ -47,7 +48,7 @@ const (
 // arguments is QEMU's command line for one start of a machine. It starts
 // stopped, and ends instead of rebooting: the next start may have another boot
 // order.
-func arguments(s Spec, device power.BootDevice) []string {
+func arguments(s Spec, device power.BootDevice, media bool) []string {
 	args := []string{
 		"-name", s.Name, "-uuid", s.UUID,
 		"-smbios", "type=1,manufacturer=Sprout,product=lab,serial=" + s.Serial + ",uuid=" + s.UUID,
@@ -75,6 +76,13 @@ func arguments(s Spec, device power.BootDevice) []string {
 	if device == power.BootNetwork {
 		diskFirst, nicFirst = 1+len(s.NICs), 1
 	}
+	if media {
+		last := 1 + len(s.Disks) + len(s.NICs)
+		if device == power.BootMedia {
+			diskFirst, nicFirst, last = diskFirst+1, nicFirst+1, 1
+		}
+		args = append(args, mediaArguments(last)...)
+	}
 	for i, d := range s.Disks {
 		args = append(args, diskArguments(d, i, diskFirst+i)...)
 	}
@@ -96,6 +104,16 @@ func diskArguments(d Disk, i, bootIndex int) []string {
 	}[d.Bus]
 	return []string{"-drive", drive, "-device", fmt.Sprintf("%s,serial=%s,bootindex=%d", device, d.Serial, bootIndex)}
 }
+
+// mediaArguments are the BMC's virtual drive: a CD at the USB, as real ones are.
+func mediaArguments(bootIndex int) []string {
+	return []string{
+		"-device", "qemu-xhci,id=usb", "-drive", "if=none,id=" + mediaDrive + ",media=cdrom,format=raw,readonly=on,file=" + mediaFile,
+		"-device", fmt.Sprintf("usb-storage,bus=usb.0,drive=%s,bootindex=%d", mediaDrive, bootIndex),
+	}
+}
+
+const mediaDrive = "media"
 
 // nicArguments leaves out the option ROM where the firmware has a driver of its
 // own: else QEMU's iPXE hides the firmware's PXE.

@@ -181,7 +181,12 @@ func (k *rack) insert(p placed) (*slot, error) {
 		spec: p.Spec, dir: filepath.Join(k.dir, p.Spec.Name), bridge: k.bridge,
 		starter: k.starter, environ: k.environ, log: k.log,
 	}
+	// The BMC has forgotten what was inserted before the lab last ended.
+	if err := os.Remove(filepath.Join(m.dir, mediaFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot empty the drive of %s: %w", p.Spec.Name, err)
+	}
 	m.bmc = emulator.New(facts(p.Spec), m, bmcUser, p.Password, k.log.With("bmc", p.Spec.Name))
+	m.bmc.SetFaults(emulator.Faults{NoMedia: p.Spec.NoMedia})
 	listener, err := net.Listen("tcp", k.bmcAddress(p))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the BMC of %s: %w", p.Spec.Name, err)

@@ -19,8 +19,9 @@ type Spec struct {
 	CPUs       int             `json:"cpus"`
 	Disks      []Disk          `json:"disks"`
 	NICs       []NIC           `json:"nics"`
-	Netboot    Netboot         `json:"netboot,omitempty"`    // how UEFI boots by network; empty: as it tries
-	SecureBoot bool            `json:"secureBoot,omitempty"` // enforced, with Microsoft's and Debian's keys enrolled
+	Netboot    Netboot         `json:"netboot,omitempty"`        // how UEFI boots by network; empty: as it tries
+	SecureBoot bool            `json:"secureBoot,omitempty"`     // enforced, with Microsoft's and Debian's keys enrolled
+	NoMedia    bool            `json:"noVirtualMedia,omitempty"` // its BMC has no virtual media
 	UUID       string          `json:"uuid"`
 	Serial     string          `json:"serial"`
 }

@@ -14,11 +14,12 @@ type BootDevice string
 const (
 	BootNetwork BootDevice = "network"
 	BootDisk    BootDevice = "disk"
+	BootMedia   BootDevice = "media" // what InsertMedia put in
 )
 
 // A Provider drives the power of one machine through its BMC. Every method may
 // be repeated. Errors are *sprout.Failure with one of the codes BMCUnreachable,
-// BMCDenied, BMCFailed, PowerNotChanged.
+// BMCDenied, BMCFailed, PowerNotChanged, MediaRefused.
 type Provider interface {
 	// Status asks the BMC.
 	Status(ctx context.Context) (sprout.PowerState, error)
@@ -27,6 +28,13 @@ type Provider interface {
 	Set(ctx context.Context, want sprout.PowerState) error
 	// BootOnce chooses the device of the next start only.
 	BootOnce(ctx context.Context, device BootDevice, mode sprout.BootMode) error
+	// InsertMedia has the BMC put the CD image at the URL into the machine, which it
+	// fetches itself, in place of what is in. MediaRefused: it has no virtual CD, or
+	// does not take the image. The URL is a secret: no error and no log holds it.
+	InsertMedia(ctx context.Context, url string) error
+	// EjectMedia takes out what is in; nothing is no error, nor is a BMC that has no
+	// virtual CD.
+	EjectMedia(ctx context.Context) error
 	// Close ends the session with the BMC.
 	Close(ctx context.Context) error
 }

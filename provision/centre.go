@@ -43,7 +43,9 @@ func (d centreData) given() []sprout.Address {
 func (p centre[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
 		{Name: "accept", Do: p.accept, Quick: true, Timeout: shortStep},
+		{Name: "reserve-address", Do: p.reserveForMedia, Quick: true, Added: true, Undo: p.releaseForMedia, Timeout: shortStep, Attempts: 3},
 		{Name: "commission-at-site", Do: p.atSite(Commission, commissionBy, p.commissionWork), Quick: true, Undo: p.cancelAtSite, Timeout: commissionBy},
+		{Name: "release-address", Do: p.releaseForMedia, Quick: true, Added: true, Timeout: shortStep, Attempts: 3},
 		{Name: "finish", Do: p.finishCommission, Quick: true, Timeout: shortStep},
 	}}
 }
@@ -59,6 +61,7 @@ func (p centre[T]) deploy() workflow.Definition[T] {
 
 func (p centre[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
+		{Name: "reserve-address", Do: p.reserveForMedia, Quick: true, Added: true, Undo: p.undoReserveForMedia, Timeout: shortStep, Attempts: 3},
 		{Name: "release-at-site", Do: p.atSite(Release, releaseBy, p.releaseWork), Quick: true, Undo: p.cancelAtSite, Timeout: releaseBy},
 		{Name: "withdraw-name", Do: p.withdrawName, Timeout: shortStep, Attempts: 3},
 		{Name: "release-address", Do: p.releaseAddress, Timeout: shortStep, Attempts: 3},

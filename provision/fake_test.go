@@ -30,6 +30,9 @@ type siteWorld struct {
 	ordered  sprout.Order // the last one to test
 	noTests  bool         // the centre does not give executables of tests
 	dropped  int
+	virtual  bool            // the machine boots by virtual media
+	media    string          // what is in its virtual drive
+	booted   string          // what was, when it was last turned on
 	squatter string          // has every address
 	turn     sprout.Turn     // of the machine, once it was ordered to write
 	forgot   bool            // the agent was started anew, and knows no turns
@@ -41,7 +44,7 @@ func newSiteWorld() *siteWorld {
 }
 
 func (w *siteWorld) Machine(context.Context, sprout.MachineID) (sprout.SiteMachine, error) {
-	return sprout.SiteMachine{ID: "mch_1", Name: "m1"}, nil
+	return sprout.SiteMachine{ID: "mch_1", Name: "m1", VirtualMedia: w.virtual}, nil
 }
 func (w *siteWorld) Busy(context.Context, sprout.MachineID, string) (string, error) { return "", nil }
 func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, error) {
@@ -50,7 +53,9 @@ func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, er
 func (w *siteWorld) Turn(attempt sprout.AttemptID) (sprout.Turn, bool) {
 	return w.turn, !w.forgot && w.Values()["order"] == string(attempt)+"/write-image"
 }
-func (w *siteWorld) AgentURL(netip.Addr) string { return "http://10.0.0.1" }
+func (w *siteWorld) AgentURL(netip.Addr) string                         { return "http://10.0.0.1" }
+func (w *siteWorld) MediaURL() string                                   { return "http://10.1.0.1" }
+func (w *siteWorld) CheckMedia(context.Context, sprout.MachineID) error { return nil }
 func (w *siteWorld) Probe(_ context.Context, _ sprout.MachineID, ips []netip.Addr) ([]sprout.AddressProbe, error) {
 	var all []sprout.AddressProbe
 	for _, ip := range ips {
@@ -132,11 +137,22 @@ func (b *siteBMC) Status(context.Context) (sprout.PowerState, error) {
 func (b *siteBMC) Set(_ context.Context, want sprout.PowerState) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if want == sprout.PowerOn && b.power != want {
+		b.booted = b.media
+	}
 	b.power = want
 	return nil
 }
 func (b *siteBMC) BootOnce(_ context.Context, d power.BootDevice, _ sprout.BootMode) error {
 	b.boot = d
+	return nil
+}
+func (b *siteBMC) InsertMedia(_ context.Context, url string) error {
+	b.media = url
+	return nil
+}
+func (b *siteBMC) EjectMedia(context.Context) error {
+	b.media = ""
 	return nil
 }
 func (b *siteBMC) Close(context.Context) error { return nil }

@@ -62,6 +62,7 @@ var limitRules = []limitRule{
 	{"set-boot-intent", nil, shortStep, nil},
 	{"power-on", powerField, 3 * time.Minute, nil},
 	{"boot-ramdisk", func(l *Limits) *time.Duration { return &l.BootRamdisk }, 15 * time.Minute, postTime(15 * time.Minute)},
+	{"eject-media", powerField, 3 * time.Minute, nil},
 	{"inspect", orderField, 15 * time.Minute, nil},
 	{"fetch-tests", nil, shortStep, nil},
 	{"test-hardware", orderField, 15 * time.Minute, testTime(15 * time.Minute)},

@@ -60,6 +60,7 @@ type CommissionInput struct {
 	Tests      []sprout.TestRun `json:"tests,omitempty"` // beside the usual ones
 	SkipTests  bool             `json:"skipTests"`
 	SkipReason string           `json:"skipReason,omitempty"`
+	Subnet     sprout.SubnetID  `json:"subnet,omitempty"` // of the address of a machine that boots by virtual media
 }
 
 // DeployInput is the input of the centre's deploy.
@@ -91,6 +92,7 @@ func Sealed(input any) (plain any, secret []byte) {
 type ReleaseInput struct {
 	Machine sprout.MachineID `json:"machine"`
 	Erase   bool             `json:"erase"`
+	Subnet  sprout.SubnetID  `json:"subnet,omitempty"` // of the address of a machine that boots by virtual media
 }
 
 // A Centre is what the steps need of the control plane. T is its transaction:
@@ -152,6 +154,11 @@ type Site[T any] interface {
 	// AgentURL is the base URL of this agent as a machine at the address reaches
 	// it, whatever that is where it is the zero Addr.
 	AgentURL(from netip.Addr) string
+	// MediaURL is the base URL of this agent as BMCs reach it.
+	MediaURL() string
+	// CheckMedia tells why what the machine's BMC is to insert for its intent cannot
+	// be made; nil: it can.
+	CheckMedia(ctx context.Context, id sprout.MachineID) error
 	// Probe asks the agent's link who has each address, the interfaces of the
 	// machine aside. An address that it cannot ask for is no error: the probe of
 	// it says why. It takes about a second.

@@ -59,6 +59,7 @@ type siteData struct {
 	Queued   time.Time                `json:"queued,omitzero"`    // when it began to wait for its turn to download
 	Home     string                   `json:"home,omitempty"`     // where the installed system says that it runs
 	Metadata string                   `json:"metadata,omitempty"` // where it finds what it is, with a final slash; empty: on its config drive
+	Media    string                   `json:"media,omitempty"`    // URL of what the BMC inserts; empty: the machine boots by network
 	Failed   []string                 `json:"failed,omitempty"`   // hardware tests that failed
 	Taken    []sprout.AddressConflict `json:"taken,omitempty"`    // addresses that somebody else uses
 }
@@ -70,6 +71,7 @@ func (p site[T]) commission() workflow.Definition[T] {
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
+		{Name: "eject-media", Do: p.ejectMedia, Quick: true, Added: true, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "inspect", Do: p.inspect, Quick: true, Timeout: p.limits.Order},
 		{Name: "test-hardware", Do: p.testHardware, Quick: true, Timeout: p.limits.Order},
 		{Name: "judge-tests", Do: p.judgeTests, Quick: true, Timeout: shortStep},
@@ -85,6 +87,7 @@ func (p site[T]) deploy() workflow.Definition[T] {
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
+		{Name: "eject-media", Do: p.ejectMedia, Quick: true, Added: true, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "take-turn", Do: p.takeTurn, Added: true, Quick: true, Timeout: p.limits.TakeTurn},
 		{Name: "write-image", Do: p.writeImage, Timeout: p.limits.WriteImage},
 		{Name: "boot-disk", Do: p.bootDisk, Timeout: p.limits.Power},
@@ -98,6 +101,7 @@ func (p site[T]) release() workflow.Definition[T] {
 		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Quick: true, Timeout: p.limits.BootRamdisk},
+		{Name: "eject-media", Do: p.ejectMedia, Quick: true, Added: true, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "erase-disks", Do: p.toErase(p.eraseDisks), Timeout: p.limits.EraseDisks},
 		{Name: "power-off", Do: p.powerOff, Timeout: p.limits.Power, Attempts: 3},
 	}}
@@ -132,12 +136,16 @@ func workOf[T any](c *workflow.Call[T], v any) error {
 
 // state returns the machine of the run and what earlier steps left.
 func (p site[T]) state(c *workflow.Call[T]) (sprout.MachineID, siteData, error) {
-	var data siteData
 	id, err := MachineOf(c.Run)
 	if err != nil {
-		return "", data, err
+		return "", siteData{}, err
 	}
-	return id, data, c.Data(&data)
+	data, err := dataOf(c)
+	return id, data, err
+}
+
+func dataOf[T any](c *workflow.Call[T]) (data siteData, err error) {
+	return data, c.Data(&data)
 }
 
 // takeMachine waits until no older run has the machine: it may be unwinding.
@@ -156,7 +164,7 @@ func (p site[T]) takeMachine(ctx context.Context, c *workflow.Call[T]) error {
 	return nil
 }
 
-func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
+func (p site[T]) setIntent(ctx context.Context, c *workflow.Call[T]) error {
 	id, data, err := p.state(c)
 	if err != nil {
 		return err
@@ -183,6 +191,14 @@ func (p site[T]) setIntent(_ context.Context, c *workflow.Call[T]) error {
 	if host.Metadata == sprout.MetadataHTTP {
 		in.MetadataToken = sprout.NewSecret()
 		data.Metadata = fmt.Sprintf("%s/metadata/%s/%s/", url, in.Attempt, in.MetadataToken)
+	}
+	m, err := p.Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	if data.Media = ""; m.VirtualMedia {
+		in.MediaToken = sprout.NewSecret()
+		data.Media = fmt.Sprintf("%s/media/%s/%s/boot.iso", p.MediaURL(), in.Attempt, in.MediaToken)
 	}
 	c.Detail("boot attempt %s", in.Attempt)
 	c.Commit(func(ctx context.Context, tx T) error { return p.SetIntent(ctx, tx, in) })
@@ -272,7 +288,8 @@ func (p site[T]) bmc(ctx context.Context, c *workflow.Call[T]) (sprout.MachineID
 	return id, bmc, err
 }
 
-// powerOn starts the machine from the network, once; a running one is stopped first.
+// powerOn starts the machine from the network, once, or from what its BMC inserts;
+// a running one is stopped first.
 func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
 	id, bmc, err := p.bmc(ctx, c)
 	if err != nil {
@@ -281,7 +298,7 @@ func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
 	if err := bmc.Set(ctx, sprout.PowerOff); err != nil {
 		return err
 	}
-	if err := bmc.BootOnce(ctx, power.BootNetwork, ""); err != nil {
+	if err := p.bootOnce(ctx, c, bmc); err != nil {
 		return err
 	}
 	if err := bmc.Set(ctx, sprout.PowerOn); err != nil {
@@ -298,6 +315,13 @@ func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
 	}
 	if err := bmc.Set(ctx, sprout.PowerOff); err != nil {
 		return err
+	}
+	if data, err := dataOf(c); err != nil {
+		return err
+	} else if data.Media != "" {
+		if err := bmc.EjectMedia(ctx); err != nil {
+			return err
+		}
 	}
 	if err := p.clearIntent(ctx, c); err != nil {
 		return err

@@ -60,6 +60,7 @@ func (w *siteWorld) left() error {
 		mustBe(v["intent"] == "", "a boot intent is left"),
 		mustBe(v["token"] == "", "a token is left"),
 		mustBe(w.power == sprout.PowerOff, "the machine is left on"),
+		mustBe(w.media == "", "media are left in its drive"),
 	)
 }
 

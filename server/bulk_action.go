@@ -63,7 +63,7 @@ func (b *bulk) actions() map[string]bulkAction {
 				change := api.UpdateMachine{MachineRef: api.MachineRef{Machine: string(m.ID)}}
 				change.Body.Labels = update.Labels
 				change.Body.Tags, change.Body.Pool, change.Body.Zone = update.Tags, update.Pool, update.Zone
-				change.Body.Protected, change.Body.SecureBoot = update.Protected, update.SecureBoot
+				change.Body.Protected, change.Body.SecureBoot, change.Body.VirtualMedia = update.Protected, update.SecureBoot, update.VirtualMedia
 				m, err := b.machineUpdate(ctx, &change)
 				return m, nil, err
 			},

@@ -41,6 +41,11 @@ func (s *Server) register(ctx context.Context, action, list string, machines []a
 			return nil, within(at(i), err)
 		}
 		ready[i] = machineOf(site, m)
+		if m.VirtualMedia {
+			if err := ready[i].MayBootMedia(); err != nil {
+				return nil, within(at(i), err)
+			}
+		}
 	}
 	err := s.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		for i, m := range ready {
@@ -65,6 +70,7 @@ func machineOf(site sprout.Site, m api.NewMachine) sprout.Machine {
 	out := sprout.Machine{
 		Site: site.ID, Name: m.Name, State: sprout.Registered, Architecture: m.Architecture, BootMode: m.BootMode,
 		BMC: m.BMC, Tags: filled(m.Tags), Labels: m.Labels, Pool: m.Pool, Zone: m.Zone, SecureBoot: m.SecureBoot,
+		VirtualMedia: m.VirtualMedia,
 	}
 	for i, mac := range m.MACs {
 		out.Interfaces = append(out.Interfaces, sprout.Interface{MAC: mac, Boot: i == 0})
@@ -124,7 +130,12 @@ func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(
 func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (sprout.Machine, error) {
 	b := in.Body
 	return s.changeMachine(ctx, api.MachineUpdate.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
-		change := store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected, SecureBoot: b.SecureBoot}
+		change := store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected, SecureBoot: b.SecureBoot, VirtualMedia: b.VirtualMedia}
+		if b.VirtualMedia != nil && *b.VirtualMedia {
+			if err := m.MayBootMedia(); err != nil {
+				return err
+			}
+		}
 		if len(b.Labels) > 0 {
 			change.Labels = new(b.Labels.Over(m.Labels))
 		}

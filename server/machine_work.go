@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -61,6 +62,9 @@ func drivable(verb string, m sprout.Machine) error {
 		return sprout.Errorf(sprout.Conflict, "cannot %s machine %s: its power is manual, so Sprout cannot start it", verb, m.Name).
 			WithRemedy("sprout machine update %s --bmc-driver redfish --bmc-url … --bmc-user … --bmc-password …", m.Name)
 	}
+	if m.VirtualMedia {
+		return m.MayBootMedia()
+	}
 	return nil
 }
 
@@ -108,7 +112,11 @@ func (s *Server) commission(ctx context.Context, m sprout.Machine, c api.Commiss
 	if err != nil {
 		return sprout.Workflow{}, err
 	}
-	input := provision.CommissionInput{Machine: m.ID, Tests: runs, SkipTests: c.SkipTests, SkipReason: strings.TrimSpace(c.SkipReason)}
+	subnet, err := s.mediaSubnet(ctx, s.look(), m)
+	if err != nil {
+		return sprout.Workflow{}, err
+	}
+	input := provision.CommissionInput{Machine: m.ID, Tests: runs, SkipTests: c.SkipTests, SkipReason: strings.TrimSpace(c.SkipReason), Subnet: subnet}
 	return s.start(ctx, api.MachineCommission.Name, provision.Commission, m, input, s.locked(m.ID, mayCommission))
 }
 
@@ -117,6 +125,34 @@ func mayCommission(m sprout.Machine) error {
 		return err
 	}
 	return drivable("commission", m)
+}
+
+// mediaSubnet is where the address of a machine comes from that boots by virtual
+// media: where the site's agent is, to which its ramdisk speaks, else the only one
+// there is. Empty: it boots by network.
+func (s *Server) mediaSubnet(ctx context.Context, around *surroundings, m sprout.Machine) (sprout.SubnetID, error) {
+	if !m.VirtualMedia {
+		return "", nil
+	}
+	networks, err := around.networksOf(ctx, m.Site)
+	if err != nil {
+		return "", err
+	}
+	agent, err := s.store.AgentOf(ctx, m.Site)
+	if err != nil && sprout.KindOf(err) != sprout.NotFound {
+		return "", err
+	}
+	if at, err := netip.ParseAddr(agent.Address); err == nil {
+		for _, n := range networks {
+			for _, sub := range n.Subnets {
+				if sub.CIDR.Contains(at) {
+					return sub.ID, nil
+				}
+			}
+		}
+	}
+	chosen, _, err := subnetFor(networks, m.SiteName, "")
+	return chosen.ID, err
 }
 
 // machineAllocate gives the machine that fits best to an owner. Machines that
@@ -333,7 +369,13 @@ func (s *Server) release(ctx context.Context, around *surroundings, m sprout.Mac
 		}
 		return around.planRelease(ctx, m, r.Erase)
 	}
-	w, err := s.start(ctx, api.MachineRelease.Name, provision.Release, m, provision.ReleaseInput{Machine: m.ID, Erase: r.Erase}, s.locked(m.ID, mayRelease))
+	input := provision.ReleaseInput{Machine: m.ID, Erase: r.Erase}
+	if r.Erase {
+		if input.Subnet, err = s.mediaSubnet(ctx, around, m); err != nil {
+			return plan, err
+		}
+	}
+	w, err := s.start(ctx, api.MachineRelease.Name, provision.Release, m, input, s.locked(m.ID, mayRelease))
 	plan.Workflow = &w
 	return plan, err
 }

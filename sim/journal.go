@@ -13,6 +13,7 @@ type Step string
 
 const (
 	StepOff     Step = "off"     // it is off
+	StepMedia   Step = "media"   // something is put into its virtual drive, or taken out, or booted
 	StepDHCP    Step = "dhcp"    // the firmware asks for an address
 	StepLoader  Step = "loader"  // it has an address and fetches the loader
 	StepScript  Step = "script"  // iPXE has an address and fetches its script
@@ -31,7 +32,7 @@ const (
 
 // Steps lists every step in the order in which machines come to them.
 var Steps = []Step{
-	StepOff, StepDHCP, StepLoader, StepScript, StepKernel, StepHello, StepIdle, StepInspect,
+	StepOff, StepMedia, StepDHCP, StepLoader, StepScript, StepKernel, StepHello, StepIdle, StepInspect,
 	StepTest, StepWrite, StepErase, StepReboot, StepDisk, StepHome, StepUp,
 }
 

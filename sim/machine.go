@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -37,6 +38,7 @@ type Machine struct {
 	cancel    context.CancelFunc   // nil: off
 	ended     chan struct{}        // closed when the goroutine of this power-on has ended
 	disks     []disk
+	media     []string      // the kernel's command line on the CD in the virtual drive; nil: it is empty
 	clock     time.Duration // by how much it is wrong
 	faults    []Fault
 	gate      chan struct{} // closed by Release
@@ -162,6 +164,35 @@ func (m *Machine) PowerOff(context.Context) error {
 	return nil
 }
 
+// InsertMedia puts the CD at the URL into the virtual drive: the BMC fetches it.
+func (m *Machine) InsertMedia(ctx context.Context, url string) error {
+	var image bytes.Buffer
+	if err := emulator.FetchMedia(ctx, url, &image, mediaMost); err != nil {
+		return err
+	}
+	cmdline, err := bootsOf(image.Bytes())
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.media = cmdline
+	m.mu.Unlock()
+	m.note(StepMedia, "inserted, %d bytes", image.Len())
+	return nil
+}
+
+// EjectMedia empties the virtual drive.
+func (m *Machine) EjectMedia(context.Context) error {
+	m.mu.Lock()
+	was := m.media
+	m.media = nil
+	m.mu.Unlock()
+	if was != nil {
+		m.note(StepMedia, "ejected")
+	}
+	return nil
+}
+
 // Shutdown presses the power button. Every system that these machines run
 // obeys at once.
 func (m *Machine) Shutdown(ctx context.Context) error { return m.PowerOff(ctx) }
@@ -217,6 +248,9 @@ func (m *Machine) restart() power.BootDevice {
 func (m *Machine) boot(ctx context.Context, device power.BootDevice) error {
 	if err := sprout.Pause(ctx, m.pace.Firmware); err != nil {
 		return err
+	}
+	if device == power.BootMedia {
+		return m.bootMedia(ctx)
 	}
 	system, installed := m.installed()
 	if installed && device != power.BootNetwork {

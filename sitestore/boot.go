@@ -32,6 +32,8 @@ const (
 	HomeUse    Use = "home"    // the installed system's phone-home
 	// MetadataUse is the installed system's: to read what it is.
 	MetadataUse Use = "metadata"
+	// MediaUse is the BMC's: to fetch what the machine boots.
+	MediaUse Use = "media"
 )
 
 // A Token is what is kept of a token: never the token.
@@ -99,7 +101,7 @@ func (s *Store) setIntent(tx *bbolt.Tx, owner string, in sprout.Intent, a Attemp
 	for _, t := range []struct {
 		token string
 		use   Use
-	}{{in.Token, RamdiskUse}, {in.HomeToken, HomeUse}, {in.MetadataToken, MetadataUse}} {
+	}{{in.Token, RamdiskUse}, {in.HomeToken, HomeUse}, {in.MetadataToken, MetadataUse}, {in.MediaToken, MediaUse}} {
 		if t.token == "" {
 			continue
 		}
@@ -124,8 +126,8 @@ func (s *Store) BootDisk(tx *bbolt.Tx, machine sprout.MachineID) error {
 	return intentTable.delete(tx, string(machine))
 }
 
-// ClearIntent makes the machine boot its disk and ends the token of its ramdisk,
-// but not the phone-home's; no intent is no error.
+// ClearIntent makes the machine boot its disk and ends the tokens of its ramdisk
+// and of its media, but not the phone-home's; no intent is no error.
 func (s *Store) ClearIntent(tx *bbolt.Tx, machine sprout.MachineID) error {
 	for _, id := range attemptsOf(tx, string(machine)) {
 		a, _, err := attemptTable.get(tx, id)
@@ -134,7 +136,7 @@ func (s *Store) ClearIntent(tx *bbolt.Tx, machine sprout.MachineID) error {
 		}
 		for _, key := range a.Tokens {
 			t, ok, err := tokenTable.get(tx, string(key))
-			if err == nil && ok && t.Use == RamdiskUse {
+			if err == nil && ok && (t.Use == RamdiskUse || t.Use == MediaUse) {
 				err = tokenTable.delete(tx, string(key))
 			}
 			if err != nil {

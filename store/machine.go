@@ -12,14 +12,14 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.generation, m.image, m.tests_skipped, m.skip_reason, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.generation, m.image, m.tests_skipped, m.skip_reason, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
 
 func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 	err = row.Scan(&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.Generation, &m.Image, &m.TestsSkipped, &m.SkipReason, &m.Inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.Generation, &m.Image, &m.TestsSkipped, &m.SkipReason, &m.Inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev)
 	return m, err
 }
@@ -44,11 +44,11 @@ func (s *Store) AddMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, act
 	m = withInventory(m)
 	n, err := exec(ctx, tx, `
 		WITH made AS (
-			INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected, inventory, secure_boot)
-			SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM site WHERE id = $1 RETURNING site, id, state)
+			INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected, inventory, secure_boot, virtual_media)
+			SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM site WHERE id = $1 RETURNING site, id, state)
 		INSERT INTO machine_history (site, machine, actor, from_state, event, to_state, reason)
-		SELECT site, id, $16, '', 'create', state, '' FROM made`,
-		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected, m.Inventory, m.SecureBoot, actor)
+		SELECT site, id, $17, '', 'create', state, '' FROM made`,
+		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected, m.Inventory, m.SecureBoot, m.VirtualMedia, actor)
 	if err := mustTouch(n, err, "site", string(m.Site)); err != nil {
 		return "", err
 	}
@@ -103,6 +103,7 @@ type MachineChange struct {
 	Locked       *bool
 	Protected    *bool
 	SecureBoot   *bool
+	VirtualMedia *bool
 	Image        *string
 	TestsSkipped *bool
 }
@@ -140,8 +141,8 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
 			protected = coalesce($8, protected), image = coalesce($9, image),
 			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels),
-			secure_boot = coalesce($12, secure_boot), changed_at = now()
-		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot)
+			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), changed_at = now()
+		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return err
 	}

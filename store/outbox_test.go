@@ -188,7 +188,7 @@ func TestSnapshotFillsANewAgent(t *testing.T) {
 	inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
 		return errors.Join(
 			s.SetBMC(ctx, tx, m.ID, sprout.BMC{Driver: "redfish", URL: "http://bmc", Password: "hunter2"}),
-			s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{SecureBoot: new(true)}),
+			s.UpdateMachine(ctx, tx, m.ID, store.MachineChange{SecureBoot: new(true), VirtualMedia: new(true)}),
 			s.SetRecord(ctx, tx, sprout.Record{Site: site.ID, Name: "m1.lon1.example", IP: mustIP("10.0.0.2")}),
 			start(ctx, s, tx, "wfl_1", site.ID, m.ID), start(ctx, s, tx, "wfl_2", site.ID, ""),
 			s.Replicate(ctx, tx, site.ID, sprout.ChangeWork, "wfl_1/1", sprout.Work{ID: "wfl_1/1"}),
@@ -219,7 +219,7 @@ func TestSnapshotFillsANewAgent(t *testing.T) {
 	if got := strings.Join(kinds, " "); got != "site subnet machine reservation record work" {
 		t.Errorf("the snapshot holds %s", got)
 	}
-	if string(machine.Secret) != "X2:hunter2" || machine.BMC.Password != "" || machine.MACs[0] != "52:54:00:00:00:01" || !machine.SecureBoot || machine.Generation != 1 {
+	if string(machine.Secret) != "X2:hunter2" || machine.BMC.Password != "" || machine.MACs[0] != "52:54:00:00:00:01" || !machine.SecureBoot || !machine.VirtualMedia || machine.Generation != 1 {
 		t.Errorf("machine %+v, secret %q", machine, machine.Secret)
 	}
 	if last, err := s.LastFact(t.Context(), site.ID); err != nil || last != 0 {

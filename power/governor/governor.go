@@ -98,6 +98,16 @@ func (g *Governor) BootOnce(ctx context.Context, device power.BootDevice, mode s
 	return g.do(ctx, func() error { return g.inner.BootOnce(ctx, device, mode) })
 }
 
+// InsertMedia has the BMC insert the CD image at the URL.
+func (g *Governor) InsertMedia(ctx context.Context, url string) error {
+	return g.do(ctx, func() error { return g.inner.InsertMedia(ctx, url) })
+}
+
+// EjectMedia has the BMC take out what is in.
+func (g *Governor) EjectMedia(ctx context.Context) error {
+	return g.do(ctx, func() error { return g.inner.EjectMedia(ctx) })
+}
+
 // Close ends the session with the BMC, after the operation that is under way. It
 // is not an operation of its own: it goes past the pace and the rest.
 func (g *Governor) Close(ctx context.Context) error {

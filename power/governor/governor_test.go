@@ -70,7 +70,9 @@ func (b *bmc) BootOnce(ctx context.Context, _ power.BootDevice, _ sprout.BootMod
 	return b.Set(ctx, "")
 }
 
-func (b *bmc) Close(context.Context) error { return nil }
+func (b *bmc) InsertMedia(ctx context.Context, _ string) error { return b.Set(ctx, "") }
+func (b *bmc) EjectMedia(ctx context.Context) error            { return b.Set(ctx, "") }
+func (b *bmc) Close(context.Context) error                     { return nil }
 
 func silent(context.Context) error {
 	return sprout.Fail(sprout.BMCUnreachable, "cannot reach the BMC", "no route to host")

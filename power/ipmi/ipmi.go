@@ -121,6 +121,16 @@ func (c *Config) defaults() {
 // at is the BMC's address, for people.
 func (p *Provider) at() string { return fmt.Sprintf("%s:%d", p.host, p.port) }
 
+// InsertMedia fails with MediaRefused: IPMI has no virtual CD.
+func (p *Provider) InsertMedia(context.Context, string) error {
+	f := p.fail(sprout.MediaRefused, "IPMI has no virtual CD", "")
+	f.Remedy = "drive the machine by Redfish (sprout machine update --bmc-driver redfish), or let it boot by network (sprout machine update --virtual-media=false)"
+	return f
+}
+
+// EjectMedia does nothing: nothing was inserted.
+func (p *Provider) EjectMedia(context.Context) error { return nil }
+
 // Close ends the session with the BMC. One that cannot be ended expires by
 // itself; that is logged and no error.
 func (p *Provider) Close(ctx context.Context) error {

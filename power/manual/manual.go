@@ -33,14 +33,25 @@ func (p Provider) Set(_ context.Context, want sprout.PowerState) error {
 
 // BootOnce fails with BMCFailed, and the words for the person.
 func (p Provider) BootOnce(_ context.Context, device power.BootDevice, _ sprout.BootMode) error {
-	from := map[power.BootDevice]string{power.BootNetwork: "the network", power.BootDisk: "its disk"}[device]
+	from := map[power.BootDevice]string{power.BootNetwork: "the network", power.BootDisk: "its disk", power.BootMedia: "its CD"}[device]
 	if from == "" {
-		return sprout.InvalidField("device", "cannot boot from %q: it must be network or disk", device)
+		return sprout.InvalidField("device", "cannot boot from %q: it must be network, disk or media", device)
 	}
 	f := p.ask("choose the next boot", "choose "+from+" in its boot menu at the next start")
 	f.Code = sprout.BMCFailed
 	return f
 }
+
+// InsertMedia fails with MediaRefused: the image is good for one boot, which no
+// person would be in time for.
+func (p Provider) InsertMedia(context.Context, string) error {
+	f := p.ask("insert media", "let it boot by network (sprout machine update --virtual-media=false), or give it a BMC")
+	f.Code = sprout.MediaRefused
+	return f
+}
+
+// EjectMedia does nothing: nothing was inserted.
+func (p Provider) EjectMedia(context.Context) error { return nil }
 
 // Close does nothing.
 func (p Provider) Close(context.Context) error { return nil }

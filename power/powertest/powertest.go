@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,12 +23,17 @@ type Rig struct {
 	// Boots lists what the machine booted from at each start so far; "" is its
 	// normal order.
 	Boots func() []power.BootDevice
+	// Image is a URL whose image the machine takes, and Inserted what is in its
+	// drive: empty where nothing is. Both are left out where Power is, and where
+	// there is no virtual CD.
+	Image    string
+	Inserted func() string
 	// Mode is a boot mode that the machine has.
 	Mode sprout.BootMode
 }
 
 // codes are the failures that a provider may report.
-var codes = []sprout.Code{sprout.BMCUnreachable, sprout.BMCDenied, sprout.BMCFailed, sprout.PowerNotChanged}
+var codes = []sprout.Code{sprout.BMCUnreachable, sprout.BMCDenied, sprout.BMCFailed, sprout.PowerNotChanged, sprout.MediaRefused}
 
 // Run holds a provider to the contract. open makes a fresh one, with its
 // machine off.
@@ -50,6 +56,12 @@ func Run(t *testing.T, open func(t *testing.T) Rig) {
 	t.Run("power follows, and may be set again", func(t *testing.T) { follows(t, open(t)) })
 	t.Run("a boot device is good for one start", func(t *testing.T) { bootsOnce(t, open(t)) })
 	t.Run("calls at once take turns", func(t *testing.T) { atOnce(t, open(t)) })
+	if open(t).Image == "" {
+		t.Run("what has no virtual CD says so", func(t *testing.T) { noMedia(t, open(t)) })
+		return
+	}
+	t.Run("media go in and out, and again", func(t *testing.T) { insertsMedia(t, open(t)) })
+	t.Run("media that cannot be had are refused", func(t *testing.T) { refusesMedia(t, open(t)) })
 }
 
 func unknownWish(t *testing.T, r Rig) {
@@ -66,6 +78,7 @@ func endedContext(t *testing.T, r Rig) {
 	cancel()
 	_ = isFailure(t, r.Provider.Set(ctx, sprout.PowerOn))
 	_ = isFailure(t, r.Provider.BootOnce(ctx, power.BootNetwork, r.Mode))
+	_ = isFailure(t, r.Provider.InsertMedia(ctx, r.Image))
 	if r.Power != nil && r.Power() != sprout.PowerOff {
 		t.Error("the machine is on after a call that was cancelled before it began")
 	}
@@ -84,7 +97,15 @@ func closeTwice(t *testing.T, r Rig) {
 	}
 }
 
+func noMedia(t *testing.T, r Rig) {
+	if f := isFailure(t, r.Provider.InsertMedia(t.Context(), "http://10.0.0.1/boot.iso")); f != nil && (f.Remedy == "" || f.Code != sprout.MediaRefused) {
+		t.Errorf("InsertMedia does not say what to do: %v", f)
+	}
+	must(t, r.Provider.EjectMedia(t.Context()))
+}
+
 func needsHands(t *testing.T, r Rig) {
+	noMedia(t, r)
 	state, err := r.Provider.Status(t.Context())
 	if state != sprout.PowerUnknown || err != nil {
 		t.Errorf("Status = %s, %v; want unknown", state, err)
@@ -93,6 +114,40 @@ func needsHands(t *testing.T, r Rig) {
 		if f := isFailure(t, r.Provider.Set(t.Context(), want)); f != nil && f.Remedy == "" {
 			t.Errorf("Set(%s) does not say what to do: %v", want, f)
 		}
+	}
+}
+
+func insertsMedia(t *testing.T, r Rig) {
+	must(t, r.Provider.EjectMedia(t.Context())) // of a drive that is empty
+	for range 2 {                               // the second in place of the first
+		must(t, r.Provider.InsertMedia(t.Context(), r.Image))
+		if in := r.Inserted(); in != r.Image {
+			t.Fatalf("the drive holds %q, want %q", in, r.Image)
+		}
+	}
+	must(t, r.Provider.BootOnce(t.Context(), power.BootMedia, r.Mode))
+	must(t, r.Provider.Set(t.Context(), sprout.PowerOn))
+	if got := r.Boots(); !slices.Equal(got, []power.BootDevice{power.BootMedia}) {
+		t.Errorf("the machine booted from %q, want its media", got)
+	}
+	for range 2 {
+		must(t, r.Provider.EjectMedia(t.Context()))
+		if in := r.Inserted(); in != "" {
+			t.Fatalf("the drive holds %q after the eject", in)
+		}
+	}
+}
+
+func refusesMedia(t *testing.T, r Rig) {
+	f := isFailure(t, r.Provider.InsertMedia(t.Context(), r.Image+"/secret-token/none.iso"))
+	if f == nil {
+		return
+	}
+	if f.Code != sprout.MediaRefused || strings.Contains(f.Reason+f.Evidence+f.Remedy, "secret-token") {
+		t.Errorf("failure %+v, want media-refused without the URL", *f)
+	}
+	if in := r.Inserted(); in != "" {
+		t.Errorf("the drive holds %q after a refusal", in)
 	}
 }
 

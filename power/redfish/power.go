@@ -133,7 +133,7 @@ func (p *Provider) resetType(ctx context.Context, s *system, want sprout.PowerSt
 }
 
 // bootTargets maps our devices to BootSourceOverrideTarget.
-var bootTargets = map[power.BootDevice]string{power.BootNetwork: "Pxe", power.BootDisk: "Hdd"}
+var bootTargets = map[power.BootDevice]string{power.BootNetwork: "Pxe", power.BootDisk: "Hdd", power.BootMedia: "Cd"}
 
 // bootModes maps our modes to BootSourceOverrideMode.
 var bootModes = map[sprout.BootMode]string{sprout.BIOS: "Legacy", sprout.UEFI: "UEFI"}
@@ -143,7 +143,7 @@ var bootModes = map[sprout.BootMode]string{sprout.BIOS: "Legacy", sprout.UEFI: "
 func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
 	target := bootTargets[device]
 	if target == "" {
-		return sprout.InvalidField("device", "cannot boot from %q: it must be network or disk", device)
+		return sprout.InvalidField("device", "cannot boot from %q: it must be network, disk or media", device)
 	}
 	if err := p.take(ctx); err != nil {
 		return err
@@ -173,7 +173,11 @@ func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode s
 func (p *Provider) override(now boot, target string, mode sprout.BootMode) (map[string]string, error) {
 	wanted := map[string]string{"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Once"}
 	if len(now.Targets) > 0 && !slices.Contains(now.Targets, target) {
-		return nil, p.fail(sprout.BMCFailed, "cannot boot from "+target+": the BMC does not offer it", "allowed: "+strings.Join(now.Targets, ", "))
+		code := sprout.BMCFailed
+		if target == bootTargets[power.BootMedia] {
+			code = sprout.MediaRefused
+		}
+		return nil, p.fail(code, "cannot boot from "+target+": the BMC does not offer it", "allowed: "+strings.Join(now.Targets, ", "))
 	}
 	name := bootModes[mode]
 	if name == "" || now.Mode == nil {

@@ -46,6 +46,8 @@ type Provider struct {
 	turn    chan struct{} // holds one token: whoever has it talks to the BMC
 	session session
 	system  string // path of the ComputerSystem, once found
+	drive   string // path of the virtual CD drive, once found
+	image   string // URL of what was inserted last: a secret
 }
 
 var _ power.Provider = (*Provider)(nil)
@@ -163,7 +165,11 @@ func (p *Provider) fail(code sprout.Code, reason, evidence string) *sprout.Failu
 }
 
 func (p *Provider) scrub(s string) string {
-	for _, secret := range []string{p.config.Password, p.session.token} {
+	secrets := []string{p.config.Password, p.session.token, p.image}
+	if u, err := url.Parse(p.image); err == nil && len(u.Path) > 1 {
+		secrets = append(secrets, u.Path) // as a BMC may echo it
+	}
+	for _, secret := range secrets {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, "[secret]")
 		}

@@ -54,6 +54,11 @@ func (m *switchable) PowerOff(context.Context) error {
 	return nil
 }
 
+func (m *switchable) InsertMedia(ctx context.Context, url string) error {
+	return emulator.FetchMedia(ctx, url, io.Discard, 1<<20)
+}
+func (m *switchable) EjectMedia(context.Context) error { return nil }
+
 func (m *switchable) Shutdown(ctx context.Context) error { return m.PowerOff(ctx) }
 
 func (m *switchable) Boots() []power.BootDevice {
@@ -105,6 +110,7 @@ func TestContract(t *testing.T) {
 		"one that is busy at first":      {Unavailable: 1},
 		"one with basic authentication":  {NoSessions: true},
 		"one without boot mode":          {NoMode: true},
+		"one with media of its manager":  {OldMedia: true},
 		"one that resets by tasks":       {SlowReset: 20 * time.Millisecond},
 		"one that is slow in everything": {Delay: 5 * time.Millisecond},
 	} {
@@ -112,10 +118,27 @@ func TestContract(t *testing.T) {
 			t.Parallel()
 			powertest.Run(t, func(t *testing.T) powertest.Rig {
 				r := open(t, faults, nil)
-				return powertest.Rig{Provider: r.Provider, Power: r.machine.Power, Boots: r.machine.Boots, Mode: sprout.UEFI}
+				return powertest.Rig{
+					Provider: r.Provider, Power: r.machine.Power, Boots: r.machine.Boots, Mode: sprout.UEFI,
+					Image: imageOf(t), Inserted: r.bmc.Inserted,
+				}
 			})
 		})
 	}
+}
+
+// imageOf serves a CD image, and nothing else.
+func imageOf(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/media/att_1/t0ken/boot.iso" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "CD")
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/media/att_1/t0ken/boot.iso"
 }
 
 // wantFailure checks code and words of a failure, and that it holds no secret.
@@ -147,6 +170,21 @@ func TestFailures(t *testing.T) {
 	t.Run("mode that the BMC does not offer", func(t *testing.T) {
 		r := open(t, emulator.Faults{}, nil)
 		wantFailure(t, r.BootOnce(ctx, power.BootNetwork, sprout.BIOS), sprout.BMCFailed, "allowed: UEFI")
+	})
+	t.Run("no virtual media", func(t *testing.T) {
+		r := open(t, emulator.Faults{NoMedia: true}, nil)
+		wantFailure(t, r.InsertMedia(ctx, imageOf(t)), sprout.MediaRefused, "offers no VirtualMedia")
+		if err := r.EjectMedia(ctx); err != nil {
+			t.Errorf("EjectMedia without a drive: %v", err)
+		}
+	})
+	t.Run("media that stay in", func(t *testing.T) {
+		r := open(t, emulator.Faults{}, nil)
+		if err := r.InsertMedia(ctx, imageOf(t)); err != nil {
+			t.Fatal(err)
+		}
+		r.bmc.SetFaults(emulator.Faults{KeepMedia: true})
+		wantFailure(t, r.EjectMedia(ctx), sprout.MediaRefused, "did not do it")
 	})
 	t.Run("nobody there", func(t *testing.T) {
 		p := client(t, redfish.Config{URL: "http://127.0.0.1:1"})

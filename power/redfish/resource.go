@@ -40,7 +40,11 @@ type system struct {
 	ID         string `json:"Id"`
 	PowerState string `json:"PowerState"`
 	Boot       boot   `json:"Boot"`
-	Actions    struct {
+	Media      link   `json:"VirtualMedia"`
+	Links      struct {
+		ManagedBy []link `json:"ManagedBy"`
+	} `json:"Links"`
+	Actions struct {
 		Reset struct {
 			Target  string   `json:"target"`
 			Allowed []string `json:"ResetType@Redfish.AllowableValues"`

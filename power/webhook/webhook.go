@@ -153,6 +153,16 @@ func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode s
 	return nil
 }
 
+// InsertMedia fails with MediaRefused: a webhook has no virtual CD.
+func (p *Provider) InsertMedia(context.Context, string) error {
+	f := p.fail(sprout.MediaRefused, "a webhook has no virtual CD", "")
+	f.Remedy = "drive the machine by Redfish (sprout machine update --bmc-driver redfish), or let it boot by network (sprout machine update --virtual-media=false)"
+	return f
+}
+
+// EjectMedia does nothing: nothing was inserted.
+func (p *Provider) EjectMedia(context.Context) error { return nil }
+
 // Close ends the connection.
 func (p *Provider) Close(context.Context) error {
 	p.http.CloseIdleConnections()

@@ -33,6 +33,11 @@ type Machine interface {
 	PowerOn(ctx context.Context, boot Boot) error
 	// PowerOff stops the machine at once and returns when it has stopped.
 	PowerOff(ctx context.Context) error
+	// InsertMedia puts the CD image at the URL into the machine's drive, in place
+	// of what is in: the BMC fetches it.
+	InsertMedia(ctx context.Context, url string) error
+	// EjectMedia takes out what is in the drive; nothing is no error.
+	EjectMedia(ctx context.Context) error
 	// Shutdown presses the power button: it asks the operating system.
 	Shutdown(ctx context.Context) error
 }
@@ -59,6 +64,9 @@ type Faults struct {
 	SlowReset      time.Duration // power commands are accepted as a task that takes so long
 	NoSessions     bool          // only basic authentication
 	NoMode         bool          // the boot override has no mode
+	NoMedia        bool          // no virtual media
+	OldMedia       bool          // virtual media of its manager alone, without actions, as before ComputerSystem 1.13
+	KeepMedia      bool          // what is inserted stays in, whatever is said
 }
 
 // A BMC is the emulated service processor of one machine: an http.Handler.
@@ -74,6 +82,7 @@ type BMC struct {
 	sessions map[string]string // token of each session by its id
 	tasks    map[string]*task
 	override override
+	image    string         // URL of what is in the virtual drive
 	work     sync.WaitGroup // slow resets
 }
 

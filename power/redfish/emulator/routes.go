@@ -51,6 +51,13 @@ var service = sync.OnceValue(func() http.Handler {
 	closed("GET "+base+"/Systems/1/EthernetInterfaces/{interface}", (*BMC).getInterface)
 	closed("GET "+base+"/Managers", getCollection("/Managers", "Manager"))
 	closed("GET "+base+"/Managers/1", (*BMC).getManager)
+	for _, of := range []string{"/Systems/1", "/Managers/1"} {
+		closed("GET "+base+of+"/VirtualMedia", ofMedia(of, (*BMC).getDrives))
+		closed("GET "+base+of+"/VirtualMedia/{drive}", ofMedia(of, (*BMC).getDrive))
+		closed("PATCH "+base+of+"/VirtualMedia/Cd", ofMedia(of, (*BMC).patchDrive))
+		closed("POST "+base+of+"/VirtualMedia/Cd/Actions/VirtualMedia.InsertMedia", ofMedia(of, (*BMC).postInsert))
+		closed("POST "+base+of+"/VirtualMedia/Cd/Actions/VirtualMedia.EjectMedia", ofMedia(of, (*BMC).postEject))
+	}
 	closed("GET "+base+"/Chassis", getCollection("/Chassis", "Chassis"))
 	closed("GET "+base+"/Chassis/1", (*BMC).getChassis)
 	closed("GET "+base+"/TaskService/Tasks/{task}", (*BMC).getTask)

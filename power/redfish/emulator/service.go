@@ -105,7 +105,7 @@ func members(path, kind string, paths ...string) object {
 }
 
 func (b *BMC) getManager(w http.ResponseWriter, _ *http.Request) {
-	reply(w, http.StatusOK, object{
+	m := object{
 		"@odata.type": "#Manager.v1_3_1.Manager",
 		"@odata.id":   base + "/Managers/1",
 		"Id":          "1",
@@ -114,7 +114,11 @@ func (b *BMC) getManager(w http.ResponseWriter, _ *http.Request) {
 		"UUID":        b.facts.UUID,
 		"Status":      object{"State": "Enabled", "Health": "OK"},
 		"Links":       object{"ManagerForServers": links("/Systems/1"), "ManagerForChassis": links("/Chassis/1")},
-	})
+	}
+	if !b.Faults().NoMedia {
+		m["VirtualMedia"] = link("/Managers/1/VirtualMedia")
+	}
+	reply(w, http.StatusOK, m)
 }
 
 func (b *BMC) getChassis(w http.ResponseWriter, _ *http.Request) {

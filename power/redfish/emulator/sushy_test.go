@@ -35,8 +35,10 @@ func (m *onOff) PowerOn(_ context.Context, boot emulator.Boot) error {
 	return nil
 }
 
-func (m *onOff) PowerOff(context.Context) error     { m.on.Store(false); return nil }
-func (m *onOff) Shutdown(ctx context.Context) error { return m.PowerOff(ctx) }
+func (m *onOff) PowerOff(context.Context) error            { m.on.Store(false); return nil }
+func (m *onOff) InsertMedia(context.Context, string) error { return nil }
+func (m *onOff) EjectMedia(context.Context) error          { return nil }
+func (m *onOff) Shutdown(ctx context.Context) error        { return m.PowerOff(ctx) }
 
 // TestSushy lets OpenStack's Redfish client find, read, steer and switch the
 // machine. It needs Debian's python3-sushy.

@@ -13,9 +13,9 @@ import (
 var (
 	powerNames  = map[sprout.PowerState]string{sprout.PowerOn: "On", sprout.PowerOff: "Off"}
 	modeNames   = map[sprout.BootMode]string{sprout.BIOS: "Legacy", sprout.UEFI: "UEFI"}
-	targetNames = map[power.BootDevice]string{power.BootNetwork: "Pxe", power.BootDisk: "Hdd"}
+	targetNames = map[power.BootDevice]string{power.BootNetwork: "Pxe", power.BootDisk: "Hdd", power.BootMedia: "Cd"}
 
-	bootTargets  = []string{"None", "Pxe", "Hdd"}
+	bootTargets  = []string{"None", "Pxe", "Hdd", "Cd"}
 	bootEnabling = []string{"Disabled", "Once", "Continuous"}
 )
 
@@ -43,7 +43,7 @@ func (b *BMC) getSystem(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (b *BMC) system() object {
-	return object{
+	s := object{
 		"@odata.type":        "#ComputerSystem.v1_10_0.ComputerSystem",
 		"@odata.id":          base + "/Systems/1",
 		"Id":                 "1",
@@ -65,6 +65,10 @@ func (b *BMC) system() object {
 			"ResetType@Redfish.AllowableValues": resetTypes(),
 		}},
 	}
+	if f := b.Faults(); !f.NoMedia && !f.OldMedia {
+		s["VirtualMedia"] = link("/Systems/1/VirtualMedia")
+	}
+	return s
 }
 
 func (b *BMC) boot() object {

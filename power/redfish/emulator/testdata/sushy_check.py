@@ -39,6 +39,16 @@ except sushy.exceptions.BadRequestError as refused:
     assert "acceptable values" in str(refused), refused
 else:
     raise AssertionError("a mode that the machine has not was accepted")
+drives = system.managers[0].virtual_media.get_members()
+cd = [d for d in drives if "CD" in (d.media_types and [str(getattr(t, "value", t)) for t in d.media_types])][0]
+assert not cd.inserted, cd
+cd.insert_media("http://10.20.0.1/media/boot.iso")
+cd.refresh()
+assert cd.inserted and cd.image == "http://10.20.0.1/media/boot.iso", cd.image
+assert cd.image_name == "boot.iso", cd.image_name
+cd.eject_media()
+cd.refresh()
+assert not cd.inserted and not cd.image, cd.image
 system.reset_system(sushy.ResetType.FORCE_OFF)
 system.refresh()
 assert system.power_state == sushy.PowerState.OFF, system.power_state
