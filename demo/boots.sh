@@ -6,11 +6,11 @@
 # and one for a loader that the firmware refuses:
 #   BOOT <kind> refused <code>
 # BOOTS="nvme http" is some of them.
-LAB_NAME=boots LOG_LINES=${LOG_LINES:-40}
+LAB_NAME=${LAB_NAME:-boots} LOG_LINES=${LOG_LINES:-40}
 . "$(dirname "$0")/lab.sh"
 PATIENCE=10m
 
-kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme)
+kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media no-virtual-media ipv6-pxe ipv6-http)
 declare -A plug=(
     [bios-pxe]="--firmware bios"
     [uefi-pxe]="--firmware uefi"
@@ -20,7 +20,13 @@ declare -A plug=(
     [second-nic-bios]="--firmware bios --nic nolink --nic model=virtio"
     [second-nic-uefi]="--firmware uefi --nic nolink --nic model=virtio"
     [nvme]="--firmware uefi --disk 4G,bus=nvme"
+    [virtual-media]="--firmware uefi"
+    [no-virtual-media]="--firmware uefi --no-virtual-media"
+    [ipv6-pxe]="--firmware uefi --netboot pxe6"
+    [ipv6-http]="--firmware uefi --netboot http"
 )
+# What is refused, and the problem that says so.
+declare -A refusal=([unsigned]=loader-refused [no-virtual-media]=media-refused)
 # What the installed system has to say besides its name, by kind.
 declare -A proof=(
     [bios-pxe]='test ! -e /sys/firmware/efi'
@@ -30,6 +36,9 @@ declare -A proof=(
     [second-nic-bios]='test "$(cat /sys/class/net/e*/carrier 2>/dev/null | grep -c 1)" -eq 1'
     [second-nic-uefi]='test "$(cat /sys/class/net/e*/carrier 2>/dev/null | grep -c 1)" -eq 1'
     [nvme]='findmnt -no SOURCE / | grep "^/dev/nvme0n1"'
+    [virtual-media]='test -e /sys/firmware/efi && ! test -e /run/systemd/netif/leases/*'
+    [ipv6-pxe]='test -z "$(ip -4 -br addr show scope global)"'
+    [ipv6-http]='test -z "$(ip -4 -br addr show scope global)"'
 )
 
 field() { sprout machine show "$1" --jq "$2" | tr -d '"'; }
@@ -37,7 +46,22 @@ field() { sprout machine show "$1" --jq "$2" | tr -d '"'; }
 rack() {
     # shellcheck disable=SC2086 # one word a flag
     sprout lab plug "$1" --name "$LAB_NAME" --memory 1G ${plug[$1]} -o yaml >"$DIR/$1.yaml"
-    sprout machine import --site boots1 -f "$DIR/$1.yaml" >/dev/null
+    sprout machine import --site "$SITE" -f "$DIR/$1.yaml" >/dev/null
+}
+# site4 and site6: a site with a lab of its own, of IPv4, and of IPv6 alone.
+site4() {
+    at boots1 --cidr 10.20.0.0/24 --address 10.20.0.1
+    run sprout network create provisioning --site boots1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.230-10.20.0.254
+}
+site6() {
+    at boots6 --cidr 10.20.0.0/24 --address 10.20.0.1 --address6 fd00:20::1/64 --ipv6-only
+    run sprout network create provisioning --site boots6 --cidr fd00:20::/64 --dynamic fd00:20::1:0-fd00:20::1:ffff --reserved fd00:20::f000-fd00:20::ffff
+}
+at() { # at SITE FLAG…: the lab is at another site from now on
+    [[ -z ${SITE:-} ]] || run sprout lab down --name "$LAB_NAME"
+    SITE=$1
+    run sprout site create "$1" --domain "$1.sprout.test"
+    run sprout lab up --name "$LAB_NAME" --site "$1" "${@:2}" --ramdisk "$CACHE/ramdisk" --wait
 }
 # installed KIND: from a machine that nobody has seen to a host that answers.
 installed() {
@@ -47,8 +71,39 @@ installed() {
     begin=$SECONDS
     run sprout machine deploy "$1" --image debian-12 --ssh-key "$DIR/key.pub" --wait --yes
     ip=$(field "$1" '.addresses[0].ip')
-    in_lab "${SSH[@]}" "debian@$ip" "set -e; test \"\$(hostname -f)\" = $1.boots1.sprout.test; ${proof[$1]}" || die "$1 is not what was installed"
+    in_lab "${SSH[@]}" "debian@$ip" "set -e; test \"\$(hostname -f)\" = $1.$SITE.sprout.test; ${proof[$1]}" || die "$1 is not what was installed"
     echo "BOOT $1 installed $((SECONDS - begin))"
+}
+# without_dhcp KIND: its BMC inserts what it boots, and nothing of it asks for an
+# address; the drive is empty afterwards.
+without_dhcp() {
+    local url password asked
+    run sprout machine update "$1" --virtual-media
+    installed "$1"
+    url=$(sed -n 's/.*url: *//p' "$DIR/$1.yaml" | tr -d '"' | head -1)
+    password=$(sed -n 's/.*password: *//p' "$DIR/$1.yaml" | tr -d '"' | head -1)
+    in_lab curl -fsu "admin:$password" "$url/redfish/v1/Systems/1/VirtualMedia/Cd" | jq -e '.Inserted == false and .Image == null' >/dev/null || die "the virtual drive of $1 is not empty"
+    for asked in $(sprout boot list "$1" --jq '.[].id' | tr -d '"'); do
+        sprout boot show "$1" --attempt "$asked" -o json >"$DIR/boot.json"
+        jq -e '[.events[].what] | index("http-media")' "$DIR/boot.json" >/dev/null || die "$1 did not boot from virtual media in $asked"
+        jq -e '[.events[].what | select(startswith("dhcp-"))] == []' "$DIR/boot.json" >/dev/null || die "$1 asked DHCP in $asked"
+    done
+}
+# media_refused KIND: its BMC has no virtual media, and somebody wants it to boot by them.
+media_refused() {
+    local workflow code
+    run sprout machine update "$1" --virtual-media
+    run sprout machine commission "$1" --skip-tests
+    workflow=$(field "$1" .activity.workflow)
+    must_fail sprout workflow wait "$workflow"
+    code=$(sprout workflow show "$workflow" --jq .error.code | tr -d '"')
+    run sprout problem list
+    [[ $code == "${refusal[$1]}" ]] || die "$1 failed by $code, not by ${refusal[$1]}"
+    [[ $(field "$1" '.addresses | length') == 0 ]] || die "$1 keeps the address of a commissioning that failed"
+    echo "BOOT $1 refused $code"
+    run sprout machine update "$1" --virtual-media=false # as the problem's remedy says
+    run sprout machine commission "$1" --skip-tests --wait
+    [[ $(sprout problem list --jq length) == 0 ]] || die "a problem is left"
 }
 # refused KIND: the firmware enforces Secure Boot, and nobody has told Sprout.
 refused() {
@@ -62,7 +117,7 @@ refused() {
     must_fail sprout workflow wait "$workflow"
     code=$(sprout workflow show "$workflow" --jq .error.code | tr -d '"')
     run sprout problem list
-    [[ $code == loader-refused ]] || die "$1 failed by $code, not by loader-refused"
+    [[ $code == "${refusal[$1]}" ]] || die "$1 failed by $code, not by ${refusal[$1]}"
     echo "BOOT $1 refused $code"
     run sprout machine update "$1" --secure-boot # as the problem's remedy says
     run sprout workflow retry "$workflow" --wait
@@ -73,16 +128,22 @@ refused() {
 
 start_dev
 run sprout status --wait "$PATIENCE"
-run sprout site create boots1 --domain boots1.sprout.test
-run sprout lab up --name "$LAB_NAME" --site boots1 --cidr 10.20.0.0/24 --address 10.20.0.1 --ramdisk "$CACHE/ramdisk" --wait
-run sprout network create provisioning --site boots1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.230-10.20.0.254
 run sprout image import debian-12 "$CACHE/debian-12.raw.zst"
 ssh-keygen -q -t ed25519 -N '' -f "$DIR/key"
 # shellcheck disable=SC2206 # one word a kind
 for kind in ${BOOTS:-${kinds[@]}}; do
     [[ -n ${plug[$kind]:-} ]] || die "no boot is called $kind: ${kinds[*]}"
+    case $kind in
+        ipv6-*) [[ ${SITE:-} == boots6 ]] || site6 ;;
+        *) [[ ${SITE:-} == boots1 ]] || site4 ;;
+    esac
     rack "$kind"
-    if [[ -n ${proof[$kind]:-} ]]; then installed "$kind"; else refused "$kind"; fi
+    case $kind in
+        unsigned) refused "$kind" ;;
+        virtual-media) without_dhcp "$kind" ;;
+        no-virtual-media) media_refused "$kind" ;;
+        *) installed "$kind" ;;
+    esac
     sprout lab remove "$kind" --name "$LAB_NAME" >/dev/null
 done
 echo "BOOTS OK"

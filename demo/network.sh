@@ -2,18 +2,18 @@
 # A machine with four ports is installed with a bond, a VLAN on it, a bridge that
 # asks by DHCP, and a port without an address; Debian itself says what it made
 # of that. By the command line only, as an operator would.
-LAB_NAME=network LOG_LINES=${LOG_LINES:-40}
+LAB_NAME=${LAB_NAME:-network} LOG_LINES=${LOG_LINES:-40}
 . "$(dirname "$0")/lab.sh"
 
 start_dev
 run sprout status --wait "$PATIENCE"
 run sprout site create lab1 --domain lab1.sprout.test
-run sprout lab up --name network --site lab1 --cidr 10.20.0.0/24 --address 10.20.0.1 --ramdisk "$CACHE/ramdisk" --wait
+run sprout lab up --name "$LAB_NAME" --site lab1 --cidr 10.20.0.0/24 --address 10.20.0.1 --ramdisk "$CACHE/ramdisk" --wait
 run sprout network create prov --site lab1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 --dynamic 10.20.0.100-10.20.0.199 --discover
 run sprout subnet create prov --cidr fd00:20::/64
 run sprout network create office --site lab1 --vlan 100 --cidr 10.30.0.0/24 --gateway 10.30.0.1
 run sprout subnet update 10.30.0.0/24 --route 172.16.0.0/12=10.30.0.254
-run sprout lab plug m1 --name network --memory 1G --disk 4G --nic mac=52:54:00:77:00:01 --nic mac=52:54:00:77:00:02 --nic mac=52:54:00:77:00:03 --nic mac=52:54:00:77:00:04 -o yaml >"$DIR/machines.yaml"
+run sprout lab plug m1 --name "$LAB_NAME" --memory 1G --disk 4G --nic mac=52:54:00:77:00:01 --nic mac=52:54:00:77:00:02 --nic mac=52:54:00:77:00:03 --nic mac=52:54:00:77:00:04 -o yaml >"$DIR/machines.yaml"
 run sprout machine import --site lab1 -f "$DIR/machines.yaml"
 run sprout machine commission m1 --skip-tests "this script installs, and nothing else" --wait
 

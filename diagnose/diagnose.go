@@ -90,6 +90,8 @@ type trace struct {
 	home     int
 	failed   int // an order failed
 	system   int // a running system asked for an address
+	// What was done with virtual media before the power-on; nil: it was not.
+	inserted, fetched *sprout.BootEvent
 }
 
 // read finds the last event of each kind. What was seen before the last power-on
@@ -100,8 +102,13 @@ func read(e Evidence) *trace {
 		*i = -1
 	}
 	for i, ev := range e.Events {
-		if ev.What == sprout.SawPowerOn && ev.Code == "" {
+		switch {
+		case ev.What == sprout.SawPowerOn && ev.Code == "":
 			t.Events, t.on = e.Events[i:], 0
+		case ev.What == sprout.SawInsertMedia && ev.Code == "":
+			t.inserted = &e.Events[i]
+		case ev.What == sprout.SawMedia:
+			t.fetched = &e.Events[i]
 		}
 	}
 	for i, ev := range t.Events {

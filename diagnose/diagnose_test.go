@@ -40,6 +40,12 @@ func failed(code sprout.Code) events {
 	return events{{What: sprout.SawOrderFailed, File: "write", Code: code, Detail: string(code) + ": said so"}}
 }
 
+// inserted and media are what a BMC does with virtual media before the power-on.
+var (
+	inserted = events{{What: sprout.SawInsertMedia}}
+	media    = events{{What: sprout.SawMedia, File: "boot.iso", Bytes: 9, Size: 9}}
+)
+
 // signed is a boot where Secure Boot is enforced, all by TFTP.
 var signed = events{
 	{What: sprout.SawTFTPDone, File: "shimx64.efi", Bytes: 9, Size: 9}, {What: sprout.SawTFTPDone, File: "grubx64.efi", Bytes: 9, Size: 9},
@@ -59,6 +65,11 @@ func TestEachRule(t *testing.T) {
 	}{
 		"nothing heard":                {StepRamdisk, sprout.PowerOn, upTo(on), sprout.NoDiscover, "12:00:02 power-on"},
 		"nothing known":                {StepRamdisk, sprout.PowerOn, nil, "", ""},
+		"media not fetched":            {StepRamdisk, "", upTo(inserted, on), sprout.MediaNotFetched, "insert-media"},
+		"media not booted":             {StepRamdisk, "", upTo(inserted, media, on), sprout.MediaNotBooted, "http-media"},
+		"media not booted, then PXE":   {StepRamdisk, "", upTo(inserted, media, on, lease), sprout.MediaNotBooted, "http-media"},
+		"media refused":                {StepRamdisk, "", upTo(events{{What: sprout.SawInsertMedia, Code: sprout.MediaRefused}}, on), sprout.NoDiscover, "power-on"},
+		"media booted":                 {StepRamdisk, "", upTo(inserted, media, on, hello), "", ""},
 		"not powered on by us":         {StepRamdisk, "", upTo(events{{What: sprout.SawBootDevice}}), "", ""},
 		"power-on refused":             {StepRamdisk, "", upTo(events{{What: sprout.SawPowerOn, Code: sprout.BMCFailed}}), "", ""},
 		"off":                          {StepRamdisk, sprout.PowerOff, upTo(on, lease), sprout.PowerLost, "is off"},

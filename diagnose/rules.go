@@ -25,6 +25,8 @@ var rules = []rule{
 	{sprout.PowerLost, isOff},
 	{sprout.DiskNotBooted, bootedNetwork},
 	{sprout.NoPhoneHome, neverHome},
+	{sprout.MediaNotFetched, mediaNotFetched},
+	{sprout.MediaNotBooted, mediaNotBooted},
 	{sprout.AgentUnreached, cannotReach},
 	{sprout.KernelSilent, kernelSilent},
 	{sprout.KernelNotFetched, noKernel},
@@ -84,6 +86,22 @@ func neverHome(t *trace) (string, []sprout.BootEvent, bool) {
 		return "the installed system runs and asked for an address, but did not phone home: look at its cloud-init", t.at(t.reboot, t.system), true
 	}
 	return "after its reboot nothing was heard of the machine: its boot loader, its disk or its network configuration", t.at(t.reboot), true
+}
+
+// mediaNotFetched: the BMC says that the image is in, and has read none of it.
+func mediaNotFetched(t *trace) (string, []sprout.BootEvent, bool) {
+	if t.inserted == nil || t.fetched != nil || t.hello >= 0 || t.on < 0 || t.Step == StepHome {
+		return "", nil, false
+	}
+	return "the BMC says that it inserted the image to boot, and never fetched it from the agent", append([]sprout.BootEvent{*t.inserted}, t.at(t.on)...), true
+}
+
+func mediaNotBooted(t *trace) (string, []sprout.BootEvent, bool) {
+	if t.inserted == nil || t.fetched == nil || t.hello >= 0 || t.on < 0 || t.Step == StepHome {
+		return "", nil, false
+	}
+	return "the BMC fetched the image to boot, and no ramdisk was heard of: the firmware did not boot it, or the ramdisk does not reach the agent",
+		append([]sprout.BootEvent{*t.inserted, *t.fetched}, t.at(t.on)...), true
 }
 
 // cannotReach: the ramdisk has an address, or was turned away.
@@ -247,7 +265,7 @@ func noDiscover(t *trace) (string, []sprout.BootEvent, bool) {
 	}
 	heard := slices.ContainsFunc(t.Events, func(e sprout.BootEvent) bool {
 		switch e.What {
-		case sprout.SawPowerOn, sprout.SawPowerOff, sprout.SawBootDevice:
+		case sprout.SawPowerOn, sprout.SawPowerOff, sprout.SawBootDevice, sprout.SawInsertMedia, sprout.SawEjectMedia, sprout.SawMedia:
 			return false
 		}
 		return true

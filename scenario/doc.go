@@ -24,6 +24,8 @@
 //	unplug NAME [during STEP[:PERCENT]]   takes its power away, now or once it comes there
 //	hold NAME during STEP[:PERCENT]       the machine waits there once; go-on NAME lets it go on
 //	bmc NAME busy N                       its BMC answers N requests with 503
+//	bmc NAME without-media                its BMC has no virtual media from now on
+//	drive NAME holds nothing|media        what is in the virtual drive of its BMC
 //	heal NAME                             ends its faults
 //	await machine NAME state|power WORD   as the control plane sees it
 //	await agent SITE online|offline       as the control plane sees it

@@ -150,7 +150,11 @@ func tellWAN(s *story, ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func tellBMC(s *story, ts *testscript.TestScript, _ bool, args []string) {
-	usage(ts, len(args) == 3 && args[1] == "busy", "bmc NAME busy N")
+	usage(ts, len(args) == 3 && args[1] == "busy" || len(args) == 2 && args[1] == "without-media", "bmc NAME busy N, or bmc NAME without-media")
+	if args[1] == "without-media" {
+		s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{NoMedia: true})
+		return
+	}
 	n, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{Unavailable: n})
@@ -197,6 +201,14 @@ func tellWebhook(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv(args[0]+"_webhook", server.URL+"/power")
+}
+
+// tellDrive checks what is in the virtual drive of a machine's BMC.
+func tellDrive(s *story, ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 3 && args[1] == "holds", "drive NAME holds nothing|media")
+	if in := s.slot(ts, args[0]).BMC.Inserted(); (in == "") != (args[2] == "nothing") {
+		ts.Fatalf("the virtual drive of %s holds %q", args[0], in)
+	}
 }
 
 func tellDisk(s *story, ts *testscript.TestScript, neg bool, args []string) {

@@ -80,6 +80,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"heal":           tellHeal,
 		"await":          tellAwait,
 		"disk":           tellDisk,
+		"drive":          tellDrive,
 		"corrupt-cache":  tellCorruptCache,
 		"lookup":         tellLookup,
 		"dig":            tellDig,

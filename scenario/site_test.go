@@ -131,10 +131,11 @@ func (s *story) agentConfig(name, token string) (agent.Config, error) {
 	dir := filepath.Join(s.dir, "agent-"+name)
 	config := agent.Config{
 		DataDir: dir, Server: "https://" + s.api.Address(), Token: token, Address: agentAddress, Name: name + "-agent",
-		Link:      s.squattersAt(name).Find,
-		BootFiles: filepath.Join(s.dir, "loaders"), RamdiskDir: filepath.Join(s.dir, "ramdisk"), Log: s.log.With("process", "agent", "site", name),
+		Link:       s.squattersAt(name).Find,
+		SecureBoot: agent.Signed{Shim: filepath.Join(s.dir, "loaders/shim"), CDGRUB: filepath.Join(s.dir, "loaders/grub")},
+		BootFiles:  filepath.Join(s.dir, "loaders"), RamdiskDir: filepath.Join(s.dir, "ramdisk"), Log: s.log.With("process", "agent", "site", name),
 	}
-	for _, file := range []string{"loaders/undionly.kpxe", "loaders/snponly.efi", "ramdisk/vmlinuz", "ramdisk/initrd"} {
+	for _, file := range []string{"loaders/undionly.kpxe", "loaders/snponly.efi", "loaders/shim", "loaders/grub", "ramdisk/vmlinuz", "ramdisk/initrd"} {
 		path := filepath.Join(s.dir, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return config, err

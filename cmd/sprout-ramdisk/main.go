@@ -82,7 +82,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	switchesUntil := time.Now().Add(switchWait)
-	port, err := system.Connect(ctx, cmdline.BootMAC(), cmdline.OverIPv6(), log)
+	port, err := system.Connect(ctx, cmdline, log)
 	if err != nil {
 		return err
 	}

@@ -39,19 +39,26 @@ type Port struct {
 	log        *slog.Logger
 }
 
-// Connect brings up every port, and gives the one with the MAC (empty: the
-// first with a link) an address by DHCP, or by DHCPv6 where the agent is to be
-// reached over IPv6. It tries until it succeeds or the context ends, and says why
-// it does not.
-func Connect(ctx context.Context, mac string, over6 bool, log *slog.Logger) (*Port, error) {
+// Connect brings up every port, and gives the one that the machine booted from
+// (not said: the first with a link) its address: the one of the command line, or by
+// DHCP, or by DHCPv6 where the agent is to be reached over IPv6. It tries until it
+// succeeds or the context ends, and says why it does not.
+func Connect(ctx context.Context, c Cmdline, log *slog.Logger) (*Port, error) {
+	fixed, err := c.Static()
+	if err != nil {
+		return nil, err
+	}
 	for {
-		link, err := findPort(ctx, mac, log)
+		link, err := findPort(ctx, c.BootMAC(), log)
 		if err != nil {
 			return nil, err
 		}
 		p := &Port{Name: link.Attrs().Name, MAC: link.Attrs().HardwareAddr.String(), link: link, log: log}
 		p.ask = p.ask4
-		if over6 {
+		switch {
+		case fixed.Address.IsValid():
+			p.ask = func(ctx context.Context) error { return p.useStatic(ctx, fixed) }
+		case c.OverIPv6():
 			p.ask = p.ask6
 		}
 		if err := p.waitLink(ctx); err != nil {
@@ -63,6 +70,13 @@ func Connect(ctx context.Context, mac string, over6 bool, log *slog.Logger) (*Po
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if fixed.Address.IsValid() {
+			log.Error("cannot use the address; trying again", "port", p.Name, "mac", p.MAC, "ip", fixed.Address, "error", err)
+			if err := sprout.Pause(ctx, askFor); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		log.Error("no address by DHCP; trying again", "port", p.Name, "mac", p.MAC, "error", err,
 			"check", "is there a DHCP server on this segment, and may this machine have an address?")
@@ -182,22 +196,31 @@ func (p *Port) use4(ack *dhcpv4.DHCPv4) error {
 			return fmt.Errorf("cannot set route by %s: %w", gw, err)
 		}
 	}
-	var resolv strings.Builder
-	for _, s := range ack.DNS() {
-		fmt.Fprintf(&resolv, "nameserver %s\n", s)
-	}
-	if err := os.WriteFile("/etc/resolv.conf", []byte(resolv.String()), 0o644); err != nil {
-		return fmt.Errorf("cannot set name servers: %w", err)
+	if err := resolveBy(ack.DNS()); err != nil {
+		return err
 	}
 	p.log.Info("address by DHCP", "port", p.Name, "mac", p.MAC, "ip", ack.YourIPAddr, "from", ack.ServerIdentifier(),
 		"lease", ack.IPAddressLeaseTime(24*time.Hour))
 	return nil
 }
 
+// resolveBy sets the name servers.
+func resolveBy[A fmt.Stringer](servers []A) error {
+	var resolv strings.Builder
+	for _, s := range servers {
+		fmt.Fprintf(&resolv, "nameserver %s\n", s)
+	}
+	if err := os.WriteFile("/etc/resolv.conf", []byte(resolv.String()), 0o644); err != nil {
+		return fmt.Errorf("cannot set name servers: %w", err)
+	}
+	return nil
+}
+
 // Keep renews the lease, at half its time (T1 of RFC 2131 section 4.4.5; of RFC
-// 8415 it is the server's to say), until the context ends.
+// 8415 it is the server's to say), until the context ends. An address that no
+// server gave needs none.
 func (p *Port) Keep(ctx context.Context) {
-	for {
+	for p.renewAfter > 0 {
 		if sprout.Pause(ctx, max(p.renewAfter, 5*time.Second)) != nil {
 			return
 		}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -82,14 +80,7 @@ func (p *Port) use6(ctx context.Context, given *dhcpv6.OptIAAddress, reply *dhcp
 		}
 		return fmt.Errorf("cannot use address %s: %w", given.IPv6Addr, err)
 	}
-	var resolv strings.Builder
-	for _, s := range reply.Options.DNS() {
-		fmt.Fprintf(&resolv, "nameserver %s\n", s)
-	}
-	if err := os.WriteFile("/etc/resolv.conf", []byte(resolv.String()), 0o644); err != nil {
-		return fmt.Errorf("cannot set name servers: %w", err)
-	}
-	return nil
+	return resolveBy(reply.Options.DNS())
 }
 
 // errTaken says that another host has the address.
