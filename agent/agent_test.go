@@ -136,7 +136,7 @@ func TestDeployThroughKillsAndCuts(t *testing.T) {
 	if c.enrols != 1 {
 		t.Errorf("the agent enrolled %d times", c.enrols)
 	}
-	want := "take-machine fetch-image probe-addresses set-boot-intent power-on boot-ramdisk take-turn write-image boot-disk phone-home"
+	want := "take-machine fetch-image probe-addresses set-boot-intent power-on boot-ramdisk eject-media take-turn write-image boot-disk phone-home"
 	c.await("the record of the last step", func(facts []sprout.Fact, _ int64) bool {
 		return strings.HasSuffix(stepsDone(facts), "phone-home")
 	})

@@ -44,11 +44,12 @@ func newStoppedSite(t *testing.T) *stoppedSite {
 	s := &stoppedSite{testCentre: c, config: c.agentConfig()}
 	s.config.Limits = shortLimits
 	s.config.Address = netip.MustParsePrefix("127.31.0.1/24") // where no other test takes a port
-	for _, name := range []string{"undionly.kpxe", "snponly.efi", "vmlinuz", "initrd"} {
+	for _, name := range []string{"undionly.kpxe", "snponly.efi", "vmlinuz", "initrd", "shim", "grub"} {
 		if err := os.WriteFile(filepath.Join(s.config.BootFiles, name), bytes.Repeat([]byte("not really "+name), 1000), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	s.config.SecureBoot = Signed{Shim: filepath.Join(s.config.BootFiles, "shim"), CDGRUB: filepath.Join(s.config.BootFiles, "grub")}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, s.config) }()
@@ -68,8 +69,9 @@ func (s *stoppedSite) wire() sim.Wire {
 	return sim.Wire{DHCP: at(s.config.Address.Addr(), s.config.Ports.DHCP, 67), Relay: simRelay, TFTPPort: s.config.Ports.TFTP}
 }
 
-// plug introduces a machine behind a BMC, with an address of its own.
-func (s *stoppedSite) plug(name, mac string, ip netip.Addr, m emulator.Machine) sprout.MachineID {
+// plug introduces a machine behind a BMC, with an address of its own. media says
+// that it boots by virtual media.
+func (s *stoppedSite) plug(name, mac string, ip netip.Addr, m emulator.Machine, media bool) sprout.MachineID {
 	s.t.Helper()
 	web := httptest.NewServer(emulator.New(emulator.Facts{Name: name, MACs: []string{mac}}, m, "admin", "hunter2", slog.New(slog.DiscardHandler)))
 	s.t.Cleanup(func() {
@@ -86,6 +88,7 @@ func (s *stoppedSite) plug(name, mac string, ip netip.Addr, m emulator.Machine) 
 	}
 	s.change(true, sprout.ChangeMachine, string(id), sprout.SiteMachine{
 		ID: id, Name: name, Generation: 1, MACs: []string{mac}, Secret: secret, BMC: &sprout.BMC{Driver: "redfish", URL: web.URL, Username: "admin"},
+		VirtualMedia: media,
 	})
 	return id
 }
@@ -128,6 +131,7 @@ func (f *firmware) PowerOff(context.Context) error {
 	return nil
 }
 
+// InsertMedia is what a BMC does that says it did.
 func (f *firmware) InsertMedia(context.Context, string) error { return nil }
 func (f *firmware) EjectMedia(context.Context) error          { return nil }
 func (f *firmware) Shutdown(ctx context.Context) error        { return f.PowerOff(ctx) }
@@ -213,6 +217,7 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 		limit time.Duration
 		// unreserved: the site keeps no address for the machine.
 		unreserved bool
+		media      bool // it boots by virtual media
 		want       sprout.Code
 		proof      string // in reason or evidence
 		seen       string // the last boot event of the attempt
@@ -243,6 +248,9 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 		{name: "never fetches its kernel", faults: silentAt(sim.StepKernel), want: sprout.KernelNotFetched, proof: "boot script", seen: sprout.SawScript},
 		{name: "has a silent kernel", faults: silentAt(sim.StepHello), want: sprout.KernelSilent, proof: "http-initrd", seen: sprout.SawInitrd},
 		{name: "has a ramdisk that reaches nobody", faults: faultAt(sim.CutOff, sim.StepHello, ""), want: sprout.AgentUnreached, proof: "never reached the agent", seen: sprout.SawAck},
+		{name: "has a BMC that never fetches its media", media: true, boot: func(context.Context, *firmware) error { return nil },
+			want: sprout.MediaNotFetched, proof: "insert-media", seen: sprout.SawPowerOn},
+		{name: "does not boot its media", media: true, want: sprout.MediaNotBooted, proof: "http-media", seen: sprout.SawPowerOn},
 		{name: "loses power", faults: faultAt(sim.PowerLoss, sim.StepKernel, ""), want: sprout.PowerLost, proof: "off", seen: sprout.SawScript},
 		{name: "has two disks that fit", spec: sim.Spec{Disks: twins}, want: sprout.DiskAmbiguous, seen: sprout.SawOrderFailed},
 		{name: "gets another image's bytes", faults: faultAt(sim.Corrupt, sim.StepWrite, ""), want: sprout.DigestMismatch, proof: "went bad on their way", seen: sprout.SawOrderFailed},
@@ -264,7 +272,7 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 					if err := test.boot(ctx, f); err != nil && ctx.Err() == nil {
 						t.Error(err)
 					}
-				}})
+				}}, test.media)
 			} else {
 				spec := test.spec
 				spec.Name, spec.MACs = name, []string{mac.String()}
@@ -272,7 +280,7 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				id = s.plug(name, mac.String(), reserved, m)
+				id = s.plug(name, mac.String(), reserved, m, test.media)
 			}
 			work := deployWork(s.testCentre, "wfl_"+name+"/1", 1)
 			work.Machine = id
