@@ -9,6 +9,9 @@ import (
 	"sprout/workflow"
 )
 
+// byNetwork is what the steps say that only virtual media need.
+const byNetwork = "skipped: it boots by network"
+
 // forMedia is the subnet of the address that the run gives a machine which boots
 // by virtual media, and so has no DHCP that would; empty: it boots by network.
 func forMedia[T any](c *workflow.Call[T]) (sprout.SubnetID, error) {
@@ -23,6 +26,7 @@ func forMedia[T any](c *workflow.Call[T]) (sprout.SubnetID, error) {
 func (p centre[T]) reserveForMedia(ctx context.Context, c *workflow.Call[T]) error {
 	subnet, err := forMedia(c)
 	if err != nil || subnet == "" {
+		c.Detail(byNetwork)
 		return err
 	}
 	if !c.Claimed() {
@@ -56,6 +60,7 @@ func (p centre[T]) reserveForMedia(ctx context.Context, c *workflow.Call[T]) err
 func (p centre[T]) releaseForMedia(ctx context.Context, c *workflow.Call[T]) error {
 	subnet, err := forMedia(c)
 	if err != nil || subnet == "" {
+		c.Detail(byNetwork)
 		return err
 	}
 	if !c.Claimed() {
@@ -99,6 +104,7 @@ func (p site[T]) bootOnce(ctx context.Context, c *workflow.Call[T], bmc power.Pr
 func (p site[T]) ejectMedia(ctx context.Context, c *workflow.Call[T]) error {
 	data, err := dataOf(c)
 	if err != nil || data.Media == "" {
+		c.Detail(byNetwork)
 		return err
 	}
 	if !c.Claimed() {

@@ -56,18 +56,20 @@ func TestWorkflowMovesAreOnRecord(t *testing.T) {
 	}
 	want := []string{
 		"commission accept done, done at the centre: already registered",
+		"commission reserve-address done, done at the centre: skipped: it boots by network",
 		"commission power-on done, done at the site",
 		"commission boot-ramdisk failed, failed at the site: no DISCOVER was seen",
 		"commission power-on done, undone at the site",
 		"commission commission-at-site failed, failed at the centre: it never asked",
 		"commission commission-at-site done, undone at the centre",
+		"commission reserve-address done, undone at the centre: skipped: it boots by network",
 		"commission accept done, skipped at the centre: nothing to undo",
 		"workflow commission failed, failed at commission-at-site: dhcp-no-discover: it never asked",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if at := "begun 2026-01-02T03:04:05.600Z, ended 2026-01-02T03:04:07.100Z"; !strings.Contains(records[1].Detail, at) {
+	if at := "begun 2026-01-02T03:04:05.600Z, ended 2026-01-02T03:04:07.100Z"; !strings.Contains(records[2].Detail, at) {
 		t.Errorf("%q does not say %q", records[1].Detail, at)
 	}
 	if check := must(client.Call(t.Context(), p.admin, api.AuditVerify, api.VerifyAudit{}))(t); !check.Intact {
