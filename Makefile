@@ -57,7 +57,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s), one after the other (
 test-real: ## Install real machines, BIOS and UEFI, end to end
 	@SHORT=1 demo/demo.sh
 
-test-boots: ramdisk image ## Install by every way to boot, Secure Boot and its refusal included: about half an hour (BOOTS="nvme http" for some)
+test-boots: ramdisk image ## Install by every way to boot, Secure Boot, virtual media without DHCP and IPv6 alone included, and what is refused: about three quarters of an hour (BOOTS="nvme http" for some)
 	@demo/boots.sh
 
 test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP, and install both machines end to end: ten minutes

@@ -29,7 +29,7 @@ type Signed struct {
 	Shim string `json:"shim,omitempty" yaml:"shim,omitempty"`
 	GRUB string `json:"grub,omitempty" yaml:"grub,omitempty"`
 	// CDGRUB is that of virtual media, which shim runs there.
-	CDGRUB string `json:"cdGRUB,omitempty" yaml:"cdGRUB,omitempty"`
+	CDGRUB string `json:"cdGrub,omitempty" yaml:"cdGrub,omitempty"`
 }
 
 // A Config says how to run a site's agent.
@@ -73,7 +73,7 @@ type Config struct {
 	SecureBoot Signed `json:"secureBoot,omitzero" yaml:"secureBoot,omitempty"`
 	// MediaURL is the base URL at which BMCs reach this agent, to fetch what they
 	// insert: http://10.9.0.1, without a final slash. Empty: that of machines.
-	MediaURL string `json:"mediaURL,omitempty" yaml:"mediaURL,omitempty"`
+	MediaURL string `json:"mediaUrl,omitempty" yaml:"mediaUrl,omitempty"`
 	// RamdiskDir is the directory with vmlinuz, initrd and, if tests shall call
 	// programs, tools.squashfs.
 	RamdiskDir string `json:"ramdiskDir" yaml:"ramdiskDir"`
@@ -191,7 +191,7 @@ func (c Config) validateStatus() error {
 func (c Config) validateMedia() error {
 	u, err := url.Parse(c.MediaURL)
 	if c.MediaURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.HasSuffix(u.Path, "/")) {
-		return sprout.InvalidField("mediaURL", "cannot use %q: it must be a URL like http://10.9.0.1, without a final slash", c.MediaURL)
+		return sprout.InvalidField("mediaUrl", "cannot use %q: it must be a URL like http://10.9.0.1, without a final slash", c.MediaURL)
 	}
 	return nil
 }
