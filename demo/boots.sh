@@ -3,14 +3,14 @@
 # firmware in QEMU: one machine after the other, about two minutes each. One line
 # a boot, with the seconds from the order to deploy to the host's own word:
 #   BOOT <kind> installed <seconds>
-# and one for a loader that the firmware refuses:
+# and one for what is refused, with the code of its problem:
 #   BOOT <kind> refused <code>
 # BOOTS="nvme http" is some of them.
 LAB_NAME=${LAB_NAME:-boots} LOG_LINES=${LOG_LINES:-40}
 . "$(dirname "$0")/lab.sh"
 PATIENCE=10m
 
-kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media no-virtual-media ipv6-pxe ipv6-http)
+kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media virtual-media-secure no-virtual-media ipv6-pxe ipv6-http)
 declare -A plug=(
     [bios-pxe]="--firmware bios"
     [uefi-pxe]="--firmware uefi"
@@ -21,6 +21,7 @@ declare -A plug=(
     [second-nic-uefi]="--firmware uefi --nic nolink --nic model=virtio"
     [nvme]="--firmware uefi --disk 4G,bus=nvme"
     [virtual-media]="--firmware uefi"
+    [virtual-media-secure]="--firmware uefi --secure-boot"
     [no-virtual-media]="--firmware uefi --no-virtual-media"
     [ipv6-pxe]="--firmware uefi --netboot pxe6"
     [ipv6-http]="--firmware uefi --netboot http"
@@ -37,6 +38,7 @@ declare -A proof=(
     [second-nic-uefi]='test "$(cat /sys/class/net/e*/carrier 2>/dev/null | grep -c 1)" -eq 1'
     [nvme]='findmnt -no SOURCE / | grep "^/dev/nvme0n1"'
     [virtual-media]='test -e /sys/firmware/efi && ! test -e /run/systemd/netif/leases/*'
+    [virtual-media-secure]='sudo dmesg | grep "Secure boot enabled"'
     [ipv6-pxe]='test -z "$(ip -4 -br addr show scope global)"'
     [ipv6-http]='test -z "$(ip -4 -br addr show scope global)"'
 )
@@ -140,7 +142,7 @@ for kind in ${BOOTS:-${kinds[@]}}; do
     rack "$kind"
     case $kind in
         unsigned) refused "$kind" ;;
-        virtual-media) without_dhcp "$kind" ;;
+        virtual-media*) without_dhcp "$kind" ;;
         no-virtual-media) media_refused "$kind" ;;
         *) installed "$kind" ;;
     esac
