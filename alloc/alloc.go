@@ -11,15 +11,43 @@ type Request struct {
 	Name         string               `json:"name,omitempty"`
 	Architecture sprout.Architecture  `json:"architecture,omitempty"`
 	BootMode     sprout.BootMode      `json:"bootMode,omitempty"`
+	Model        string               `json:"model,omitempty"` // words in the machine's vendor and model, in any case
+	CPU          string               `json:"cpu,omitempty"`   // words in the processor's model, in any case
 	MinCores     int                  `json:"minCores,omitempty"`
 	MinMemory    int64                `json:"minMemory,omitempty"` // bytes
 	MinDisk      int64                `json:"minDisk,omitempty"`   // bytes, of the largest disk
 	MinDisks     int                  `json:"minDisks,omitempty"`
+	Disks        []Disks              `json:"disks,omitempty"` // each of them, counted by itself
 	MinNICs      int                  `json:"minNics,omitempty"`
-	Tags         []string             `json:"tags,omitempty"`   // all of them
-	Labels       []sprout.Requirement `json:"labels,omitempty"` // all of them
+	MinSpeed     int                  `json:"minSpeed,omitempty"` // Mb/s, of MinNICs ports, or of one
+	PCI          []PCI                `json:"pci,omitempty"`      // each of them, counted by itself
+	Networks     []Network            `json:"networks,omitempty"` // all of them
+	Tags         []string             `json:"tags,omitempty"`     // all of them
+	NotTags      []string             `json:"notTags,omitempty"`  // none of them
+	Labels       []sprout.Requirement `json:"labels,omitempty"`   // all of them
 	Pool         string               `json:"pool,omitempty"`
 	Zone         string               `json:"zone,omitempty"`
+}
+
+// Disks asks for disks of a kind. Zero fields do not restrict; a count of 0 is 1.
+type Disks struct {
+	Count      int    `json:"count,omitempty" minimum:"0" maximum:"1000" doc:"At least so many; 0: one"`
+	Rotational *bool  `json:"rotational,omitempty"`
+	Bus        string `json:"bus,omitempty" maxLength:"32" example:"nvme"`
+	MinBytes   int64  `json:"minBytes,omitempty" minimum:"0" doc:"Of each"`
+}
+
+// PCI asks for devices of a kind, such as graphics processors. A count of 0 is 1.
+type PCI struct {
+	Vendor string `json:"vendor" pattern:"^[0-9a-fA-F]{4}$" doc:"Hexadecimal vendor id" example:"10de"`
+	Device string `json:"device,omitempty" pattern:"^([0-9a-fA-F]{4})?$" doc:"Hexadecimal device id; empty: any of the vendor" example:"20b5"`
+	Count  int    `json:"count,omitempty" minimum:"0" maximum:"1000" doc:"At least so many; 0: one"`
+}
+
+// A Network is one that the machine's site must have.
+type Network struct {
+	Name  string          `json:"name"`
+	Sites []sprout.SiteID `json:"sites"` // that have it
 }
 
 // A Removal says how many machines one constraint removed, and which.

@@ -80,23 +80,6 @@ type CommissionMachine struct {
 	Body Commission
 }
 
-// Constraints are what an allocated machine must meet. Zero fields do not restrict.
-type Constraints struct {
-	Site         string              `json:"site,omitempty"`
-	Name         string              `json:"name,omitempty"`
-	Architecture sprout.Architecture `json:"architecture,omitempty" enum:"amd64,arm64"`
-	BootMode     sprout.BootMode     `json:"bootMode,omitempty" enum:"bios,uefi"`
-	MinCores     int                 `json:"minCores,omitempty" minimum:"0"`
-	MinMemory    int64               `json:"minMemory,omitempty" minimum:"0" doc:"Bytes"`
-	MinDisk      int64               `json:"minDisk,omitempty" minimum:"0" doc:"Bytes, of the largest disk"`
-	MinDisks     int                 `json:"minDisks,omitempty" minimum:"0"`
-	MinNICs      int                 `json:"minNics,omitempty" minimum:"0"`
-	Tags         []string            `json:"tags,omitempty" doc:"All of them"`
-	Labels       string              `json:"labels,omitempty" maxLength:"4096" doc:"Label selector, as of machine list" example:"rack=r1,env!=prod"`
-	Pool         string              `json:"pool,omitempty"`
-	Zone         string              `json:"zone,omitempty"`
-}
-
 // AllocateMachine is the input of MachineAllocate.
 type AllocateMachine struct {
 	Body struct {

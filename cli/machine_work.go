@@ -81,49 +81,6 @@ func machineCommissionCommand(e *env) *cobra.Command {
 	return c
 }
 
-func machineAllocateCommand(e *env) *cobra.Command {
-	var in api.AllocateMachine
-	var arch, boot, mem, disk string
-	c := &cobra.Command{
-		Use: "allocate [MACHINE]", Short: api.MachineAllocate.Help, Args: takes(0, 1, "at most the name of one machine"),
-		Example: "  sprout machine allocate --site lon1 --cores 8 --memory 32GiB --tag ssd\n  sprout machine allocate web-01 --owner shop",
-		RunE: func(c *cobra.Command, args []string) error {
-			var err error
-			b := &in.Body
-			if b.MinMemory, err = parseSize("--memory", mem); err != nil {
-				return err
-			}
-			if b.MinDisk, err = parseSize("--disk", disk); err != nil {
-				return err
-			}
-			b.Architecture, b.BootMode = sprout.Architecture(arch), sprout.BootMode(boot)
-			if len(args) == 1 {
-				b.Name = args[0]
-			}
-			m, err := call(c.Context(), e, api.MachineAllocate, in)
-			if err != nil {
-				return err
-			}
-			return e.say(m, "machine %s of %s is allocated to %s", m.Name, m.SiteName, m.Owner)
-		},
-	}
-	f, b := c.Flags(), &in.Body
-	f.StringVar(&b.Site, "site", "", "at this site")
-	f.StringVar(&arch, "arch", "", "amd64 or arm64")
-	f.StringVar(&boot, "boot-mode", "", "bios or uefi")
-	f.IntVar(&b.MinCores, "cores", 0, "at least so many cores")
-	f.StringVar(&mem, "memory", "", "at least so much memory, as 32GiB")
-	f.StringVar(&disk, "disk", "", "a disk of at least this size, as 500GB")
-	f.IntVar(&b.MinDisks, "disks", 0, "at least so many disks")
-	f.IntVar(&b.MinNICs, "nics", 0, "at least so many interfaces")
-	f.StringSliceVar(&b.Tags, "tag", nil, "with this tag; may be repeated")
-	f.StringVarP(&b.Labels, "labels", "l", "", "with labels that meet a selector, as rack=r1,env!=prod,gpu,!spare")
-	f.StringVar(&b.Pool, "pool", "", "of this pool")
-	f.StringVar(&b.Zone, "zone", "", "in this failure zone")
-	f.StringVar(&b.Owner, "owner", "", "whom it is for (default the token's name)")
-	return c
-}
-
 func machineDeployCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e, started: true, asks: true}
 	var in api.Deployment

@@ -35,6 +35,7 @@ func Run(t *testing.T, p alloc.Provider) {
 	t.Helper()
 	t.Run("only what is free and well", func(t *testing.T) { free(t, p) })
 	t.Run("each constraint removes", func(t *testing.T) { each(t, p) })
+	t.Run("what machines must not have", func(t *testing.T) { kept(t, p) })
 	t.Run("the tightest fit is first", func(t *testing.T) { tightest(t, p) })
 	t.Run("nothing changes what it is given", func(t *testing.T) { pure(t, p) })
 	t.Run("every machine is accounted for", func(t *testing.T) { accounted(t, p) })
@@ -65,9 +66,17 @@ func each(t *testing.T, p alloc.Provider) {
 	good := with(Machine("good", 8, 16*GiB, 100*GiB), func(m *sprout.Machine) {
 		m.Tags, m.Pool, m.Zone = []string{"gpu", "fast"}, "web", "a"
 		m.Interfaces = append(m.Interfaces, sprout.Interface{MAC: "52:54:00:00:00:02"})
-		m.Inventory.Disks = append(m.Inventory.Disks, sprout.Disk{Name: "vdb", Bytes: 9 * GiB})
+		m.Interfaces[0].SpeedMbs = 25_000
+		m.Inventory.Disks = append(m.Inventory.Disks, sprout.Disk{Name: "vdb", Bytes: 9 * GiB, Bus: "nvme"}, sprout.Disk{Name: "vdc", Bytes: 9 * GiB, Bus: "nvme"},
+			sprout.Disk{Name: "sda", Bytes: 900 * GiB, Rotational: true, Bus: "sata"})
+		m.Inventory.Vendor, m.Inventory.Model, m.Inventory.CPU.Model = "Acme", "R1", "Fast(R) CPU 9000"
+		m.Inventory.PCI = []sprout.PCIDevice{{Vendor: "10de", Device: "20b5"}, {Vendor: "10de", Device: "20b5"}}
 	})
-	small := Machine("small", 2, 2*GiB, 10*GiB)
+	small := with(Machine("small", 2, 2*GiB, 10*GiB), func(m *sprout.Machine) {
+		m.Tags, m.Interfaces[0].SpeedMbs = []string{"old"}, 1000
+		m.Inventory.Disks = append(m.Inventory.Disks, sprout.Disk{Name: "sr0", Bytes: 900 * GiB, Rotational: true, Bus: "sata", ReadOnly: true})
+		m.Inventory.PCI = []sprout.PCIDevice{{Vendor: "10de", Device: "1db6"}}
+	})
 	small.Site, small.SiteName, small.Architecture, small.BootMode = "sit_b", "par1", sprout.ARM64, sprout.BIOS
 	bare := with(Machine("bare", 0, 0, 0), func(m *sprout.Machine) {
 		m.Inventory, m.Interfaces, m.Architecture, m.BootMode, m.Site = nil, nil, "", "", "sit_c"
@@ -75,12 +84,26 @@ func each(t *testing.T, p alloc.Provider) {
 	for _, r := range []alloc.Request{
 		{Site: "sit_a"}, {Name: "good"}, {Architecture: sprout.AMD64}, {BootMode: sprout.UEFI}, {MinCores: 8}, {MinMemory: 16 * GiB},
 		{MinDisk: 100 * GiB}, {MinDisks: 2}, {MinNICs: 2}, {Tags: []string{"gpu", "fast"}}, {Pool: "web"}, {Zone: "a"},
+		{Model: "acme r1"}, {CPU: "cpu 9000"}, {MinSpeed: 10_000}, {Disks: []alloc.Disks{{Count: 2, Bus: "NVMe", MinBytes: 9 * GiB}}},
+		{Disks: []alloc.Disks{{Rotational: new(true)}}}, {Disks: []alloc.Disks{{Count: 3, Rotational: new(false)}}},
+		{PCI: []alloc.PCI{{Vendor: "10DE", Count: 2}}}, {PCI: []alloc.PCI{{Vendor: "10de", Device: "20B5"}}},
+		{Networks: []alloc.Network{{Name: "storage", Sites: []sprout.SiteID{"sit_a"}}}},
 	} {
 		wantFit(t, p, r, []sprout.Machine{small, good, bare}, "good")
 		if _, removed := p.Choose(r, []sprout.Machine{small}); len(removed) != 1 || removed[0].Removed != 1 || removed[0].Constraint == "" {
 			t.Errorf("%+v: removed %+v", r, removed)
 		}
 	}
+}
+
+// kept is what a request asks machines not to have.
+func kept(t *testing.T, p alloc.Provider) {
+	list := []sprout.Machine{with(Machine("old", 4, 4*GiB, 8*GiB), func(m *sprout.Machine) { m.Tags = []string{"old"} }), Machine("new", 4, 4*GiB, 8*GiB)}
+	wantFit(t, p, alloc.Request{NotTags: []string{"old", "slow"}}, list, "new")
+	// Each kind of disk is counted by itself, and of all of a kind so many must be there.
+	wantFit(t, p, alloc.Request{MinNICs: 2, MinSpeed: 1000}, list)
+	wantFit(t, p, alloc.Request{PCI: []alloc.PCI{{Vendor: "10de"}}}, list)
+	wantFit(t, p, alloc.Request{Networks: []alloc.Network{{Name: "nowhere"}}}, list)
 }
 
 func tightest(t *testing.T, p alloc.Provider) {

@@ -50,8 +50,32 @@ func (Provider) Choose(r alloc.Request, machines []sprout.Machine) (fit []sprout
 			removed = append(removed, alloc.Removal{Constraint: c.name, Removed: counts[i], Nearest: c.nearest(misses[i])})
 		}
 	}
-	slices.SortStableFunc(fit, func(a, b sprout.Machine) int { return tighter(r, a, b) })
-	return fit, removed
+	return inOrder(r, fit), removed
+}
+
+// inOrder sorts machines that fit. There may be thousands: what each counts for is
+// worked out once.
+func inOrder(r alloc.Request, fit []sprout.Machine) []sprout.Machine {
+	type counted struct {
+		size  float64
+		spare int
+		at    int
+	}
+	all := make([]counted, len(fit))
+	for i, m := range fit {
+		all[i] = counted{size(m), spareTags(r, m), i}
+	}
+	slices.SortFunc(all, func(a, b counted) int {
+		if n := cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.spare, b.spare)); n != 0 {
+			return n
+		}
+		return tighter(fit[a.at], fit[b.at])
+	})
+	var sorted []sprout.Machine
+	for _, c := range all {
+		sorted = append(sorted, fit[c.at])
+	}
+	return sorted
 }
 
 // nearest names the machines that miss c by least.
@@ -71,13 +95,12 @@ func (c constraint) nearest(misses []sprout.Machine) []string {
 	return out
 }
 
-// tighter orders machines that fit: small ones first, then those with the
-// fewest tags that nobody asked for (a special machine is kept for who asks),
-// then by name.
-func tighter(r alloc.Request, a, b sprout.Machine) int {
+// tighter orders machines of one size, of which the one with the fewest tags that
+// nobody asked for went first (a special machine is kept for who asks): those with
+// fewer warnings, then by name.
+func tighter(a, b sprout.Machine) int {
 	return cmp.Or(
-		cmp.Compare(size(a), size(b)),
-		cmp.Compare(spareTags(r, a), spareTags(r, b)),
+		cmp.Compare(len(a.Problems), len(b.Problems)),
 		cmp.Compare(a.Name, b.Name),
 		cmp.Compare(a.ID, b.ID),
 	)

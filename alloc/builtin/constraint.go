@@ -37,9 +37,17 @@ func constraints(r alloc.Request) []constraint {
 	}
 	list = append(list, texts(r)...)
 	list = append(list, sizes(r)...)
+	list = append(list, parts(r)...)
+	for _, n := range r.Networks {
+		list = append(list, constraint{name: "network " + n.Name, meets: func(m sprout.Machine) bool { return slices.Contains(n.Sites, m.Site) },
+			has: func(m sprout.Machine) string { return "site: " + m.SiteName }})
+	}
+	hasTags := func(m sprout.Machine) string { return "tags: " + cmp.Or(strings.Join(m.Tags, ", "), "none") }
 	for _, tag := range r.Tags {
-		list = append(list, constraint{name: "tag " + tag, meets: func(m sprout.Machine) bool { return slices.Contains(m.Tags, tag) },
-			has: func(m sprout.Machine) string { return "tags: " + cmp.Or(strings.Join(m.Tags, ", "), "none") }})
+		list = append(list, constraint{name: "tag " + tag, meets: func(m sprout.Machine) bool { return slices.Contains(m.Tags, tag) }, has: hasTags})
+	}
+	for _, tag := range r.NotTags {
+		list = append(list, constraint{name: "no tag " + tag, meets: func(m sprout.Machine) bool { return !slices.Contains(m.Tags, tag) }, has: hasTags})
 	}
 	for _, l := range r.Labels {
 		list = append(list, constraint{name: "label " + l.String(), meets: func(m sprout.Machine) bool { return m.Labels.Meets(l) },
@@ -94,46 +102,6 @@ func critical(m sprout.Machine) string {
 	}
 	return ""
 }
-
-func cores(m sprout.Machine) int64 {
-	if m.Inventory == nil {
-		return 0
-	}
-	return int64(m.Inventory.CPU.Cores)
-}
-
-func memory(m sprout.Machine) int64 {
-	if m.Inventory == nil {
-		return 0
-	}
-	return m.Inventory.MemoryBytes
-}
-
-func largestDisk(m sprout.Machine) (largest int64) {
-	if m.Inventory == nil {
-		return 0
-	}
-	for _, d := range m.Inventory.Disks {
-		if !d.ReadOnly {
-			largest = max(largest, d.Bytes)
-		}
-	}
-	return largest
-}
-
-func disks(m sprout.Machine) (n int64) {
-	if m.Inventory == nil {
-		return 0
-	}
-	for _, d := range m.Inventory.Disks {
-		if !d.ReadOnly {
-			n++
-		}
-	}
-	return n
-}
-
-func nics(m sprout.Machine) int64 { return int64(len(m.Interfaces)) }
 
 func count(n int64) string { return fmt.Sprint(n) }
 
