@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network test-hardware fuzz cloud-init check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network test-hardware fuzz cloud-init check lint generate clean lint-api
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ bench-api: build ## Measure the control plane beside what it stands on
 
 bench-ipam: ## Measure how fast addresses are given out, beside bare inserts into the same PostgreSQL
 	@go run ./bench/ipam
+
+bench-alloc: ## Measure how fast machines are allocated to 64 clients, beside bare guarded updates in the same PostgreSQL
+	@go run ./bench/alloc
 
 bench-sim: build ## Measure 10,000 simulated machines at 20 sites: about half an hour on two idle cores
 	@go run ./bench/sim --sprout bin/sprout

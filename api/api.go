@@ -26,6 +26,7 @@ type Op[In, Out any] struct {
 	Status int         // of success; 0: 200, or 204 without an answer
 	Upload bool        // the body is a stream of bytes that In takes by itself
 	Many   bool        // it is many transactions, each by itself: a crash may leave a part
+	Shared bool        // it is one transaction with others that ask at once, and takes its Idempotency-Key there by itself
 	Wide   bool        // it reaches beyond one site: a token of one site may not call it
 	Help   string
 }
@@ -52,6 +53,7 @@ type Spec struct {
 	Role                     sprout.Role
 	Status                   int
 	Upload, Wide, Many       bool
+	Shared                   bool
 	Body                     bool // it takes a JSON body
 	Stream                   bool // it answers without end
 	Download                 bool // it answers with bytes, also with a part of them
@@ -65,7 +67,7 @@ type Operation interface {
 
 // Spec returns the operation without its types.
 func (o Op[In, Out]) Spec() Spec {
-	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide, Many: o.Many}
+	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide, Many: o.Many, Shared: o.Shared}
 	_, s.Stream = any(*new(Out)).(Stream)
 	_, s.Download = any(*new(Out)).(Download)
 	_, s.Body = reflect.TypeFor[In]().FieldByName("Body")

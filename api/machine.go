@@ -171,7 +171,7 @@ var (
 		Name: "machine commission", Method: "POST", Path: "/v1/machines/{machine}/commission", Role: sprout.Operator, Status: 202, Help: "Inspect and test a machine.",
 	}
 	MachineAllocate = Op[AllocateMachine, sprout.Machine]{
-		Name: "machine allocate", Method: "POST", Path: "/v1/machines/allocate", Role: sprout.Operator, Help: "Choose a ready machine that meets constraints and give it to an owner.",
+		Name: "machine allocate", Method: "POST", Path: "/v1/machines/allocate", Role: sprout.Operator, Shared: true, Help: "Choose a ready machine that meets constraints and give it to an owner.",
 	}
 	MachineDeploy = Op[DeployMachine, Plan]{
 		Name: "machine deploy", Method: "POST", Path: "/v1/machines/{machine}/deploy", Role: sprout.Operator, Status: 202, Help: "Install an image on a machine.",

@@ -55,6 +55,11 @@ func carryOnce[In, Out any](ctx context.Context, s *Server, spec api.Spec, in *I
 	case spec.Upload || spec.Many:
 		return apart(ctx, s, *key, func(ctx context.Context) (Out, error) { return handle(ctx, in) })
 	}
+	if spec.Shared && !matches {
+		if out, err = handle(withKey(ctx, *key), in); !errors.Is(err, errAlone) {
+			return out, err
+		}
+	}
 	err = s.store.Join(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if key != nil {
 			before, err := s.store.TakeKey(ctx, tx, *key)
@@ -81,6 +86,27 @@ func carryOnce[In, Out any](ctx context.Context, s *Server, spec api.Spec, in *I
 		return s.store.PutAnswer(ctx, tx, *key, raw)
 	})
 	return out, keyFault(ctx, err)
+}
+
+// errAlone says that a request was not carried out together with others, and has
+// to be on its own.
+var errAlone = errors.New("asked together with others, without an answer")
+
+type keyKey struct{}
+
+// withKey hands the key of a request to who takes it in a transaction shared with
+// others.
+func withKey(ctx context.Context, k store.RequestKey) context.Context {
+	return context.WithValue(ctx, keyKey{}, &k)
+}
+
+// keyOf returns what withKey handed on; nil: there is none.
+func keyOf(ctx context.Context) *store.RequestKey {
+	if store.Joined(ctx) {
+		return nil // Join has taken it
+	}
+	k, _ := ctx.Value(keyKey{}).(*store.RequestKey)
+	return k
 }
 
 // apart carries out, once, what is no single transaction: it reads a long body,

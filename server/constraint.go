@@ -64,4 +64,3 @@ func (s *Server) nameOf(ctx context.Context, ref string) (string, error) {
 	m, err := s.findRow(ctx, ref)
 	return m.Name, err
 }
-

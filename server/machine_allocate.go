@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,65 +12,31 @@ import (
 	"sprout"
 	"sprout/alloc"
 	"sprout/api"
-	"sprout/store"
 )
 
 // machineAllocate gives the machine that fits best to an owner. Machines that
 // others take meanwhile are passed over.
 func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (sprout.Machine, error) {
-	b := in.Body
-	sites, want, err := s.wanted(ctx, b.Constraints)
+	sites, want, err := s.wanted(ctx, in.Body.Constraints)
 	if err != nil {
 		return sprout.Machine{}, err
 	}
-	owner := b.Owner
-	if owner == "" {
-		owner = actor(ctx)
+	owner := cmp.Or(in.Body.Owner, actor(ctx))
+	if err := sprout.CheckWord("owner", owner); err != nil {
+		return sprout.Machine{}, err
 	}
-	return s.allocate(ctx, sites, want, owner)
-}
-
-// allocate looks among the machines that an index finds for the request, and
-// only where none of them fits at all others: to say why.
-func (s *Server) allocate(ctx context.Context, sites sprout.Sites, want alloc.Request, owner string) (sprout.Machine, error) {
-	near := store.MachineFilter{
-		Sites: sites, States: []sprout.State{sprout.Ready}, Name: want.Name, Labels: want.Labels,
-		Pool: want.Pool, Zone: want.Zone, Architecture: want.Architecture, BootMode: want.BootMode,
+	ask := func() (sprout.Machine, error) {
+		return s.desk.ask(ctx, &ask{sites: sites, want: want, owner: owner, record: s.record(ctx, api.MachineAllocate.Name), key: keyOf(ctx)})
 	}
-	var of int
-	var removed []alloc.Removal
-	for _, filter := range []store.MachineFilter{near, {Sites: sites}} {
-		machines, err := all(func(p store.Page) ([]sprout.Machine, string, error) {
-			filter.Page = p
-			return s.store.Machines(ctx, filter)
-		})
-		if err != nil {
-			return sprout.Machine{}, err
-		}
-		var fit []sprout.Machine
-		fit, removed = s.providers.Alloc.Choose(want, machines)
-		of = len(machines)
-		for _, m := range fit {
-			got, err := s.give(ctx, m, owner)
-			if sprout.KindOf(err) != sprout.Conflict || err == nil {
-				return got, err
-			}
-		}
-	}
-	return sprout.Machine{}, noneFits(of, removed)
-}
-
-func (s *Server) give(ctx context.Context, m sprout.Machine, owner string) (sprout.Machine, error) {
-	return s.changeMachine(ctx, api.MachineAllocate.Name, string(m.ID), func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
-		if m.Locked || m.Activity != nil {
-			return sprout.Errorf(sprout.Conflict, "cannot allocate machine %s: it is busy", m.Name)
-		}
-		r.Detail = "to " + owner
-		if _, err := s.store.MoveMachine(ctx, tx, m.ID, sprout.Allocate, actor(ctx), "to "+owner); err != nil {
+	m, err := ask()
+	if errors.Is(err, errAlone) && keyOf(ctx) == nil {
+		err = s.store.Join(ctx, func(joined context.Context, _ pgx.Tx) (err error) {
+			ctx = joined
+			m, err = ask()
 			return err
-		}
-		return s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Owner: &owner})
-	})
+		})
+	}
+	return m, err
 }
 
 // noneFits says which constraint removed how many machines, and which were near.
@@ -89,4 +57,3 @@ func noneFits(of int, removed []alloc.Removal) error {
 	}
 	return sprout.Errorf(sprout.Conflict, "cannot allocate: none of %d machines fits: %s", of, strings.Join(why, "; ")).WithRemedy("sprout machine list -o wide")
 }
-

@@ -53,6 +53,7 @@ type Server struct {
 	condition *condition
 	shown     shown // the API's certificate; nil: it is in the clear
 	feed      *feed
+	desk      *desk
 	listener  net.Listener
 	http      *http.Server
 	ready     readiness
@@ -120,6 +121,7 @@ func (s *Server) openEngine(context.Context) error {
 		return err
 	}
 	s.providers = providers
+	s.desk = &desk{store: s.store, shelf: shelf{provider: providers.Alloc}}
 	s.driver, err = newDriver(s.store, s.log)
 	if err != nil {
 		return err

@@ -39,6 +39,9 @@ func (s *Store) After(ctx context.Context, do func(ctx context.Context) error) e
 	return do(ctx)
 }
 
+// Joined tells whether what is done with ctx is a part of a transaction of Join.
+func Joined(ctx context.Context) bool { return joined(ctx) != nil }
+
 func joined(ctx context.Context) *txn {
 	if t, ok := ctx.Value(joinKey{}).(*txn); ok && !t.over {
 		return t

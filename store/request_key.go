@@ -45,6 +45,51 @@ func (s *Store) TakeKey(ctx context.Context, tx pgx.Tx, k RequestKey) (answer []
 	return s.In(tx).Answer(ctx, k)
 }
 
+// TakeKeys is TakeKey of several requests that are carried out in one transaction:
+// it returns the ids of those that nobody has, or had before.
+func (s *Store) TakeKeys(ctx context.Context, tx pgx.Tx, keys []RequestKey) (free map[string]bool, err error) {
+	free = map[string]bool{}
+	var ids [][]byte
+	var locks []int64
+	for _, k := range keys {
+		ids, locks = append(ids, k.ID), append(locks, int64(binary.BigEndian.Uint64(k.ID))) //nolint:gosec // any 64 bits will do
+	}
+	if len(ids) == 0 {
+		return free, nil
+	}
+	taken, err := many(ctx, tx, pgx.RowTo[[]byte], `
+		SELECT id FROM unnest($1::bytea[], $2::bigint[]) k (id, lock) WHERE pg_try_advisory_xact_lock(lock)`, ids, locks)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range taken {
+		free[string(id)] = true
+	}
+	// A statement of its own: it sees what whoever had a lock has left.
+	known, err := many(ctx, tx, pgx.RowTo[[]byte], `SELECT id FROM request_key WHERE id = ANY ($1)`, ids)
+	for _, id := range known {
+		delete(free, string(id))
+	}
+	return free, err
+}
+
+// PutAnswers is PutAnswer of several.
+func (s *Store) PutAnswers(ctx context.Context, tx pgx.Tx, keys []RequestKey, answers [][]byte) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var ids, digests, sealed [][]byte
+	for i, k := range keys {
+		text, err := s.config.Key.Seal(k.owner(), answers[i])
+		if err != nil {
+			return err
+		}
+		ids, digests, sealed = append(ids, k.ID), append(digests, k.Digest), append(sealed, text)
+	}
+	_, err := exec(ctx, tx, `INSERT INTO request_key (id, digest, sealed) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])`, ids, digests, sealed)
+	return err
+}
+
 // Answer returns what a request was answered before; nil if it was not carried
 // out, or too long ago.
 func (s *Store) Answer(ctx context.Context, k RequestKey) ([]byte, error) {

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sprout"
+	"sprout/postgres"
+	"sprout/server"
+)
+
+// clients ask at once.
+const clients = 64
+
+// A ground is a private PostgreSQL whose commits are durable, with machines that
+// have real inventories, and a control plane on it in this process.
+type ground struct {
+	dir      string
+	db       *postgres.Server
+	pool     *pgxpool.Pool // the peer's way to the same database
+	server   *server.Server
+	handler  http.Handler
+	token    string
+	stop     func() error
+	machines int
+}
+
+func newGround(ctx context.Context, machines int) (_ *ground, err error) {
+	g := &ground{machines: machines}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}()
+	if g.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+		return g, err
+	}
+	if err := os.Chmod(g.dir, 0o755); err != nil { // PostgreSQL runs as somebody else
+		return g, err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	if g.db, err = postgres.Start(ctx, postgres.Config{Dir: filepath.Join(g.dir, "postgres"), Log: quiet}); err != nil {
+		return g, err
+	}
+	if err := g.serve(ctx, quiet); err != nil {
+		return g, err
+	}
+	config, err := pgxpool.ParseConfig(g.db.URL())
+	if err != nil {
+		return g, err
+	}
+	config.MaxConns = clients
+	if g.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return g, err
+	}
+	return g, g.settle(ctx)
+}
+
+// serve runs the control plane, whole.
+func (g *ground) serve(ctx context.Context, log *slog.Logger) (err error) {
+	c := server.Defaults()
+	c.Listen, c.Bus.Listen, c.Dir, c.Log = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(g.dir, "server"), log
+	c.TLS.Disable, c.Bus.Plain, c.Database.URL, c.Limits.TokenRate = true, true, g.db.URL(), -1
+	if g.server, err = server.New(ctx, c); err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- g.server.Run(running) }()
+	g.stop = func() error { cancel(); return <-done }
+	select {
+	case <-g.server.Started():
+	case err := <-done:
+		done <- nil
+		return err
+	}
+	secret, err := os.ReadFile(filepath.Join(c.Dir, "admin-token"))
+	g.token, g.handler = strings.TrimSpace(string(secret)), g.server.Handler()
+	return err
+}
+
+// inventory is that of a server of today: two processors, 24 modules of memory,
+// ten disks, four ports, and sixty devices on its PCI bus.
+func inventory() (string, error) {
+	inv := sprout.Inventory{
+		At: time.Now(), Architecture: sprout.AMD64, BootMode: sprout.UEFI, Vendor: "Acme Corporation", Model: "RackServer 7500", Serial: "AC0012345678",
+		UUID: "4c4c4544-0035-4b10-8051-b4c04f4a3732", Firmware: "Acme 2.19.1 06/04/2024",
+		CPU: sprout.CPU{Model: "Example(R) Gold 6338 CPU @ 2.00GHz", Sockets: 2, Cores: 64, Threads: 128}, MemoryBytes: 768 << 30,
+	}
+	for i := range 24 {
+		inv.DIMMs = append(inv.DIMMs, sprout.DIMM{Slot: fmt.Sprintf("DIMM_A%d", i), Bytes: 32 << 30, Vendor: "Example Memory", Serial: fmt.Sprintf("%08X", 0x2b4c0000+i)})
+	}
+	for i := range 10 {
+		inv.Disks = append(inv.Disks, sprout.Disk{Name: fmt.Sprintf("nvme%dn1", i), Serial: fmt.Sprintf("S6XYZ%06d", i), WWN: fmt.Sprintf("eui.00253850%08x", i), Model: "Example NVMe 3.84TB", Bytes: 3_840_755_982_336, Bus: "nvme"})
+	}
+	for i := range 4 {
+		inv.Interfaces = append(inv.Interfaces, sprout.Interface{Name: fmt.Sprintf("eno%dnp%d", i, i), MAC: fmt.Sprintf("52:54:00:00:00:%02x", i), Driver: "i40e", Link: true, SpeedMbs: 25_000, PCI: fmt.Sprintf("0000:31:00.%d", i)})
+	}
+	for i := range 60 {
+		inv.PCI = append(inv.PCI, sprout.PCIDevice{Address: fmt.Sprintf("0000:%02x:00.0", i), Vendor: "8086", Device: fmt.Sprintf("%04x", 0x3400+i), Class: "088000", Driver: "pcieport"})
+	}
+	raw, err := json.Marshal(inv)
+	return string(raw), err
+}
+
+// settle makes the site and its machines, of eight sizes in ten zones.
+func (g *ground) settle(ctx context.Context) error {
+	inv, err := inventory()
+	if err != nil {
+		return err
+	}
+	if _, err := g.pool.Exec(ctx, `INSERT INTO site (id, name, domain) VALUES ('sit_bench', 'lon1', 'lon1.internal')`); err != nil {
+		return fmt.Errorf("cannot make the site: %w", err)
+	}
+	if _, err := g.pool.Exec(ctx, `
+		INSERT INTO machine (site, id, name, state, zone, inventory)
+		SELECT 'sit_bench', 'mch_' || lpad(n::text, 26, '0'), 'web-' || n, 'ready', 'z' || n % 10, jsonb_set($1::jsonb, '{cpu,cores}', to_jsonb(8 * (1 + n % 8)))
+		FROM generate_series(1, $2::int) n`, inv, g.machines); err != nil {
+		return fmt.Errorf("cannot make the machines: %w", err)
+	}
+	_, err = g.pool.Exec(ctx, `
+		INSERT INTO interface (site, machine, mac, position, name, driver, link, speed_mbs)
+		SELECT 'sit_bench', m.id, ('06' || lpad(to_hex(4 * m.n + i), 10, '0'))::macaddr, i, 'eno' || i, 'i40e', true, 25000
+		FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM machine) m, generate_series(0, 3) i`)
+	return err
+}
+
+// measure returns how often a second machines were allocated, and rows updated, in
+// one round of each.
+func (g *ground) measure(ctx context.Context) (rate, bare float64, err error) {
+	if err := g.empty(ctx); err != nil {
+		return 0, 0, err
+	}
+	if rate, err = timed(g.machines, func(n int) error { return g.allocate(ctx, n) }); err != nil {
+		return 0, 0, err
+	}
+	var given int
+	if err := g.pool.QueryRow(ctx, `SELECT count(*) FROM machine WHERE state = 'allocated'`).Scan(&given); err != nil || given != g.machines {
+		return 0, 0, fmt.Errorf("%d machines were given, but %d are allocated: %w", g.machines, given, err)
+	}
+	if err := g.empty(ctx); err != nil {
+		return 0, 0, err
+	}
+	bare, err = timed(g.machines, func(n int) error { return g.update(ctx, n) })
+	return rate, bare, err
+}
+
+// timed has the clients do something count times together, each time with another
+// number from 1 on, and returns how often a second they did.
+func timed(count int, do func(n int) error) (float64, error) {
+	var next atomic.Int64
+	errs := make([]error, clients)
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range clients {
+		all.Go(func() {
+			for errs[i] == nil {
+				n := int(next.Add(1))
+				if n > count {
+					return
+				}
+				errs[i] = do(n)
+			}
+		})
+	}
+	all.Wait()
+	return float64(count) / time.Since(began).Seconds(), errors.Join(errs...)
+}
+
+// allocate asks as a client does, but for the network: with a token, a body, and a
+// key that makes it safe to repeat. There are sixteen different requests.
+func (g *ground) allocate(ctx context.Context, n int) error {
+	body := fmt.Sprintf(`{"site":"lon1","owner":"team-%d","minCores":%d,"minSpeed":10000,"disks":[{"count":%d,"bus":"nvme"}]}`, n%clients, 1+n%8, 1+n%2)
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/machines/allocate", strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+g.token)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Idempotency-Key", sprout.NewSecret())
+	w := httptest.NewRecorder()
+	g.handler.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		return fmt.Errorf("cannot allocate: %d %s", w.Code, w.Body)
+	}
+	return nil
+}
+
+// update moves one row, alone in its transaction.
+func (g *ground) update(ctx context.Context, n int) error {
+	tag, err := g.pool.Exec(ctx, `UPDATE machine SET state = 'allocated', owner = $2 WHERE id = $1 AND state = 'ready'`,
+		fmt.Sprintf("mch_%026d", n), fmt.Sprint("team-", n%clients))
+	if err == nil && tag.RowsAffected() != 1 {
+		err = fmt.Errorf("cannot update machine %d", n)
+	}
+	return err
+}
+
+// empty takes back what a round gave out.
+func (g *ground) empty(ctx context.Context) error {
+	for _, sql := range []string{
+		`UPDATE machine SET state = 'ready', owner = '' WHERE state = 'allocated'`,
+		`TRUNCATE machine_history`, `TRUNCATE event`, `TRUNCATE request_key`, `VACUUM ANALYZE machine`, `CHECKPOINT`,
+	} {
+		if _, err := g.pool.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("cannot begin anew: %w", err)
+		}
+	}
+	return nil
+}
+
+// close ends what was started and removes what it left.
+func (g *ground) close() (failed error) {
+	if g.pool != nil {
+		g.pool.Close()
+	}
+	switch {
+	case g.stop != nil:
+		failed = g.stop()
+	case g.server != nil:
+		g.server.Close()
+	}
+	if g.db != nil {
+		failed = errors.Join(failed, g.db.Stop())
+	}
+	if g.dir != "" {
+		failed = errors.Join(failed, os.RemoveAll(g.dir))
+	}
+	return failed
+}
