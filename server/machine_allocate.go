@@ -14,9 +14,14 @@ import (
 	"sprout/api"
 )
 
-// machineAllocate gives the machine that fits best to an owner. Machines that
-// others take meanwhile are passed over.
 func (s *Server) machineAllocate(ctx context.Context, in *api.AllocateMachine) (sprout.Machine, error) {
+	return s.Allocate(ctx, in)
+}
+
+// Allocate gives the machine that fits best to an owner. Machines that others take
+// meanwhile are passed over. In this process it may be called without a request:
+// then Sprout itself asks.
+func (s *Server) Allocate(ctx context.Context, in *api.AllocateMachine) (sprout.Machine, error) {
 	sites, want, err := s.wanted(ctx, in.Body.Constraints)
 	if err != nil {
 		return sprout.Machine{}, err

@@ -14,7 +14,7 @@ import (
 const (
 	// oldest is how old a reading may be that machines are chosen from: a smaller
 	// machine that was free for less may be passed over.
-	oldest = time.Second
+	oldest = 5 * time.Second
 	// mostWants is how many different requests of one reading are remembered.
 	mostWants = 128
 )
@@ -35,7 +35,7 @@ type shelf struct {
 	out      map[sprout.MachineID]bool // proposed, and it is not known yet whether they were given
 }
 
-// take proposes a machine, of a reading no older than a second; that there is none
+// take proposes a machine, of a reading that is not old; that there is none
 // is said of one that began after began.
 func (h *shelf) take(ctx context.Context, s *store.Store, sites sprout.Sites, want alloc.Request, began time.Time) (m sprout.Machine, found bool, err error) {
 	key, err := json.Marshal(struct {

@@ -18,10 +18,15 @@ const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
 
 func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
-	err = row.Scan(&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.Generation, &m.Image, &m.TestsSkipped, &m.SkipReason, &m.Inventory,
-		&m.CreatedAt, &m.ChangedAt, &m.Rev)
+	err = row.Scan(machineDest(&m, &m.Inventory)...)
 	return m, err
+}
+
+// machineDest is where machineColumns go, and the inventory among them.
+func machineDest(m *sprout.Machine, inventory any) []any {
+	return []any{&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.Generation, &m.Image, &m.TestsSkipped, &m.SkipReason, inventory,
+		&m.CreatedAt, &m.ChangedAt, &m.Rev}
 }
 
 // CreateMachine is AddMachine, and returns the machine as it is then.

@@ -26,7 +26,8 @@ func (Provider) Choose(r alloc.Request, machines []sprout.Machine) (fit []sprout
 	rules := constraints(r)
 	counts := make([]int, len(rules))
 	misses := make([][]sprout.Machine, len(rules))
-	for _, m := range machines {
+	for at := range machines {
+		m := &machines[at] // there may be thousands, and a machine is large
 		first, failed := -1, 0
 		for i, c := range rules {
 			if c.meets(m) {
@@ -37,12 +38,12 @@ func (Provider) Choose(r alloc.Request, machines []sprout.Machine) (fit []sprout
 			}
 		}
 		if failed == 0 {
-			fit = append(fit, m)
+			fit = append(fit, *m)
 			continue
 		}
 		counts[first]++
 		if failed == 1 {
-			misses[first] = append(misses[first], m)
+			misses[first] = append(misses[first], *m)
 		}
 	}
 	for i, c := range rules {
@@ -62,14 +63,14 @@ func inOrder(r alloc.Request, fit []sprout.Machine) []sprout.Machine {
 		at    int
 	}
 	all := make([]counted, len(fit))
-	for i, m := range fit {
-		all[i] = counted{size(m), spareTags(r, m), i}
+	for i := range fit {
+		all[i] = counted{size(&fit[i]), spareTags(r, &fit[i]), i}
 	}
 	slices.SortFunc(all, func(a, b counted) int {
 		if n := cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.spare, b.spare)); n != 0 {
 			return n
 		}
-		return tighter(fit[a.at], fit[b.at])
+		return tighter(&fit[a.at], &fit[b.at])
 	})
 	var sorted []sprout.Machine
 	for _, c := range all {
@@ -82,7 +83,7 @@ func inOrder(r alloc.Request, fit []sprout.Machine) []sprout.Machine {
 func (c constraint) nearest(misses []sprout.Machine) []string {
 	slices.SortStableFunc(misses, func(a, b sprout.Machine) int {
 		if c.size != nil {
-			if n := cmp.Compare(c.size(b), c.size(a)); n != 0 {
+			if n := cmp.Compare(c.size(&b), c.size(&a)); n != 0 {
 				return n
 			}
 		}
@@ -90,7 +91,7 @@ func (c constraint) nearest(misses []sprout.Machine) []string {
 	})
 	out := []string{}
 	for _, m := range misses[:min(nearest, len(misses))] {
-		out = append(out, m.Name+" ("+c.has(m)+")")
+		out = append(out, m.Name+" ("+c.has(&m)+")")
 	}
 	return out
 }
@@ -98,7 +99,7 @@ func (c constraint) nearest(misses []sprout.Machine) []string {
 // tighter orders machines of one size, of which the one with the fewest tags that
 // nobody asked for went first (a special machine is kept for who asks): those with
 // fewer warnings, then by name.
-func tighter(a, b sprout.Machine) int {
+func tighter(a, b *sprout.Machine) int {
 	return cmp.Or(
 		cmp.Compare(len(a.Problems), len(b.Problems)),
 		cmp.Compare(a.Name, b.Name),
@@ -109,7 +110,7 @@ func tighter(a, b sprout.Machine) int {
 // size is the product of what a machine has, as a logarithm: twice the memory
 // weighs as much as twice the cores. What was asked for divides all alike, so
 // the order is that of the waste.
-func size(m sprout.Machine) float64 {
+func size(m *sprout.Machine) float64 {
 	sum := 0.0
 	for _, have := range []float64{float64(cores(m)), float64(memory(m)), float64(largestDisk(m)), float64(disks(m)), float64(nics(m))} {
 		sum += math.Log2(1 + have)
@@ -117,7 +118,7 @@ func size(m sprout.Machine) float64 {
 	return sum
 }
 
-func spareTags(r alloc.Request, m sprout.Machine) int {
+func spareTags(r alloc.Request, m *sprout.Machine) int {
 	n := 0
 	for _, t := range m.Tags {
 		if !slices.Contains(r.Tags, t) {

@@ -13,45 +13,45 @@ import (
 // A constraint is one row of what a machine must be.
 type constraint struct {
 	name  string
-	meets func(m sprout.Machine) bool
-	has   func(m sprout.Machine) string  // what it has instead, in words
-	size  func(m sprout.Machine) float64 // of what it has; nil: it has no size
+	meets func(m *sprout.Machine) bool
+	has   func(m *sprout.Machine) string  // what it has instead, in words
+	size  func(m *sprout.Machine) float64 // of what it has; nil: it has no size
 }
 
 // constraints lists, in the order they apply, what every machine must be and
 // what the request asks for.
 func constraints(r alloc.Request) []constraint {
 	list := []constraint{
-		{name: "state is ready", meets: func(m sprout.Machine) bool { return m.State == sprout.Ready },
-			has: func(m sprout.Machine) string { return string(m.State) }},
-		{name: "not locked", meets: func(m sprout.Machine) bool { return !m.Locked },
-			has: func(sprout.Machine) string { return "locked" }},
-		{name: "no workflow runs", meets: func(m sprout.Machine) bool { return m.Activity == nil },
-			has: func(m sprout.Machine) string { return m.Activity.Kind + " runs" }},
-		{name: "no critical problem", meets: func(m sprout.Machine) bool { return critical(m) == "" },
+		{name: "state is ready", meets: func(m *sprout.Machine) bool { return m.State == sprout.Ready },
+			has: func(m *sprout.Machine) string { return string(m.State) }},
+		{name: "not locked", meets: func(m *sprout.Machine) bool { return !m.Locked },
+			has: func(*sprout.Machine) string { return "locked" }},
+		{name: "no workflow runs", meets: func(m *sprout.Machine) bool { return m.Activity == nil },
+			has: func(m *sprout.Machine) string { return m.Activity.Kind + " runs" }},
+		{name: "no critical problem", meets: func(m *sprout.Machine) bool { return critical(m) == "" },
 			has: critical},
 	}
 	if r.Site != "" {
-		list = append([]constraint{{name: "site", meets: func(m sprout.Machine) bool { return m.Site == r.Site },
-			has: func(m sprout.Machine) string { return m.SiteName }}}, list...)
+		list = append([]constraint{{name: "site", meets: func(m *sprout.Machine) bool { return m.Site == r.Site },
+			has: func(m *sprout.Machine) string { return m.SiteName }}}, list...)
 	}
 	list = append(list, texts(r)...)
 	list = append(list, sizes(r)...)
 	list = append(list, parts(r)...)
 	for _, n := range r.Networks {
-		list = append(list, constraint{name: "network " + n.Name, meets: func(m sprout.Machine) bool { return slices.Contains(n.Sites, m.Site) },
-			has: func(m sprout.Machine) string { return "site: " + m.SiteName }})
+		list = append(list, constraint{name: "network " + n.Name, meets: func(m *sprout.Machine) bool { return slices.Contains(n.Sites, m.Site) },
+			has: func(m *sprout.Machine) string { return "site: " + m.SiteName }})
 	}
-	hasTags := func(m sprout.Machine) string { return "tags: " + cmp.Or(strings.Join(m.Tags, ", "), "none") }
+	hasTags := func(m *sprout.Machine) string { return "tags: " + cmp.Or(strings.Join(m.Tags, ", "), "none") }
 	for _, tag := range r.Tags {
-		list = append(list, constraint{name: "tag " + tag, meets: func(m sprout.Machine) bool { return slices.Contains(m.Tags, tag) }, has: hasTags})
+		list = append(list, constraint{name: "tag " + tag, meets: func(m *sprout.Machine) bool { return slices.Contains(m.Tags, tag) }, has: hasTags})
 	}
 	for _, tag := range r.NotTags {
-		list = append(list, constraint{name: "no tag " + tag, meets: func(m sprout.Machine) bool { return !slices.Contains(m.Tags, tag) }, has: hasTags})
+		list = append(list, constraint{name: "no tag " + tag, meets: func(m *sprout.Machine) bool { return !slices.Contains(m.Tags, tag) }, has: hasTags})
 	}
 	for _, l := range r.Labels {
-		list = append(list, constraint{name: "label " + l.String(), meets: func(m sprout.Machine) bool { return m.Labels.Meets(l) },
-			has: func(m sprout.Machine) string { return "labels: " + cmp.Or(m.Labels.String(), "none") }})
+		list = append(list, constraint{name: "label " + l.String(), meets: func(m *sprout.Machine) bool { return m.Labels.Meets(l) },
+			has: func(m *sprout.Machine) string { return "labels: " + cmp.Or(m.Labels.String(), "none") }})
 	}
 	return list
 }
@@ -59,30 +59,30 @@ func constraints(r alloc.Request) []constraint {
 // texts are the constraints that name a value.
 func texts(r alloc.Request) []constraint {
 	var list []constraint
-	add := func(noun, want string, get func(m sprout.Machine) string) {
+	add := func(noun, want string, get func(m *sprout.Machine) string) {
 		if want != "" {
-			list = append(list, constraint{name: noun + " is " + want, meets: func(m sprout.Machine) bool { return get(m) == want },
-				has: func(m sprout.Machine) string { return noun + ": " + cmp.Or(get(m), "none") }})
+			list = append(list, constraint{name: noun + " is " + want, meets: func(m *sprout.Machine) bool { return get(m) == want },
+				has: func(m *sprout.Machine) string { return noun + ": " + cmp.Or(get(m), "none") }})
 		}
 	}
-	add("name", r.Name, func(m sprout.Machine) string { return m.Name })
-	add("architecture", string(r.Architecture), func(m sprout.Machine) string { return string(m.Architecture) })
-	add("boot mode", string(r.BootMode), func(m sprout.Machine) string { return string(m.BootMode) })
-	add("pool", r.Pool, func(m sprout.Machine) string { return m.Pool })
-	add("zone", r.Zone, func(m sprout.Machine) string { return m.Zone })
+	add("name", r.Name, func(m *sprout.Machine) string { return m.Name })
+	add("architecture", string(r.Architecture), func(m *sprout.Machine) string { return string(m.Architecture) })
+	add("boot mode", string(r.BootMode), func(m *sprout.Machine) string { return string(m.BootMode) })
+	add("pool", r.Pool, func(m *sprout.Machine) string { return m.Pool })
+	add("zone", r.Zone, func(m *sprout.Machine) string { return m.Zone })
 	return list
 }
 
 // sizes are the constraints that name a least amount.
 func sizes(r alloc.Request) []constraint {
 	var list []constraint
-	add := func(least int64, noun string, get func(m sprout.Machine) int64, show func(n int64) string) {
+	add := func(least int64, noun string, get func(m *sprout.Machine) int64, show func(n int64) string) {
 		if least > 0 {
 			list = append(list, constraint{
 				name:  fmt.Sprintf("%s at least %s", noun, show(least)),
-				meets: func(m sprout.Machine) bool { return get(m) >= least },
-				has:   func(m sprout.Machine) string { return noun + ": " + show(get(m)) },
-				size:  func(m sprout.Machine) float64 { return float64(get(m)) },
+				meets: func(m *sprout.Machine) bool { return get(m) >= least },
+				has:   func(m *sprout.Machine) string { return noun + ": " + show(get(m)) },
+				size:  func(m *sprout.Machine) float64 { return float64(get(m)) },
 			})
 		}
 	}
@@ -94,7 +94,7 @@ func sizes(r alloc.Request) []constraint {
 	return list
 }
 
-func critical(m sprout.Machine) string {
+func critical(m *sprout.Machine) string {
 	for _, p := range m.Problems {
 		if p.Severity == sprout.Critical && p.ClearedAt == nil {
 			return string(p.Code)

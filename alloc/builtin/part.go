@@ -14,34 +14,33 @@ import (
 // and so many parts of a kind.
 func parts(r alloc.Request) []constraint {
 	var list []constraint
-	words := func(noun, want string, get func(m sprout.Machine) string) {
+	words := func(noun, want string, get func(m *sprout.Machine) string) {
 		if want != "" {
 			list = append(list, constraint{name: fmt.Sprintf("%s has %q", noun, want),
-				meets: func(m sprout.Machine) bool { return strings.Contains(strings.ToLower(get(m)), strings.ToLower(want)) },
-				has:   func(m sprout.Machine) string { return noun + ": " + cmp.Or(get(m), "unknown") }})
+				meets: func(m *sprout.Machine) bool { return strings.Contains(strings.ToLower(get(m)), strings.ToLower(want)) },
+				has:   func(m *sprout.Machine) string { return noun + ": " + cmp.Or(get(m), "unknown") }})
 		}
 	}
-	some := func(least int, kind string, get func(m sprout.Machine) (n int, all []string)) {
+	some := func(least int, kind string, count func(m *sprout.Machine) int, all func(m *sprout.Machine) []string) {
 		least = max(1, least)
 		list = append(list, constraint{name: fmt.Sprintf("at least %d %s", least, kind),
-			meets: func(m sprout.Machine) bool { n, _ := get(m); return n >= least },
-			has: func(m sprout.Machine) string {
-				n, all := get(m)
-				return fmt.Sprintf("%d of: %s", n, cmp.Or(strings.Join(all, ", "), "none"))
+			meets: func(m *sprout.Machine) bool { return count(m) >= least },
+			has: func(m *sprout.Machine) string {
+				return fmt.Sprintf("%d of: %s", count(m), cmp.Or(strings.Join(all(m), ", "), "none"))
 			},
-			size: func(m sprout.Machine) float64 { n, _ := get(m); return float64(n) },
+			size: func(m *sprout.Machine) float64 { return float64(count(m)) },
 		})
 	}
 	words("model", r.Model, model)
-	words("processor", r.CPU, func(m sprout.Machine) string { return inventory(m).CPU.Model })
+	words("processor", r.CPU, func(m *sprout.Machine) string { return inventory(m).CPU.Model })
 	for _, d := range r.Disks {
-		some(d.Count, diskWords(d), disksLike(d))
+		some(d.Count, diskWords(d), disksLike(d), diskNames)
 	}
 	if r.MinSpeed > 0 {
-		some(r.MinNICs, "network ports of at least "+speed(r.MinSpeed), portsOf(r.MinSpeed))
+		some(r.MinNICs, "network ports of at least "+speed(r.MinSpeed), portsOf(r.MinSpeed), portNames)
 	}
 	for _, p := range r.PCI {
-		some(p.Count, "PCI devices "+strings.ToLower(p.Vendor+":"+cmp.Or(p.Device, "*")), devicesLike(p))
+		some(p.Count, "PCI devices "+strings.ToLower(p.Vendor+":"+cmp.Or(p.Device, "*")), devicesLike(p), deviceNames)
 	}
 	return list
 }
@@ -60,67 +59,84 @@ func diskWords(d alloc.Disks) string {
 	return words
 }
 
-func disksLike(d alloc.Disks) func(m sprout.Machine) (int, []string) {
-	return func(m sprout.Machine) (n int, all []string) {
+func disksLike(d alloc.Disks) func(m *sprout.Machine) int {
+	return func(m *sprout.Machine) (n int) {
 		for _, has := range inventory(m).Disks {
-			if has.ReadOnly {
-				continue
-			}
-			all = append(all, strings.TrimSpace(has.Bus+" "+bytes(has.Bytes)))
-			if has.Bytes >= d.MinBytes && (d.Bus == "" || strings.EqualFold(d.Bus, has.Bus)) && (d.Rotational == nil || *d.Rotational == has.Rotational) {
+			if !has.ReadOnly && has.Bytes >= d.MinBytes && (d.Bus == "" || strings.EqualFold(d.Bus, has.Bus)) && (d.Rotational == nil || *d.Rotational == has.Rotational) {
 				n++
 			}
 		}
-		return n, all
+		return n
 	}
 }
 
-func portsOf(least int) func(m sprout.Machine) (int, []string) {
-	return func(m sprout.Machine) (n int, all []string) {
+func diskNames(m *sprout.Machine) (all []string) {
+	for _, has := range inventory(m).Disks {
+		if !has.ReadOnly {
+			all = append(all, strings.TrimSpace(has.Bus+" "+bytes(has.Bytes)))
+		}
+	}
+	return all
+}
+
+func portsOf(least int) func(m *sprout.Machine) int {
+	return func(m *sprout.Machine) (n int) {
 		for _, f := range m.Interfaces {
-			all = append(all, speed(f.SpeedMbs))
 			if f.SpeedMbs >= least {
 				n++
 			}
 		}
-		return n, all
+		return n
+	}
+}
+
+func portNames(m *sprout.Machine) (all []string) {
+	for _, f := range m.Interfaces {
+		all = append(all, speed(f.SpeedMbs))
+	}
+	return all
+}
+
+func devicesLike(p alloc.PCI) func(m *sprout.Machine) int {
+	return func(m *sprout.Machine) (n int) {
+		for _, d := range inventory(m).PCI {
+			if strings.EqualFold(d.Vendor, p.Vendor) && (p.Device == "" || strings.EqualFold(d.Device, p.Device)) {
+				n++
+			}
+		}
+		return n
 	}
 }
 
 // mostNamed bounds how many devices a near miss names.
 const mostNamed = 8
 
-func devicesLike(p alloc.PCI) func(m sprout.Machine) (int, []string) {
-	return func(m sprout.Machine) (n int, all []string) {
-		for _, d := range inventory(m).PCI {
-			if name := d.Vendor + ":" + d.Device; len(all) < mostNamed && !slices.Contains(all, name) {
-				all = append(all, name)
-			}
-			if strings.EqualFold(d.Vendor, p.Vendor) && (p.Device == "" || strings.EqualFold(d.Device, p.Device)) {
-				n++
-			}
+func deviceNames(m *sprout.Machine) (all []string) {
+	for _, d := range inventory(m).PCI {
+		if name := d.Vendor + ":" + d.Device; len(all) < mostNamed && !slices.Contains(all, name) {
+			all = append(all, name)
 		}
-		return n, all
 	}
+	return all
 }
 
 // inventory is what a machine has; nothing where nobody has looked.
-func inventory(m sprout.Machine) *sprout.Inventory {
+func inventory(m *sprout.Machine) *sprout.Inventory {
 	if m.Inventory == nil {
 		return &sprout.Inventory{}
 	}
 	return m.Inventory
 }
 
-func model(m sprout.Machine) string {
+func model(m *sprout.Machine) string {
 	return strings.TrimSpace(inventory(m).Vendor + " " + inventory(m).Model)
 }
 
-func cores(m sprout.Machine) int64 { return int64(inventory(m).CPU.Cores) }
+func cores(m *sprout.Machine) int64 { return int64(inventory(m).CPU.Cores) }
 
-func memory(m sprout.Machine) int64 { return inventory(m).MemoryBytes }
+func memory(m *sprout.Machine) int64 { return inventory(m).MemoryBytes }
 
-func largestDisk(m sprout.Machine) (largest int64) {
+func largestDisk(m *sprout.Machine) (largest int64) {
 	for _, d := range inventory(m).Disks {
 		if !d.ReadOnly {
 			largest = max(largest, d.Bytes)
@@ -129,7 +145,7 @@ func largestDisk(m sprout.Machine) (largest int64) {
 	return largest
 }
 
-func disks(m sprout.Machine) (n int64) {
+func disks(m *sprout.Machine) (n int64) {
 	for _, d := range inventory(m).Disks {
 		if !d.ReadOnly {
 			n++
@@ -138,7 +154,7 @@ func disks(m sprout.Machine) (n int64) {
 	return n
 }
 
-func nics(m sprout.Machine) int64 { return int64(len(m.Interfaces)) }
+func nics(m *sprout.Machine) int64 { return int64(len(m.Interfaces)) }
 
 // speed shows Mb/s.
 func speed(mbs int) string {
