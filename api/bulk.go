@@ -11,7 +11,7 @@ const MostInBulk = 10000
 // are named, or selected as MachineList does.
 type BulkMachines struct {
 	Body struct {
-		Action   string           `json:"action" enum:"accept,commission,deploy,release,mark-broken,mark-fixed,lock,unlock,update,delete" doc:"What to do, as the operation of this name does it to one machine"`
+		Action   string           `json:"action" enum:"accept,commission,deploy,release,mark-broken,mark-fixed,retire,lock,unlock,update,delete" doc:"What to do, as the operation of this name does it to one machine"`
 		Machines []string         `json:"machines,omitempty" maxItems:"10000" doc:"Ids, names, site/names or unique prefixes; in place of select"`
 		Select   *MachineSelector `json:"select,omitempty" doc:"Every machine that meets all of it; in place of machines"`
 		Plan     bool             `json:"plan,omitempty" doc:"Check everything and answer with what would happen and what it costs; do nothing"`
@@ -19,7 +19,7 @@ type BulkMachines struct {
 		Commission *Commission     `json:"commission,omitempty" doc:"Of the action commission"`
 		Deploy     *Deployment     `json:"deploy,omitempty" doc:"Of the action deploy, which needs it"`
 		Release    *Releasing      `json:"release,omitempty" doc:"Of the action release"`
-		Mark       *Marking        `json:"mark,omitempty" doc:"Of the actions mark-broken and mark-fixed"`
+		Mark       *Marking        `json:"mark,omitempty" doc:"Of the actions mark-broken, mark-fixed and retire"`
 		Update     *MachineUpdates `json:"update,omitempty" doc:"Of the action update, which needs it"`
 	}
 }

@@ -122,12 +122,12 @@ type ReleaseMachine struct {
 	}
 }
 
-// A Marking says why a machine is set aside or taken back.
+// A Marking says why a machine is set aside, taken back or retired.
 type Marking struct {
 	Reason string `json:"reason,omitempty" doc:"For the history"`
 }
 
-// MarkMachine is the input of MachineMarkBroken and MachineMarkFixed.
+// MarkMachine is the input of MachineMarkBroken, MachineMarkFixed and MachineRetire.
 type MarkMachine struct {
 	MachineRef
 	Body Marking
@@ -185,6 +185,9 @@ var (
 	MachineMarkFixed = Op[MarkMachine, sprout.Machine]{
 		Name: "machine mark-fixed", Method: "POST", Path: "/v1/machines/{machine}/mark-fixed", Role: sprout.Operator, Help: "Take a broken machine back, to be commissioned anew.",
 	}
+	MachineRetire = Op[MarkMachine, sprout.Machine]{
+		Name: "machine retire", Method: "POST", Path: "/v1/machines/{machine}/retire", Role: sprout.Operator, Help: "Take a machine out of service for good, and keep its record.",
+	}
 	MachineLock = Op[MachineRef, sprout.Machine]{
 		Name: "machine lock", Method: "POST", Path: "/v1/machines/{machine}/lock", Role: sprout.Operator, Help: "Refuse every workflow on a machine.",
 	}
@@ -199,7 +202,7 @@ var (
 func machineOperations() []Operation {
 	return []Operation{
 		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
-		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
+		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineRetire, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
 		MachineNetworkShow, MachineNetworkSet, MachineHardwareShow, MachineHardwareAccept,
 	}
 }

@@ -11,7 +11,7 @@ import (
 // does not restrict.
 type MachineMatch struct {
 	Site         string              `query:"site" json:"site,omitempty" doc:"Of this site: id, name or unique prefix"`
-	State        []sprout.State      `query:"state" json:"state,omitempty" enum:"discovered,registered,ready,allocated,deployed,broken,retired" maxItems:"7" doc:"In one of these states"`
+	State        []sprout.State      `query:"state" json:"state,omitempty" enum:"discovered,registered,ready,allocated,deployed,broken,retired" maxItems:"7" doc:"In one of these states; empty: in any but retired"`
 	Name         string              `query:"name" json:"name,omitempty" maxLength:"63" pattern:"^[a-z0-9-]*$" doc:"With a name that begins so"`
 	Labels       string              `query:"labels" json:"labels,omitempty" maxLength:"4096" doc:"Label selector: parts with commas between them, all to be met; key=value, key!=value (another value, or no such label), key (whatever its value), !key (no such label)" example:"rack=r1,env!=prod,gpu"`
 	Tag          string              `query:"tag" json:"tag,omitempty"`
@@ -34,7 +34,7 @@ func (m MachineMatch) Meets(it sprout.Machine) bool {
 		}
 	}
 	is := func(want, has string) bool { return want == "" || want == has }
-	return err == nil && (len(m.State) == 0 || slices.Contains(m.State, it.State)) && strings.HasPrefix(it.Name, m.Name) &&
+	return err == nil && (len(m.State) == 0 && it.State != sprout.Retired || slices.Contains(m.State, it.State)) && strings.HasPrefix(it.Name, m.Name) &&
 		(m.Tag == "" || slices.Contains(it.Tags, m.Tag)) && is(m.Pool, it.Pool) && is(m.Zone, it.Zone) && is(m.Owner, it.Owner) &&
 		is(string(m.Architecture), string(it.Architecture)) && is(string(m.BootMode), string(it.BootMode)) && is(string(m.Power), string(it.Power)) &&
 		(m.Problem == "" || slices.ContainsFunc(it.Problems, func(p sprout.Problem) bool { return m.Problem == AnyProblem || m.Problem == string(p.Code) }))

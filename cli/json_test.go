@@ -65,7 +65,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"workflow list", "", 0, "", ""}, {"workflow show", "W", 0, "", ""}, {"workflow explain", "W", 0, "", ""}, {"workflow retry", "W", 1, "", ""}, {"workflow retry", "W W", 1, "", ""},
 		{"workflow cancel", "W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},
 		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""},
-		{"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
+		{"machine retire", "m2 --plan", 0, "", ""}, {"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
 		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},
 		{"test add", "mine TEST", 0, "", ""}, {"test add", "mine DISK", 2, "", ""}, {"test list", "--kind node", 0, "", ""}, {"test show", "mine", 0, "", ""}, {"test history", "--machine m1", 0, "", ""}, {"test delete", "mine --plan", 0, "", ""}, {"test delete", "mine", 4, "", ""}, {"test delete", "mine -y", 0, "", ""},
 		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small --plan", 0, "", ""}, {"image delete", "small -y", 0, "", ""},

@@ -18,6 +18,7 @@ func machineCommand(e *env) *cobra.Command {
 		machineDeleteCommand(e),
 		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
+		machineRetireCommand(e),
 		machineLabelCommand(e), machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
 		machineHistoryCommand(e), machineExplainCommand(e), machineWaitCommand(e), machineNetworkCommand(e), machineHardwareCommand(e))
 }

@@ -143,7 +143,7 @@ func (a *machineAction) planned(ctx context.Context, selects bool) error {
 // does says of each action what it does.
 var does = map[string]string{
 	"accept": "accepts", "commission": "commissions", "deploy": "deploys", "release": "releases", "mark-broken": "sets aside as broken",
-	"mark-fixed": "takes back as fixed", "lock": "locks", "unlock": "unlocks", "update": "changes", "delete": "deletes",
+	"mark-fixed": "takes back as fixed", "retire": "takes out of service for good", "lock": "locks", "unlock": "unlocks", "update": "changes", "delete": "deletes",
 }
 
 // whatItDoes is said before a person confirms it.

@@ -305,6 +305,32 @@ func machineMarkCommand(e *env, verb, example string, op api.Op[api.MarkMachine,
 	return c
 }
 
+func machineRetireCommand(e *env) *cobra.Command {
+	a := &machineAction{env: e, asks: true}
+	var in api.Marking
+	c := &cobra.Command{
+		Use: "retire [MACHINE…]", Short: api.MachineRetire.Help, Args: takes(0, -1, machinesOrSelection),
+		Long: "Take a machine out of service for good, and keep its record: inventory, tests, history. Nothing on its disks is touched: erase\n" +
+			"them before, by sprout machine release --erase. Its addresses and names are free again, and its site forgets it. It is in\n" +
+			"lists only where --state retired asks for it.",
+		Example: "  sprout machine retire web-01 --reason 'out of warranty'\n  sprout machine retire --pool old --state broken --plan",
+		RunE: func(c *cobra.Command, args []string) error {
+			a.in.Body.Action, a.in.Body.Mark = "retire", &in
+			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
+				m, err := call(ctx, e, api.MachineRetire, api.MarkMachine{MachineRef: machineRef(ref), Body: in})
+				if err != nil {
+					return nil, err
+				}
+				return nil, e.say(m, "machine %s is %s", m.Name, m.State)
+			}
+			return a.run(c, args)
+		},
+	}
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for the history")
+	a.add(c)
+	return c
+}
+
 func machineDeleteCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e, asks: true}
 	c := &cobra.Command{

@@ -85,7 +85,7 @@ func blank(s string) string {
 // past says of each action what then has happened to a machine.
 var past = map[string]string{
 	"accept": "is accepted", "commission": "is inspected and tested", "deploy": "is deployed", "release": "is released", "mark-broken": "is set aside",
-	"mark-fixed": "is taken back", "lock": "is locked", "unlock": "is unlocked", "update": "is changed", "delete": "is deleted",
+	"mark-fixed": "is taken back", "retire": "is out of service", "lock": "is locked", "unlock": "is unlocked", "update": "is changed", "delete": "is deleted",
 }
 
 // planLines are the rows of one machine: at least one.

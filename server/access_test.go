@@ -40,7 +40,7 @@ var rows = map[string]row{
 	"machine list":   {}, "machine show": {}, "machine history": {}, "machine explain": {}, "machine network show": {}, "machine hardware show": {}, "machine hardware accept": {}, "machine network set": {body: `{"interfaces":[]}`}, "boot list": {}, "boot show": {},
 	"machine update": {body: `{"pool":"x"}`}, "machine delete": {}, "machine accept": {}, "machine lock": {}, "machine unlock": {},
 	"machine commission": {body: `{}`}, "machine deploy": {body: `{"image":"i1"}`}, "machine release": {body: `{}`},
-	"machine mark-broken": {body: `{"reason":"x"}`}, "machine mark-fixed": {body: `{"reason":"x"}`},
+	"machine mark-broken": {body: `{"reason":"x"}`}, "machine mark-fixed": {body: `{"reason":"x"}`}, "machine retire": {body: `{"reason":"x"}`},
 	"machine allocate": {body: `{"site":"lon1","pool":"none"}`, about: true},
 	"machine bulk":     {body: `{"action":"lock","select":{"site":"lon1"},"plan":true}`, about: true},
 	"test add":         {}, "test list": {}, "test show": {}, "test delete": {}, "test content": {}, "test history": {},

@@ -56,8 +56,18 @@ func (b *bulk) actions() map[string]bulkAction {
 		},
 		"mark-broken": b.moving(api.MachineMarkBroken.Name, "mark", sprout.MarkBroken, mark.Reason),
 		"mark-fixed":  b.moving(api.MachineMarkFixed.Name, "mark", sprout.MarkFixed, mark.Reason),
-		"lock":        b.locking(api.MachineLock.Name, true),
-		"unlock":      b.locking(api.MachineUnlock.Name, false),
+		"retire": {op: api.MachineRetire.Name, takes: "mark",
+			plan: func(_ context.Context, m sprout.Machine) (p api.Plan, err error) {
+				p.Becomes = sprout.Retired
+				return p, mayRetire(m)
+			},
+			do: func(ctx context.Context, m sprout.Machine) (sprout.Machine, *sprout.Workflow, error) {
+				m, err := b.machineRetire(ctx, &api.MarkMachine{MachineRef: api.MachineRef{Machine: string(m.ID)}, Body: mark})
+				return m, nil, err
+			},
+		},
+		"lock":   b.locking(api.MachineLock.Name, true),
+		"unlock": b.locking(api.MachineUnlock.Name, false),
 		"update": {op: api.MachineUpdate.Name, takes: "update", needs: true, plan: nothingToPlan,
 			do: func(ctx context.Context, m sprout.Machine) (sprout.Machine, *sprout.Workflow, error) {
 				change := api.UpdateMachine{MachineRef: api.MachineRef{Machine: string(m.ID)}}

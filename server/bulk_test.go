@@ -102,7 +102,7 @@ func TestBulkPlanDoesNothing(t *testing.T) {
 	plan := func(in *api.BulkMachines) { in.Body.Plan = true }
 	for action, want := range map[string]string{
 		"delete": "m1 planned, m2 refused", "commission": "m1 planned, m2 refused", "lock": "m1 planned, m2 planned",
-		"mark-broken": "m1 planned, m2 planned", "mark-fixed": "m1 refused, m2 refused", "release": "m1 refused, m2 refused", "accept": "m1 refused, m2 refused",
+		"mark-broken": "m1 planned, m2 planned", "retire": "m1 planned, m2 refused", "mark-fixed": "m1 refused, m2 refused", "release": "m1 refused, m2 refused", "accept": "m1 refused, m2 refused",
 	} {
 		r := must(p.bulk(t, action, plan, "m1", "m2"))(t)
 		if got := outcomes(r); got != want {

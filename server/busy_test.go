@@ -28,6 +28,7 @@ var seconds = map[string]struct {
 	"machine accept":      {ask: asked(api.MachineAccept, func(in *api.MachineRef, m string) { in.Machine = m })},
 	"machine mark-broken": {ask: asked(api.MachineMarkBroken, func(in *api.MarkMachine, m string) { in.Machine = m })},
 	"machine mark-fixed":  {ask: asked(api.MachineMarkFixed, func(in *api.MarkMachine, m string) { in.Machine = m })},
+	"machine retire":      {ask: asked(api.MachineRetire, func(in *api.MarkMachine, m string) { in.Machine = m })},
 	"machine allocate":    {ask: asked(api.MachineAllocate, func(in *api.AllocateMachine, _ string) {})},
 	"machine update":      {ask: asked(api.MachineUpdate, func(in *api.UpdateMachine, m string) { in.Machine, in.Body.Pool = m, new("p") }), legal: true},
 	"machine network set": {ask: asked(api.MachineNetworkSet, func(in *api.SetMachineNetwork, m string) {

@@ -93,6 +93,7 @@ func (s *Server) machineFilter(ctx context.Context, m api.MachineMatch) (f store
 		States: m.State, Name: m.Name, Tag: m.Tag, Pool: m.Pool, Zone: m.Zone, Owner: m.Owner,
 		Architecture: m.Architecture, BootMode: m.BootMode, Power: m.Power, Problem: m.Problem,
 	}
+	f.NotRetired = len(m.State) == 0
 	if f.Labels, err = sprout.ParseSelector(m.Labels); err != nil {
 		return f, err
 	}
@@ -204,6 +205,25 @@ func (s *Server) machineMarkBroken(ctx context.Context, in *api.MarkMachine) (sp
 
 func (s *Server) machineMarkFixed(ctx context.Context, in *api.MarkMachine) (sprout.Machine, error) {
 	return s.move(ctx, api.MachineMarkFixed.Name, in.Machine, sprout.MarkFixed, in.Body.Reason)
+}
+
+// machineRetire takes a machine out of service: nothing on its disks is touched, its
+// addresses and names are free again, and its site forgets it.
+func (s *Server) machineRetire(ctx context.Context, in *api.MarkMachine) (sprout.Machine, error) {
+	return s.changeMachine(ctx, api.MachineRetire.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
+		if err := mayRetire(m); err != nil {
+			return err
+		}
+		r.Detail = in.Body.Reason
+		return s.store.RetireMachine(ctx, tx, m, actor(ctx), in.Body.Reason)
+	})
+}
+
+func mayRetire(m sprout.Machine) error {
+	if m.Protected {
+		return protected("retire", m)
+	}
+	return first(allowed("retire", m, sprout.Retire), unmoved(m, sprout.Retire))
 }
 
 // move moves a machine by a row of the lifecycle. What runs on the machine

@@ -75,6 +75,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.MachineRelease, s.machineRelease)
 	route(s, a, api.MachineMarkBroken, s.machineMarkBroken)
 	route(s, a, api.MachineMarkFixed, s.machineMarkFixed)
+	route(s, a, api.MachineRetire, s.machineRetire)
 	route(s, a, api.MachineLock, s.machineLock)
 	route(s, a, api.MachineUnlock, s.machineUnlock)
 	route(s, a, api.MachineHistory, s.machineHistory)

@@ -70,7 +70,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine network show": {missing, ""}, "machine hardware show": {missing, ""}, "machine hardware accept": {missing, ""}, "machine network set": {missing, `{"interfaces":[]}`},
 		"machine show": {missing, ""}, "machine update": {missing, `{"pool":"x"}`}, "machine delete": {missing, ""}, "machine accept": {missing, ""},
 		"machine commission": {missing, `{}`}, "machine allocate": {missing, `{"site":"par1"}`}, "machine deploy": {missing, `{"image":"x"}`},
-		"machine release": {missing, `{}`}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`},
+		"machine release": {missing, `{}`}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`}, "machine retire": {missing, `{"reason":"x"}`},
 		"machine bulk": {missing, `{"action":"lock","select":{"site":"par1"}}`}, "machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""},
 		"image import": {denied, ""}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},

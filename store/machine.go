@@ -184,6 +184,35 @@ func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID,
 	return to, s.replicateMachine(ctx, tx, id)
 }
 
+// RetireMachine moves a machine out of service, gives back its addresses and their
+// names, and has its site forget it. Its record stays, without an owner.
+func (s *Store) RetireMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, actor, reason string) error {
+	if _, err := s.MoveMachine(ctx, tx, m.ID, sprout.Retire, actor, reason); err != nil {
+		return err
+	}
+	for _, a := range m.Addresses {
+		if a.Name == "" {
+			continue
+		}
+		if err := s.DeleteRecord(ctx, tx, a.Site, a.Name); err != nil {
+			return err
+		}
+	}
+	if err := s.Release(ctx, tx, m.ID); err != nil {
+		return err
+	}
+	if err := s.forgetDHCPOptions(ctx, tx, string(m.ID)); err != nil {
+		return err
+	}
+	if _, err := s.ClearProblems(ctx, tx, string(m.ID)); err != nil {
+		return err
+	}
+	if err := s.UpdateMachine(ctx, tx, m.ID, MachineChange{Owner: new("")}); err != nil {
+		return err
+	}
+	return s.forgetAtSite(ctx, tx, m.Site, sprout.ChangeMachine, string(m.ID))
+}
+
 // DeleteMachine removes a machine and everything that belongs to it. Conflict
 // while it holds addresses or a workflow runs on it.
 func (s *Store) DeleteMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {

@@ -11,6 +11,7 @@ import (
 type MachineFilter struct {
 	Sites        sprout.Sites
 	States       []sprout.State // any of them
+	NotRetired   bool           // whatever else it is
 	Name         string         // names that begin so
 	Tag          string
 	Labels       []sprout.Requirement // all of them
@@ -46,6 +47,9 @@ func (s *Store) Machines(ctx context.Context, f MachineFilter) ([]sprout.Machine
 		equal(&q, "m.state", f.States[0])
 	default:
 		q.where("m.state = ANY (%s)", f.States)
+	}
+	if f.NotRetired {
+		q.where("m.state <> 'retired'")
 	}
 	begins(&q, machineName, f.Name)
 	// The indexes of what few machines have hold only those: the conditions say

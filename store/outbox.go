@@ -101,7 +101,7 @@ func reservationOf(held []sprout.Address) sprout.Reservation {
 
 // gatherChanges returns what is queued, site by site in one order.
 func (s *Store) gatherChanges(ctx context.Context, t *txn) ([]change, error) {
-	machines, err := s.siteMachines(ctx, t.Tx, `m.id = ANY ($1)`, orEmpty(t.machines))
+	machines, err := s.siteMachines(ctx, t.Tx, `m.id = ANY ($1) AND m.state <> 'retired'`, orEmpty(t.machines))
 	if err != nil {
 		return nil, err
 	}
