@@ -165,7 +165,7 @@ CREATE TABLE public.bmc (
     system text DEFAULT ''::text NOT NULL,
     insecure boolean DEFAULT false NOT NULL,
     secret bytea,
-    CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'manual'::text])))
+    CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'ipmi'::text, 'webhook'::text, 'manual'::text])))
 );
 
 CREATE TABLE public.boot_attempt (
@@ -365,6 +365,8 @@ CREATE TABLE public.machine (
     network jsonb,
     secure_boot boolean DEFAULT false NOT NULL,
     virtual_media boolean DEFAULT false NOT NULL,
+    skip_reason text DEFAULT ''::text NOT NULL,
+    expected jsonb,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
     CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),
@@ -552,6 +554,17 @@ CREATE TABLE public.subnet_lease (
     CONSTRAINT subnet_lease_state_check CHECK ((state = ANY (ARRAY['offered'::text, 'bound'::text, 'released'::text, 'declined'::text])))
 );
 
+CREATE TABLE public.test (
+    name text NOT NULL,
+    digest text NOT NULL,
+    declared jsonb NOT NULL,
+    content bytea NOT NULL,
+    added_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT test_content_check CHECK (((octet_length(content) >= 1) AND (octet_length(content) <= 16777216)))
+);
+ALTER TABLE ONLY public.test ALTER COLUMN content SET STORAGE EXTERNAL;
+
 CREATE TABLE public.test_result (
     site text NOT NULL,
     machine text NOT NULL,
@@ -565,6 +578,8 @@ CREATE TABLE public.test_result (
     at timestamp with time zone NOT NULL,
     seconds double precision DEFAULT 0 NOT NULL,
     latest boolean DEFAULT true NOT NULL,
+    serial text DEFAULT ''::text NOT NULL,
+    output text DEFAULT ''::text NOT NULL,
     CONSTRAINT test_result_outcome_check CHECK ((outcome = ANY (ARRAY['passed'::text, 'failed'::text, 'skipped'::text])))
 );
 
@@ -788,6 +803,9 @@ ALTER TABLE ONLY public.subnet
 ALTER TABLE ONLY public.subnet
     ADD CONSTRAINT subnet_vrf_key UNIQUE (site, id, vrf);
 
+ALTER TABLE ONLY public.test
+    ADD CONSTRAINT test_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.test_result
     ADD CONSTRAINT test_result_pkey PRIMARY KEY (site, machine, seq);
 
@@ -894,7 +912,15 @@ CREATE INDEX subnet_lease_index ON public.subnet_lease USING btree (subnet, ip);
 
 CREATE INDEX subnet_network_index ON public.subnet USING btree (network);
 
+CREATE INDEX test_digest_index ON public.test USING btree (digest);
+
 CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine) WHERE latest;
+
+CREATE INDEX test_result_machine_index ON public.test_result USING btree (machine, seq);
+
+CREATE INDEX test_result_seq_index ON public.test_result USING btree (seq);
+
+CREATE INDEX test_result_serial_index ON public.test_result USING btree (serial, seq) WHERE (serial <> ''::text);
 
 CREATE INDEX token_login_index ON public.token USING btree (name, expires_at) WHERE login;
 
