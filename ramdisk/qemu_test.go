@@ -51,7 +51,8 @@ func TestRamdiskInQEMU(t *testing.T) {
 	case <-time.After(90 * time.Second):
 		t.Fatal("the ramdisk has not said hello")
 	}
-	checkInventory(t, s.await(sprout.Order{ID: "1", Kind: sprout.OrderInspect}, 20*time.Second))
+	// No switch says where the cable leads: that is waited for.
+	checkInventory(t, s.await(sprout.Order{ID: "1", Kind: sprout.OrderInspect}, 60*time.Second))
 	checkTests(t, s.await(sprout.Order{ID: "2", Kind: sprout.OrderTest}, 60*time.Second))
 
 	bad := img

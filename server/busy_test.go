@@ -34,7 +34,7 @@ var seconds = map[string]struct {
 	"machine network set": {ask: asked(api.MachineNetworkSet, func(in *api.SetMachineNetwork, m string) {
 		in.Machine, in.Body.Interfaces = m, []sprout.InterfaceConfig{}
 	}), legal: true}, // the next deploy reads it
-	"machine hardware accept": {ask: asked(api.MachineHardwareAccept, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
+	"machine hardware accept": {ask: asked(api.MachineHardwareAccept, func(in *api.MachineRef, m string) { in.Machine = m })},
 	"machine lock":            {ask: asked(api.MachineLock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
 	"machine unlock":          {ask: asked(api.MachineUnlock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
 }

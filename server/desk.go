@@ -175,6 +175,10 @@ func (d *desk) round(ctx context.Context, asks []*ask) error {
 		if err != nil {
 			return err
 		}
+		if !found && a.key != nil {
+			a.answer(a.got, errAlone) // the machine may have gone to the same request, sent before
+			continue
+		}
 		if !found {
 			none = append(none, a)
 			continue

@@ -123,7 +123,7 @@ func (p *Provider) at() string { return fmt.Sprintf("%s:%d", p.host, p.port) }
 
 // InsertMedia fails with MediaRefused: IPMI has no virtual CD.
 func (p *Provider) InsertMedia(context.Context, string) error {
-	f := p.fail(sprout.MediaRefused, "IPMI has no virtual CD", "")
+	f := p.fail(sprout.MediaRefused, "the machine is driven by IPMI, which has no virtual CD", p.at())
 	f.Remedy = "drive the machine by Redfish (sprout machine update --bmc-driver redfish), or let it boot by network (sprout machine update --virtual-media=false)"
 	return f
 }

@@ -155,7 +155,7 @@ func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode s
 
 // InsertMedia fails with MediaRefused: a webhook has no virtual CD.
 func (p *Provider) InsertMedia(context.Context, string) error {
-	f := p.fail(sprout.MediaRefused, "a webhook has no virtual CD", "")
+	f := p.fail(sprout.MediaRefused, "the machine is driven by a webhook, which has no virtual CD", p.at)
 	f.Remedy = "drive the machine by Redfish (sprout machine update --bmc-driver redfish), or let it boot by network (sprout machine update --virtual-media=false)"
 	return f
 }
