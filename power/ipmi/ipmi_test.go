@@ -186,6 +186,8 @@ func TestModes(t *testing.T) {
 			}
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if got := fmt.Sprint(m.modes); got != "[uefi bios uefi]" {
 		t.Errorf("the machine started in the modes %s", got)
 	}

@@ -124,7 +124,11 @@ func (p *Provider) readMedia(ctx context.Context, at string) (m media, err error
 func (p *Provider) findDrive(ctx context.Context) (at string, m media, err error) {
 	if p.drive != "" {
 		m, err = p.readMedia(ctx, p.drive)
-		return p.drive, m, err
+		var f *sprout.Failure
+		if !errors.As(err, &f) || f.Code != sprout.BMCFailed {
+			return p.drive, m, err
+		}
+		p.drive = "" // it was there: it is looked for anew
 	}
 	collections, err := p.mediaCollections(ctx)
 	if err != nil {
