@@ -63,25 +63,16 @@ func restAfter(took time.Duration) time.Duration {
 	return min(max(factsAfter, diskShare*took), factsWithin)
 }
 
-// take takes what is to be brought. With leases the journals turn: those are in
-// one of the files of each, and what is saved meanwhile goes to the other.
+// take takes what is to be brought. With leases the journal turns: those are in
+// one of its files, and what is saved meanwhile goes to the other.
 func (k *keeper) take(all bool) (facts, leases [][]kept, settling []chan<- error) {
-	settling = k.takeSettling()
-	k.mu.Lock()
-	due := k.many >= leasesMany || k.many > 0 && (all || len(settling) > 0)
-	k.mu.Unlock()
-	if due {
-		k.rest()
-		defer k.resume()
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	facts, k.facts = k.facts, nil
-	if due {
+	facts, settling = k.facts, k.settling
+	k.facts, k.settling = nil, nil
+	if k.many >= leasesMany || k.many > 0 && (all || len(settling) > 0) {
 		leases, k.leases, k.many = k.leases, nil, 0
-		for _, j := range k.journals {
-			j.turn()
-		}
+		k.journal.turn()
 	}
 	return facts, leases, settling
 }

@@ -199,14 +199,10 @@ func TestFullDiskInTheMidstOfATurn(t *testing.T) {
 		t.Fatal("a full disk takes any number of leases")
 	}
 	killed := t.TempDir() // the files as kill -9 leaves them
-	files, err := filepath.Glob(filepath.Join(dir, "site.db*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
+	for _, name := range []string{"site.db", "site.db.leases-0", "site.db.leases-1"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(killed, filepath.Base(file)), raw, 0o600)
+			err = os.WriteFile(filepath.Join(killed, name), raw, 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -13,8 +13,6 @@ type place struct {
 	subnet sprout.SubnetID
 }
 
-func placeOf(l sprout.Lease) place { return place{l.IP.Unmap(), l.Subnet} }
-
 // entries are what savings make of the leases of before, in their order.
 func (s *Store) entries(all []saving) []kept {
 	now, n := s.now(), 0
@@ -28,7 +26,7 @@ func (s *Store) entries(all []saving) []kept {
 	for i := range all {
 		for _, l := range all[i].leases {
 			l.IP = l.IP.Unmap()
-			at := placeOf(l)
+			at := place{l.IP, l.Subnet}
 			var old *held
 			if i, had := newest[at]; had {
 				old = &entries[i].held

@@ -21,11 +21,11 @@ type journal struct {
 	files [2]*os.File
 	into  int   // which of files takes records
 	at    int64 // where the next goes in it
+	seq   uint64
 	buf   []byte
 }
 
-// A record is what is durable as a whole or not at all. Numbers only grow, in
-// each of the journals that share them.
+// A record is what is durable as a whole or not at all. Numbers only grow.
 type record struct {
 	seq  uint64
 	body []byte
@@ -39,25 +39,25 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// openJournals opens journals, whose files it makes where they are missing, and
+// openJournal opens the files, which it makes where they are missing, and
 // returns the records that are in them, by number.
-func openJournals(path string, n int) (all []*journal, found []record, err error) {
-	for i := range n {
-		j := &journal{}
-		all = append(all, j)
-		for f := range j.files {
-			var records []record
-			if j.files[f], err = openSized(fmt.Sprintf("%s.leases-%d", path, len(j.files)*i+f)); err == nil {
-				records, err = recordsOf(j.files[f])
-			}
-			if err != nil {
-				return nil, nil, errors.Join(err, closeAll(all))
-			}
-			found = append(found, records...)
+func openJournal(path string) (j *journal, found []record, err error) {
+	j = &journal{}
+	for i := range j.files {
+		if j.files[i], err = openSized(fmt.Sprintf("%s.leases-%d", path, i)); err != nil {
+			return nil, nil, errors.Join(err, j.close())
 		}
+		records, err := recordsOf(j.files[i])
+		if err != nil {
+			return nil, nil, errors.Join(err, j.close())
+		}
+		found = append(found, records...)
 	}
 	slices.SortFunc(found, func(a, b record) int { return cmp.Compare(a.seq, b.seq) })
-	return all, found, nil
+	if len(found) > 0 {
+		j.seq = found[len(found)-1].seq
+	}
+	return j, found, nil
 }
 
 // openSized opens a file of at least the journal's size.
@@ -112,15 +112,17 @@ func recordsOf(f *os.File) (all []record, err error) {
 	return all, nil
 }
 
-// add puts a record into what the next commit writes.
-func (j *journal) add(seq uint64, body []byte) {
+// add puts a record into what the next commit writes, and returns its number.
+func (j *journal) add(body []byte) uint64 {
+	j.seq++
 	head := len(j.buf)
 	j.buf = append(j.buf, make([]byte, recordHead)...)
 	j.buf = append(j.buf, body...)
 	b := j.buf[head:]
-	binary.BigEndian.PutUint64(b[8:], seq)
+	binary.BigEndian.PutUint64(b[8:], j.seq)
 	binary.BigEndian.PutUint32(b, uint32(8+len(body)))
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli))
+	return j.seq
 }
 
 // forget takes back what was added since the last commit.
@@ -147,12 +149,10 @@ func (j *journal) commit() error {
 // caller has brought it to its final place.
 func (j *journal) turn() { j.into, j.at = 1-j.into, 0 }
 
-func closeAll(journals []*journal) (err error) {
-	for _, j := range journals {
-		for _, f := range j.files {
-			if f != nil {
-				err = errors.Join(err, f.Close())
-			}
+func (j *journal) close() (err error) {
+	for _, f := range j.files {
+		if f != nil {
+			err = errors.Join(err, f.Close())
 		}
 	}
 	return err

@@ -15,28 +15,20 @@ import (
 	"sprout"
 )
 
-// A keeper saves leases: first in a journal, many by one sync, whereupon they
+// A keeper saves leases: first in the journal, many by one sync, whereupon they
 // count; then, behind that, with the facts of them in the store's file. What did
-// not get there before the process ended comes from the journals at the next start.
-//
-// There are several journals, so that who comes while one is synced waits for a
-// sync of another, and not for two. They share their numbers, and leases come to
-// count in the order of these.
+// not get there before the process ended comes from the journal at the next start.
 type keeper struct {
 	asking sync.Mutex
-	asked  []saving // of callers who wait for a journal
-
-	journals []*journal
-	idle     chan *journal // those that nobody writes to
+	asked  []saving // of callers who wait for mu, or have it
 
 	mu       sync.Mutex // held by who uses what follows
-	seq      uint64     // the number given last
-	flying   *flight    // the last that was begun
-	facts    [][]kept   // among them some to be told to the centre
-	leases   [][]kept   // in those files that the journals write now
-	many     int        // how many leases there are
-	newest   map[place]int
-	record   []byte
+	journal  *journal
+	facts    [][]kept       // among them some to be told to the centre
+	leases   [][]kept       // in the file that the journal writes now
+	many     int            // how many leases there are
+	newest   map[place]int  // used by entries
+	record   []byte         // used by journalise
 	settling []chan<- error // who wait until the store's file has all
 	closed   bool
 
@@ -60,34 +52,23 @@ type kept struct {
 	seq  uint64
 }
 
-// A flight is leases on their way to the disk.
-type flight struct {
-	places map[place]bool
-	over   chan struct{} // closed once they count, or never will
-}
-
 const (
-	journalCount = 2        // with more the disk syncs no sooner
-	journalMost  = 32 << 20 // bytes of leases in each that wait for the store's file
+	keptTogether = 1024            // savings that share a sync, at most
+	journalMost  = 64 << 20        // bytes of leases that wait for the store's file
+	journalKey   = "lease-journal" // of the meta bucket: the last number that the file has
 )
 
 // openKeeper brings what the journal has to the store's file.
 func (s *Store) openKeeper() error {
-	journals, found, err := openJournals(s.db.Path(), journalCount)
+	journal, found, err := openJournal(s.db.Path())
 	if err != nil {
 		return err
 	}
-	k := &keeper{
-		journals: journals, idle: make(chan *journal, journalCount), newest: map[place]int{},
-		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
-	}
-	s.keeper = k
-	k.resume()
+	s.keeper = &keeper{journal: journal, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}), newest: map[place]int{}}
 	var facts, leases []kept
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		k.seq = max(numberAt(tx, factsKey), numberAt(tx, leasesKey))
+		journal.seq = max(journal.seq, numberAt(tx, factsKey), numberAt(tx, leasesKey))
 		for _, r := range found {
-			k.seq = max(k.seq, r.seq)
 			one := kept{seq: r.seq}
 			if err := json.Unmarshal(r.body, &one); err != nil {
 				return fmt.Errorf("cannot read lease %d of the journal: %w", r.seq, err)
@@ -105,15 +86,14 @@ func (s *Store) openKeeper() error {
 		err = s.bringOnce([][]kept{facts}, [][]kept{leases})
 	}
 	if err != nil {
-		return errors.Join(err, closeAll(journals))
+		return errors.Join(err, journal.close())
 	}
 	return nil
 }
 
 // SaveLeases makes each lease the newest of its address and of its client, and
-// returns once all are on disk. Callers at the same time share one sync: who gets
-// an idle journal commits for all who came meanwhile. After an error nothing has
-// changed.
+// returns once all are on disk. Callers at the same time share one sync: the
+// next commits for all who came meanwhile. After an error nothing has changed.
 func (s *Store) SaveLeases(ctx context.Context, all ...sprout.Lease) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -123,40 +103,16 @@ func (s *Store) SaveLeases(ctx context.Context, all ...sprout.Lease) error {
 	k.asking.Lock()
 	k.asked = append(k.asked, mine)
 	k.asking.Unlock()
-	select {
-	case err := <-mine.done: // somebody has committed it
-		return err
-	case j := <-k.idle:
-		if group := k.gather(mine); len(group) > 0 {
-			s.commit(j, group)
-		}
-		k.idle <- j
+	k.mu.Lock() // whoever comes first commits for all who have asked
+	defer k.mu.Unlock()
+	if len(mine.done) == 0 {
+		k.asking.Lock()
+		group := k.asked
+		k.asked = nil
+		k.asking.Unlock()
+		s.commit(group)
 	}
 	return <-mine.done
-}
-
-// gather takes all who have asked; nobody if somebody has taken mine already.
-func (k *keeper) gather(mine saving) (group []saving) {
-	k.asking.Lock()
-	defer k.asking.Unlock()
-	if slices.ContainsFunc(k.asked, func(a saving) bool { return a.done == mine.done }) {
-		group, k.asked = k.asked, nil
-	}
-	return group
-}
-
-// rest waits until nobody writes to a journal, and resume lets them. Only one at a
-// time may do so.
-func (k *keeper) rest() {
-	for range k.journals {
-		<-k.idle
-	}
-}
-
-func (k *keeper) resume() {
-	for _, j := range k.journals {
-		k.idle <- j
-	}
 }
 
 // SaveLease is SaveLeases of one.
@@ -210,73 +166,30 @@ func nudgeOne(who chan<- struct{}) {
 func (k *keeper) close() error {
 	k.once.Do(func() { close(k.closing) })
 	<-k.stopped
-	k.rest()
-	defer k.resume()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
 		return nil
 	}
 	k.closed = true
-	return closeAll(k.journals)
+	return k.journal.close()
 }
 
 // commit writes savings to the journal, whereupon they count.
-func (s *Store) commit(j *journal, all []saving) {
-	k := s.keeper
-	before := k.clear(all)
-	entries, err := s.number(j, all)
-	mine := k.flying
-	k.mu.Unlock()
+func (s *Store) commit(all []saving) {
+	entries := s.entries(all)
+	err := s.journalise(entries)
 	if err == nil {
-		err = s.journalise(j)
-	}
-	if before != nil {
-		<-before.over
-	}
-	k.mu.Lock()
-	if err == nil {
-		k.note(entries)
+		s.keeper.note(entries)
 		s.leases.mu.Lock()
 		for i := range entries {
 			s.leases.put(&entries[i].held)
 		}
 		s.leases.mu.Unlock()
 	}
-	close(mine.over)
-	k.mu.Unlock()
 	for i := range all {
 		all[i].done <- err
 	}
-}
-
-// clear locks the keeper for who begins a flight with savings, once none is on its
-// way that has leases of the same addresses. It returns the flight before; those
-// before that are over, as there are two journals, and the caller has one.
-func (k *keeper) clear(all []saving) (before *flight) {
-	same := func(f *flight) bool {
-		return slices.ContainsFunc(all, func(s saving) bool {
-			return slices.ContainsFunc(s.leases, func(l sprout.Lease) bool { return f.places[placeOf(l)] })
-		})
-	}
-	k.mu.Lock()
-	for k.flying != nil && same(k.flying) {
-		before = k.flying
-		k.mu.Unlock()
-		<-before.over
-		k.mu.Lock()
-		if k.flying == before {
-			k.flying = nil
-		}
-	}
-	before = k.flying
-	k.flying = &flight{places: map[place]bool{}, over: make(chan struct{})}
-	for _, s := range all {
-		for _, l := range s.leases {
-			k.flying.places[placeOf(l)] = true
-		}
-	}
-	return before
 }
 
 // note has saved leases brought behind the journal.
@@ -291,27 +204,19 @@ func (k *keeper) note(entries []kept) {
 	}
 }
 
-// number makes entries of the savings and puts them into what the journal commits.
-func (s *Store) number(j *journal, all []saving) ([]kept, error) {
-	k := s.keeper
+// journalise returns once the entries are on disk.
+func (s *Store) journalise(entries []kept) error {
+	j := s.keeper.journal
 	switch {
-	case k.closed:
-		return nil, sprout.Errorf(sprout.Unavailable, "cannot keep leases: the store is closed")
+	case s.keeper.closed:
+		return sprout.Errorf(sprout.Unavailable, "cannot keep leases: the store is closed")
 	case j.at > journalMost:
-		return nil, sprout.Errorf(sprout.Unavailable, "cannot keep leases: too many wait for %s; the agent's log says why", s.db.Path())
+		return sprout.Errorf(sprout.Unavailable, "cannot keep leases: too many wait for %s; the agent's log says why", s.db.Path())
 	}
-	entries := s.entries(all)
 	for i := range entries {
-		k.seq++
-		entries[i].seq = k.seq
-		k.record = appendKept(k.record[:0], &entries[i])
-		j.add(k.seq, k.record)
+		s.keeper.record = appendKept(s.keeper.record[:0], &entries[i])
+		entries[i].seq = j.add(s.keeper.record)
 	}
-	return entries, nil
-}
-
-// journalise returns once what was put into the journal is on disk.
-func (s *Store) journalise(j *journal) error {
 	err := j.commit()
 	if errors.Is(err, syscall.ENOSPC) {
 		return sprout.Errorf(sprout.Unavailable, "cannot keep leases: the disk of %s is full", s.db.Path())

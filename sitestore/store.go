@@ -96,7 +96,7 @@ func (s *Store) load() error {
 		return err
 	}
 	if err := s.db.View(s.leases.load); err != nil {
-		return errors.Join(err, closeAll(s.keeper.journals))
+		return errors.Join(err, s.keeper.journal.close())
 	}
 	go s.bringBehind()
 	return nil
