@@ -2,10 +2,12 @@ module sprout
 
 go 1.26.8
 
-require github.com/u-root/u-root v0.16.0
+require (
+	github.com/bougou/go-ipmi v0.9.1
+	github.com/u-root/u-root v0.16.0
+)
 
 require (
-	github.com/bougou/go-ipmi v0.9.1 // indirect
 	github.com/fatih/color v1.15.0 // indirect
 	github.com/go-ole/go-ole v1.3.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
