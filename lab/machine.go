@@ -190,6 +190,7 @@ func (m *machine) start(ctx context.Context, boot emulator.Boot) error {
 		_ = r.cmd.Process.Kill()
 		r.qmp.end()
 		_ = r.cmd.Wait() // killed
+		r.ports.close()
 		return fmt.Errorf("cannot power %s on: %w: %s", m.spec.Name, err, tail(filepath.Join(m.dir, qemuLog)))
 	}
 	m.run, m.starts = r, append(m.starts, boot.Device)

@@ -143,7 +143,9 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		a.waitLinks(ctx)
 		inv := a.inventory(ctx)
 		if a.Neighbours != nil {
+			p.wait("the switch to say by LLDP where cables lead")
 			inv.Neighbours = a.Neighbours(ctx)
+			p.wait("")
 		}
 		report.Inventory = &inv
 		return nil

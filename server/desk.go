@@ -201,6 +201,7 @@ func (d *desk) give(ctx context.Context, chosen map[sprout.MachineID]*ask, befor
 	var lost []*ask // whose key somebody else has
 	err := d.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var keys []store.RequestKey
+		lost = nil // the transaction may be tried anew
 		for _, a := range chosen {
 			if a.key != nil {
 				keys = append(keys, *a.key)
@@ -215,6 +216,9 @@ func (d *desk) give(ctx context.Context, chosen map[sprout.MachineID]*ask, befor
 			if a.key != nil && !free[string(a.key.ID)] {
 				lost = append(lost, a)
 				continue
+			}
+			if a.key != nil {
+				delete(free, string(a.key.ID)) // the same request once more, in the same round, is told what came of this one
 			}
 			gifts = append(gifts, store.Gift{Machine: id, Revision: before[id].Rev, Owner: a.owner, Actor: a.record.Actor, Reason: "to " + a.owner})
 		}

@@ -15,9 +15,10 @@ import (
 // that is known of it.
 func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID, inv sprout.Inventory) (expected *sprout.Inventory, err error) {
 	expected, err = one(ctx, tx, pgx.RowTo[*sprout.Inventory], `
+		WITH old AS (SELECT expected, inventory FROM machine WHERE id = $1 FOR UPDATE)
 		UPDATE machine m SET inventory = $2, architecture = coalesce(nullif($3, ''), m.architecture),
 			boot_mode = coalesce(nullif($4, ''), m.boot_mode), changed_at = now()
-		FROM machine old WHERE m.id = $1 AND old.id = m.id RETURNING coalesce(old.expected, old.inventory)`, id, inv, inv.Architecture, inv.BootMode)
+		FROM old WHERE m.id = $1 RETURNING coalesce(old.expected, old.inventory)`, id, inv, inv.Architecture, inv.BootMode)
 	if err != nil {
 		return nil, orNotFound(err, "machine", string(id))
 	}

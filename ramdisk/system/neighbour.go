@@ -46,6 +46,7 @@ const (
 	announceTimes = 3
 	announceEvery = 30 * time.Second
 	announceTTL   = 120 // seconds
+	lookEvery     = announceFast / 4
 	frameSize     = 1600
 )
 
@@ -56,7 +57,7 @@ func ListenLLDP(ctx context.Context, log *slog.Logger) (*Neighbours, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for LLDP: %w", err)
 	}
-	timeout := unix.NsecToTimeval(int64(announceFast / 4))
+	timeout := unix.NsecToTimeval(int64(lookEvery))
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot listen for LLDP: %w", err), unix.Close(fd))
 	}
@@ -70,6 +71,7 @@ func ListenLLDP(ctx context.Context, log *slog.Logger) (*Neighbours, error) {
 func (n *Neighbours) listen(ctx context.Context) {
 	defer unix.Close(n.fd) //nolint:errcheck // only waited on
 	buf := make([]byte, frameSize)
+	looked := time.Now()
 	for ctx.Err() == nil {
 		size, from, err := unix.Recvfrom(n.fd, buf, 0)
 		if at, ok := from.(*unix.SockaddrLinklayer); err == nil && ok && at.Pkttype != unix.PACKET_OUTGOING {
@@ -78,7 +80,10 @@ func (n *Neighbours) listen(ctx context.Context) {
 			n.log.Warn("cannot hear LLDP any more", "error", err)
 			return
 		}
-		n.look()
+		if time.Since(looked) >= lookEvery { // however many frames come
+			n.look()
+			looked = time.Now()
+		}
 	}
 }
 
