@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network test-hardware fuzz cloud-init check lint generate clean lint-api
+.PHONY: bench-api bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,12 +16,19 @@ deps: ## Install the Debian packages that are missing
 	@./install-packages packages.debian
 
 build: ## Build bin/sprout and the ramdisk's program
-	@mkdir -p bin
+	@mkdir -p bin $(CACHE)
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout ./cmd/sprout
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout-ramdisk ./cmd/sprout-ramdisk
 
 ramdisk: deps build ## Build the ramdisk's kernel and initrd, and the hardware tests' tools (cached)
 	bin/sprout ramdisk build --init bin/sprout-ramdisk --dir $(CACHE)/ramdisk --tools
+
+# On a host of another architecture QEMU runs the image's programs while it is built.
+arm64: deps build ## Build a ramdisk and a Debian 12 image for machines of arm64 (cached)
+	./install-packages packages.arm64
+	CGO_ENABLED=0 GOARCH=arm64 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sprout-ramdisk-arm64 ./cmd/sprout-ramdisk
+	bin/sprout ramdisk build --arch arm64 --init bin/sprout-ramdisk-arm64 --dir $(CACHE)/ramdisk
+	bin/sprout image build debian-12 --arch arm64 --file $(CACHE)/debian-12-arm64.raw.zst
 
 image: deps build ## Build the Debian 12 image (cached)
 	bin/sprout image build debian-12 --file $(CACHE)/debian-12.raw.zst
@@ -32,11 +39,10 @@ demo: ramdisk image ## From nothing to installed machines: KEEP=1 leaves them ru
 dev: deps build ## Run a control plane for development in the foreground
 	bin/sprout dev
 
-test: ramdisk image cloud-init test-go test-real ## Run every test, the real boots included
+test: ramdisk image cloud-init sushy-tools test-go test-real ## Run every test, the real boots included
 
 # The packages that take longest begin first: at the end nobody waits for one alone.
 test-go: ## Run the Go tests with the race detector: a test that fails is run once more, and named
-	go vet ./...
 	go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-max-failures=5 --packages="./server ./sim/trial ./scenario ./agent ./..." -- -race -timeout 15m
 
 test-engine: ## Kill servers, PostgreSQL and NATS while 2,000 workflows run (WORKFLOWS=n, SPROUT_SEED=n)
@@ -61,6 +67,9 @@ test-real: ## Install real machines, BIOS and UEFI, end to end
 test-boots: ramdisk image ## Install by every way to boot, Secure Boot, virtual media without DHCP and IPv6 alone included, and what is refused: about three quarters of an hour (BOOTS="nvme http" for some)
 	@demo/boots.sh
 
+test-arm64: ramdisk arm64 ## Discover, commission and install machines of arm64, with Secure Boot and without: about a quarter of an hour
+	@BOOTS="arm64 arm64-secure" PATIENCE=20m demo/boots.sh
+
 test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP, and install both machines end to end: ten minutes
 	SPROUT_IPV6=1 go test ./boot -run 'TestPXE6|TestHTTPBoot6' -count=1 -v -timeout 15m
 	@IPV6=1 SHORT=1 PATIENCE=10m demo/demo.sh
@@ -68,13 +77,23 @@ test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP
 test-network: ramdisk image ## Install a machine with a bond, a VLAN, a bridge and DHCP, and ask it what it has: a few minutes
 	@demo/network.sh
 
-test-hardware: ramdisk ## Boot a machine with bad disks, a dead link and too little memory, and see each found by the hardware tests: some minutes
-	SPROUT_HARDWARE=$(CACHE)/ramdisk go test ./ramdisk -run TestBadHardwareInQEMU -count=1 -v -timeout 30m
+test-hardware: ramdisk ## Boot a machine with bad disks, a dead link and too little memory, and see each found by the hardware tests; and a burn-in that goes on after the power was lost: some minutes
+	SPROUT_HARDWARE=$(CACHE)/ramdisk go test ./ramdisk -run 'TestBadHardwareInQEMU|TestBurnInInQEMU' -count=1 -v -timeout 30m
+
+test-release: ## Have a real ramdisk erase NVMe, ATA, virtio and USB disks, and log in to it by ssh: some minutes
+	SPROUT_RELEASE=1 go test ./ramdisk -run 'TestEraseInQEMU|TestRescueInQEMU' -count=1 -v -timeout 30m
 
 cloud-init: $(CLOUDINIT) ## Unpack Debian's cloud-init into the cache: tests have it read what we write
 
 $(CLOUDINIT):
 	@mkdir -p $(CACHE) && cd $(CACHE) && apt-get download -q cloud-init && dpkg-deb -x cloud-init_*.deb cloud-init && rm cloud-init_*.deb
+
+SUSHY := $(CACHE)/sushy-tools
+
+sushy-tools: $(SUSHY) ## Install OpenStack's Redfish emulator into the cache: tests hold our Redfish driver against it
+
+$(SUSHY): power/redfish/testdata/requirements.txt
+	@rm -rf $(SUSHY) && python3 -m venv $(SUSHY) && $(SUSHY)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $(SUSHY)
 
 bench-api: build ## Measure the control plane beside what it stands on
 	@go run ./bench/api --sprout bin/sprout
@@ -98,7 +117,7 @@ bench-dns: deps ## Measure the site's name server beside NSD and CoreDNS: about 
 	@mkdir -p bin && cd bench/dns/testdata/coredns && CGO_ENABLED=0 go build -trimpath -o ../../../../bin/coredns .
 	@go build -trimpath -o bin/bench-dns ./bench/dns && bin/bench-dns --coredns bin/coredns
 
-bench-boot: deps ## Measure TFTP and HTTP of boot files beside tftpd-hpa, atftpd and nginx: about a minute
+bench-boot: deps ## Measure TFTP and HTTP of boot files beside tftpd-hpa, atftpd and nginx, and with the centre away: about two minutes
 	@./install-packages bench/boot/packages.debian
 	@test -x $(ATFTPD) || (mkdir -p $(CACHE) && cd $(CACHE) && apt-get download -q atftpd && dpkg-deb -x atftpd_*.deb atftpd)
 	@go build -trimpath -o bin/bench-boot ./bench/boot && bin/bench-boot --atftpd $(ATFTPD)

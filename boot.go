@@ -3,6 +3,7 @@ package sprout
 import (
 	"net"
 	"net/netip"
+	"path"
 	"strings"
 	"time"
 )
@@ -43,6 +44,7 @@ const (
 	SawNak         = "dhcp-nak"
 	SawDecline     = "dhcp-decline"
 	SawFull        = "dhcp-full"         // there is no address for it
+	SawDHCPOff     = "dhcp-off"          // it asks in a subnet where the agent answers no DHCP
 	SawOtherServer = "dhcp-other-server" // it takes the offer of IP
 	SawTFTPDone    = "tftp-done"
 	SawTFTPTimeout = "tftp-timeout"
@@ -85,9 +87,10 @@ const (
 )
 
 // Fetched tells whether the event is of the file that what is of, SawKernel or
-// SawInitrd: by HTTP, or by TFTP whole, as GRUB fetches it.
+// SawInitrd: by HTTP, or by TFTP whole, as GRUB fetches it. That of arm64 is in a
+// directory of its own.
 func (e BootEvent) Fetched(what string) bool {
-	return e.What == what || e.What == SawTFTPDone && e.File == strings.TrimPrefix(what, "http-")
+	return e.What == what || e.What == SawTFTPDone && path.Base(e.File) == strings.TrimPrefix(what, "http-")
 }
 
 // Clean returns the event without what could not be kept or shown: control

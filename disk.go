@@ -29,16 +29,16 @@ func (r DiskRule) Choose(disks []Disk, need int64) (Disk, string, *Failure) {
 		return fail(NoDiskMatches, "no disk matches the rule %s", r)
 	case len(fitting) == 0:
 		return fail(DiskTooSmall, "the image needs %d bytes and the largest disk that matches has %d", need, largest(matching))
-	case r != (DiskRule{}):
+	case r != (DiskRule{}) && !r.Smallest:
 		if len(fitting) > 1 {
 			return fail(DiskAmbiguous, "%d disks match the rule %s", len(fitting), r)
 		}
 		return fitting[0], "the only disk that matches the rule " + r.String(), nil
 	}
-	return smallest(fitting, fail)
+	return smallest(r, fitting, fail)
 }
 
-func smallest(disks []Disk, fail func(Code, string, ...any) (Disk, string, *Failure)) (Disk, string, *Failure) {
+func smallest(r DiskRule, disks []Disk, fail func(Code, string, ...any) (Disk, string, *Failure)) (Disk, string, *Failure) {
 	best, same := disks[0], 0
 	for _, d := range disks {
 		if d.Bytes < best.Bytes {
@@ -51,7 +51,11 @@ func smallest(disks []Disk, fail func(Code, string, ...any) (Disk, string, *Fail
 		}
 	}
 	if same > 1 {
-		return fail(DiskAmbiguous, "no rule is given and the %d smallest disks that are large enough all have %d bytes", same, best.Bytes)
+		given := "no rule is given"
+		if r != (DiskRule{}) {
+			given = "the rule is " + r.String()
+		}
+		return fail(DiskAmbiguous, "%s and the %d smallest disks that are large enough all have %d bytes", given, same, best.Bytes)
 	}
 	return best, "the smallest disk that is large enough", nil
 }
@@ -69,7 +73,9 @@ func (r DiskRule) Mismatch(d Disk) string {
 		return "model"
 	case r.Name != "" && strings.TrimPrefix(r.Name, "/dev/") != d.Name:
 		return "name"
-	case r.MinBytes > d.Bytes:
+	case r.Path != "" && strings.TrimPrefix(r.Path, "/dev/disk/by-path/") != d.Path:
+		return "path"
+	case r.MinBytes > d.Bytes, r.MaxBytes > 0 && r.MaxBytes < d.Bytes:
 		return "size"
 	case r.Rotational != nil && *r.Rotational != d.Rotational:
 		return "rotational"
@@ -86,7 +92,7 @@ func largest(disks []Disk) (n int64) {
 
 func (r DiskRule) String() string {
 	var parts []string
-	for _, f := range []struct{ name, value string }{{"serial", r.Serial}, {"wwn", r.WWN}, {"model", r.Model}, {"name", r.Name}} {
+	for _, f := range []struct{ name, value string }{{"serial", r.Serial}, {"wwn", r.WWN}, {"model", r.Model}, {"name", r.Name}, {"path", r.Path}} {
 		if f.value != "" {
 			parts = append(parts, f.name+"="+f.value)
 		}
@@ -94,8 +100,14 @@ func (r DiskRule) String() string {
 	if r.MinBytes > 0 {
 		parts = append(parts, fmt.Sprintf("minBytes=%d", r.MinBytes))
 	}
+	if r.MaxBytes > 0 {
+		parts = append(parts, fmt.Sprintf("maxBytes=%d", r.MaxBytes))
+	}
 	if r.Rotational != nil {
 		parts = append(parts, fmt.Sprintf("rotational=%t", *r.Rotational))
+	}
+	if r.Smallest {
+		parts = append(parts, "smallest")
 	}
 	return strings.Join(parts, ",")
 }
@@ -107,7 +119,7 @@ func DescribeDisks(disks []Disk) string {
 	}
 	var b strings.Builder
 	for _, d := range disks {
-		fmt.Fprintf(&b, "%s: %d bytes, serial %q, model %q, wwn %q, rotational %t, read-only %t\n", d.Name, d.Bytes, d.Serial, d.Model, d.WWN, d.Rotational, d.ReadOnly)
+		fmt.Fprintf(&b, "%s: %d bytes, serial %q, model %q, wwn %q, path %q, rotational %t, read-only %t\n", d.Name, d.Bytes, d.Serial, d.Model, d.WWN, d.Path, d.Rotational, d.ReadOnly)
 	}
 	return b.String()
 }

@@ -11,7 +11,7 @@ func TestARuleChoosesOneDisk(t *testing.T) {
 	spinning := true
 	disks := []sprout.Disk{
 		{Name: "sda", Serial: "A", Model: "X", Bytes: 4000 * gb, Rotational: true, WWN: "naa.1"},
-		{Name: "sdb", Serial: "B", Model: "X", Bytes: 4000 * gb, Rotational: true, WWN: "naa.2"},
+		{Name: "sdb", Serial: "B", Model: "X", Bytes: 4000 * gb, Rotational: true, WWN: "naa.2", Path: "pci-0000:00:1f.2-ata-2"},
 		{Name: "nvme0n1", Serial: "C", Model: "Y", Bytes: 480 * gb},
 		{Name: "sdc", Serial: "D", Model: "Z", Bytes: 8 * gb},
 		{Name: "sdd", Serial: "E", Model: "Z", Bytes: 16 * gb, ReadOnly: true},
@@ -34,6 +34,13 @@ func TestARuleChoosesOneDisk(t *testing.T) {
 		{"model and serial", sprout.DiskRule{Model: "X", Serial: "A"}, gb, "sda", ""},
 		{"rotational of two", sprout.DiskRule{Rotational: &spinning}, gb, "", sprout.DiskAmbiguous},
 		{"at least", sprout.DiskRule{MinBytes: 100 * gb, Model: "Y"}, gb, "nvme0n1", ""},
+		{"the smallest of a model", sprout.DiskRule{Model: "Z", Smallest: true}, gb, "sdc", ""},
+		{"the smallest of two of a size", sprout.DiskRule{Model: "X", Smallest: true}, gb, "", sprout.DiskAmbiguous},
+		{"the smallest that is large enough, by rule", sprout.DiskRule{Smallest: true}, 10 * gb, "nvme0n1", ""},
+		{"at most", sprout.DiskRule{MaxBytes: 500 * gb, MinBytes: 100 * gb}, gb, "nvme0n1", ""},
+		{"path", sprout.DiskRule{Path: "pci-0000:00:1f.2-ata-2"}, gb, "sdb", ""},
+		{"path with its folder", sprout.DiskRule{Path: "/dev/disk/by-path/pci-0000:00:1f.2-ata-2"}, gb, "sdb", ""},
+		{"path that starts alike", sprout.DiskRule{Path: "pci-0000:00:1f.2-ata"}, gb, "", sprout.NoDiskMatches},
 		{"nothing matches", sprout.DiskRule{Serial: "Q"}, gb, "", sprout.NoDiskMatches},
 		{"read-only", sprout.DiskRule{Serial: "E"}, gb, "", sprout.NoDiskMatches},
 		{"named but too small", sprout.DiskRule{Serial: "D"}, 10 * gb, "", sprout.DiskTooSmall},

@@ -26,6 +26,8 @@ type (
 	RecordID   string // rec_ a DNS record made by hand
 	OptionID   string // opt_ a DHCP option that an operator set
 	AttemptID  string // att_ a boot attempt: one power-on to its end
+
+	AllocationID string // alc_ machines that were asked for together
 )
 
 // The prefixes of NewID, one a noun.
@@ -44,6 +46,8 @@ const (
 	PrefixRecord   = "rec"
 	PrefixOption   = "opt"
 	PrefixAttempt  = "att"
+
+	PrefixAllocation = "alc"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -10,12 +10,13 @@ const (
 	Ready      State = "ready"      // inspected, tested, free to be allocated
 	Allocated  State = "allocated"  // given to an owner, nothing installed
 	Deployed   State = "deployed"   // runs an installed system that phoned home
+	Rescued    State = "rescued"    // deployed, but runs the ramdisk with a shell for its owner
 	Broken     State = "broken"     // set aside by an operator or by failed tests
 	Retired    State = "retired"    // kept for the record only
 )
 
 // States lists every state in the order people meet them.
-var States = []State{Discovered, Registered, Ready, Allocated, Deployed, Broken, Retired}
+var States = []State{Discovered, Registered, Ready, Allocated, Deployed, Rescued, Broken, Retired}
 
 // An Event moves a machine from one state to another.
 type Event string
@@ -27,6 +28,10 @@ const (
 	Allocate     Event = "allocate"     // given to an owner
 	Installed    Event = "installed"    // the installed system phoned home
 	Released     Event = "released"     // back to free
+	LeftBehind   Event = "left-behind"  // taken back by force: what its site was to do is not done
+	Rescue       Event = "rescue"       // it boots the ramdisk, for somebody to mend it
+	Unrescue     Event = "unrescue"     // it boots its disk again
+	Emptied      Event = "emptied"      // the disks of a machine that nobody has were erased
 	MarkBroken   Event = "mark-broken"  // an operator sets it aside
 	MarkFixed    Event = "mark-fixed"   // an operator takes it back: to be commissioned anew
 	Retire       Event = "retire"       // out of service
@@ -54,6 +59,17 @@ var Lifecycle = []Move{
 	{Deployed, Installed, Deployed},
 	{Allocated, Released, Ready},
 	{Deployed, Released, Ready},
+	{Allocated, LeftBehind, Registered},
+	{Deployed, LeftBehind, Registered},
+	{Deployed, Rescue, Rescued},
+	{Rescued, Rescue, Rescued},
+	{Rescued, Unrescue, Deployed},
+	{Rescued, Released, Ready},
+	{Rescued, LeftBehind, Registered},
+	{Rescued, MarkBroken, Broken},
+	{Registered, Emptied, Registered},
+	{Ready, Emptied, Ready},
+	{Broken, Emptied, Broken},
 	{Registered, MarkBroken, Broken},
 	{Ready, MarkBroken, Broken},
 	{Allocated, MarkBroken, Broken},

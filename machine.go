@@ -58,6 +58,7 @@ type Machine struct {
 	VirtualMedia bool         `json:"virtualMedia" doc:"Its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only"`
 	Generation   int64        `json:"generation" doc:"Rises with every workflow; a command of an older one is refused by the site"`
 	Image        string       `json:"image,omitempty" doc:"Name of the deployed image"`
+	Shell        *Shell       `json:"shell,omitempty" doc:"How to get into it, while it is in rescue"`
 	Addresses    []Address    `json:"addresses"`
 	Inventory    *Inventory   `json:"inventory,omitempty"`
 	Tests        []TestResult `json:"tests,omitempty" doc:"Latest result of each hardware test and device"`
@@ -193,7 +194,11 @@ type Disk struct {
 	Bytes      int64  `json:"bytes"`
 	Rotational bool   `json:"rotational"`
 	Bus        string `json:"bus,omitempty" example:"virtio"`
+	Path       string `json:"path,omitempty" doc:"Where it is attached, as udev names it below /dev/disk/by-path" example:"pci-0000:03:00.0-nvme-1"`
 	ReadOnly   bool   `json:"readOnly,omitempty"`
+	Removable  bool   `json:"removable,omitempty" doc:"Its medium can be taken out, as a stick's: it is not the machine's, and not erased with it" example:"false"`
+
+	Erase DiskErase `json:"erase,omitzero" doc:"What it says of the ways to erase it"`
 }
 
 // A PCIDevice is one function on the PCI bus.
@@ -213,8 +218,11 @@ type DiskRule struct {
 	WWN        string `json:"wwn,omitempty"`
 	Model      string `json:"model,omitempty"`
 	Name       string `json:"name,omitempty" doc:"Kernel name; the least stable of rules" example:"nvme0n1"`
+	Path       string `json:"path,omitempty" doc:"Where it is attached, as udev names it below /dev/disk/by-path" example:"pci-0000:03:00.0-nvme-1"`
 	MinBytes   int64  `json:"minBytes,omitempty"`
+	MaxBytes   int64  `json:"maxBytes,omitempty" doc:"At most so many bytes; 0: any size" example:"500000000000"`
 	Rotational *bool  `json:"rotational,omitempty"`
+	Smallest   bool   `json:"smallest,omitempty" doc:"The smallest of those that match and are large enough; refused where two are of that size" example:"false"`
 }
 
 // An Outcome is what came of a hardware test.
@@ -228,16 +236,19 @@ const (
 
 // A TestResult is what one hardware test found on one device.
 type TestResult struct {
-	Test    string    `json:"test" example:"disk-read"`
-	Kind    string    `json:"kind" enum:"cpu,memory,disk,nic,gpu,node"`
-	Device  string    `json:"device" example:"vda"`
-	Serial  string    `json:"serial,omitempty" doc:"What the device is known by wherever it is: serial number or MAC address"`
-	Outcome Outcome   `json:"outcome" enum:"passed,failed,skipped"`
-	Message string    `json:"message,omitempty" doc:"Why it failed or was skipped"`
-	Metrics []Metric  `json:"metrics"`
-	Output  string    `json:"output,omitempty" doc:"The end of what it said; only in the history of tests" example:"no errors in 4096 MiB"`
-	At      time.Time `json:"at"`
-	Seconds float64   `json:"seconds"`
+	Test    string   `json:"test" example:"disk-read"`
+	Kind    string   `json:"kind" enum:"cpu,memory,disk,nic,gpu,node"`
+	Device  string   `json:"device" example:"vda"`
+	Serial  string   `json:"serial,omitempty" doc:"What the device is known by wherever it is: serial number or MAC address"`
+	Model   string   `json:"model,omitempty" doc:"Which model the device is of: it is compared with others of that" example:"SAMSUNG MZQL2"`
+	Outcome Outcome  `json:"outcome" enum:"passed,failed,skipped"`
+	Message string   `json:"message,omitempty" doc:"Why it failed or was skipped"`
+	Metrics []Metric `json:"metrics"`
+	// Parameters are what the test was told, as its executable got them.
+	Parameters map[string]string `json:"parameters,omitempty" doc:"What the test was told: times in seconds, sizes in bytes; only in the history of tests" example:"{\"runtime\":\"60\"}"`
+	Output     string            `json:"output,omitempty" doc:"The end of what it said; only in the history of tests" example:"no errors in 4096 MiB"`
+	At         time.Time         `json:"at"`
+	Seconds    float64           `json:"seconds"`
 }
 
 // A TestRecord is a result of a test as it is kept: of which machine it is.

@@ -81,7 +81,7 @@ type SiteMachine struct {
 // repeat is known as such.
 type Work struct {
 	ID         string          `json:"id"`
-	Kind       string          `json:"kind" enum:"commission,deploy,release"`
+	Kind       string          `json:"kind" enum:"commission,deploy,release,rescue,unrescue"`
 	Workflow   WorkflowID      `json:"workflow"`
 	Machine    MachineID       `json:"machine"`
 	Generation int64           `json:"generation"`
@@ -130,7 +130,12 @@ type MetadataBy string
 const (
 	MetadataDrive MetadataBy = "drive" // all of it is on its config drive
 	MetadataHTTP  MetadataBy = "http"  // the config drive says where it is; user data is never on the disk's config drive
+	// MetadataIgnition is as MetadataHTTP, for a system that is told by Ignition.
+	MetadataIgnition MetadataBy = "ignition"
 )
+
+// ByHTTP tells whether the system asks for it by a URL of its own.
+func (m MetadataBy) ByHTTP() bool { return m == MetadataHTTP || m == MetadataIgnition }
 
 // An InterfaceSetup is how the installed system configures the only interface
 // that it does.
@@ -163,7 +168,13 @@ func (w DeployWork) Addresses() (all []netip.Addr) {
 
 // ReleaseWork is the input of a release at a site.
 type ReleaseWork struct {
-	Erase bool `json:"erase"`
+	Erase  bool        `json:"erase"`
+	Method EraseMethod `json:"method,omitempty"` // of erasing; empty: the best that each disk can have
+}
+
+// RescueWork is the input of a rescue at a site.
+type RescueWork struct {
+	SSHKeys []string `json:"sshKeys"`
 }
 
 // A FactKind is a kind of news from a site.
@@ -214,6 +225,7 @@ type WorkResult struct {
 	Failure *Failure      `json:"failure,omitempty"`
 	// Taken are addresses of the work that somebody else uses: why it failed.
 	Taken []AddressConflict `json:"taken,omitempty"`
+	Shell *Shell            `json:"shell,omitempty"` // of a rescue
 }
 
 // Live is what a running piece of site work looks like now. It is sent while
@@ -263,6 +275,10 @@ type Heartbeat struct {
 	Applied  int64     `json:"applied"` // last Change.Seq applied
 	Facts    int64     `json:"facts"`   // last Fact.Seq made
 	At       time.Time `json:"at"`
+	// Downloading are the machines whose turn it is to download an image, Waiting
+	// those that wait for theirs.
+	Downloading int `json:"downloading,omitempty"`
+	Waiting     int `json:"waiting,omitempty"`
 	// Troubles are what is wrong with the agent or its host, at most MostTroubles.
 	Troubles []Trouble `json:"troubles,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -38,7 +39,7 @@ type Subnet struct {
 	Advertise Advertisement `json:"advertise,omitempty" doc:"How IPv6 hosts get their addresses"`
 	MTU       int           `json:"mtu"`
 	// DHCP and DHCPServers say who leases addresses.
-	DHCP        DHCPMode `json:"dhcp,omitempty" enum:"server,proxy" doc:"What the agent does for clients: server gives addresses; proxy says what to boot beside another server, which gives them; absent: server"`
+	DHCP        DHCPMode `json:"dhcp,omitempty" enum:"server,proxy,off" doc:"What the agent does for clients: server gives addresses; proxy says what to boot beside another server, which gives them; off answers nothing; absent: server"`
 	DHCPServers []string `json:"dhcpServers,omitempty" doc:"Other DHCP servers that belong here, by address or MAC address; any more is the problem rogue-dhcp" example:"[\"10.20.0.2\"]"`
 	Ranges      []Range  `json:"ranges"`
 }
@@ -65,7 +66,7 @@ type Route struct {
 }
 
 // An Advertisement says what the router advertisements of an IPv6 subnet offer
-// (RFC 4861 section 4.2, RFC 8415). Empty: the agent decides: none
+// (RFC 4861 section 4.2, RFC 8415). Empty: as Managed.
 type Advertisement string
 
 const (
@@ -82,7 +83,21 @@ type DHCPMode string
 const (
 	DHCPServer DHCPMode = "server" // gives addresses
 	DHCPProxy  DHCPMode = "proxy"  // says what to boot, beside another server (PXE 2.1, section 2.2)
+	DHCPOff    DHCPMode = "off"    // answers nothing: machines boot by virtual media, or by what another server says
 )
+
+// WithDHCP returns those subnets of a link in which the agent answers DHCP: the
+// same list where it does in all of them.
+func WithDHCP(link []Subnet) []Subnet {
+	off := func(s Subnet) bool { return s.DHCP == DHCPOff }
+	if !slices.ContainsFunc(link, off) {
+		return link
+	}
+	return slices.DeleteFunc(slices.Clone(link), off)
+}
+
+// NoDHCPIn tells whether there are subnets, and the agent answers DHCP in none.
+func NoDHCPIn(all []Subnet) bool { return len(all) > 0 && len(WithDHCP(all)) == 0 }
 
 // LinkAt returns the subnets of the layer-2 segment that an address of a VRF
 // lies on, the one that contains it first; nil: none does.

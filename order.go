@@ -1,7 +1,9 @@
 package sprout
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -30,6 +32,7 @@ type Hello struct {
 	Serial       string       `json:"serial,omitempty"`
 	UUID         string       `json:"uuid,omitempty"`
 	MACs         []string     `json:"macs"`
+	Boot         string       `json:"boot,omitempty"` // differs with each start of its kernel; of ramdisks before 0.4 empty
 }
 
 // An OrderKind is one thing that a ramdisk can do.
@@ -40,6 +43,7 @@ const (
 	OrderTest     OrderKind = "test"     // run hardware tests
 	OrderWrite    OrderKind = "write"    // write an image and its config drive
 	OrderErase    OrderKind = "erase"    // erase disks and prove it
+	OrderShell    OrderKind = "shell"    // let in by SSH whoever holds one of the keys
 	OrderReboot   OrderKind = "reboot"   // from disk
 	OrderPowerOff OrderKind = "poweroff" //
 )
@@ -52,6 +56,7 @@ type Order struct {
 	Test  *TestOrder `json:"test,omitempty"` // none: the ramdisk's own tests only
 	Write *Write     `json:"write,omitempty"`
 	Erase *Erase     `json:"erase,omitempty"`
+	Keys  []string   `json:"keys,omitempty"` // of a shell, as in authorized_keys
 }
 
 // A TestOrder names the tests to run beside the ramdisk's own. Their executables
@@ -59,6 +64,8 @@ type Order struct {
 type TestOrder struct {
 	Runs  []TestRun `json:"runs"`
 	Tools *Tools    `json:"tools,omitempty"` // none: the site has none
+	// Done is what was done before the machine restarted: it is not done again.
+	Done *TestsDone `json:"done,omitempty"`
 }
 
 // Where a ramdisk finds what its tests need: TestPath and the digest.
@@ -66,6 +73,13 @@ const (
 	TestPath  = "/ramdisk/tests/"
 	ToolsPath = "/ramdisk/tools"
 )
+
+// TimeHeader is the header with which an agent says what time it is when it answers a
+// test of the link: seconds since 1970, with three digits after the point.
+const TimeHeader = "Sprout-Time"
+
+// TimeNow is what it holds.
+func TimeNow() string { return strconv.FormatFloat(float64(time.Now().UnixMilli())/1000, 'f', 3, 64) }
 
 // A Write says what to put on which disk.
 type Write struct {
@@ -77,17 +91,22 @@ type Write struct {
 	Hostname    string      `json:"hostname"`
 }
 
-// A ConfigDrive is the content of a NoCloud volume labelled cidata.
+// A ConfigDrive is the content of a NoCloud volume labelled cidata; with Ignition it
+// is that of an OpenStack config drive, labelled config-2.
 type ConfigDrive struct {
+	// Ignition is a configuration of Ignition; then MetaData is JSON, and nothing
+	// else is on the drive.
+	Ignition      string `json:"ignition,omitempty"`
 	MetaData      string `json:"metaData"`
 	UserData      string `json:"userData"`
 	VendorData    string `json:"vendorData"`
 	NetworkConfig string `json:"networkConfig"`
 }
 
-// An Erase names the disks to erase by rule; empty: all that are writable.
+// An Erase names the disks to erase by rule; empty: all that are not removable.
 type Erase struct {
-	Disks []DiskRule `json:"disks"`
+	Disks  []DiskRule  `json:"disks"`
+	Method EraseMethod `json:"method,omitempty"` // empty: the best that each disk can have
 }
 
 // A Report is what a ramdisk says of an order.
@@ -97,8 +116,10 @@ type Report struct {
 	Progress  *Progress    `json:"progress,omitempty"`
 	Inventory *Inventory   `json:"inventory,omitempty"`
 	Tests     []TestResult `json:"tests,omitempty"`
+	Marks     []TestMark   `json:"marks,omitempty"` // with progress, as are the tests that have ended since the last
 	Written   *Written     `json:"written,omitempty"`
 	Erased    []Erased     `json:"erased,omitempty"`
+	Shell     *Shell       `json:"shell,omitempty"`
 	Failure   *Failure     `json:"failure,omitempty"`
 	// Console is what the kernel warned of since the last report, the oldest first.
 	Console []ConsoleLine `json:"console,omitempty"`
@@ -121,17 +142,29 @@ type Written struct {
 
 // Erased is the proof that one disk is empty.
 type Erased struct {
-	Disk     Disk    `json:"disk"`
-	Method   string  `json:"method" enum:"discard,zeroes,overwrite"`
-	Verified int64   `json:"verified" doc:"Bytes read back and found empty"`
-	Seconds  float64 `json:"seconds"`
+	Disk     Disk        `json:"disk"`
+	Method   EraseMethod `json:"method" enum:"nvme-sanitize,nvme-format,ata-erase,secure-discard,discard,zeroes,overwrite"`
+	Verified int64       `json:"verified" doc:"Bytes read back and found empty"`
+	Seconds  float64     `json:"seconds"`
+}
+
+// A Shell is how to get into a machine in rescue.
+type Shell struct {
+	User    string `json:"user" doc:"Whom to log in as" example:"root"`
+	Address string `json:"address" doc:"Of the port that it booted from" example:"10.20.0.17"`
+	HostKey string `json:"hostKey" doc:"Fingerprint of its SSH host key, which is a new one each time" example:"SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLLAeKZQyr+kn2CAbc"`
+}
+
+// String is the command that leads there, and what to compare.
+func (s Shell) String() string {
+	return fmt.Sprintf("ssh %s@%s (host key %s)", s.User, s.Address, s.HostKey)
 }
 
 // An Intent is what a machine shall boot next. Without one it boots its disk.
 type Intent struct {
 	Machine   MachineID `json:"machine"`
 	Attempt   AttemptID `json:"attempt"`
-	Purpose   string    `json:"purpose" enum:"discover,commission,deploy,release"`
+	Purpose   string    `json:"purpose" enum:"discover,commission,deploy,release,rescue"`
 	Token     string    `json:"token" doc:"Bearer of the ramdisk of this attempt"`
 	HomeToken string    `json:"homeToken" doc:"Of the installed system's phone-home"`
 	// MetadataToken is good for the installed system's metadata; empty: it is all on its config drive.

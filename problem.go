@@ -38,58 +38,63 @@ type Problem struct {
 
 // The problem codes.
 const (
-	BMCUnreachable   Code = "bmc-unreachable"
-	BMCDenied        Code = "bmc-denied"
-	BMCFailed        Code = "bmc-failed"
-	PowerNotChanged  Code = "power-not-changed"
-	MediaRefused     Code = "media-refused"
-	MediaNotFetched  Code = "media-not-fetched"
-	MediaNotBooted   Code = "media-not-booted"
-	NoRamdisk        Code = "no-ramdisk"
-	NoDiscover       Code = "dhcp-no-discover"
-	OfferIgnored     Code = "dhcp-offer-ignored"
-	OtherServer      Code = "dhcp-other-server"
-	NoAddress        Code = "dhcp-no-address"
-	RogueDHCP        Code = "rogue-dhcp"
-	NoLoader         Code = "no-loader"
-	LoaderNotFetched Code = "loader-not-fetched"
-	WrongLoader      Code = "wrong-loader"
-	TFTPStalled      Code = "tftp-stalled"
-	LoaderRefused    Code = "loader-refused"
-	LoaderSilent     Code = "loader-silent"
-	BootRefused      Code = "boot-refused"
-	KernelNotFetched Code = "kernel-not-fetched"
-	KernelSilent     Code = "kernel-silent"
-	AgentUnreached   Code = "agent-unreached"
-	DiskNotBooted    Code = "disk-not-booted"
-	RamdiskSilent    Code = "ramdisk-silent"
-	PowerLost        Code = "power-lost"
-	NoDiskMatches    Code = "no-disk-matches"
-	DiskAmbiguous    Code = "disk-ambiguous"
-	DiskTooSmall     Code = "disk-too-small"
-	DiskFailed       Code = "disk-failed"
-	DigestMismatch   Code = "image-digest-mismatch"
-	ImageUnavailable Code = "image-unavailable"
-	VerifyFailed     Code = "verify-failed"
-	EraseFailed      Code = "erase-failed"
-	NoPhoneHome      Code = "no-phone-home"
-	TestFailed       Code = "hardware-test-failed"
-	HardwareMissing  Code = "hardware-missing"
-	HardwareChanged  Code = "hardware-changed"
-	SubnetFull       Code = "subnet-full"
-	AddressTaken     Code = "address-conflict"
-	AgentOffline     Code = "agent-offline"
-	AgentVersion     Code = "agent-version"
-	ChangeRefused    Code = "change-refused"
-	FactRefused      Code = "fact-refused"
-	FactsMissing     Code = "facts-missing"
-	DiskFull         Code = "disk-full"
-	ClockWrong       Code = "clock-wrong"
-	BusFull          Code = "bus-full"
-	DownloadsStuck   Code = "downloads-stuck"
-	KeaUnreachable   Code = "kea-unreachable"
-	KeaRefused       Code = "kea-refused"
-	KeaChanged       Code = "kea-changed"
+	BMCUnreachable    Code = "bmc-unreachable"
+	BMCDenied         Code = "bmc-denied"
+	BMCFailed         Code = "bmc-failed"
+	PowerNotChanged   Code = "power-not-changed"
+	MediaRefused      Code = "media-refused"
+	MediaNotFetched   Code = "media-not-fetched"
+	MediaNotBooted    Code = "media-not-booted"
+	NoRamdisk         Code = "no-ramdisk"
+	NoDiscover        Code = "dhcp-no-discover"
+	NoDHCP            Code = "dhcp-off"
+	OfferIgnored      Code = "dhcp-offer-ignored"
+	OtherServer       Code = "dhcp-other-server"
+	NoAddress         Code = "dhcp-no-address"
+	RogueDHCP         Code = "rogue-dhcp"
+	NoLoader          Code = "no-loader"
+	LoaderNotFetched  Code = "loader-not-fetched"
+	WrongLoader       Code = "wrong-loader"
+	TFTPStalled       Code = "tftp-stalled"
+	LoaderRefused     Code = "loader-refused"
+	LoaderSilent      Code = "loader-silent"
+	BootRefused       Code = "boot-refused"
+	KernelNotFetched  Code = "kernel-not-fetched"
+	KernelSilent      Code = "kernel-silent"
+	AgentUnreached    Code = "agent-unreached"
+	DiskNotBooted     Code = "disk-not-booted"
+	RamdiskSilent     Code = "ramdisk-silent"
+	PowerLost         Code = "power-lost"
+	NoDiskMatches     Code = "no-disk-matches"
+	DiskAmbiguous     Code = "disk-ambiguous"
+	DiskTooSmall      Code = "disk-too-small"
+	DiskFailed        Code = "disk-failed"
+	DigestMismatch    Code = "image-digest-mismatch"
+	ImageUnavailable  Code = "image-unavailable"
+	VerifyFailed      Code = "verify-failed"
+	EraseFailed       Code = "erase-failed"
+	DisksNotErased    Code = "disks-not-erased"
+	NoPhoneHome       Code = "no-phone-home"
+	TestFailed        Code = "hardware-test-failed"
+	HardwareMissing   Code = "hardware-missing"
+	HardwareOutlier   Code = "hardware-outlier"
+	HardwareRestarted Code = "hardware-restarted"
+	HardwareChanged   Code = "hardware-changed"
+	SubnetFull        Code = "subnet-full"
+	AddressTaken      Code = "address-conflict"
+	AgentOffline      Code = "agent-offline"
+	AgentVersion      Code = "agent-version"
+	ChangeRefused     Code = "change-refused"
+	FactRefused       Code = "fact-refused"
+	RecordRefused     Code = "record-refused"
+	FactsMissing      Code = "facts-missing"
+	DiskFull          Code = "disk-full"
+	ClockWrong        Code = "clock-wrong"
+	BusFull           Code = "bus-full"
+	DownloadsStuck    Code = "downloads-stuck"
+	KeaUnreachable    Code = "kea-unreachable"
+	KeaRefused        Code = "kea-refused"
+	KeaChanged        Code = "kea-changed"
 
 	PowerDNSUnreachable Code = "powerdns-unreachable"
 	PowerDNSRefused     Code = "powerdns-refused"
@@ -99,6 +104,8 @@ const (
 	DatabaseReadOnly   Code = "database-read-only"
 	DatabaseSlow       Code = "database-slow"
 	DatabaseFull       Code = "database-full"
+
+	RetiredBooted Code = "retired-booted"
 
 	StepTimeout     Code = "step-timeout"
 	UnknownStep     Code = "unknown-step"
@@ -126,9 +133,10 @@ var Problems = []ProblemKind{
 	{MediaNotBooted, Critical, "The BMC fetched the image that the machine is to boot, and its ramdisk never reported.", "look at the machine's console: it must boot by UEFI, from the virtual CD, and have the port on the site's network: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{NoRamdisk, Critical, "The machine was powered on but its ramdisk never reported.", "check boot order, cable and VLAN: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{NoDiscover, Critical, "The machine was powered on but asked for no address: nothing of it reached this network.", "check power, cable, switch port and VLAN, and that network boot is on: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
+	{NoDHCP, Critical, "The machine boots from the network where Sprout's DHCP is off.", "where its BMC has virtual media: sprout machine update {machine} --virtual-media; else have the agent say what to boot: sprout subnet update … --dhcp proxy; then: sprout workflow retry {workflow}"},
 	{OfferIgnored, Critical, "The machine was offered an address and never took it.", "check that answers reach it (relay, DHCP snooping, VLAN of the answers): sprout boot show {machine}; then: sprout workflow retry {workflow}"},
 	{OtherServer, Critical, "Another DHCP server answered the machine, and it took that server's address.", "switch off DHCP on the server that sprout boot show {machine} names, then: sprout workflow retry {workflow}"},
-	{RogueDHCP, Critical, "A DHCP server that does not belong there answers on the provisioning network: machines may take its address, and boot what it says, or nothing.", "switch it off at the switch port of its MAC address; if it belongs there: sprout subnet update SUBNET --dhcp-server ADDRESS"},
+	{RogueDHCP, Critical, "A DHCP server or IPv6 router that does not belong there speaks on the provisioning network: machines may take its address, and boot what it says, or nothing.", "switch it off at the switch port of its MAC address; if it belongs there: sprout subnet update SUBNET --dhcp-server ADDRESS"},
 	{NoAddress, Critical, "The machine asked for an address and there was none for it.", "sprout network list, then free addresses or widen the dynamic range, and: sprout workflow retry {workflow}"},
 	{NoLoader, Critical, "There is no boot loader for the machine's firmware.", "check the architecture that sprout boot show {machine} names against the boot files of the site's agent"},
 	{LoaderNotFetched, Critical, "The machine has an address, and never fetched the boot loader that it was told of.", "check that TFTP (UDP port 69) reaches the site's agent from the machine: sprout boot show {machine}; then: sprout workflow retry {workflow}"},
@@ -151,15 +159,20 @@ var Problems = []ProblemKind{
 	{ImageUnavailable, Critical, "The site could not fetch the image.", "check the link to the control plane, then: sprout workflow retry {workflow}"},
 	{VerifyFailed, Critical, "What is on the disk is not what was written.", "replace the disk, then: sprout machine commission {machine}"},
 	{EraseFailed, Critical, "A disk could not be erased, or was not empty when read back.", "replace the disk, or: sprout workflow retry {workflow}"},
+	{DisksNotErased, Critical, "The machine was released by force: its disks may hold what its last owner left, and its system may still run.", "sprout machine release {machine} --erase"},
 	{NoPhoneHome, Critical, "The installed system did not report after its reboot.", "look at its console (in a lab: sprout lab console {machine}), then: sprout workflow retry {workflow}"},
 	{TestFailed, Critical, "A hardware test failed.", "sprout machine show {machine}, replace the part, then: sprout machine commission {machine}"},
 	{HardwareMissing, Critical, "The machine has less than it had: a part is gone, or does not show.", "look for the part, then: sprout machine commission {machine}; or, if it is meant to be gone: sprout machine hardware accept {machine}"},
+	{HardwareOutlier, Critical, "A part of the machine is far worse than its sisters in other machines, though it passed its tests.", "sprout machine hardware show {machine}, replace the part, then: sprout machine commission {machine}, with the same tests; or, if it is good enough: sprout machine hardware accept {machine}"},
+	{HardwareRestarted, Warning, "The machine restarted while its hardware was tested, and nobody had asked Sprout for it. Its tests went on where they were.", "look at its supply, at its BMC's log and at its console, then: sprout machine commission {machine}, with the same tests"},
 	{HardwareChanged, Warning, "The machine's hardware is not as it was: firmware, a part that was added or replaced, or where a cable leads.", "sprout machine hardware show {machine}; if it is meant to be so: sprout machine hardware accept {machine}"},
+	{RetiredBooted, Warning, "A machine that was retired has booted at its site. It was given the ramdisk, as any stranger is, and nothing else: nothing is installed on it.", "switch it off and unplug it: it is over a day after its last boot; or take it in anew: sprout machine delete {machine}, and boot it again"},
 	{SubnetFull, Critical, "No free address is left in the subnet.", "sprout network list, then free addresses or add a subnet"},
 	{AddressTaken, Warning, "An address is used by somebody who was not given it. It is kept away from until nobody answers for it any more; a deploy takes another.", "find who has it by the MAC address in your switches, and give it another address; it is looked at again by itself, or at once by: sprout address probe {site}/ADDRESS"},
 	{AgentOffline, Critical, "The site's agent does not answer.", "check the site's link and the agent: journalctl -u sprout-agent"},
 	{ChangeRefused, Critical, "The bus does not take a change for the site, and every later change of that site waits behind it. Other sites go on.", "raise the bus's limit that the evidence names: Sprout tries again by itself; or cancel the workflow that it is of, and enrol the site's agent anew: sprout agent token create {site}"},
 	{FactRefused, Warning, "News from the site could not be used and was passed over, so that later news does not wait behind it.", "report it with the evidence; what it was about is brought up to date by: sprout machine commission {machine}"},
+	{RecordRefused, Critical, "A site does not go by a record that the control plane sent, as it cannot be right. What it went by before stays in force, and everything else goes on.", "mend what the reason names, as by: sprout subnet update PREFIX; the site takes it by itself as soon as it is right"},
 	{FactsMissing, Critical, "News from the site is missing, as after the loss of the bus's disk: later news waits for it.", "restore the bus's data, or go on without the lost news: enrol the site's agent anew with sprout agent token create {site}"},
 	{AgentVersion, Critical, "The site's agent speaks an older or newer protocol than this control plane can work with; the site works on alone.", "install the agent of the control plane's own version, or of the one before, at site {site}"},
 	{DiskFull, Critical, "The disk of an agent or a server has no room: what must be kept before it is answered is not answered, leases included.", "free room on it: it goes on by itself"},

@@ -25,6 +25,9 @@ type Agent struct {
 	Applied    int64      `json:"applied" doc:"Last change of the site's state that the agent holds"`
 	Wanted     int64      `json:"wanted" doc:"Last change of the site's state that the control plane made"`
 	EnrolledAt time.Time  `json:"enrolledAt"`
+	// Downloading and Waiting are of the newest heartbeat.
+	Downloading int64 `json:"downloading" doc:"Machines of the site that download an image, or whose turn it is" example:"12"`
+	Waiting     int64 `json:"waiting" doc:"Machines that wait for their turn to download" example:"30"`
 }
 
 // Revision is the part of the entity tag that If-Match compares: an agent is

@@ -73,6 +73,8 @@ type TestRun struct {
 type Tools struct {
 	Digest string `json:"digest"`
 	Bytes  int64  `json:"bytes"`
+	// Architecture is what they run on.
+	Architecture Architecture `json:"architecture,omitempty"`
 }
 
 // TestSubject is what a test is in the audit: it has no id but its name.

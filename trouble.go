@@ -16,4 +16,4 @@ const MostTroubles = 16
 
 // OwnCodes are the codes that a process may say of itself. A heartbeat that no
 // longer has one of them closes its problem; others are never taken from it.
-var OwnCodes = []Code{DiskFull, ClockWrong, BusFull, DownloadsStuck, CertificateExpired, KeaUnreachable, KeaRefused, KeaChanged, RogueDHCP}
+var OwnCodes = []Code{DiskFull, ClockWrong, BusFull, DownloadsStuck, CertificateExpired, KeaUnreachable, KeaRefused, KeaChanged, RogueDHCP, RecordRefused}

@@ -11,20 +11,21 @@ type Noun string
 
 // The nouns of events.
 const (
-	NounSite     Noun = "site"
-	NounAgent    Noun = "agent"
-	NounMachine  Noun = "machine"
-	NounNetwork  Noun = "network"
-	NounImage    Noun = "image"
-	NounWorkflow Noun = "workflow"
-	NounProblem  Noun = "problem"
-	NounBoot     Noun = "boot"
-	NounToken    Noun = "token" // only the control plane itself watches tokens
+	NounSite       Noun = "site"
+	NounAgent      Noun = "agent"
+	NounMachine    Noun = "machine"
+	NounNetwork    Noun = "network"
+	NounImage      Noun = "image"
+	NounWorkflow   Noun = "workflow"
+	NounProblem    Noun = "problem"
+	NounBoot       Noun = "boot"
+	NounAllocation Noun = "allocation"
+	NounToken      Noun = "token" // only the control plane itself watches tokens
 )
 
 var nouns = map[string]Noun{
 	PrefixSite: NounSite, PrefixAgent: NounAgent, PrefixMachine: NounMachine, PrefixNetwork: NounNetwork, PrefixImage: NounImage,
-	PrefixWorkflow: NounWorkflow, PrefixProblem: NounProblem, PrefixAttempt: NounBoot, PrefixToken: NounToken,
+	PrefixWorkflow: NounWorkflow, PrefixProblem: NounProblem, PrefixAttempt: NounBoot, PrefixAllocation: NounAllocation, PrefixToken: NounToken,
 }
 
 // NounOf tells of what kind the thing with the id is; "" for none that is watched.
@@ -63,7 +64,7 @@ type WatchEvent struct {
 	ID       string          `json:"id,omitempty" doc:"Resume after it: the header Last-Event-ID. Opaque. Progress has none: it is not kept"`
 	What     Happening       `json:"what" enum:"created,changed,deleted,progress,open,reset,resume"`
 	At       *time.Time      `json:"at,omitempty"`
-	Noun     Noun            `json:"noun,omitempty" enum:"site,agent,machine,network,image,workflow,problem,boot"`
+	Noun     Noun            `json:"noun,omitempty" enum:"site,agent,machine,network,image,workflow,problem,boot,allocation"`
 	Subject  string          `json:"subject,omitempty" doc:"Id of what has changed"`
 	Name     string          `json:"name,omitempty" doc:"Name of the subject, or of its machine"`
 	Site     SiteID          `json:"site,omitempty"`

@@ -59,6 +59,7 @@ type Progress struct {
 	Total  int64   `json:"total"`
 	Unit   string  `json:"unit" example:"B"`
 	PerSec float64 `json:"perSec" doc:"Units a second, lately"`
+	About  string  `json:"about,omitempty" doc:"What it is at, in words" example:"memtester on memory: 3 of 10 passes"`
 	Waits  string  `json:"waits,omitempty" doc:"What it waits for before it goes on" example:"its turn to download: 12 do, 3 are before it"`
 }
 

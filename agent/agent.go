@@ -115,12 +115,17 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 			err = errors.Join(err, s.store.Close())
 		}
 	}()
+	if err = s.store.WithChecks(ctx, checks); err != nil {
+		return nil, err
+	}
+	s.sayRefused()
 	if s.enrol, err = enrol(ctx, c, s.keys, s.store, c.Log); err != nil {
 		return nil, err
 	}
 	s.live = newLive(s)
 	s.boots = newBoots(s)
 	s.turns = newTurns(c.Images.AtOnce, int64(c.Images.Bandwidth)*1e6, clock.Now)
+	s.turns.slow = cmp.Or(c.SlowTurn, s.turns.slow)
 	s.discs = boot.NewDiscs(s.booting())
 	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}}
 	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, s.clock.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,12 +61,12 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 		old.Touch()
 		return old, nil
 	}
-	provider, err := b.make(m, password)
+	driver, err := b.make(m, password)
 	if err != nil {
 		return nil, err
 	}
 	fresh := &bmc{
-		Governor: governor.New(provider, governor.Config{Log: b.log.With("machine", m.Name)}), machine: m.ID, boots: b.boots, known: string(known),
+		Governor: governor.New(driver, governor.Config{Log: b.log.With("machine", m.Name)}), machine: m.ID, boots: b.boots, known: string(known),
 	}
 	b.open[m.ID] = fresh
 	if ok {
@@ -72,24 +75,24 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	return fresh, nil
 }
 
-func (b *bmcs) make(m sprout.SiteMachine, password string) (power.Provider, error) {
+func (b *bmcs) make(m sprout.SiteMachine, password string) (power.Driver, error) {
 	if m.BMC == nil || m.BMC.Driver == "manual" {
-		return manual.Provider{Machine: m.Name}, nil
+		return manual.Driver{Machine: m.Name}, nil
 	}
-	provider, err := b.driver(m, password)
+	driver, err := b.driver(m, password)
 	if sprout.KindOf(err) == sprout.Invalid {
 		return nil, sprout.Fail(sprout.BMCFailed, "the BMC cannot be used as it is configured", err.Error())
 	}
-	return provider, err
+	return driver, err
 }
 
-// driver makes the provider that the machine's BMC names.
-func (b *bmcs) driver(m sprout.SiteMachine, password string) (power.Provider, error) {
+// driver makes the driver that the machine's BMC names.
+func (b *bmcs) driver(m sprout.SiteMachine, password string) (power.Driver, error) {
 	switch m.BMC.Driver {
 	case "redfish":
 		return redfish.New(redfish.Config{
 			URL: m.BMC.URL, Username: m.BMC.Username, Password: password,
-			System: m.BMC.System, Insecure: m.BMC.Insecure, Log: b.log,
+			System: m.BMC.System, Insecure: m.BMC.Insecure, Log: b.log, SOL: b.sol(m, password),
 		})
 	case "ipmi":
 		return ipmi.New(ipmi.Config{URL: m.BMC.URL, Username: m.BMC.Username, Password: password, Mode: m.BootMode, Log: b.log})
@@ -99,6 +102,23 @@ func (b *bmcs) driver(m sprout.SiteMachine, password string) (power.Provider, er
 		})
 	}
 	return nil, sprout.Fail(sprout.BMCFailed, fmt.Sprintf("no power provider is named %q", m.BMC.Driver), "machine "+m.Name)
+}
+
+// sol opens the serial console of a BMC that is driven by Redfish with IPMI, at the
+// same host and for the same account.
+func (b *bmcs) sol(m sprout.SiteMachine, password string) func(context.Context) (io.ReadWriteCloser, error) {
+	return func(ctx context.Context) (io.ReadWriteCloser, error) {
+		at, err := url.Parse(m.BMC.URL)
+		if err != nil {
+			return nil, err
+		}
+		d, err := ipmi.New(ipmi.Config{URL: "ipmi://" + strings.TrimSuffix(at.Host, ":"+at.Port()), Username: m.BMC.Username, Password: password, Log: b.log})
+		if err != nil {
+			return nil, sprout.Fail(sprout.BMCFailed, "the console cannot be opened by IPMI", err.Error())
+		}
+		defer func() { _ = d.Close(context.WithoutCancel(ctx)) }() // the line is a session of its own
+		return d.Console(ctx)
+	}
 }
 
 // unseal decrypts a BMC's password; none is the empty one.

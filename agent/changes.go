@@ -33,6 +33,7 @@ func (s *site) apply(ctx context.Context, changes []sprout.Change) (taken int, e
 		switch c := changes[taken]; {
 		case more > 0:
 			err = s.store.Apply(ctx, changes[taken:taken+more]...)
+			s.sayRefused()
 		case c.Kind == sprout.ChangeWork:
 			more, err = 1, s.applyOnce(ctx, c, s.startWork)
 		default:

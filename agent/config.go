@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"sprout"
 	"sprout/health"
@@ -92,6 +93,9 @@ type Config struct {
 	// LeastFree is how many bytes of DataDir's disk must be free, or it is full
 	// (the problem disk-full); 0: health.LeastFree.
 	LeastFree uint64 `json:"-" yaml:"-"`
+	// SlowTurn is how long those who wait to download may see nobody come to their
+	// turn (the problem downloads-stuck); 0: the usual. For tests.
+	SlowTurn time.Duration `json:"-" yaml:"-"`
 	// Limits are how long steps may take; zero fields: the usual.
 	Limits provision.Limits `json:"-" yaml:"-"`
 	// Gate is passed by every call of a step: for tests; nil: there is none.

@@ -86,7 +86,7 @@ func (s *site) leaser6(own netip.Addr) (dhcp.Provider, error) {
 	}
 	server, err := builtin6.New(builtin6.Config{
 		Interface: c.Interface, Address: own, VRF: c.VRF, DUID: duid, Port: c.Ports.DHCP6, ClientPort: c.Ports.DHCP6Client,
-		Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell, Now: s.clock.Now,
+		Ledger: s.store, BootURL: c.url(own), Domain: s.store.Domain, Log: s.log, Events: s.boots.tell, Others: s.rogues.Named6, Now: s.clock.Now,
 	})
 	if err == nil {
 		s.leases6.Store(server)

@@ -15,7 +15,7 @@ const askPower = 5 * time.Second
 // Diagnose names why a boot attempt stopped, from what this agent has seen of it
 // since it started: the centre may be away.
 func (s *site) Diagnose(ctx context.Context, id sprout.MachineID, attempt sprout.AttemptID, step string) (sprout.Failure, bool) {
-	d, ok := diagnose.Diagnose(diagnose.Evidence{Step: step, Power: s.powerNow(ctx, id), Events: s.boots.events(id, attempt)})
+	d, ok := diagnose.Diagnose(diagnose.Evidence{Step: step, Power: s.powerNow(ctx, id), NoDHCP: sprout.NoDHCPIn(s.store.Subnets()), Events: s.boots.events(id, attempt)})
 	return sprout.Failure{Code: d.Code, Reason: d.Reason, Evidence: d.Evidence}, ok
 }
 

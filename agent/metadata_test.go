@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -80,6 +81,48 @@ func TestMetadataOverHTTP(t *testing.T) {
 	base := <-bases
 	get(base+"nocloud/user-data", "", 403)
 	get(base+"latest/meta-data", "", 403)
+}
+
+// A system that Ignition tells gets its configuration by the same credential, until
+// it reports; its config drive has the URL alone.
+func TestIgnitionOverHTTP(t *testing.T) {
+	c := newCentre(t)
+	config := c.agentConfig()
+	startAgent(t, config)
+	m := introduce(t, c, config)
+	const secret = `{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/swordfish"}]}}`
+	sealed, err := bus.Seal(c.sealKey, []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(sprout.DeployWork{
+		Image: c.imageNoun(), Hostname: "web-01.lon1.example", SSHKeys: []string{"ssh-ed25519 AAAA me"}, Sealed: true, Metadata: sprout.MetadataIgnition,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls := make(chan string, 1)
+	m.first = func() {
+		drive := m.drives[0]
+		url := regexp.MustCompile(`http://\S+/metadata/[^"]+/ignition`).FindString(drive.Ignition)
+		urls <- url
+		if whole, err := json.Marshal(drive); err != nil || strings.Contains(string(whole), "swordfish") || drive.UserData != "" {
+			t.Errorf("the config drive is %s, %v", whole, err)
+		}
+		status, body := m.try(t.Context(), http.MethodGet, url, "", nil)
+		if status != 200 || !strings.Contains(string(body), base64.StdEncoding.EncodeToString([]byte(secret))) {
+			t.Errorf("%d: %s has not the operator's own", status, body)
+		}
+		m.homes[0] = regexp.MustCompile(`http://[^ \\]+/phone-home/[^ \\]+`).FindString(string(body))
+	}
+	work := sprout.Work{ID: "wfl_1/1", Kind: "deploy", Machine: "mch_1", Generation: 1, Deadline: time.Now().Add(time.Hour), Input: raw, Secret: sealed}
+	c.change(true, sprout.ChangeWork, work.ID, work)
+	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
+		t.Fatalf("the work ended as %s: %v", got.State, got.Failure)
+	}
+	if status, body := m.try(t.Context(), http.MethodGet, <-urls, "", nil); status != http.StatusForbidden {
+		t.Errorf("after its report: %d, %s", status, body)
+	}
 }
 
 // strangers tries the metadata of a machine that is being installed with all but

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -104,7 +105,7 @@ func (s *site) serveOnce(ctx context.Context) error {
 // solicitations: firmware that waits for one boots seconds sooner.
 func (s *site) servers(ctx context.Context) (all []loop, err error) {
 	c := s.config
-	s.rogues = rogue.New(rogue.Config{Interface: c.Interface, Own: c.own(), Known: s.knownServers, Say: s.sayRogues, Log: s.log, Now: s.clock.Now})
+	s.rogues = rogue.New(rogue.Config{Interface: c.Interface, Own: c.own(), Known: s.knownServers, Wrong: s.wrongRouter, Say: s.sayRogues, Log: s.log, Now: s.clock.Now})
 	var listen []netip.AddrPort
 	for _, own := range c.own() {
 		leases, err := s.leaser(own)
@@ -150,13 +151,21 @@ func (s *site) advertise(domain string, asked bool) (w advert.Word) {
 	if !ok || !own.IsValid() {
 		return w
 	}
-	w.Stateful, w.MTU = true, here.MTU
 	gateway := false
 	for _, sub := range s.store.Subnets() {
 		if sub.Network != here.Network || !sub.CIDR.Addr().Is6() {
 			continue
 		}
-		w.Prefixes = append(w.Prefixes, advert.Prefix{Prefix: sub.CIDR})
+		switch sub.Advertise {
+		case sprout.NoAdvertisement:
+			continue
+		case sprout.SLAAC, sprout.Stateless:
+			w.Other = w.Other || sub.Advertise == sprout.Stateless
+		default:
+			w.Stateful = w.Stateful || sub.DHCP != sprout.DHCPOff
+		}
+		alone := sub.Advertise == sprout.SLAAC || sub.Advertise == sprout.Stateless
+		w.Prefixes = append(w.Prefixes, advert.Prefix{Prefix: sub.CIDR, Autonomous: alone})
 		for _, ip := range sub.DNS {
 			if ip.Is6() {
 				w.DNS = append(w.DNS, ip)
@@ -166,14 +175,20 @@ func (s *site) advertise(domain string, asked bool) (w advert.Word) {
 			w.Router = routerFor
 		}
 	}
+	if len(w.Prefixes) == 0 {
+		return advert.Word{}
+	}
+	w.MTU = here.MTU
 	if asked && !gateway {
 		w.Router, w.Low = askedFor, true
 	}
 	if len(w.DNS) == 0 {
 		w.DNS = []netip.Addr{own}
 	}
-	if domain != "" {
-		w.Search = []string{domain}
+	if w.Search = here.Search; len(w.Search) == 0 {
+		if domain = cmp.Or(here.Domain, domain); domain != "" {
+			w.Search = []string{domain}
+		}
 	}
 	return w
 }

@@ -97,7 +97,7 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 			if err != nil {
 				return err
 			}
-			order, err := s.opened(given.Order)
+			order, err := s.opened(given)
 			if err != nil {
 				return err
 			}
@@ -121,9 +121,11 @@ func (s *site) order(w http.ResponseWriter, r *http.Request, a sitestore.Attempt
 
 // opened returns the order as its ramdisk gets it: the user data, which is kept
 // sealed to this agent, is opened for the one answer, and tests are given the tools
-// that there are then.
-func (s *site) opened(o sprout.Order) (sprout.Order, error) {
+// that there are then, and what was done of them before the machine restarted.
+func (s *site) opened(given sitestore.Given) (sprout.Order, error) {
+	o := given.Order
 	if o.Test != nil {
+		o.Test.Done = given.Done
 		return s.withTools(o)
 	}
 	if o.Write == nil || len(o.Write.UserData) == 0 {
@@ -156,7 +158,7 @@ func (s *site) report(w http.ResponseWriter, r *http.Request, a sitestore.Attemp
 	off := onTime(&report, time.Now())
 	switch {
 	case report.Outcome == "progress":
-		err = s.progress(a, report)
+		err = s.progress(r.Context(), a, report)
 	case report.Outcome != "done" && report.Outcome != "failed":
 		return sprout.InvalidField("outcome", "cannot use %q: it must be progress, done or failed", report.Outcome)
 	case given.Report != nil: // taken before: the answer was lost
@@ -216,8 +218,20 @@ func longest(tests []sprout.TestResult) (most time.Duration) {
 	return most
 }
 
-// progress is shown to whoever watches the machine's runs.
-func (s *site) progress(a sitestore.Attempt, report sprout.Report) error {
+// progress is shown to whoever watches the machine's runs, and what it says of tests
+// is kept: they go on from there if the machine restarts.
+func (s *site) progress(ctx context.Context, a sitestore.Attempt, report sprout.Report) error {
+	if len(report.Tests)+len(report.Marks) > 0 {
+		for _, m := range report.Marks {
+			if len(m.Mark) > sprout.MostMark {
+				return sprout.InvalidField("marks", "cannot keep how far test %s is: it says %d bytes, and may say %d", m.Test, len(m.Mark), sprout.MostMark)
+			}
+		}
+		err := s.store.Update(ctx, func(tx *bbolt.Tx) error { return s.store.KeepTests(tx, a.ID, report) })
+		if err != nil {
+			return err
+		}
+	}
 	if a.Machine == "" || report.Progress == nil {
 		return nil
 	}
@@ -256,6 +270,7 @@ func (s *site) payload(w http.ResponseWriter, r *http.Request, a sitestore.Attem
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	w.Header().Set(sprout.TimeHeader, sprout.TimeNow())
 	body := &seenWriter{ResponseWriter: w, saw: func() { s.saw(a.ID) }}
 	_, err = io.Copy(body, io.LimitReader(newNoise(), n))
 	if err != nil {

@@ -74,9 +74,11 @@ func (s *site) beat(ctx context.Context) error {
 			return
 		}
 		troubles, _ := s.troubles.List()
+		loading, waiting := s.turns.count()
 		if err := s.bus.PublishBeat(sprout.Heartbeat{
 			Agent: s.enrol.Agent.ID, Version: sprout.Version, Protocol: sprout.Protocol, Address: s.config.own()[0].String(),
 			Applied: applied, Facts: facts, At: s.clock.Wall().UTC(), Troubles: troubles,
+			Downloading: loading, Waiting: waiting,
 		}); err != nil {
 			s.log.Debug("heartbeat not sent", "error", err)
 		}

@@ -61,7 +61,8 @@ func newStoppedSite(t *testing.T) *stoppedSite {
 	})
 	c.change(true, sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"})
 	c.change(true, sprout.ChangeSubnet, "sub_1", sprout.Subnet{ID: "sub_1", CIDR: netip.MustParsePrefix("127.31.0.0/24"), Discover: true})
-	c.await("replication", func(_ []sprout.Fact, applied int64) bool { return applied == 2 })
+	c.change(true, sprout.ChangeSubnet, "sub_2", sprout.Subnet{ID: "sub_2", CIDR: netip.MustParsePrefix("127.31.1.0/24"), Discover: true, DHCP: sprout.DHCPOff})
+	c.await("replication", func(_ []sprout.Fact, applied int64) bool { return applied == 3 })
 	return s
 }
 
@@ -231,7 +232,15 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 			}
 			return nil
 		}, want: sprout.NoAddress, proof: "got none", seen: sprout.SawFull},
-		{name: "has no loader", boot: func(_ context.Context, f *firmware) error { return f.discover(11) }, want: sprout.NoLoader, proof: "architecture [11]", seen: sprout.SawOffer},
+		{name: "asks where DHCP is off", boot: func(_ context.Context, f *firmware) error {
+			away := *f
+			away.wire.Relay = netip.MustParseAddr("127.31.1.2")
+			if err := away.discover(0); err == nil {
+				return errors.New("the agent answered")
+			}
+			return nil
+		}, want: sprout.NoDHCP, proof: "DHCP is off in 127.31.1.0/24", seen: sprout.SawDHCPOff},
+		{name: "has no loader", boot: func(_ context.Context, f *firmware) error { return f.discover(27) }, want: sprout.NoLoader, proof: "architecture [27]", seen: sprout.SawOffer},
 		{name: "never fetches its loader", faults: silentAt(sim.StepLoader), want: sprout.LoaderNotFetched, proof: "undionly.kpxe", seen: sprout.SawAck},
 		{name: "stalls in the middle of its loader", faults: faultAt(sim.Stall, sim.StepLoader, ""), limit: 14 * time.Second, want: sprout.TFTPStalled, proof: "no answer to block 0", seen: sprout.SawTFTPTimeout},
 		{name: "fetches another architecture's loader", faults: faultAt(sim.WrongFile, sim.StepLoader, "undionly.kpxe"), spec: sim.Spec{BootMode: sprout.UEFI},

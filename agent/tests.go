@@ -52,7 +52,7 @@ func (t *tools) of(dir string) (*sprout.Tools, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the tests' tools: %w", err)
 		}
-		t.size, t.at, t.known = info.Size(), info.ModTime(), sprout.Tools{Digest: fmt.Sprintf("sha256:%x", h.Sum(nil)), Bytes: n}
+		t.size, t.at, t.known = info.Size(), info.ModTime(), sprout.Tools{Digest: fmt.Sprintf("sha256:%x", h.Sum(nil)), Bytes: n, Architecture: sprout.AMD64}
 	}
 	known := t.known
 	return &known, nil

@@ -37,6 +37,7 @@ type turns struct {
 	atOnce int
 	limit  *rate.Limiter // of all downloads together; nil: none
 	piece  int64         // bytes that are sent between two looks
+	slow   time.Duration // slowTurn
 	now    func() time.Time
 	news   chan *turn // whose run is to look again: it waits, or has its turn
 
@@ -70,7 +71,7 @@ const (
 // newTurns is for at most atOnce downloads (0: as many as the bandwidth allows,
 // -1: any number) that share so many bytes/s (0: any).
 func newTurns(atOnce int, bandwidth int64, now func() time.Time) *turns {
-	t := &turns{atOnce: atOnce, piece: 1 << 20, now: now, news: make(chan *turn, 1024), all: map[sprout.AttemptID]*turn{}, moved: now()}
+	t := &turns{atOnce: atOnce, piece: 1 << 20, slow: slowTurn, now: now, news: make(chan *turn, 1024), all: map[sprout.AttemptID]*turn{}, moved: now()}
 	if bandwidth > 0 {
 		t.piece = min(max(bandwidth/100, 16<<10), t.piece)
 		t.limit = rate.NewLimiter(rate.Limit(bandwidth), int(t.piece))
@@ -209,9 +210,9 @@ func (t *turns) stuck() (reason, evidence string) {
 	if t.limit != nil {
 		share = min(share, float64(t.limit.Limit())/float64(len(loading)))
 	}
-	allowed := slowTurn
+	allowed := t.slow
 	for _, one := range loading {
-		allowed = max(allowed, slowTurn+time.Duration(float64(one.size)/share*float64(time.Second)))
+		allowed = max(allowed, t.slow+time.Duration(float64(one.size)/share*float64(time.Second)))
 	}
 	still := t.moved
 	if first := eldest(queue).since; first.After(still) {

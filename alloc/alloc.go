@@ -52,9 +52,9 @@ type Network struct {
 
 // A Removal says how many machines one constraint removed, and which.
 type Removal struct {
-	Constraint string   `json:"constraint" example:"state is ready"`
-	Removed    int      `json:"removed"`
-	Nearest    []string `json:"nearest" doc:"Up to three machines that failed only this, with what they have"`
+	Constraint string   `json:"constraint" doc:"What a machine had to be" example:"state is ready"`
+	Removed    int      `json:"removed" doc:"How many machines it removed" example:"31"`
+	Nearest    []string `json:"nearest" doc:"Up to three machines that failed only this, with what they have" example:"[\"web-07 (deployed)\"]"`
 }
 
 // A Provider chooses. Choose is pure: it returns the machines that fit in order

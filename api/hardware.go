@@ -6,6 +6,7 @@ import "sprout"
 type Hardware struct {
 	Expected    *sprout.Inventory   `json:"expected,omitempty" doc:"What it is expected to have: what was found when nothing was wrong, or was accepted; absent: nobody has looked at it yet"`
 	Found       *sprout.Inventory   `json:"found,omitempty" doc:"What was found last"`
+	Outliers    []sprout.Outlier    `json:"outliers" doc:"Which of its figures are far worse than those of its sisters in other machines; empty: none"`
 	Differences []sprout.Difference `json:"differences" doc:"In what they differ; empty: in nothing"`
 }
 

@@ -16,7 +16,7 @@ type ImageRef struct {
 // ImportImage is the input of ImageImport. Its body is the image file itself.
 type ImportImage struct {
 	Name         string              `query:"name" required:"true" doc:"Alias that operators use" example:"debian-12"`
-	Architecture sprout.Architecture `query:"architecture" enum:"amd64,arm64" doc:"Empty: amd64"`
+	Architecture sprout.Architecture `query:"architecture" enum:"amd64,arm64" doc:"Empty: what the file itself says, else amd64"`
 	BootModes    []sprout.BootMode   `query:"bootModes" doc:"bios, uefi or both; empty: both"`
 	Digest       string              `query:"digest" doc:"sha256:… that the file must have; empty: not checked"`
 	Content      io.Reader           `json:"-"`
@@ -28,6 +28,24 @@ func (in *ImportImage) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
+// FetchImage is the input of ImageFetch.
+type FetchImage struct {
+	Image string `path:"image" doc:"Name that the image is to have"`
+	Body  struct {
+		URL          string              `json:"url" doc:"Where the file is: https://… or http://…; not of this machine or its links" example:"https://images.example.com/debian-12.raw.zst" maxLength:"2048"`
+		Digest       string              `json:"digest,omitempty" doc:"sha256:… that the file must have; needed for http://"`
+		Unverified   bool                `json:"unverified,omitempty" doc:"Take what comes by http:// without a digest" example:"false"`
+		Architecture sprout.Architecture `json:"architecture,omitempty" enum:"amd64,arm64" doc:"Absent: what the file itself says, else amd64"`
+		BootModes    []sprout.BootMode   `json:"bootModes,omitempty" doc:"bios, uefi or both; absent: both" maxItems:"2"`
+	}
+}
+
+// A FetchedImage is how far a fetch is: there is an image, or progress.
+type FetchedImage struct {
+	Image    *sprout.Image    `json:"image,omitempty" doc:"The image, once it is there"`
+	Progress *sprout.Progress `json:"progress,omitempty" doc:"How far it is, until then"`
+}
+
 // ListImages says which part of the images is asked for.
 type ListImages struct {
 	Paging
@@ -37,7 +55,11 @@ type ListImages struct {
 // The operations on images.
 var (
 	ImageImport = Op[ImportImage, sprout.Image]{
-		Name: "image import", Method: "POST", Path: "/v1/images", Role: sprout.Operator, Status: 201, Upload: true, Wide: true, Help: "Import an OS disk image: raw, gzip, xz or zstd, or qcow2.",
+		Name: "image import", Method: "POST", Path: "/v1/images", Role: sprout.Operator, Status: 201, Upload: true, Wide: true, Help: "Import an OS image from a file: a disk (raw or qcow2) or a root file system (tar or squashfs), plain or compressed with gzip, xz or zstd.",
+	}
+	ImageFetch = Op[FetchImage, FetchedImage]{
+		Name: "image fetch", Method: "PUT", Path: "/v1/images/{image}", Role: sprout.Operator, Wide: true,
+		Help: "Have an image fetched from a URL: ask again until it is there. It goes on by itself for two minutes, and where it was cut for a day.",
 	}
 	ImageList = Op[ListImages, Page[sprout.Image]]{
 		Name: "image list", Method: "GET", Path: "/v1/images", Role: sprout.Viewer, Help: "List the images.",
@@ -54,5 +76,5 @@ var (
 )
 
 func imageOperations() []Operation {
-	return []Operation{ImageImport, ImageList, ImageShow, ImageDelete, ImageContent}
+	return []Operation{ImageImport, ImageFetch, ImageList, ImageShow, ImageDelete, ImageContent}
 }

@@ -47,6 +47,7 @@ type CreateMachine struct{ Body NewMachine }
 type ImportMachines struct {
 	Body struct {
 		Machines []NewMachine `json:"machines" minItems:"1" maxItems:"10000"`
+		Plan     bool         `json:"plan,omitempty" doc:"Check everything and answer what would be registered; register nothing"`
 	}
 }
 
@@ -96,7 +97,7 @@ type Deployment struct {
 	UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`
 	Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
 	// Metadata is how the installed system gets it.
-	Metadata sprout.MetadataBy `json:"metadata,omitempty" enum:"drive,http" doc:"How the system gets its metadata: all of it on its config drive (default), or once, at its first boot, by HTTP from the agent, with a URL that is good until it has reported; it then needs DHCP or an address of its own to get there"`
+	Metadata sprout.MetadataBy `json:"metadata,omitempty" enum:"drive,http,ignition" doc:"How the system gets its metadata: all of it on its config drive (default), or once, at its first boot, by HTTP from the agent, with a URL that is good until it has reported; it then needs DHCP or an address of its own to get there. ignition: as http, for images whose Ignition reads OpenStack's config drive"`
 }
 
 // DeployMachine is the input of MachineDeploy.
@@ -110,7 +111,9 @@ type DeployMachine struct {
 
 // A Releasing says how to release.
 type Releasing struct {
-	Erase bool `json:"erase,omitempty" doc:"Erase every disk and prove it"`
+	Erase       bool               `json:"erase,omitempty" doc:"Erase every disk and prove it"`
+	EraseMethod sprout.EraseMethod `json:"eraseMethod,omitempty" enum:"nvme-sanitize,nvme-format,ata-erase,secure-discard,discard,zeroes,overwrite" doc:"By this method alone, and refused where a disk cannot; empty: by the best that each disk can have"`
+	Force       string             `json:"force,omitempty" maxLength:"500" doc:"Why the site is not waited for: the machine is taken back at once, becomes registered, and says what was not done, the erasing first of all. Also forces a release that runs" example:"the site burned down"`
 }
 
 // ReleaseMachine is the input of MachineRelease.
@@ -203,6 +206,6 @@ func machineOperations() []Operation {
 	return []Operation{
 		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
 		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineRetire, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
-		MachineNetworkShow, MachineNetworkSet, MachineHardwareShow, MachineHardwareAccept,
+		MachineNetworkShow, MachineNetworkSet, MachineHardwareShow, MachineHardwareAccept, MachineRescue, MachineUnrescue,
 	}
 }

@@ -11,7 +11,7 @@ import (
 // does not restrict.
 type MachineMatch struct {
 	Site         string              `query:"site" json:"site,omitempty" doc:"Of this site: id, name or unique prefix"`
-	State        []sprout.State      `query:"state" json:"state,omitempty" enum:"discovered,registered,ready,allocated,deployed,broken,retired" maxItems:"7" doc:"In one of these states; empty: in any but retired"`
+	State        []sprout.State      `query:"state" json:"state,omitempty" enum:"discovered,registered,ready,allocated,deployed,rescued,broken,retired" maxItems:"8" doc:"In one of these states; empty: in any but retired"`
 	Name         string              `query:"name" json:"name,omitempty" maxLength:"63" pattern:"^[a-z0-9-]*$" doc:"With a name that begins so"`
 	Labels       string              `query:"labels" json:"labels,omitempty" maxLength:"4096" doc:"Label selector: parts with commas between them, all to be met; key=value, key!=value (another value, or no such label), key (whatever its value), !key (no such label)" example:"rack=r1,env!=prod,gpu"`
 	Tag          string              `query:"tag" json:"tag,omitempty"`

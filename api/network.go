@@ -33,7 +33,7 @@ type NewSubnet struct {
 	Dynamic     []string             `json:"dynamic,omitempty" doc:"Ranges FIRST-LAST for leases to machines without an address of their own" example:"[\"10.20.0.100-10.20.0.199\"]"`
 	Reserved    []string             `json:"reserved,omitempty" doc:"Ranges FIRST-LAST that Sprout never gives out"`
 	Discover    bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
-	DHCP        sprout.DHCPMode      `json:"dhcp,omitempty" enum:"server,proxy" doc:"server: the agent gives addresses; proxy: it only says what to boot, beside another server"`
+	DHCP        sprout.DHCPMode      `json:"dhcp,omitempty" enum:"server,proxy,off" doc:"server: the agent gives addresses; proxy: it only says what to boot, beside another server; off: it answers no DHCP at all"`
 	DHCPServers []string             `json:"dhcpServers,omitempty" maxItems:"32" doc:"Other DHCP servers that belong here, by address or MAC address" example:"[\"10.20.0.2\"]"`
 }
 

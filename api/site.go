@@ -32,6 +32,16 @@ type CreateSite struct {
 	}
 }
 
+// A SiteReport is a site with its agent.
+type SiteReport struct {
+	sprout.Site
+	Agent *sprout.Agent `json:"agent,omitempty" doc:"Its agent; absent: none has enrolled"`
+}
+
+// Revision is the part of the entity tag that If-Match compares: a site's agent is
+// not part of it.
+func (r SiteReport) Revision() string { return string(r.ID) }
+
 // The operations on sites.
 var (
 	SiteCreate = Op[CreateSite, sprout.Site]{
@@ -40,8 +50,8 @@ var (
 	SiteList = Op[ListSites, Page[sprout.Site]]{
 		Name: "site list", Method: "GET", Path: "/v1/sites", Role: sprout.Viewer, Help: "List the sites.",
 	}
-	SiteShow = Op[SiteRef, sprout.Site]{
-		Name: "site show", Method: "GET", Path: "/v1/sites/{site}", Role: sprout.Viewer, Help: "Show a site.",
+	SiteShow = Op[SiteRef, SiteReport]{
+		Name: "site show", Method: "GET", Path: "/v1/sites/{site}", Role: sprout.Viewer, Help: "Show a site, and how its agent does.",
 	}
 	SiteDelete = Op[SiteRef, None]{
 		Name: "site delete", Method: "DELETE", Path: "/v1/sites/{site}", Role: sprout.Admin, Help: "Delete a site that holds nothing.",

@@ -52,7 +52,7 @@ type UpdateSubnet struct {
 		Routes      *[]NewRoute           `json:"routes,omitempty" maxItems:"64" doc:"Static routes, in place of those that there are"`
 		Advertise   *sprout.Advertisement `json:"advertise,omitempty" enum:"none,slaac,stateless,managed" doc:"How IPv6 hosts get their addresses"`
 		Discover    *bool                 `json:"discover,omitempty" doc:"Unknown machines may boot the ramdisk here"`
-		DHCP        *sprout.DHCPMode      `json:"dhcp,omitempty" enum:"server,proxy" doc:"server: the agent gives addresses; proxy: it only says what to boot, beside another server"`
+		DHCP        *sprout.DHCPMode      `json:"dhcp,omitempty" enum:"server,proxy,off" doc:"server: the agent gives addresses; proxy: it only says what to boot, beside another server; off: it answers no DHCP at all"`
 		DHCPServers *[]string             `json:"dhcpServers,omitempty" maxItems:"32" doc:"Other DHCP servers that belong here, by address or MAC address" example:"[\"10.20.0.2\"]"`
 		MTU         *int                  `json:"mtu,omitempty" minimum:"576" maximum:"9216" doc:"Bytes, not more than its network's"`
 	}

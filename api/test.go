@@ -42,6 +42,14 @@ type ListTestRecords struct {
 	Outcome sprout.Outcome `query:"outcome" enum:"passed,failed,skipped" doc:"Only with this outcome"`
 }
 
+// TestFleetOf says which part of a test's fleet is asked for.
+type TestFleetOf struct {
+	Paging
+	TestRef
+	Site  string `query:"site" doc:"Only of machines of this site"`
+	Model string `query:"model" maxLength:"200" doc:"Only devices whose model has this in its name" example:"SAMSUNG"`
+}
+
 // The operations on hardware tests.
 var (
 	TestAdd = Op[AddTest, sprout.Test]{
@@ -56,6 +64,9 @@ var (
 	TestDelete = Op[TestRef, None]{
 		Name: "test delete", Method: "DELETE", Path: "/v1/tests/{test}", Role: sprout.Admin, Wide: true, Help: "Delete a hardware test that was added.",
 	}
+	TestFleet = Op[TestFleetOf, Page[sprout.TestFleet]]{
+		Name: "test fleet", Method: "GET", Path: "/v1/tests/{test}/fleet", Role: sprout.Viewer, Help: "Show how a test's figures are spread among the devices of a model, and which are far worse than the others.",
+	}
 	TestContent = Op[TestRef, Download]{
 		Name: "test content", Method: "GET", Path: "/v1/tests/{test}/content", Role: sprout.AgentRole, Help: "The executable of a hardware test, with ranges.",
 	}
@@ -65,5 +76,5 @@ var (
 )
 
 func testOperations() []Operation {
-	return []Operation{TestAdd, TestList, TestShow, TestDelete, TestContent, TestHistory}
+	return []Operation{TestAdd, TestList, TestShow, TestDelete, TestContent, TestHistory, TestFleet}
 }

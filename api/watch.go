@@ -10,7 +10,7 @@ import (
 type WatchEvents struct {
 	OfSite
 	Machine     string        `query:"machine" doc:"Only of this machine: id, name, site/name or unique prefix"`
-	Noun        []sprout.Noun `query:"noun" enum:"site,agent,machine,network,image,workflow,problem,boot" doc:"Only of these kinds, separated by commas"`
+	Noun        []sprout.Noun `query:"noun" enum:"site,agent,machine,network,image,workflow,problem,boot,allocation" doc:"Only of these kinds, separated by commas"`
 	Subject     string        `query:"subject" doc:"Only of the thing with this id"`
 	Resource    bool          `query:"resource" doc:"Each event carries its subject as it is now, and running work tells its progress"`
 	For         int           `query:"for" minimum:"0" maximum:"86400" doc:"Seconds after which the stream ends; 0: it does not by itself"`

@@ -60,7 +60,7 @@ var words = map[string]word{
 	"role":         {"What its bearer may do; each includes the one before: viewer, operator, admin. agent is of a site's agent only", "operator"},
 	"secret":       {"Secret to send as bearer; it is shown this one time and kept hashed only", "sprout-secret"},
 	"version":      {"Version of the program", "1.0.0"},
-	"kind":         {"What is done: discover, commission, deploy, release", "deploy"},
+	"kind":         {"What is done: discover, commission, deploy, release, rescue, unrescue", "deploy"},
 	"step":         {"Name of the step", "write-image"},
 	"percent":      {"How much of the step is done, 0 to 100; absent: it cannot be told", 43},
 	"seconds":      {"How long, in seconds", 12.5},

@@ -67,6 +67,7 @@ var limits = map[string]limit{
 	"tftp-window":     {least: 1},
 	"http-vs-nginx":   {least: 0.95},
 	"boot-storm-p99":  {most: 5},
+	"boot-away-p99":   {most: 1.2},
 
 	"dns-vs-coredns":     {least: 1.5},
 	"dns-vs-nsd":         {least: 0.8},

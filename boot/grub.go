@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -18,54 +19,56 @@ const (
 	DefaultGRUB = "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"
 )
 
-// The names of what is fetched by TFTP where Secure Boot is enforced: shim names
-// GRUB, and Debian's signed GRUB its configuration. It tries one of its platform
-// first, which is not there.
-const (
-	shimFile   = "shimx64.efi"
-	grubFile   = "grubx64.efi"
-	grubConfig = "grub/grub.cfg"
-)
+// grubConfig is what Debian's signed GRUB asks for, of whatever architecture it is.
+const grubConfig = "grub/grub.cfg"
 
-// TFTP opens what is fetched by TFTP: the loaders, and where Secure Boot is
-// enforced shim, GRUB, what GRUB is to do, and the ramdisk. Nothing else can be
-// had, whatever a name says. The context is that of what it has to begin.
+// TFTP opens what is fetched by TFTP: the loaders, and where iPXE cannot be used
+// shim, GRUB, what GRUB is to do, and the ramdisk. Nothing else can be had, whatever
+// a name says. The context is that of what it has to begin.
 func TFTP(ctx context.Context, c Config) tftp.Open {
 	h := &handler{Config: c.withDefaults()}
 	loaders := tftp.Files(h.Loaders, LoaderFiles...)
-	ramdisk := tftp.Files(h.Files, "vmlinuz", "initrd")
+	ramdisk := tftp.Files(h.Files, ramdiskFiles...)
+	chains := h.chains()
 	return func(name string, client netip.Addr) (tftp.File, error) {
-		switch name {
-		case shimFile:
-			return h.shim(ctx, client)
-		case grubFile:
-			return h.signed(h.GRUB)
-		case grubConfig:
+		for i := range chains {
+			switch c := &chains[i]; name {
+			case c.Shim:
+				return h.first(ctx, c, c.shim, client)
+			case c.GRUB:
+				if c.GRUBFirst {
+					return h.first(ctx, c, c.grub, client)
+				}
+				return h.signed(c, c.grub)
+			}
+		}
+		if name == grubConfig {
 			return h.grub(ctx, client)
-		case "vmlinuz", "initrd":
+		}
+		if slices.Contains(ramdiskFiles, name) {
 			return ramdisk(name, client)
 		}
 		return loaders(name, client)
 	}
 }
 
-// shim is there for who is to boot the ramdisk. For all others it is not: shim and
-// GRUB can give the machine back to no boot order, firmware that finds no file goes
-// on in its own.
-func (h *handler) shim(ctx context.Context, client netip.Addr) (tftp.File, error) {
+// first is what firmware loads, for who is to boot the ramdisk. For all others it is
+// not there: shim and GRUB can give the machine back to no boot order, firmware that
+// finds no file goes on in its own.
+func (h *handler) first(ctx context.Context, c *chain, path string, client netip.Addr) (tftp.File, error) {
 	r, a := h.asks(ctx, client)
 	if a.Action != Ramdisk {
 		h.scripted(r, a)
 		return nil, fmt.Errorf("%s: %w", a.Reason, fs.ErrNotExist)
 	}
-	return h.signed(h.Shim)
+	return h.signed(c, path)
 }
 
 // signed opens a loader of Debian's packages.
-func (h *handler) signed(path string) (tftp.File, error) {
+func (h *handler) signed(c *chain, path string) (tftp.File, error) {
 	f, err := tftp.OpenFile(path)
 	if err != nil {
-		h.Log.Error("a signed boot loader is missing: apt-get install shim-signed grub-efi-amd64-signed", "file", path, "error", err)
+		h.Log.Error("a signed boot loader is missing: "+c.get, "file", path, "error", err)
 	}
 	return f, err
 }
@@ -98,14 +101,21 @@ func (h *handler) asks(ctx context.Context, client netip.Addr) (Request, Answer)
 var grubRamdisk = template.Must(template.New("grub").Parse(`echo 'Sprout: {{.Reason}}'
 echo 'Sprout: boot attempt {{.Intent.Attempt}}'
 while true; do
-	if linux /vmlinuz 'sprout.url={{.URL}}' 'sprout.token={{.Intent.Token}}' 'BOOTIF={{.BootIF}}' ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}}; then
-		if initrd /initrd; then
-			boot
-		fi
+	if [ "$grub_cpu" = arm64 ]; then
+		{{template "load" (.In "/arm64")}}
+	else
+		{{template "load" (.In "")}}
 	fi
 	echo 'Sprout: that failed, trying again in 5 s'
 	sleep 5
 done
+{{- define "load" -}}
+if linux {{.Dir}}/vmlinuz 'sprout.url={{.URL}}' 'sprout.token={{.Intent.Token}}' 'BOOTIF={{.BootIF}}' ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}}; then
+			if initrd {{.Dir}}/initrd; then
+				boot
+			fi
+		fi
+{{- end}}
 `))
 
 // grubDisk is for a machine whose intent ended after it had fetched shim. What it

@@ -44,18 +44,25 @@ func TestSignedLoaders(t *testing.T) {
 		want         string // empty: there is no such file
 		event        string
 	}{
-		"shim, with an intent":       {"shimx64.efi", "10.0.0.104", "the shim", ""},
-		"shim, without an intent":    {"shimx64.efi", "10.0.0.101", "", db01 + " http-script-disk db-01 has no boot intent"},
-		"shim, an intent ran out":    {"shimx64.efi", "10.0.0.102", "", late + " http-script-disk the intent of late-01"},
-		"shim, leased to nobody":     {"shimx64.efi", "10.0.0.50", "", "http-script-refused 10.0.0.50 is leased to nobody"},
-		"GRUB":                       {"grubx64.efi", "10.0.0.104", "the grub", ""},
-		"kernel":                     {"vmlinuz", "10.0.0.104", "the kernel", ""},
-		"initrd":                     {"initrd", "10.0.0.104", "the initrd", ""},
-		"loader":                     {"snponly.efi", "10.0.0.104", "the loader", ""},
-		"what shim looks for":        {"revocations_sbat.efi", "10.0.0.104", "", ""},
-		"what GRUB looks for":        {"grub/x86_64-efi/grub.cfg", "10.0.0.104", "", ""},
-		"another file of the folder": {"secret", "10.0.0.104", "", ""},
-		"a way out":                  {"../shim", "10.0.0.104", "", ""},
+		"shim, with an intent":        {"shimx64.efi", "10.0.0.104", "the shim", ""},
+		"shim, without an intent":     {"shimx64.efi", "10.0.0.101", "", db01 + " http-script-disk db-01 has no boot intent"},
+		"shim, an intent ran out":     {"shimx64.efi", "10.0.0.102", "", late + " http-script-disk the intent of late-01"},
+		"shim, leased to nobody":      {"shimx64.efi", "10.0.0.50", "", "http-script-refused 10.0.0.50 is leased to nobody"},
+		"GRUB":                        {"grubx64.efi", "10.0.0.104", "the grub", ""},
+		"kernel":                      {"vmlinuz", "10.0.0.104", "the kernel", ""},
+		"initrd":                      {"initrd", "10.0.0.104", "the initrd", ""},
+		"loader":                      {"snponly.efi", "10.0.0.104", "the loader", ""},
+		"shim of arm64":               {"shimaa64.efi", "10.0.0.104", "the arm64 shim", ""},
+		"the same, without an intent": {"shimaa64.efi", "10.0.0.101", "", db01 + " http-script-disk db-01 has no boot intent"},
+		"GRUB of arm64":               {"grubaa64.efi", "10.0.0.104", "the arm64 grub", ""},
+		"the same, leased to nobody":  {"grubaa64.efi", "10.0.0.50", "", "http-script-refused 10.0.0.50 is leased to nobody"},
+		"kernel of arm64":             {"arm64/vmlinuz", "10.0.0.104", "the arm64 kernel", ""},
+		"initrd of arm64":             {"arm64/initrd", "10.0.0.104", "the arm64 initrd", ""},
+		"a way out of arm64":          {"arm64/../secret", "10.0.0.104", "", ""},
+		"what shim looks for":         {"revocations_sbat.efi", "10.0.0.104", "", ""},
+		"what GRUB looks for":         {"grub/x86_64-efi/grub.cfg", "10.0.0.104", "", ""},
+		"another file of the folder":  {"secret", "10.0.0.104", "", ""},
+		"a way out":                   {"../shim", "10.0.0.104", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := handlerOf(t, leased())
@@ -79,6 +86,11 @@ func TestGRUBConfiguration(t *testing.T) {
 	want := "linux /vmlinuz 'sprout.url=http://10.0.0.1:8080' 'sprout.token=TOKEN1' 'BOOTIF=01-52-54-00-00-00-01' ip=none panic=30 console=ttyS0 console=tty0 quiet;"
 	if !strings.Contains(got, want) || !strings.Contains(got, "initrd /initrd") {
 		t.Errorf("%s\nlacks %s", got, want)
+	}
+	for _, want := range []string{`if [ "$grub_cpu" = arm64 ]`, "linux /arm64/vmlinuz 'sprout.url=http://10.0.0.1:8080' 'sprout.token=TOKEN1'", "initrd /arm64/initrd;"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nlacks %s", got, want)
+		}
 	}
 	if want := []string{web01 + " " + sprout.SawScript + " web-01 boots the ramdisk to deploy"}; !slices.Equal(r.events, want) {
 		t.Errorf("told %q, want %q", r.events, want)

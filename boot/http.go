@@ -25,7 +25,8 @@ type Config struct {
 	URL string
 	// URL6 is the same for machines that ask over IPv6; empty: URL.
 	URL6 string
-	// Files is the directory with vmlinuz and initrd.
+	// Files is the directory with vmlinuz and initrd; below it arm64 has those of
+	// arm64, and shimaa64.efi and grubaa64.efi.
 	Files string
 	// Loaders is the directory with undionly.kpxe and snponly.efi; empty:
 	// /usr/lib/ipxe.
@@ -58,13 +59,13 @@ var LoaderFiles = []string{"undionly.kpxe", "snponly.efi"}
 // Handler serves GET and HEAD of
 //
 //	/boot/{mac}.ipxe                        what the machine shall do: an iPXE script
-//	/boot/vmlinuz, /boot/initrd             the ramdisk, with ranges
+//	/boot/vmlinuz, /boot/initrd             the ramdisk, with ranges; below /boot/arm64 that of arm64
 //	/boot/undionly.kpxe, /boot/snponly.efi  the loaders, for UEFI HTTP boot
 func Handler(c Config) http.Handler {
 	h := &handler{Config: c.withDefaults()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot/{script}", h.script)
-	for _, name := range []string{"vmlinuz", "initrd"} {
+	for _, name := range ramdiskFiles {
 		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(h.Files, name)))
 	}
 	for _, name := range LoaderFiles {

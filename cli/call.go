@@ -87,6 +87,8 @@ type gone struct {
 	Name    string `json:"name"`
 	Deleted bool   `json:"deleted,omitempty"`
 	Revoked bool   `json:"revoked,omitempty"`
+
+	Cancelled bool `json:"cancelled,omitempty"`
 }
 
 // units are the suffixes of sizes; a bare letter is decimal as disks are sold,

@@ -93,6 +93,11 @@ func (e *env) nounWords() map[string]completer {
 		"WORKFLOW": words(e, mostWords, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),
+		"ALLOCATION": words(e, mostWords, api.AllocationList, api.ListAllocations{}, func(a sprout.Allocation) (string, string) {
+			return string(a.ID), a.Owner + ", " + string(a.State)
+		}),
+		"OWNER":   words(e, mostWords, api.QuotaList, api.Paging{}, func(q sprout.Quota) (string, string) { return q.Owner, machines(q.Machines) }),
+		"QUOTA":   words(e, mostWords, api.QuotaList, api.Paging{}, func(q sprout.Quota) (string, string) { return q.Owner, machines(q.Machines) }),
 		"PROBLEM": words(e, mostWords, api.ProblemList, api.ListProblems{Sort: "-since"}, func(p sprout.Problem) (string, string) { return string(p.ID), p.Name + ", " + string(p.Code) }),
 		"CONTEXT": e.contextWords(),
 		"AGENT":   words(e, mostOfFew, api.AgentList, api.ListOfSite{}, func(a sprout.Agent) (string, string) { return a.Name, a.SiteName }),
@@ -112,7 +117,7 @@ func (e *env) flagWords() map[string]completer {
 	return map[string]completer{
 		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "subnet": nouns["SUBNET"], "kind": fixed(string(sprout.Dynamic), string(sprout.ReservedRange)), "image": nouns["IMAGE"],
 		"context": nouns["CONTEXT"], "test": nouns["TEST"], "outcome": fixed(string(sprout.Passed), string(sprout.Failed), string(sprout.Skipped)),
-		"output": fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
+		"spread": fixed("zone"), "output": fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
 		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),
 		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "ipmi", "webhook", "manual"),
 	}
@@ -125,6 +130,8 @@ func states(noun string) (completer, bool) {
 		return fixed(machineStates()...), true
 	case "workflow":
 		return fixed(workflowStates()...), true
+	case "allocation":
+		return fixed(string(sprout.AllocationQueued), string(sprout.AllocationGiven), string(sprout.AllocationOver), string(sprout.AllocationExpired), string(sprout.AllocationCancelled)), true
 	}
 	return nil, false
 }

@@ -36,7 +36,7 @@ func eventsCommand(e *env) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&in.Site, "site", "", "only of this site")
 	f.StringVar(&in.Machine, "machine", "", "only about this machine")
-	f.StringSliceVar(&nouns, "noun", nil, "only of these kinds: site, agent, machine, network, image, workflow, problem, boot")
+	f.StringSliceVar(&nouns, "noun", nil, "only of these kinds: site, agent, machine, network, image, workflow, problem, boot, allocation")
 	f.StringVar(&in.LastEventID, "since", "", "first what happened since the event with this id")
 	f.BoolVar(&in.Resource, "resource", false, "each with its subject as it is now, for -o json")
 	f.DurationVar(&during, "for", 0, "end after this time, as 10m")

@@ -31,7 +31,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 	}
 	import_ := write("machines.yaml", `- {site: lon1, name: m2, macs: ["52:54:00:00:01:02"]}`)
 	disk := write("disk.raw", strings.Repeat("sprout..", 1<<14))
-	vars := map[string]string{"IMPORT": import_, "DISK": disk, "TEST": write("mine", "#!/bin/sh\n# --- sprout test\n# title: Mine\n# kind: node\n# ---\n"), "NET": write("net.yaml", `interfaces: [{name: lan0, mac: "52:54:00:00:01:01", dhcp4: true}]`)}
+	vars := map[string]string{"KEY": write("key.pub", "ssh-ed25519 AAAA me"), "IMPORT": import_, "DISK": disk, "TEST": write("mine", "#!/bin/sh\n# --- sprout test\n# title: Mine\n# kind: node\n# ---\n"), "NET": write("net.yaml", `interfaces: [{name: lan0, mac: "52:54:00:00:01:01", dhcp4: true}]`)}
 	sprout := func(args ...string) (int, string) {
 		t.Helper()
 		var out, errs strings.Builder
@@ -64,11 +64,14 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"machine commission", "m1 m2 --plan", 3, "", ""}, {"machine commission", "m1", 0, "W", "id"},
 		{"workflow list", "", 0, "", ""}, {"workflow show", "W", 0, "", ""}, {"workflow explain", "W", 0, "", ""}, {"workflow retry", "W", 1, "", ""}, {"workflow retry", "W W", 1, "", ""},
 		{"workflow cancel", "W", 0, "", ""}, {"workflow wait", "wfl_none", 1, "", ""},
-		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""},
+		{"machine allocate", "", 1, "", ""}, {"machine deploy", "m1 --image x", 1, "", ""}, {"machine release", "m1", 1, "", ""}, {"machine rescue", "m1 --ssh-key KEY", 1, "", ""}, {"machine unrescue", "m1", 1, "", ""},
 		{"machine retire", "m2 --plan", 0, "", ""}, {"machine delete", "m2", 4, "", ""}, {"machine delete", "m2 --plan", 0, "", ""}, {"machine delete", "m2 -y", 0, "", ""},
 		{"boot list", "m1", 0, "", ""}, {"boot show", "m1", 1, "", ""},
-		{"test add", "mine TEST", 0, "", ""}, {"test add", "mine DISK", 2, "", ""}, {"test list", "--kind node", 0, "", ""}, {"test show", "mine", 0, "", ""}, {"test history", "--machine m1", 0, "", ""}, {"test delete", "mine --plan", 0, "", ""}, {"test delete", "mine", 4, "", ""}, {"test delete", "mine -y", 0, "", ""},
-		{"image import", "small DISK", 0, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small --plan", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
+		{"test add", "mine TEST", 0, "", ""}, {"test add", "mine DISK", 2, "", ""}, {"test list", "--kind node", 0, "", ""}, {"test show", "mine", 0, "", ""}, {"test history", "--machine m1", 0, "", ""}, {"test fleet", "disk-read", 0, "", ""}, {"test delete", "mine --plan", 0, "", ""}, {"test delete", "mine", 4, "", ""}, {"test delete", "mine -y", 0, "", ""},
+		{"image import", "small DISK", 0, "", ""}, {"image import", "far http://127.0.0.1:1/x --unverified", 1, "", ""}, {"image list", "", 0, "", ""}, {"image show", "small", 0, "", ""}, {"image delete", "small --plan", 0, "", ""}, {"image delete", "small -y", 0, "", ""},
+		{"allocation create", "--count 2 --for 1h --queue", 0, "A", "id"}, {"allocation create", "--wait", 2, "", ""}, {"allocation create", "--count 2", 1, "", ""}, {"allocation list", "", 0, "", ""}, {"allocation show", "A", 0, "", ""},
+		{"allocation extend", "A --for never", 0, "", ""}, {"allocation cancel", "A --plan", 0, "", ""}, {"allocation cancel", "A", 4, "", ""}, {"allocation cancel", "A -y", 0, "", ""}, {"allocation wait", "A", 1, "", ""},
+		{"quota set", "shop --machines 2", 0, "", ""}, {"quota list", "", 0, "", ""}, {"quota show", "shop", 0, "", ""}, {"quota delete", "shop --plan", 0, "", ""}, {"quota delete", "shop", 4, "", ""}, {"quota delete", "shop -y", 0, "", ""},
 		{"dhcp option set", "ntp-servers 10.0.0.3 --site lon1 --machine m1", 0, "O", "id"}, {"dhcp option set", "nonsense 1 --site lon1", 2, "", ""}, {"dhcp option list", "--site lon1", 0, "", ""}, {"dhcp option show", "O", 0, "", ""},
 		{"dhcp option unset", "O --plan", 0, "", ""}, {"dhcp option unset", "O", 4, "", ""}, {"dhcp option unset", "O -y", 0, "", ""},
 		{"dns record create", "www CNAME m1.lon1.internal --site lon1", 0, "R", "id"}, {"dns record list", "--site lon1", 0, "", ""}, {"dns record show", "R", 0, "", ""},

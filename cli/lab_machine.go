@@ -29,7 +29,8 @@ func (l *labEnv) plugCommand() *cobra.Command {
 		Example: "  sprout lab plug m1 --power-on                    # unknown to Sprout: it is discovered\n" +
 			"  sprout lab plug m2 --firmware uefi -o yaml | sprout machine import --site lon1 -f -\n" +
 			"  sprout lab plug m3 --memory 2G --cpus 4 --disk 8G,bus=nvme --disk 20G,serial=D2 --nic model=e1000 --nic nolink\n" +
-			"  sprout lab plug m4 --firmware uefi --secure-boot -o yaml | sprout machine import --site lon1 -f -",
+			"  sprout lab plug m4 --firmware uefi --secure-boot -o yaml | sprout machine import --site lon1 -f -\n" +
+			"  sprout lab plug m5 --arch arm64 --power-on",
 		RunE: l.run(func(c *cobra.Command, to *lab.Client, args []string) error {
 			p.spec.Name = args[0]
 			if err := p.complete(); err != nil {
@@ -39,7 +40,8 @@ func (l *labEnv) plugCommand() *cobra.Command {
 		}),
 	}
 	f := c.Flags()
-	f.StringVar(&p.firmware, "firmware", "bios", "bios or uefi")
+	f.StringVar((*string)(&p.spec.Architecture), "arch", "", "amd64 or arm64 (default amd64)")
+	f.StringVar(&p.firmware, "firmware", "", "bios or uefi (default bios; of arm64 uefi)")
 	f.StringVar((*string)(&p.spec.Netboot), "netboot", "", "how uefi boots by network first: pxe6 or http (default as the firmware tries: pxe over IPv4 first)")
 	f.BoolVar(&p.spec.NoMedia, "no-virtual-media", false, "its BMC has no virtual media")
 	f.BoolVar(&p.spec.SecureBoot, "secure-boot", false, "uefi enforces Secure Boot: it runs only what is signed by Microsoft or through shim by Debian")
@@ -165,7 +167,7 @@ func importOf(m lab.Machine) any {
 	type machines struct {
 		Machines []api.NewMachine `json:"machines"`
 	}
-	return machines{[]api.NewMachine{{Name: m.Name, MACs: macs(m), Architecture: sprout.AMD64, BootMode: m.Firmware, SecureBoot: m.SecureBoot, BMC: &m.BMC}}}
+	return machines{[]api.NewMachine{{Name: m.Name, MACs: macs(m), Architecture: m.Architecture, BootMode: m.Firmware, SecureBoot: m.SecureBoot, BMC: &m.BMC}}}
 }
 
 func macs(m lab.Machine) []string {
@@ -193,6 +195,7 @@ func (l *labEnv) listCommand() *cobra.Command {
 			}
 			return list(l.env, s.Machines, "nothing is plugged", []column[lab.Machine]{
 				{Name: "NAME", Value: func(m lab.Machine) string { return m.Name }},
+				{Name: "ARCH", Value: func(m lab.Machine) string { return string(m.Architecture) }, Wide: true},
 				{Name: "FIRMWARE", Value: func(m lab.Machine) string { return string(m.Firmware) }},
 				{Name: "POWER", Value: func(m lab.Machine) string { return string(m.Power) }},
 				{Name: "MAC", Value: func(m lab.Machine) string { return strings.Join(macs(m), " ") }},

@@ -17,7 +17,7 @@ func (e *env) siteLoss(ctx context.Context, ref string) (loss, error) {
 		return loss{}, err
 	}
 	at := api.OfSite{Site: string(site.ID)}
-	machines, err := gather(ctx, e, api.MachineList, api.ListMachines{MachineMatch: api.MachineMatch{Site: at.Site}}, 0)
+	machines, err := gather(ctx, e, api.MachineList, api.ListMachines{MachineMatch: api.MachineMatch{Site: at.Site, State: sprout.States}}, 0) // also what is retired
 	if err != nil {
 		return loss{}, err
 	}
@@ -29,7 +29,7 @@ func (e *env) siteLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	l := loss{ID: string(site.ID), Name: site.Name, Destroys: []string{"the site's names in DNS, its leases, and what was seen of boots there"}}
+	l := loss{ID: string(site.ID), Name: site.Name, Destroys: []string{"the site's names in DNS, its leases, its workflows, and what was seen of boots there"}}
 	l.Destroys = append(l.Destroys, names("agents", "agent", agents, func(a sprout.Agent) string { return a.Name })...)
 	l.UsedBy = append(l.UsedBy, machineNames("machines", "machine", machines)...)
 	l.UsedBy = append(l.UsedBy, names("networks", "network", networks, func(n sprout.Network) string { return n.Name })...)
@@ -46,7 +46,7 @@ func (e *env) imageLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	deployed, err := gather(ctx, e, api.MachineList, api.ListMachines{MachineMatch: api.MachineMatch{State: []sprout.State{sprout.Deployed}}}, 0)
+	deployed, err := gather(ctx, e, api.MachineList, api.ListMachines{MachineMatch: api.MachineMatch{State: []sprout.State{sprout.Deployed, sprout.Rescued}}}, 0)
 	if err != nil {
 		return loss{}, err
 	}

@@ -16,7 +16,7 @@ func machineCommand(e *env) *cobra.Command {
 	return group("machine", "Servers, from their first boot to retirement.",
 		machineListCommand(e), machineShowCommand(e), machineCreateCommand(e), machineImportCommand(e), machineUpdateCommand(e),
 		machineDeleteCommand(e),
-		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e),
+		machineAcceptCommand(e), machineCommissionCommand(e), machineAllocateCommand(e), machineDeployCommand(e), machineReleaseCommand(e), machineRescueCommand(e), machineUnrescueCommand(e),
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
 		machineRetireCommand(e),
 		machineLabelCommand(e), machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),

@@ -12,7 +12,8 @@ func machineAllocateCommand(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "allocate [MACHINE]", Short: api.MachineAllocate.Help, Args: takes(0, 1, "at most the name of one machine"),
 		Long: "Choose a ready machine that meets constraints, the smallest that does, and give it to an owner. Where none fits, it says how\n" +
-			"many machines each constraint removed, and which came nearest.",
+			"many machines each constraint removed, and which came nearest. For several at once, for a time, or to wait for one:\n" +
+			"sprout allocation create.",
 		Example: "  sprout machine allocate --site lon1 --cores 8 --memory 32GiB --tag ssd\n  sprout machine allocate web-01 --owner shop\n" +
 			"  sprout machine allocate --has-disks count=2,bus=nvme,min=1TB --nics 2 --nic-speed 25000 --network storage\n" +
 			"  sprout machine allocate --model 'PowerEdge R750' --has-pci vendor=10de,count=4 --not-tag reserved",

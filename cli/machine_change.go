@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -110,61 +109,6 @@ func machineCreateCommand(e *env) *cobra.Command {
 	f.BoolVar(&in.Body.VirtualMedia, "virtual-media", false, "its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only")
 	bmc.add(c)
 	return c
-}
-
-func machineImportCommand(e *env) *cobra.Command {
-	var file, site string
-	c := &cobra.Command{
-		Use: "import -f FILE", Short: api.MachineImport.Help, Args: takes(0, 0, "no arguments, but -f FILE"),
-		Example: "  sprout machine import -f machines.yaml\n\n  machines:\n  - site: lon1\n    name: web-01\n    macs: [\"52:54:00:12:34:56\"]\n" +
-			"    bmc: {driver: redfish, url: \"https://10.0.0.5\", username: admin, password: secret}",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if file == "" {
-				return usage(c, "%s needs -f FILE", c.CommandPath())
-			}
-			in, err := e.readMachines(file, site)
-			if err != nil {
-				return err
-			}
-			made, err := call(c.Context(), e, api.MachineImport, in)
-			if err != nil {
-				return err
-			}
-			return e.say(made, "%d machines are registered", len(made))
-		},
-	}
-	c.Flags().StringVarP(&file, "file", "f", "", "YAML file; - reads standard input")
-	c.Flags().StringVar(&site, "site", "", "site of the machines that name none")
-	return c
-}
-
-// readMachines reads the machines of a YAML file: a list, or a list under the
-// key machines.
-func (e *env) readMachines(file, site string) (api.ImportMachines, error) {
-	var in api.ImportMachines
-	raw, err := e.readFile("--file", file)
-	if err != nil {
-		return in, err
-	}
-	if strings.HasPrefix(strings.TrimSpace(stripComments(string(raw))), "-") {
-		err = decodeStrict(raw, file, &in.Body.Machines)
-	} else {
-		err = decodeStrict(raw, file, &in.Body)
-	}
-	for i := range in.Body.Machines {
-		in.Body.Machines[i].Site = cmp.Or(in.Body.Machines[i].Site, site)
-	}
-	return in, err
-}
-
-func stripComments(text string) string {
-	var kept []string
-	for l := range strings.Lines(text) {
-		if trimmed := strings.TrimSpace(l); trimmed != "---" && !strings.HasPrefix(trimmed, "#") {
-			kept = append(kept, l)
-		}
-	}
-	return strings.Join(kept, "")
 }
 
 // readFile reads a file, or standard input for "-".

@@ -18,7 +18,8 @@ func machineHardwareShowCommand(e *env) *cobra.Command {
 		Use: "show MACHINE", Short: api.MachineHardwareShow.Help, Args: takes(1, 1, "the name of a machine"),
 		Long: "Show in what a machine's hardware, as it was found last, differs from what it is expected to have: what was found before, when\n" +
 			"nothing was wrong with it. A part that is gone is a critical problem, and the machine is offered to nobody; anything else is a\n" +
-			"warning. A part that comes back ends it at the next commissioning; sprout machine hardware accept ends it now.",
+			"warning. A part that comes back ends it at the next commissioning; sprout machine hardware accept ends it now. What passed its tests and\n" +
+			"is far worse than its sisters in other machines is shown too, and is critical until it is better or accepted.",
 		Example: "  sprout machine hardware show web-01\n  sprout machine hardware show web-01 --jq '.found.neighbours'",
 		RunE: func(c *cobra.Command, args []string) error {
 			h, err := call(c.Context(), e, api.MachineHardwareShow, machineRef(args[0]))
@@ -34,6 +35,8 @@ func (e *env) showHardware(h api.Hardware) {
 	switch {
 	case h.Found == nil:
 		fmt.Fprintln(e.stdout, "not known yet: sprout machine commission looks at it")
+	case len(h.Differences) == 0 && len(h.Outliers) > 0:
+		fmt.Fprintf(e.stdout, "all parts are there, as when they were looked at %s\n", moment(h.Found.At))
 	case len(h.Differences) == 0:
 		fmt.Fprintf(e.stdout, "as expected, when it was looked at %s\n", moment(h.Found.At))
 	default:
@@ -45,6 +48,7 @@ func (e *env) showHardware(h api.Hardware) {
 			{Name: "IS", Value: func(d sprout.Difference) string { return dash(d.Is) }},
 		})
 	}
+	e.showOutliers(h.Outliers)
 	if h.Found == nil || len(h.Found.Neighbours) == 0 {
 		return
 	}

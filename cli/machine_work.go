@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -123,9 +124,9 @@ func machineDeployCommand(e *env) *cobra.Command {
 	f.StringVar(&in.Image, "image", "", "image to install: name, id or digest")
 	f.StringArrayVar(&keys, "ssh-key", nil, "public key, or a file of them; may be repeated")
 	f.StringVar(&userData, "user-data", "", "file of cloud-init user data; - reads standard input")
-	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, min=SIZE, rotational=yes|no (default the only one that fits)")
+	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, path=…, min=SIZE, max=SIZE, rotational=yes|no, smallest (default the smallest that fits)")
 	f.StringVar(&in.Network, "network", "", "network to take the address from (default the only one)")
-	f.StringVar((*string)(&in.Metadata), "metadata", "", "how the system gets its metadata: drive, or http, which leaves no user data on its config drive (default drive)")
+	f.StringVar((*string)(&in.Metadata), "metadata", "", "how the system gets its metadata: drive, or http, which leaves no user data on its config drive, or ignition, which is http for images with Ignition (default drive)")
 	a.add(c)
 	return c
 }
@@ -135,7 +136,7 @@ func machineReleaseCommand(e *env) *cobra.Command {
 	var in api.Releasing
 	c := &cobra.Command{
 		Use: "release [MACHINE…]", Short: api.MachineRelease.Help, Args: takes(0, -1, machinesOrSelection),
-		Example: "  sprout machine release web-01 --erase --plan\n  sprout machine release web-01 --erase --wait\n  sprout machine release --pool lab --erase --yes",
+		Example: "  sprout machine release web-01 --erase --plan\n  sprout machine release web-01 --erase --wait\n  sprout machine release web-01 --erase=overwrite --wait\n  sprout machine release web-01 --force \"the site burned down\"\n  sprout machine release --pool lab --erase --yes",
 		RunE: func(c *cobra.Command, args []string) error {
 			a.in.Body.Action, a.in.Body.Release = "release", &in
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
@@ -147,9 +148,34 @@ func machineReleaseCommand(e *env) *cobra.Command {
 			return a.run(c, args)
 		},
 	}
-	c.Flags().BoolVar(&in.Erase, "erase", false, "erase every disk and read it back to prove it")
+	erase := c.Flags().VarPF(&eraseFlag{&in}, "erase", "", "erase every disk and read it back to prove it: by the best that each disk can have, or by --erase=METHOD alone, one of "+strings.Join(sprout.EraseMethods(), ", "))
+	erase.NoOptDefVal = "best"
+	c.Flags().StringVar(&in.Force, "force", "", "do not wait for the site, for this reason, which is audited: the machine is registered then, and says what was not done")
 	a.add(c)
 	return c
+}
+
+// An eraseFlag is --erase, alone or with a method.
+type eraseFlag struct{ in *api.Releasing }
+
+const eraseMethod = "method" // as flags say what they take
+
+func (f *eraseFlag) Type() string { return eraseMethod }
+
+func (f *eraseFlag) String() string { return string(f.in.EraseMethod) }
+
+func (f *eraseFlag) Set(value string) error {
+	switch {
+	case value == "best" || value == "true":
+		f.in.Erase, f.in.EraseMethod = true, ""
+	case value == "false":
+		f.in.Erase, f.in.EraseMethod = false, ""
+	case slices.Contains(sprout.EraseMethods(), value):
+		f.in.Erase, f.in.EraseMethod = true, sprout.EraseMethod(value)
+	default:
+		return fmt.Errorf("%q is no method: use one of %s", value, strings.Join(sprout.EraseMethods(), ", "))
+	}
+	return nil
 }
 
 // readKeys reads each value as a public key, or as a file of them.
@@ -176,7 +202,8 @@ func readKeys(values []string) ([]string, error) {
 	return keys, nil
 }
 
-// parseDiskRule reads KEY=VALUE pairs, separated by commas.
+// parseDiskRule reads KEY=VALUE pairs, separated by commas. A rule without a value
+// is refused: it would be none.
 func parseDiskRule(text string) (sprout.DiskRule, error) {
 	var rule sprout.DiskRule
 	if text == "" {
@@ -185,21 +212,26 @@ func parseDiskRule(text string) (sprout.DiskRule, error) {
 	for pair := range strings.SplitSeq(text, ",") {
 		key, value, _ := strings.Cut(pair, "=")
 		var err error
-		switch key {
-		case "serial":
-			rule.Serial = value
-		case "wwn":
-			rule.WWN = value
-		case "model":
-			rule.Model = value
-		case "name":
-			rule.Name = strings.TrimPrefix(value, "/dev/")
-		case "min":
+		switch {
+		case key == "smallest" && value == "":
+			rule.Smallest = true
+		case !slices.Contains([]string{"serial", "wwn", "model", "name", "path", "min", "max", "rotational"}, key):
+			err = sprout.InvalidField("--disk", "%q is no rule; allowed are serial, wwn, model, name, path, min, max, rotational, smallest", pair).WithRemedy("--disk serial=…")
+		case value == "":
+			err = sprout.InvalidField("--disk", "%s has no value", key).WithRemedy("--disk %s=…", key)
+		case key == "min":
 			rule.MinBytes, err = parseSize("--disk", value)
-		case "rotational":
-			rule.Rotational = new(value == "yes" || value == "true")
+		case key == "max":
+			rule.MaxBytes, err = parseSize("--disk", value)
+		case key == "rotational":
+			on := value == "yes" || value == "true"
+			if !on && value != "no" && value != "false" {
+				err = sprout.InvalidField("--disk", "rotational is yes or no, not %q", value)
+			}
+			rule.Rotational = &on
 		default:
-			err = sprout.InvalidField("--disk", "%q is no rule; allowed are serial, wwn, model, name, min, rotational", pair).WithRemedy("--disk serial=…")
+			to := map[string]*string{"serial": &rule.Serial, "wwn": &rule.WWN, "model": &rule.Model, "name": &rule.Name, "path": &rule.Path}[key]
+			*to = value
 		}
 		if err != nil {
 			return rule, err

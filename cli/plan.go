@@ -127,9 +127,19 @@ func (e *env) fateWords(d api.PlannedDisk) string {
 	case api.DiskOverwritten:
 		return "is overwritten; " + lost
 	case api.DiskErased:
-		return "is erased and read back; " + lost
+		if d.Method == "" {
+			return "is erased and read back; " + lost
+		}
+		words := fmt.Sprintf("is erased by %s and read back (%s) in about %s", d.Method, d.Proof, seconds(d.Seconds))
+		if d.Why != "" {
+			words += " (not by " + d.Why + ")"
+		}
+		return words + "; " + lost
 	case api.DiskUnsure:
 		return "may be overwritten"
+	}
+	if d.Why != "" {
+		return "is left as it is: it " + d.Why
 	}
 	return "is left as it is"
 }

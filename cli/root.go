@@ -18,7 +18,7 @@ import (
 func groups() []heading {
 	return []heading{
 		{"Machines and what they need:", []func(*env) *cobra.Command{
-			siteCommand, networkCommand, subnetCommand, rangeCommand, dnsCommand, machineCommand, modelCommand, testCommand, bootCommand, imageCommand, workflowCommand, problemCommand, eventsCommand, addressCommand, dhcpCommand, leaseCommand,
+			siteCommand, networkCommand, subnetCommand, rangeCommand, dnsCommand, machineCommand, allocationCommand, quotaCommand, modelCommand, testCommand, bootCommand, imageCommand, workflowCommand, problemCommand, eventsCommand, addressCommand, dhcpCommand, leaseCommand,
 		}},
 		{"The control plane and its sites:", []func(*env) *cobra.Command{
 			statusCommand, loginCommand, contextCommand, agentCommand, tokenCommand, auditCommand, providerCommand, serverCommand,
@@ -142,6 +142,8 @@ func kindOfFlag(f *pflag.Flag) string {
 		return "a duration such as 90s or 10m"
 	case "bool":
 		return "true or false"
+	case eraseMethod:
+		return "one of " + strings.Join(sprout.EraseMethods(), ", ")
 	}
 	return "a " + f.Value.Type()
 }

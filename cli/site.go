@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"sprout"
@@ -52,7 +54,11 @@ func siteShowCommand(e *env) *cobra.Command {
 				return err
 			}
 			return e.answer(site, func() {
-				writeLines(e.stdout, []line{{"Name", site.Name}, {"Domain", site.Domain}, {"Id", string(site.ID)}, {"Created", moment(site.CreatedAt)}})
+				lines := []line{{"Name", site.Name}, {"Domain", site.Domain}, {"Id", string(site.ID)}, {"Created", moment(site.CreatedAt)}}
+				if a := site.Agent; a != nil {
+					lines = append(lines, line{"Agent", fmt.Sprintf("%s, %s, %s", a.Name, online(*a), a.Version)}, line{"Downloads", downloads(*a)})
+				}
+				writeLines(e.stdout, lines)
 			})
 		},
 	}

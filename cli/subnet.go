@@ -36,7 +36,7 @@ func (s *subnetFlags) add(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.search, "search", nil, "domains that its hosts look names up in (default their own)")
 	f.StringSliceVar(&s.routes, "route", nil, "static route, as 10.30.0.0/16=10.20.0.254 or …,metric after a colon: 10.30.0.0/16=10.20.0.254:100 (IPv6: [fd00::fe]:100); may be repeated")
 	f.StringVar(&s.advertise, "advertise", "", "how IPv6 hosts get their addresses: none, slaac, stateless or managed")
-	f.StringVar(&s.dhcp, "dhcp", "", "what the agent does: server gives addresses, proxy only says what to boot, beside another server (default server)")
+	f.StringVar(&s.dhcp, "dhcp", "", "what the agent does: server gives addresses, proxy only says what to boot, beside another server, off answers nothing (default server)")
 	f.StringSliceVar(&s.servers, "dhcp-server", nil, "another DHCP server that belongs here, by address or MAC address; may be repeated. Any more is the problem rogue-dhcp")
 	f.BoolVar(&s.discover, "discover", false, "unknown machines may boot the ramdisk here")
 	f.IntVar(&s.mtu, "mtu", 0, "largest packet in bytes (default the network's)")
@@ -181,7 +181,7 @@ func subnetUpdateCommand(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "update SUBNET", Short: api.SubnetUpdate.Help, Args: takes(1, 1, "the prefix of a subnet"),
 		Example: "  sprout subnet update 10.20.0.0/24 --cidr 10.20.0.0/23\n  sprout subnet update 10.20.0.0/24 --dns 10.20.0.2,10.20.0.3 --domain lon1.example\n" +
-			"  sprout subnet update 10.20.0.0/24 --dhcp proxy --dhcp-server 10.20.0.2",
+			"  sprout subnet update 10.20.0.0/24 --dhcp proxy --dhcp-server 10.20.0.2\n  sprout subnet update 10.20.0.0/24 --dhcp off",
 		RunE: func(c *cobra.Command, args []string) error {
 			in := api.UpdateSubnet{SubnetRef: api.SubnetRef{Subnet: args[0]}}
 			routes, err := flags.static()

@@ -14,7 +14,7 @@ import (
 
 func testCommand(e *env) *cobra.Command {
 	return group("test", "Hardware tests: what they are, and what they have found.",
-		testListCommand(e), testShowCommand(e), testAddCommand(e), testHistoryCommand(e),
+		testListCommand(e), testShowCommand(e), testAddCommand(e), testHistoryCommand(e), testFleetCommand(e),
 		deleteCommand(e, "test", "rack-burn-in", api.TestDelete, testRef, e.testLoss))
 }
 

@@ -198,7 +198,7 @@ func progressLine(p *sprout.Progress) string {
 		return ""
 	}
 	if p.Unit != "B" {
-		return fmt.Sprintf("%d of %d %s", p.Done, p.Total, p.Unit)
+		return strings.TrimSuffix(fmt.Sprintf("%d of %d %s; %s", p.Done, p.Total, p.Unit, p.About), "; ")
 	}
 	return fmt.Sprintf("%s %d %%, %.1f MB/s", progressBar(p), percent(p), p.PerSec/1e6)
 }

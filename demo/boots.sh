@@ -5,12 +5,13 @@
 #   BOOT <kind> installed <seconds>
 # and one for what is refused, with the code of its problem:
 #   BOOT <kind> refused <code>
-# BOOTS="nvme http" is some of them.
+# BOOTS="nvme http" is some of them; those of arm64, arm64 and arm64-secure, are made
+# only when they are named, as make test-arm64 does.
 LAB_NAME=${LAB_NAME:-boots} LOG_LINES=${LOG_LINES:-40}
 . "$(dirname "$0")/lab.sh"
 PATIENCE=10m
 
-kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media virtual-media-secure no-virtual-media ipv6-pxe ipv6-http)
+kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media virtual-media-secure no-virtual-media ipv6-pxe ipv6-http ipv6-virtual-media second-boot)
 declare -A plug=(
     [bios-pxe]="--firmware bios"
     [uefi-pxe]="--firmware uefi"
@@ -25,7 +26,13 @@ declare -A plug=(
     [no-virtual-media]="--firmware uefi --no-virtual-media"
     [ipv6-pxe]="--firmware uefi --netboot pxe6"
     [ipv6-http]="--firmware uefi --netboot http"
+    [ipv6-virtual-media]="--firmware uefi"
+    [second-boot]="--firmware bios"
+    [arm64]="--arch arm64"
+    [arm64-secure]="--arch arm64 --secure-boot"
 )
+# Which image, where not that of amd64.
+declare -A image=([arm64]=-arm64 [arm64-secure]=-arm64)
 # What is refused, and the problem that says so.
 declare -A refusal=([unsigned]=loader-refused [no-virtual-media]=media-refused)
 # What the installed system has to say besides its name, by kind.
@@ -39,8 +46,12 @@ declare -A proof=(
     [nvme]='findmnt -no SOURCE / | grep "^/dev/nvme0n1"'
     [virtual-media]='test -e /sys/firmware/efi && ! test -e /run/systemd/netif/leases/*'
     [virtual-media-secure]='sudo dmesg | grep "Secure boot enabled"'
+    [arm64]='test "$(uname -m)" = aarch64'
+    [arm64-secure]='test "$(uname -m)" = aarch64 && sudo dmesg | grep -i "secure boot enabled"'
     [ipv6-pxe]='test -z "$(ip -4 -br addr show scope global)"'
     [ipv6-http]='test -z "$(ip -4 -br addr show scope global)"'
+    [ipv6-virtual-media]='test -z "$(ip -4 -br addr show scope global)"'
+    [second-boot]='grep -q "installed by sprout" /etc/motd'
 )
 
 field() { sprout machine show "$1" --jq "$2" | tr -d '"'; }
@@ -52,10 +63,12 @@ rack() {
 }
 # site4 and site6: a site with a lab of its own, of IPv4, and of IPv6 alone.
 site4() {
+    CIDR=10.20.0.0/24
     at boots1 --cidr 10.20.0.0/24 --address 10.20.0.1
-    run sprout network create provisioning --site boots1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.230-10.20.0.254
+    run sprout network create provisioning --site boots1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 --dynamic 10.20.0.100-10.20.0.199 --reserved 10.20.0.230-10.20.0.254 --discover
 }
 site6() {
+    CIDR=fd00:20::/64
     at boots6 --cidr 10.20.0.0/24 --address 10.20.0.1 --address6 fd00:20::1/64 --ipv6-only
     run sprout network create provisioning --site boots6 --cidr fd00:20::/64 --dynamic fd00:20::1:0-fd00:20::1:ffff --reserved fd00:20::f000-fd00:20::ffff
 }
@@ -65,21 +78,33 @@ at() { # at SITE FLAG…: the lab is at another site from now on
     run sprout site create "$1" --domain "$1.sprout.test"
     run sprout lab up --name "$LAB_NAME" --site "$1" "${@:2}" --ramdisk "$CACHE/ramdisk" --wait
 }
-# installed KIND: from a machine that nobody has seen to a host that answers.
+# installed KIND [FLAG…]: from a machine that nobody has seen to a host that answers.
 installed() {
     local begin ip
     run sprout machine commission "$1" --skip-tests "this script installs, and nothing else" --wait
     run sprout machine allocate "$1"
     begin=$SECONDS
-    run sprout machine deploy "$1" --image debian-12 --ssh-key "$DIR/key.pub" --wait --yes
+    run sprout machine deploy "$1" --image "debian-12${image[$1]:-}" --ssh-key "$DIR/key.pub" "${@:2}" --wait --yes
     ip=$(field "$1" '.addresses[0].ip')
     in_lab "${SSH[@]}" "debian@$ip" "set -e; test \"\$(hostname -f)\" = $1.$SITE.sprout.test; ${proof[$1]}" || die "$1 is not what was installed"
     echo "BOOT $1 installed $((SECONDS - begin))"
 }
-# without_dhcp KIND: its BMC inserts what it boots, and nothing of it asks for an
-# address; the drive is empty afterwards.
+# found KIND: plugged in and switched on, a machine that Sprout has not heard of is
+# discovered, and accepted under the name of its kind.
+found() {
+    local name
+    # shellcheck disable=SC2086 # one word a flag
+    run sprout lab plug "$1" --name "$LAB_NAME" --memory 1G ${plug[$1]} --power-on --accept-as "$DIR/$1.bmc"
+    run sprout machine wait --state discovered --count 1 --timeout "$PATIENCE"
+    name=$(sprout machine list --state discovered --jq '.[0].name' | tr -d '"')
+    [[ $(field "$name" .architecture) == arm64 ]] || die "$name is not found to be of arm64"
+    run sprout machine accept "$name" --name "$1" --bmc-file "$DIR/$1.bmc"
+}
+# without_dhcp KIND: its BMC inserts what it boots where DHCP is off, and nothing of
+# it asks for an address; the drive is empty afterwards.
 without_dhcp() {
     local url password asked
+    run sprout subnet update "$CIDR" --dhcp off
     run sprout machine update "$1" --virtual-media
     installed "$1"
     url=$(sed -n 's/.*url: *//p' "$DIR/$1.yaml" | tr -d '"' | head -1)
@@ -90,6 +115,35 @@ without_dhcp() {
         jq -e '[.events[].what] | index("http-media")' "$DIR/boot.json" >/dev/null || die "$1 did not boot from virtual media in $asked"
         jq -e '[.events[].what | select(startswith("dhcp-"))] == []' "$DIR/boot.json" >/dev/null || die "$1 asked DHCP in $asked"
     done
+    run sprout subnet update "$CIDR" --dhcp server
+}
+# boots_again KIND: what told the system who it is has ended by its second boot.
+# That is the same host, with its keys, and waits for nobody.
+boots_again() {
+    local ip first same asked
+    printf '#cloud-config\nwrite_files: [{path: /etc/motd, content: "installed by sprout\\n"}]\n' >"$DIR/user-data.yaml"
+    installed "$1" --metadata http --user-data "$DIR/user-data.yaml"
+    ip=$(field "$1" '.addresses[0].ip')
+    on_host() { in_lab "${SSH[@]}" "debian@$ip" "$@"; }
+    # What a second boot must not change, and when cloud-init was done, in µs of the boot.
+    local who='cat /etc/ssh/ssh_host_*_key.pub /etc/machine-id /var/lib/cloud/data/instance-id ~/.ssh/authorized_keys /etc/hostname /etc/motd; ip -br addr show scope global'
+    local done_at='cloud-init status --wait >/dev/null; systemctl show -P ExecMainExitTimestampMonotonic cloud-final'
+    first=$(on_host "$done_at") same=$(on_host "$who")
+    asked=$(sprout boot show "$1" -o json | jq '[.events[] | select(.what == "http-metadata") | .count // 1] | add')
+    run sprout boot show "$1"
+    boot=$(on_host cat /proc/sys/kernel/random/boot_id)
+    on_host sudo systemctl reboot || true # the connection ends with it
+    until [[ $(on_host cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo "$boot") != "$boot" ]]; do
+        ((SECONDS < 3600)) || die "$1 does not come back"
+        sleep 1
+    done
+    again=$(on_host "$done_at")
+    echo "cloud-init was done $((first / 1000000)) s after the first boot began, and $((again / 1000000)) s after the second"
+    ((again < first + 20000000)) || die "the second boot of $1 waits for what is not there any more"
+    diff <(echo "$same") <(on_host "$who") || die "the second boot of $1 made another host of it"
+    on_host 'cloud-init status --long; cat /run/cloud-init/result.json' | tee "$DIR/cloud-init"
+    grep -q 'status: done' "$DIR/cloud-init" && grep -q '"errors": \[\]' "$DIR/cloud-init" || die "cloud-init is not content with the second boot of $1"
+    echo "BOOT $1 booted again $((again / 1000000)), $asked questions for metadata"
 }
 # media_refused KIND: its BMC has no virtual media, and somebody wants it to boot by them.
 media_refused() {
@@ -130,7 +184,8 @@ refused() {
 
 start_dev
 run sprout status --wait "$PATIENCE"
-run sprout image import debian-12 "$CACHE/debian-12.raw.zst"
+[[ ${BOOTS:-amd64} == arm64* ]] || run sprout image import debian-12 "$CACHE/debian-12.raw.zst"
+[[ ${BOOTS:-} != *arm64* ]] || run sprout image import debian-12-arm64 "$CACHE/debian-12-arm64.raw.zst" --arch arm64
 ssh-keygen -q -t ed25519 -N '' -f "$DIR/key"
 # shellcheck disable=SC2206 # one word a kind
 for kind in ${BOOTS:-${kinds[@]}}; do
@@ -139,10 +194,14 @@ for kind in ${BOOTS:-${kinds[@]}}; do
         ipv6-*) [[ ${SITE:-} == boots6 ]] || site6 ;;
         *) [[ ${SITE:-} == boots1 ]] || site4 ;;
     esac
-    rack "$kind"
+    case $kind in
+        arm64) found "$kind" ;;
+        *) rack "$kind" ;;
+    esac
     case $kind in
         unsigned) refused "$kind" ;;
-        virtual-media*) without_dhcp "$kind" ;;
+        virtual-media* | ipv6-virtual-media) without_dhcp "$kind" ;;
+        second-boot) boots_again "$kind" ;;
         no-virtual-media) media_refused "$kind" ;;
         *) installed "$kind" ;;
     esac

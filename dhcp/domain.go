@@ -1,10 +1,16 @@
 package dhcp
 
-import (
-	"net/netip"
-	"strconv"
-	"strings"
-)
+import "strings"
+
+// Domains writes the names that can be written, as option 119 has them (RFC 3397).
+func Domains(names []string) (data []byte) {
+	for _, name := range names {
+		if one, ok := readDomain(name); ok {
+			data = append(data, one...)
+		}
+	}
+	return data
+}
 
 // readDomain writes a name as RFC 1035 section 3.1 does, without compression.
 func readDomain(text string) (data []byte, ok bool) {
@@ -58,31 +64,4 @@ func domainAt(data []byte, at int) (name string, next int, ok bool) {
 		}
 	}
 	return "", 0, false
-}
-
-// readRoute writes a route as RFC 3442 does: as much of the prefix as counts.
-func readRoute(text string) ([]byte, bool) {
-	to, via, _ := strings.Cut(text, "=")
-	p, err := netip.ParsePrefix(to)
-	router, ok := readAddress(4)(via)
-	if err != nil || !ok || !p.Addr().Is4() || p != p.Masked() {
-		return nil, false
-	}
-	data := append([]byte{byte(p.Bits())}, p.Addr().AsSlice()[:(p.Bits()+7)/8]...)
-	return append(data, router...), true
-}
-
-func showRoutes(data []byte) (string, bool) {
-	var all []string
-	for len(data) > 0 {
-		bits := int(data[0])
-		n := (bits + 7) / 8
-		if bits > 32 || len(data) < 1+n+4 {
-			return "", false
-		}
-		to := showAddress(append(append([]byte{}, data[1:1+n]...), make([]byte, 4-n)...))
-		all = append(all, to+"/"+strconv.Itoa(bits)+"="+showAddress(data[1+n:1+n+4]))
-		data = data[1+n+4:]
-	}
-	return strings.Join(all, ", "), len(all) > 0
 }

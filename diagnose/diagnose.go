@@ -23,6 +23,7 @@ const (
 type Evidence struct {
 	Step   string             // of the workflow that waits; empty: not known
 	Power  sprout.PowerState  // what the BMC says now; unknown or empty proves nothing
+	NoDHCP bool               // the agent answers DHCP in no subnet of the site
 	Events []sprout.BootEvent // of the attempt, the oldest first
 }
 
@@ -78,6 +79,7 @@ type trace struct {
 	ack      int
 	other    int // another DHCP server was preferred
 	full     int
+	off      int // it asked where the agent answers no DHCP
 	loader   int // a loader was fetched whole
 	stalled  int // a transfer timed out
 	ipxe     int // iPXE spoke
@@ -119,7 +121,7 @@ func read(e Evidence) *trace {
 
 func (t *trace) indexes() []*int {
 	return []*int{
-		&t.on, &t.discover, &t.offer, &t.request, &t.ack, &t.other, &t.full, &t.loader, &t.stalled, &t.ipxe,
+		&t.on, &t.discover, &t.offer, &t.request, &t.ack, &t.other, &t.full, &t.off, &t.loader, &t.stalled, &t.ipxe,
 		&t.script, &t.kernel, &t.initrd, &t.part, &t.hello, &t.reboot, &t.home, &t.failed, &t.system,
 	}
 }
@@ -128,7 +130,7 @@ func (t *trace) indexes() []*int {
 func (t *trace) note(i int, e sprout.BootEvent) {
 	for what, at := range map[string]*int{
 		sprout.SawDiscover: &t.discover, sprout.SawOffer: &t.offer, sprout.SawRequest: &t.request, sprout.SawAck: &t.ack,
-		sprout.SawOtherServer: &t.other, sprout.SawFull: &t.full, sprout.SawTFTPTimeout: &t.stalled,
+		sprout.SawOtherServer: &t.other, sprout.SawFull: &t.full, sprout.SawDHCPOff: &t.off, sprout.SawTFTPTimeout: &t.stalled,
 		sprout.SawScript: &t.script, sprout.SawScriptDisk: &t.script, sprout.SawRefused: &t.script,
 		sprout.SawHello: &t.hello,
 		sprout.SawHome:  &t.home, sprout.SawOrderFailed: &t.failed,

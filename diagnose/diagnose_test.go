@@ -77,6 +77,9 @@ func TestEachRule(t *testing.T) {
 		"another server":               {StepRamdisk, "", upTo(on, lease[:2], events{{What: sprout.SawOtherServer, IP: netip.MustParseAddr("10.0.0.9")}}), sprout.OtherServer, "10.0.0.9"},
 		"other server once, then ours": {StepRamdisk, "", upTo(on, events{{What: sprout.SawOtherServer}}, lease, loader, ipxe, script, kernel, initrd), sprout.KernelSilent, "vmlinuz"},
 		"no address":                   {StepRamdisk, "", upTo(on, lease[:1], events{{What: sprout.SawFull, Detail: "the range is full"}}), sprout.NoAddress, "range is full"},
+		"DHCP is off":                  {StepRamdisk, "", upTo(on, lease[:1], events{{What: sprout.SawDHCPOff, Detail: "Sprout's DHCP is off in 10.0.0.0/24"}}), sprout.NoDHCP, "off in 10.0.0.0/24"},
+		"DHCP was off":                 {StepRamdisk, "", upTo(on, events{{What: sprout.SawDHCPOff}}, lease), sprout.LoaderNotFetched, "snponly.efi"},
+		"DHCP is off, and media":       {StepRamdisk, "", upTo(inserted, media, on, events{{What: sprout.SawDHCPOff}}), sprout.MediaNotBooted, "http-media"},
 		"no file for the firmware":     {StepRamdisk, "", upTo(on, events{{What: sprout.SawOffer, Client: "pxe-11", Detail: "no loader for architecture [11]"}}), sprout.NoLoader, "[11]"},
 		"loader not fetched":           {StepRamdisk, "", upTo(on, lease), sprout.LoaderNotFetched, "never fetched snponly.efi"},
 		"stalled": {StepRamdisk, "", upTo(on, lease, events{{What: sprout.SawTFTPTimeout, File: "snponly.efi", Bytes: 512, Size: 9999, Detail: "no answer to block 1 after 8 tries"}}),
@@ -123,6 +126,9 @@ func TestEachRule(t *testing.T) {
 				t.Errorf("%q is neither in the reason %q nor in the evidence %q", test.proof, got.Reason, got.Evidence)
 			}
 		})
+	}
+	if d, _ := Diagnose(Evidence{Step: StepRamdisk, NoDHCP: true, Events: upTo(on)}); d.Code != sprout.NoDHCP {
+		t.Errorf("nothing heard where DHCP is off everywhere: %+v", d)
 	}
 	for _, code := range Codes() {
 		if !provoked[code] {

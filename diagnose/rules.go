@@ -40,6 +40,7 @@ var rules = []rule{
 	{sprout.LoaderNotFetched, loaderNotFetched},
 	{sprout.NoAddress, noAddress},
 	{sprout.OfferIgnored, offerIgnored},
+	{sprout.NoDHCP, noDHCP},
 	{sprout.NoDiscover, noDiscover},
 }
 
@@ -257,6 +258,17 @@ func offerIgnored(t *trace) (string, []sprout.BootEvent, bool) {
 		return "", nil, false
 	}
 	return "the machine was offered an address and never asked for it: the offers do not reach it, or it wants none of them", t.at(t.discover, t.offer), true
+}
+
+// noDHCP: the machine boots from the network where the agent answers no DHCP, as
+// the operator wants it.
+func noDHCP(t *trace) (string, []sprout.BootEvent, bool) {
+	const reason = "the machine boots from the network, and "
+	if t.off >= 0 && t.Step != StepHome && t.off > max(t.offer, t.ack, t.script, t.hello) {
+		return reason + t.Events[t.off].Detail, t.at(t.off), true
+	}
+	_, proof, unheard := noDiscover(t)
+	return reason + "Sprout's DHCP is off in every subnet of the site", proof, unheard && t.NoDHCP
 }
 
 func noDiscover(t *trace) (string, []sprout.BootEvent, bool) {

@@ -46,6 +46,7 @@ func (g *ground) check(cells []*cell) {
 func (g *ground) checkState(ctx context.Context, c *cell) error {
 	want := map[string]sprout.State{
 		discover: sprout.Discovered, provision.Commission: sprout.Ready, provision.Deploy: sprout.Deployed, provision.Release: sprout.Ready,
+		provision.Rescue: sprout.Rescued, provision.Unrescue: sprout.Deployed,
 	}[c.Kind]
 	m, err := ask(ctx, g, api.MachineShow, api.MachineRef{Machine: string(c.id)})
 	switch {
@@ -65,7 +66,7 @@ func (g *ground) checkState(ctx context.Context, c *cell) error {
 func checkDisk(_ context.Context, c *cell) error {
 	system, installed := c.slot.Machine.Installed()
 	switch c.Kind {
-	case provision.Deploy:
+	case provision.Deploy, provision.Rescue, provision.Unrescue:
 		if !installed || system.RawDigest != c.image || !system.Homed {
 			return fmt.Errorf("it is called deployed, and its disk holds %+v", system)
 		}
@@ -216,7 +217,7 @@ func (g *ground) closeBooks() {
 		err := db.QueryRow(ctx, `SELECT last_fact FROM inbox`).Scan(&heard)
 		return fmt.Sprintf("the site made %d facts, of which %d wait; the centre took %d (%v)", told, waiting, heard, err), err == nil && heard == told
 	})
-	for kind, event := range map[string]sprout.Event{provision.Commission: sprout.Commissioned, provision.Deploy: sprout.Installed, provision.Release: sprout.Released} {
+	for kind, event := range map[string]sprout.Event{provision.Commission: sprout.Commissioned, provision.Deploy: sprout.Installed, provision.Release: sprout.Released, provision.Rescue: sprout.Rescue, provision.Unrescue: sprout.Unrescue} {
 		var moved int
 		must(t, db.QueryRow(t.Context(), `SELECT count(*) FROM machine_history WHERE event = $1`, event).Scan(&moved))
 		g.mu.Lock()

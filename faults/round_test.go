@@ -221,7 +221,8 @@ func (g *ground) bring(ctx context.Context, c *cell) error {
 		switch {
 		case c.Kind == provision.Commission && (m.State == sprout.Registered && !c.machine || m.State == sprout.Ready):
 			return nil // one whose own trouble it waits for must be of a known model: see limit
-		case c.Kind == provision.Deploy && m.State == sprout.Allocated, c.Kind == provision.Release && m.State == sprout.Deployed:
+		case c.Kind == provision.Deploy && m.State == sprout.Allocated, c.Kind == provision.Release && m.State == sprout.Deployed,
+			c.Kind == provision.Rescue && m.State == sprout.Deployed, c.Kind == provision.Unrescue && m.State == sprout.Rescued:
 			return nil
 		case m.State == sprout.Registered:
 			next = provision.Commission
@@ -234,6 +235,10 @@ func (g *ground) bring(ctx context.Context, c *cell) error {
 			continue
 		case m.State == sprout.Allocated:
 			next = provision.Deploy
+		case m.State == sprout.Deployed && c.Kind == provision.Unrescue:
+			next = provision.Rescue
+		case m.State == sprout.Rescued:
+			next = provision.Unrescue
 		case m.State == sprout.Deployed:
 			next = provision.Release
 		default:
@@ -294,6 +299,14 @@ func (g *ground) begin(ctx context.Context, s *subject, kind string) (sprout.Wor
 			return "", err
 		}
 		return plan.Workflow.ID, nil
+	case provision.Rescue:
+		in := api.RescueMachine{MachineRef: ref}
+		in.Body.SSHKeys = []string{"ssh-ed25519 AAAA faults"}
+		w, err := ask(ctx, g, api.MachineRescue, in)
+		return w.ID, err
+	case provision.Unrescue:
+		w, err := ask(ctx, g, api.MachineUnrescue, ref)
+		return w.ID, err
 	}
 	return "", fmt.Errorf("nobody has told this test how to begin a %s", kind)
 }

@@ -37,6 +37,7 @@ var machineSteps = map[string]sim.Fault{
 	"test-hardware": {Step: sim.StepTest},
 	"write-image":   {Step: sim.StepWrite, Percent: 50},
 	"erase-disks":   {Step: sim.StepErase},
+	"open-shell":    {Step: sim.StepShell},
 	"boot-disk":     {Step: sim.StepReboot},
 	"phone-home":    {Step: sim.StepHome},
 }

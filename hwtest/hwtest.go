@@ -18,6 +18,8 @@ type Test struct {
 	// Run examines one device of the inventory and returns figures, or why it
 	// failed. It ends soon after its context.
 	Run func(ctx context.Context, d Device) ([]sprout.Metric, error)
+	// Told are the values of its parameters, as the executable gets them.
+	Told map[string]string
 	// Within is how long it may take on one device; 0: what it declares.
 	Within time.Duration
 }
@@ -39,6 +41,10 @@ type Device struct {
 	Inventory sprout.Inventory
 	Agent     Peer
 	Output    io.Writer
+	// Mark is how far the test was on the device before the machine restarted, in its
+	// own words; empty: it begins. SetMark, which may be nil, keeps how far it is now.
+	Mark    string
+	SetMark func(string)
 }
 
 // A Provider lists the tests for a machine; each runs once for each device of

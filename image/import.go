@@ -2,6 +2,8 @@ package image
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -18,7 +20,7 @@ import (
 // ImportOptions say what is known of an image before it is read.
 type ImportOptions struct {
 	Name         string
-	Architecture sprout.Architecture // default amd64
+	Architecture sprout.Architecture // empty: what its content says, else amd64
 	BootModes    []sprout.BootMode   // default BIOS and UEFI
 	Expect       string              // the digest that the stored bytes must have; empty: any
 }
@@ -27,7 +29,9 @@ type ImportOptions struct {
 // is, with a fresh id. Compression is told by the first bytes; digests and
 // sizes of the stored bytes and of the disk image within are computed in the
 // same pass. A qcow2 is converted to a zstd-compressed raw image by qemu-img.
-// What is not whole, not a disk image or not as expected gives an Invalid error,
+// Whether it is a disk or a root file system is told by its content, as far as
+// that can be is its architecture.
+// What is not whole, neither of the two or not as expected gives an Invalid error,
 // a full disk an Unavailable one; nothing is left behind then.
 func (s *Store) Import(ctx context.Context, r io.Reader, opts ImportOptions) (sprout.Image, error) {
 	img, err := s.take(ctx, r, opts)
@@ -46,26 +50,35 @@ func (s *Store) take(ctx context.Context, r io.Reader, opts ImportOptions) (spro
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // fails once published, as it should
 	defer f.Close()           //nolint:errcheck // publish has synced it
+	return s.keep(ctx, r, f, f, opts)
+}
 
+// keep imports r by way of f, which has r's bytes once they are read and written to w.
+func (s *Store) keep(ctx context.Context, r io.Reader, w io.Writer, f *os.File, opts ImportOptions) (sprout.Image, error) {
 	in := bufio.NewReaderSize(&contextReader{ctx, r}, 1<<20)
 	img := sprout.Image{
-		Name: opts.Name, Compression: detect(in),
-		Architecture: opts.Architecture, BootModes: opts.BootModes,
+		Name: opts.Name, Compression: detect(in), BootModes: opts.BootModes,
 	}
 	if img.Compression == qcow2 {
 		return s.importQcow2(ctx, in, opts)
 	}
-	stored := newMeter(in, f)
-	raw := sha256.New()
-	img.RawBytes, err = copyRaw(raw, stored, img.Compression)
+	stored := newMeter(in, w)
+	raw, err := readRaw(stored, img.Compression)
 	if err != nil {
 		if ctx.Err() != nil {
 			return sprout.Image{}, fmt.Errorf("cannot import image: %w", ctx.Err())
 		}
 		return sprout.Image{}, sprout.Errorf(sprout.Invalid, "cannot import image: its %s stream is damaged or ends early, after %d bytes: %w", img.Compression, stored.n, err)
 	}
-	img.Bytes, img.Digest, img.RawDigest = stored.n, digestOf(stored.hash), digestOf(raw)
+	img.Bytes, img.Digest = stored.n, digestOf(stored.hash)
+	img.RawBytes, img.RawDigest, img.Kind = raw.n, digestOf(raw.hash), raw.found.kind
 	if err := check(img, opts.Expect); err != nil {
+		return sprout.Image{}, err
+	}
+	if err := raw.wrong; err != nil {
+		return sprout.Image{}, sprout.Errorf(sprout.Invalid, "cannot import image: %w", err)
+	}
+	if img.Architecture, err = settle(opts.Architecture, raw.found); err != nil {
 		return sprout.Image{}, err
 	}
 	if err := s.publish(f, img.Digest); err != nil {
@@ -74,22 +87,40 @@ func (s *Store) take(ctx context.Context, r io.Reader, opts ImportOptions) (spro
 	return named(img), nil
 }
 
-// copyRaw decompresses r, to its very end, into w.
-func copyRaw(w io.Writer, r io.Reader, compression string) (int64, error) {
+// A rawContent is an image once decompressed.
+type rawContent struct {
+	*meter
+	found content
+	wrong error // with its content; its bytes are what they were
+}
+
+// readRaw decompresses r, to its very end. The error is of the stream.
+func readRaw(r io.Reader, compression string) (out rawContent, err error) {
 	raw, err := Decompress(r, compression)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	defer raw.Close()
-	n, err := io.Copy(w, raw)
-	if err != nil {
-		return n, err
+	out.meter = newMeter(raw, io.Discard)
+	out.found, out.wrong = inspect(out.meter)
+	if _, err := io.Copy(io.Discard, out.meter); err != nil { // what is wrong may be the stream
+		return out, err
 	}
 	rest, err := io.Copy(io.Discard, r)
 	if err == nil && rest > 0 {
 		err = fmt.Errorf("%d bytes follow it", rest)
 	}
-	return n, err
+	return out, err
+}
+
+// settle says which architecture an image has that is said to be of one, and what
+// was found in it.
+func settle(said sprout.Architecture, found content) (sprout.Architecture, error) {
+	if said != "" && found.architecture != "" && said != found.architecture {
+		return "", sprout.InvalidField("architecture", "cannot import image: expected one for %s, found one for %s, by %s", said, found.architecture, found.because).
+			WithRemedy("--arch %s", found.architecture)
+	}
+	return cmp.Or(said, found.architecture, sprout.AMD64), nil
 }
 
 func check(img sprout.Image, expect string) error {
@@ -98,7 +129,7 @@ func check(img sprout.Image, expect string) error {
 		return sprout.InvalidField("digest", "cannot import image: expected %s, found %s over %d bytes", expect, img.Digest, img.Bytes)
 	case img.RawBytes == 0:
 		return sprout.Errorf(sprout.Invalid, "cannot import image: it is empty")
-	case img.RawBytes%512 != 0:
+	case img.Kind == sprout.DiskImage && img.RawBytes%512 != 0:
 		return sprout.Errorf(sprout.Invalid, "cannot import image: %d bytes are no disk image: not a multiple of 512, or cut off", img.RawBytes)
 	}
 	return nil
@@ -107,9 +138,6 @@ func check(img sprout.Image, expect string) error {
 func named(img sprout.Image) sprout.Image {
 	img.ID = sprout.NewID[sprout.ImageID](sprout.PrefixImage)
 	img.CreatedAt = time.Now().UTC()
-	if img.Architecture == "" {
-		img.Architecture = sprout.AMD64
-	}
 	if len(img.BootModes) == 0 {
 		img.BootModes = []sprout.BootMode{sprout.BIOS, sprout.UEFI}
 	}
@@ -122,19 +150,40 @@ type meter struct {
 	w    io.Writer
 	hash hash.Hash
 	n    int64
+	zero int   // of the last bytes, so many are zero: up to 512 are counted
+	err  error // that ended it, unless it was the end
 }
 
 func newMeter(r io.Reader, w io.Writer) *meter { return &meter{r: r, w: w, hash: sha256.New()} }
 
 func (m *meter) Read(p []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
 	n, err := m.r.Read(p)
 	m.n += int64(n)
 	m.hash.Write(p[:n])
+	m.countZeroes(p[:n])
 	if _, werr := m.w.Write(p[:n]); werr != nil && (err == nil || errors.Is(err, io.EOF)) {
 		err = werr
 	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		m.err = err
+	}
 	return n, err
 }
+
+func (m *meter) countZeroes(p []byte) {
+	tail := p[max(0, len(p)-512):]
+	if rest := len(bytes.TrimRight(tail, "\x00")); rest > 0 {
+		m.zero = len(tail) - rest
+	} else {
+		m.zero = min(m.zero+len(tail), 512)
+	}
+}
+
+// endsInZeroes tells whether what was read ends with a block of zeroes, as a tar does.
+func (m *meter) endsInZeroes() bool { return m.zero == 512 }
 
 func digestOf(h hash.Hash) string { return fmt.Sprintf("sha256:%x", h.Sum(nil)) }
 

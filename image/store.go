@@ -27,6 +27,8 @@ type Store struct {
 	dir     string
 	mu      sync.Mutex
 	flights map[string]*flight
+	pulls   map[string]*pulling
+	running sync.WaitGroup // pulls
 }
 
 // New opens the store on dir, which it makes if it is missing.
@@ -36,7 +38,7 @@ func New(dir string) (*Store, error) {
 			return nil, fmt.Errorf("cannot open image store: %w", err)
 		}
 	}
-	return &Store{dir: dir, flights: map[string]*flight{}}, nil
+	return &Store{dir: dir, flights: map[string]*flight{}, pulls: map[string]*pulling{}}, nil
 }
 
 // Path returns the file that holds, or would hold, the image of a digest of

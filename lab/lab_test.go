@@ -22,6 +22,7 @@ import (
 
 	"sprout"
 	"sprout/power"
+	"sprout/power/governor"
 	"sprout/power/redfish"
 )
 
@@ -59,7 +60,7 @@ func up(t *testing.T, c Config) *Client {
 	if os.Geteuid() != 0 {
 		t.Skip("a network namespace needs root")
 	}
-	for _, path := range []string{qemuPath, ovmfVars, "/dev/net/tun"} {
+	for _, path := range []string{boards[sprout.AMD64].qemu, boards[sprout.AMD64].vars, "/dev/net/tun"} {
 		if _, err := os.Stat(path); err != nil {
 			t.Skipf("%v: install qemu-system-x86 and ovmf", err)
 		}
@@ -136,16 +137,17 @@ func inside(t *testing.T, c *Client) *os.File {
 }
 
 // provider is the machine's power as the site's agent has it.
-func provider(t *testing.T, c *Client, m Machine) *redfish.Provider {
+func provider(t *testing.T, c *Client, m Machine) power.Provider {
 	t.Helper()
 	ns := inside(t, c)
-	p, err := redfish.New(redfish.Config{
+	d, err := redfish.New(redfish.Config{
 		URL: m.BMC.URL, Username: m.BMC.Username, Password: m.BMC.Password, Poll: 100 * time.Millisecond,
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return dialHost(ctx, ns, addr) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := governor.New(d, governor.Config{Burst: 1000, Poll: 100 * time.Millisecond})
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 	return p
 }

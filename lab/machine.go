@@ -230,7 +230,7 @@ func (m *machine) launch(device power.BootDevice) (_ *run, err error) {
 	}
 	defer out.Close() //nolint:errcheck // it is the child that writes
 	_, noMedia := os.Stat(filepath.Join(m.dir, mediaFile))
-	cmd := exec.Command(qemuPath, arguments(m.spec, device, noMedia == nil)...)
+	cmd := exec.Command(boards[m.spec.Architecture].qemu, arguments(m.spec, device, noMedia == nil)...)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = m.dir, m.environ, files, out, out
 	if err := m.starter.start(cmd); err != nil {
 		return nil, errors.Join(err, ours.Close())

@@ -21,24 +21,6 @@ const (
 
 func diskFile(i int) string { return fmt.Sprintf("disk%d.raw", i) }
 
-// Where Debian's qemu-system-x86 and ovmf put what we start.
-const (
-	qemuPath = "/usr/bin/qemu-system-x86_64"
-	ovmfCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	ovmfVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	// of a firmware that enforces Secure Boot, with Microsoft's keys in its variables
-	secureCode = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
-	secureVars = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
-)
-
-// ovmf is the firmware's code and its fresh variables.
-func ovmf(secureBoot bool) (code, vars string) {
-	if secureBoot {
-		return secureCode, secureVars
-	}
-	return ovmfCode, ovmfVars
-}
-
 // The file descriptors that QEMU is started with.
 const (
 	qmpFD      = 3
@@ -49,10 +31,11 @@ const (
 // stopped, and ends instead of rebooting: the next start may have another boot
 // order.
 func arguments(s Spec, device power.BootDevice, media bool) []string {
+	b := boards[s.Architecture]
 	args := []string{
 		"-name", s.Name, "-uuid", s.UUID,
 		"-smbios", "type=1,manufacturer=Sprout,product=lab,serial=" + s.Serial + ",uuid=" + s.UUID,
-		"-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off",
+		"-accel", "tcg,thread=multi",
 		"-smp", strconv.Itoa(s.CPUs), "-m", strconv.Itoa(s.MemoryMB),
 		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
 		"-S", "-action", "reboot=shutdown",
@@ -60,14 +43,15 @@ func arguments(s Spec, device power.BootDevice, media bool) []string {
 		"-chardev", "socket,id=console,path=" + consoleSock + ",server=on,wait=off,logfile=" + consoleLog + ",logappend=on",
 		"-serial", "chardev:console",
 	}
+	args = append(args, b.args...)
 	if s.Firmware == sprout.UEFI {
-		code, _ := ovmf(s.SecureBoot)
+		code, _ := b.firmware(s.SecureBoot)
 		args = append(args,
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+code,
 			"-drive", "if=pflash,unit=1,format=raw,file="+varsFile)
 	}
-	if s.SecureBoot { // its variables can be written in system management mode only
-		args = append(args, "-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
+	if s.SecureBoot {
+		args = append(args, b.secure...)
 	}
 	for _, knob := range without[s.Netboot] {
 		args = append(args, "-fw_cfg", "name=opt/org.tianocore/"+knob+",string=n")

@@ -155,10 +155,11 @@ func furnish(dir string, p placed) error {
 		}
 	}
 	if p.Spec.Firmware == sprout.UEFI {
-		_, fresh := ovmf(p.Spec.SecureBoot)
+		board := boards[p.Spec.Architecture]
+		_, fresh := board.firmware(p.Spec.SecureBoot)
 		vars, err := os.ReadFile(fresh)
 		if err != nil {
-			return sprout.Errorf(sprout.Unavailable, "cannot find UEFI firmware: %w", err).WithRemedy("apt-get install ovmf")
+			return sprout.Errorf(sprout.Unavailable, "cannot find UEFI firmware: %w", err).WithRemedy("%s", board.get)
 		}
 		if err := os.WriteFile(filepath.Join(dir, varsFile), vars, 0o600); err != nil {
 			return err
@@ -177,6 +178,7 @@ func sparse(path string, bytes int64) error {
 
 // insert puts a machine whose files exist into its slot and opens its BMC.
 func (k *rack) insert(p placed) (*slot, error) {
+	p.Spec.Architecture = cmp.Or(p.Spec.Architecture, sprout.AMD64) // it was racked when there was no other
 	m := &machine{
 		spec: p.Spec, dir: filepath.Join(k.dir, p.Spec.Name), bridge: k.bridge,
 		starter: k.starter, environ: k.environ, log: k.log,

@@ -5,25 +5,28 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"sprout"
 )
 
 // A Spec is the hardware of a machine. Zero values mean one virtio disk of
-// 4 GiB, one virtio NIC, 1 GiB of memory, two processors, BIOS.
+// 4 GiB, one virtio NIC, 1 GiB of memory, two processors, amd64, BIOS; of arm64 UEFI.
 type Spec struct {
-	Name       string          `json:"name"`
-	Firmware   sprout.BootMode `json:"firmware"`
-	MemoryMB   int             `json:"memoryMB"`
-	CPUs       int             `json:"cpus"`
-	Disks      []Disk          `json:"disks"`
-	NICs       []NIC           `json:"nics"`
-	Netboot    Netboot         `json:"netboot,omitempty"`        // how UEFI boots by network; empty: as it tries
-	SecureBoot bool            `json:"secureBoot,omitempty"`     // enforced, with Microsoft's and Debian's keys enrolled
-	NoMedia    bool            `json:"noVirtualMedia,omitempty"` // its BMC has no virtual media
-	UUID       string          `json:"uuid"`
-	Serial     string          `json:"serial"`
+	Name string `json:"name"`
+	// Architecture of the processors: amd64 or arm64.
+	Architecture sprout.Architecture `json:"architecture"`
+	Firmware     sprout.BootMode     `json:"firmware"`
+	MemoryMB     int                 `json:"memoryMB"`
+	CPUs         int                 `json:"cpus"`
+	Disks        []Disk              `json:"disks"`
+	NICs         []NIC               `json:"nics"`
+	Netboot      Netboot             `json:"netboot,omitempty"`        // how UEFI boots by network; empty: as it tries
+	SecureBoot   bool                `json:"secureBoot,omitempty"`     // enforced, with Microsoft's and Debian's keys enrolled
+	NoMedia      bool                `json:"noVirtualMedia,omitempty"` // its BMC has no virtual media
+	UUID         string              `json:"uuid"`
+	Serial       string              `json:"serial"`
 }
 
 // A Disk is an empty disk to begin with; its file takes only the room that is
@@ -65,6 +68,10 @@ const (
 // complete fills in what was left out. Identities follow from the names of lab
 // and machine, so that a machine that is racked again is the same machine.
 func (s *Spec) complete(lab string) {
+	s.Architecture = cmp.Or(s.Architecture, sprout.AMD64)
+	if s.Architecture == sprout.ARM64 {
+		s.Firmware = cmp.Or(s.Firmware, sprout.UEFI)
+	}
 	s.Firmware = cmp.Or(s.Firmware, sprout.BIOS)
 	s.MemoryMB, s.CPUs = cmp.Or(s.MemoryMB, 1024), cmp.Or(s.CPUs, 2)
 	if len(s.Disks) == 0 {
@@ -103,6 +110,10 @@ func (s *Spec) check() error {
 	switch {
 	case !nameRule.MatchString(s.Name):
 		return sprout.InvalidField("name", "cannot name a machine %q: use a-z, 0-9 and -, at most 63", s.Name)
+	case boards[s.Architecture].qemu == "":
+		return sprout.InvalidField("architecture", "cannot make a machine of %q: it must be amd64 or arm64", s.Architecture)
+	case s.Architecture == sprout.ARM64 && s.Firmware == sprout.BIOS:
+		return sprout.InvalidField("firmware", "cannot use firmware bios: a machine of arm64 has uefi")
 	case s.Firmware != sprout.BIOS && s.Firmware != sprout.UEFI:
 		return sprout.InvalidField("firmware", "cannot use firmware %q: it must be bios or uefi", s.Firmware)
 	case s.Netboot != "" && (s.Firmware != sprout.UEFI || without[s.Netboot] == nil):
@@ -121,37 +132,37 @@ func (s *Spec) check() error {
 		return sprout.InvalidField("serial", "cannot use a serial number or UUID with comma, equals sign or space")
 	}
 	for _, d := range s.Disks {
-		if err := d.check(); err != nil {
+		if err := d.check(boards[s.Architecture].buses); err != nil {
 			return err
 		}
 	}
 	for i := range s.NICs {
-		if err := s.NICs[i].check(); err != nil {
+		if err := s.NICs[i].check(boards[s.Architecture].models); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d Disk) check() error {
+func (d Disk) check(buses []string) error {
 	switch {
 	case d.Bytes < minDisk || d.Bytes%512 != 0:
 		return sprout.InvalidField("disk", "cannot make a disk of %d bytes: at least %d, in sectors of 512", d.Bytes, minDisk)
-	case d.Bus != "virtio" && d.Bus != "nvme" && d.Bus != "sata":
-		return sprout.InvalidField("disk", "cannot use disk bus %q: it must be virtio, nvme or sata", d.Bus)
+	case !slices.Contains(buses, d.Bus):
+		return sprout.InvalidField("disk", "cannot use disk bus %q: it must be one of %s", d.Bus, strings.Join(buses, ", "))
 	case len(d.Serial) > 20 || strings.ContainsAny(d.Serial, ",= \n"):
 		return sprout.InvalidField("disk", "cannot use disk serial %q: at most 20 characters, no comma, equals sign or space", d.Serial)
 	}
 	return nil
 }
 
-func (n *NIC) check() error {
+func (n *NIC) check(models []string) error {
 	mac, err := net.ParseMAC(n.MAC)
 	switch {
 	case err != nil || len(mac) != 6 || mac[0]&1 == 1:
 		return sprout.InvalidField("nic", "cannot use MAC %q: it must look like 52:54:00:12:34:56 and not be a group's", n.MAC)
-	case n.Model != "virtio" && n.Model != "e1000":
-		return sprout.InvalidField("nic", "cannot use NIC model %q: it must be virtio or e1000", n.Model)
+	case !slices.Contains(models, n.Model):
+		return sprout.InvalidField("nic", "cannot use NIC model %q: it must be one of %s", n.Model, strings.Join(models, ", "))
 	}
 	n.MAC = mac.String()
 	return nil

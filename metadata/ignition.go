@@ -9,6 +9,37 @@ import (
 	"sprout"
 )
 
+// IgnitionSeed is a config drive that says only where the configuration is, at the
+// URL: Ignition fetches it in place of this one ("ignition.config.replace" of
+// specification 3.3.0), at the machine's first boot alone.
+func (i Instance) IgnitionSeed(url string) (d sprout.ConfigDrive, err error) {
+	seed, err := json.Marshal(map[string]any{"ignition": map[string]any{
+		"version": "3.3.0", "config": map[string]any{"replace": map[string]any{"source": url}},
+	}})
+	if err != nil {
+		return d, fmt.Errorf("cannot write an Ignition configuration: %w", err)
+	}
+	meta, err := json.Marshal(map[string]any{"uuid": i.ID, "hostname": i.Hostname, "name": i.Hostname})
+	d.Ignition, d.MetaData = string(seed), string(meta)
+	return d, err
+}
+
+// CheckIgnition wants user data that is a configuration of version 3, or none.
+func CheckIgnition(userData string) error {
+	if strings.TrimSpace(userData) == "" {
+		return nil
+	}
+	var own struct {
+		Ignition struct {
+			Version string `json:"version"`
+		} `json:"ignition"`
+	}
+	if err := json.Unmarshal([]byte(userData), &own); err != nil || !strings.HasPrefix(own.Ignition.Version, "3.") {
+		return sprout.InvalidField("userData", "cannot make an Ignition configuration: the user data is none of version 3")
+	}
+	return nil
+}
+
 // ignition is a configuration of specification 3.3.0: what Sprout needs, and the
 // operator's own merged into it, which wins where both speak. User data that is
 // no Ignition configuration is an Invalid error: it would be left out unseen.
@@ -26,13 +57,8 @@ func (i Instance) ignition() (string, error) {
 		config["passwd"] = map[string]any{"users": []any{map[string]any{"name": "core", "sshAuthorizedKeys": i.SSHKeys}}}
 	}
 	if strings.TrimSpace(i.UserData) != "" {
-		var own struct {
-			Ignition struct {
-				Version string `json:"version"`
-			} `json:"ignition"`
-		}
-		if err := json.Unmarshal([]byte(i.UserData), &own); err != nil || !strings.HasPrefix(own.Ignition.Version, "3.") {
-			return "", sprout.Errorf(sprout.Invalid, "cannot make an Ignition configuration: the user data is none of version 3")
+		if err := CheckIgnition(i.UserData); err != nil {
+			return "", err
 		}
 		config["ignition"] = map[string]any{"version": "3.3.0", "config": map[string]any{"merge": []any{map[string]any{"source": data(i.UserData)}}}}
 	}

@@ -99,6 +99,23 @@ func TestIgnition(t *testing.T) {
 	}
 }
 
+// The config drive of Ignition has the URL and nothing of the operator's. Other user
+// data than Ignition's is refused, and with the field.
+func TestIgnitionSeed(t *testing.T) {
+	d, err := full().IgnitionSeed("http://10.0.0.1/metadata/att_1/tok/ignition")
+	if want := `{"ignition":{"config":{"replace":{"source":"http://10.0.0.1/metadata/att_1/tok/ignition"}},"version":"3.3.0"}}`; err != nil || d.Ignition != want {
+		t.Errorf("%v: %s, want %s", err, d.Ignition, want)
+	}
+	if want := `{"hostname":"web-01.lon1.example","name":"web-01.lon1.example","uuid":"wfl_1"}`; d.MetaData != want || d.UserData+d.VendorData != "" {
+		t.Errorf("%+v", d)
+	}
+	for text, good := range map[string]bool{"": true, " \n": true, `{"ignition":{"version":"3.4.0"}}`: true, "#cloud-config": false, `{"ignition":{"version":"2.3.0"}}`: false, "{}": false} {
+		if err := CheckIgnition(text); (err == nil) != good || err != nil && sprout.KindOf(err) != sprout.Invalid {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // Debian's cloud-init reads all of it by its own functions: NoCloud's seed over
 // HTTP, EC2's tree, and vendor data in parts.
 func TestCloudInitReadsIt(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sprout"
@@ -15,7 +16,7 @@ import (
 // CentreDefinitions lists the workflows of the control plane.
 func CentreDefinitions[T any](c Centre[T]) []workflow.Definition[T] {
 	p := centre[T]{c}
-	return []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
+	return []workflow.Definition[T]{p.commission(), p.deploy(), p.release(), p.rescue(), p.unrescue()}
 }
 
 type centre[T any] struct{ Centre[T] }
@@ -30,6 +31,9 @@ type centreData struct {
 	Address *sprout.Address    `json:"address,omitempty"` // the only one, of runs that began before 0.3
 	Name    string             `json:"name,omitempty"`    // of the machine, fully qualified
 	Others  []string           `json:"others,omitempty"`  // why other addresses were taken each time, in words
+	Shell   *sprout.Shell      `json:"shell,omitempty"`   // of a rescue
+	Forced  string             `json:"forced,omitempty"`  // why the site is not waited for
+	Undone  []string           `json:"undone,omitempty"`  // what it was to do, in words
 }
 
 // given lists the addresses that the run has reserved.
@@ -62,7 +66,7 @@ func (p centre[T]) deploy() workflow.Definition[T] {
 func (p centre[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "centre", OnEnd: p.onEnd, Steps: []workflow.Step[T]{
 		{Name: "reserve-address", Do: p.reserveForMedia, Quick: true, Added: true, Undo: p.undoReserveForMedia, Timeout: shortStep, Attempts: 3},
-		{Name: "release-at-site", Do: p.atSite(Release, releaseBy, p.releaseWork), Quick: true, Undo: p.cancelAtSite, Timeout: releaseBy},
+		{Name: "release-at-site", Do: p.releaseAtSite, Quick: true, Undo: p.cancelAtSite, Timeout: releaseBy},
 		{Name: "withdraw-name", Do: p.withdrawName, Timeout: shortStep, Attempts: 3},
 		{Name: "release-address", Do: p.releaseAddress, Timeout: shortStep, Attempts: 3},
 		{Name: "finish", Do: p.finishRelease, Quick: true, Timeout: shortStep},
@@ -138,13 +142,34 @@ func (p centre[T]) finishDeploy(_ context.Context, c *workflow.Call[T]) error {
 	return nil
 }
 
-func (p centre[T]) finishRelease(_ context.Context, c *workflow.Call[T]) error {
+func (p centre[T]) finishRelease(ctx context.Context, c *workflow.Call[T]) error {
 	var in ReleaseInput
 	if err := c.Input(&in); err != nil {
 		return err
 	}
+	m, err := p.machineOf(ctx, c.Run)
+	if err != nil {
+		return err
+	}
+	var data centreData
+	if err := c.Data(&data); err != nil {
+		return err
+	}
+	event := sprout.Released
+	if data.Forced != "" {
+		event = sprout.LeftBehind
+		c.Detail("not done: %s", strings.Join(data.Undone, "; "))
+	}
+	if _, err := sprout.Next(m.State, event); err != nil {
+		event = sprout.Emptied // nobody has it
+	}
 	c.Commit(func(ctx context.Context, tx T) error {
-		return p.Move(ctx, tx, in.Machine, sprout.Released, cause(c.Run), "")
+		if err := p.Move(ctx, tx, in.Machine, event, cause(c.Run), ""); err != nil || data.Forced == "" {
+			return err
+		}
+		return p.Raise(ctx, tx, in.Machine, cause(c.Run), sprout.Failure{
+			Code: sprout.DisksNotErased, Reason: fmt.Sprintf("released by force (%s)", data.Forced), Evidence: "not done: " + strings.Join(data.Undone, "; "),
+		})
 	})
 	return nil
 }
@@ -158,7 +183,7 @@ func (p centre[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
 	}
 	switch {
 	case run.State == sprout.Succeeded:
-		err = p.Clear(ctx, tx, id)
+		err = p.Clear(ctx, tx, id, endedBy(run)...)
 	case run.State == sprout.FailedRun && run.Failure != nil:
 		err = p.Raise(ctx, tx, id, cause(run), *run.Failure)
 		if err == nil && run.Failure.Code == sprout.TestFailed {
@@ -169,6 +194,20 @@ func (p centre[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
 		return err
 	}
 	return p.Ended(ctx, tx, cause(run), id, run.State, run.Failure)
+}
+
+// endedBy names what else a run that succeeded has put right: an erase that was
+// not forced has emptied the disks.
+func endedBy(run workflow.Run) (codes []sprout.Code) {
+	var in ReleaseInput
+	var data centreData
+	if run.Kind != Release || json.Unmarshal(run.Input, &in) != nil || len(run.Data) > 0 && json.Unmarshal(run.Data, &data) != nil {
+		return nil
+	}
+	if in.Erase && data.Forced == "" {
+		codes = append(codes, sprout.DisksNotErased)
+	}
+	return codes
 }
 
 // failureOf returns the failure in err, nil where it is none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,8 @@ type centreWorld struct {
 	basis       Basis
 	sent        sprout.Work // the last that was delegated
 	bare        bool        // its site has no agent
-	unclaimed   []string    // what steps did to address management and names without a claim on the run
+	shell       *sprout.Shell
+	unclaimed   []string // what steps did to address management and names without a claim on the run
 }
 
 // reach notes what a step does outside of its run's transactions.
@@ -116,8 +118,14 @@ func (w *centreWorld) Raise(_ context.Context, t tx, _ sprout.MachineID, _ Cause
 	t.Put("problem", string(f.Code))
 	return nil
 }
-func (w *centreWorld) Clear(_ context.Context, t tx, _ sprout.MachineID) error {
-	t.Delete("problem")
+func (w *centreWorld) Clear(_ context.Context, t tx, _ sprout.MachineID, also ...sprout.Code) error {
+	if v, _ := t.Get("problem"); v != string(sprout.DisksNotErased) || slices.Contains(also, sprout.DisksNotErased) {
+		t.Delete("problem")
+	}
+	return nil
+}
+func (w *centreWorld) Let(_ context.Context, t tx, _ sprout.MachineID, how sprout.Shell) error {
+	t.Put("shell", how.String())
 	return nil
 }
 func (w *centreWorld) Ended(_ context.Context, t tx, _ Cause, _ sprout.MachineID, s sprout.WorkflowState, _ *sprout.Failure) error {
@@ -204,7 +212,7 @@ func centreCase(w *centreWorld, kind string, input any, check func(t *testing.T,
 		if run.State == sprout.Unwinding {
 			state = sprout.Cancelled
 		}
-		if err := e.Signal(t.Context(), run.ID, SignalWorkEnded, WorkEnded{Work: data.Work, Result: sprout.WorkResult{State: state}}); err != nil {
+		if err := e.Signal(t.Context(), run.ID, SignalWorkEnded, WorkEnded{Work: data.Work, Result: sprout.WorkResult{State: state, Shell: w.shell}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -437,7 +445,7 @@ func TestUserDataStaysAsWritten(t *testing.T) {
 // package: by failing, dying, and being cancelled there, and then tried again.
 func TestEveryDefinitionIsBrokenSomewhere(t *testing.T) {
 	tests := ""
-	for _, file := range []string{"centre_test.go", "site_test.go"} {
+	for _, file := range []string{"centre_test.go", "site_test.go", "rescue_test.go"} {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -455,7 +463,7 @@ func TestEveryDefinitionIsBrokenSomewhere(t *testing.T) {
 			}
 		}
 	}
-	if n != 6 {
+	if n != 10 {
 		t.Errorf("%d definitions were looked at", n)
 	}
 }

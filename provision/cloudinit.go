@@ -18,12 +18,25 @@ func instance(run, home string, in sprout.DeployWork) metadata.Instance {
 	}
 }
 
-// configDrive makes the NoCloud volume of an installed system: all of it, or
-// where it finds the rest.
+// CheckUserData says whether the system that is told in this way can read the user
+// data: Invalid, with the field, where it cannot.
+func CheckUserData(by sprout.MetadataBy, userData string) error {
+	if by != sprout.MetadataIgnition {
+		return nil
+	}
+	return metadata.CheckIgnition(userData)
+}
+
+// configDrive makes the config drive of an installed system: all of it, or where
+// it finds the rest.
 func configDrive(run string, data siteData, in sprout.DeployWork) (sprout.ConfigDrive, error) {
 	i := instance(run, data.Home, in)
-	if in.Metadata == sprout.MetadataHTTP {
+	switch in.Metadata {
+	case sprout.MetadataHTTP:
 		return i.Seed(data.Metadata + "nocloud/")
+	case sprout.MetadataIgnition:
+		return i.IgnitionSeed(data.Metadata + "ignition")
+	case sprout.MetadataDrive:
 	}
 	return i.Drive()
 }
@@ -39,7 +52,7 @@ func InstanceOf(run workflow.Run, attempt sprout.AttemptID) (i metadata.Instance
 	if run.Kind != Deploy || run.State.Ended() || json.Unmarshal(run.Input, &input) != nil || json.Unmarshal(run.Data, &data) != nil || data.Attempt != attempt {
 		return i, nil, none
 	}
-	if json.Unmarshal(input.Work.Input, &in) != nil || in.Metadata != sprout.MetadataHTTP {
+	if json.Unmarshal(input.Work.Input, &in) != nil || !in.Metadata.ByHTTP() {
 		return i, nil, none
 	}
 	return instance(run.ID, data.Home, in), input.Work.Secret, nil

@@ -27,7 +27,7 @@ func (p centre[T]) atSite(kind string, within time.Duration, input func(ctx cont
 			if err != nil {
 				return err
 			}
-			data.Ended = !again
+			data.Ended, data.Shell = !again, ended.Result.Shell
 			if err := c.Keep(data); err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func (p centre[T]) commissionWork(_ context.Context, c *workflow.Call[T], _ spro
 func (p centre[T]) releaseWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
 	var in ReleaseInput
 	err := c.Input(&in)
-	return sprout.ReleaseWork{Erase: in.Erase}, err
+	return sprout.ReleaseWork{Erase: in.Erase, Method: in.Method}, err
 }
 
 func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error) {

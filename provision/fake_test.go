@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -155,7 +156,9 @@ func (b *siteBMC) EjectMedia(context.Context) error {
 	b.media = ""
 	return nil
 }
-func (b *siteBMC) Close(context.Context) error { return nil }
+func (b *siteBMC) Console(context.Context) (io.ReadWriteCloser, error) { return nil, io.EOF }
+func (b *siteBMC) About() power.About                                  { return power.About{} }
+func (b *siteBMC) Close(context.Context) error                         { return nil }
 
 // reports are what the world's ramdisk answers to each order.
 func reportOf(order string, step string, img sprout.Image) sprout.Report {
@@ -169,6 +172,8 @@ func reportOf(order string, step string, img sprout.Image) sprout.Report {
 		r.Written = &sprout.Written{RawDigest: img.RawDigest, RawBytes: 1 << 20, Verified: true}
 	case "erase-disks":
 		r.Erased = []sprout.Erased{{Disk: sprout.Disk{Name: "vda"}, Method: "zeroes", Verified: 1 << 20}}
+	case "open-shell":
+		r.Shell = &sprout.Shell{User: "root", Address: "10.0.0.10", HostKey: "SHA256:x"}
 	}
 	return r
 }

@@ -16,7 +16,8 @@ const (
 	shortStep    = 2 * time.Minute // one that only writes the store or asks a provider; longer than an engine's claim
 	commissionBy = time.Hour
 	deployBy     = 3 * time.Hour
-	releaseBy    = 14 * time.Hour
+	rescueBy     = 2 * time.Hour
+	releaseBy    = 26 * time.Hour
 
 	workSlack = 30 * time.Minute // for work to wait at its site, beyond the limits of its steps
 	stopSite  = 10 * time.Minute // for a site to undo cancelled work
@@ -26,6 +27,7 @@ const (
 // where the work itself does not say. A zero field is the usual one.
 type Limits struct {
 	TakeMachine time.Duration // an older run must unwind first
+	AwaitBMC    time.Duration // somebody must go there
 	FetchImage  time.Duration
 	Power       time.Duration
 	BootRamdisk time.Duration // large servers take that long in their firmware
@@ -57,12 +59,15 @@ type limitRule struct {
 // little, one that is too short fails good machines.
 var limitRules = []limitRule{
 	{"take-machine", func(l *Limits) *time.Duration { return &l.TakeMachine }, 10 * time.Minute, nil},
+	{"await-bmc", func(l *Limits) *time.Duration { return &l.AwaitBMC }, 12 * time.Hour, nil},
 	{"fetch-image", func(l *Limits) *time.Duration { return &l.FetchImage }, 30 * time.Minute, fetchTime},
 	{"probe-addresses", nil, shortStep, nil},
 	{"set-boot-intent", nil, shortStep, nil},
 	{"power-on", powerField, 3 * time.Minute, nil},
 	{"boot-ramdisk", func(l *Limits) *time.Duration { return &l.BootRamdisk }, 15 * time.Minute, postTime(15 * time.Minute)},
 	{"eject-media", powerField, 3 * time.Minute, nil},
+	{"open-shell", orderField, 15 * time.Minute, nil},
+	{"start-disk", powerField, 3 * time.Minute, nil},
 	{"inspect", orderField, 15 * time.Minute, nil},
 	{"fetch-tests", nil, shortStep, nil},
 	{"test-hardware", orderField, 15 * time.Minute, testTime(15 * time.Minute)},

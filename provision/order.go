@@ -24,7 +24,7 @@ func (p site[T]) awaitRamdisk(ctx context.Context, c *workflow.Call[T]) error {
 			return fmt.Errorf("cannot read a ramdisk's hello: %w", err)
 		}
 		if seen.Attempt == data.Attempt {
-			data.Mode = seen.Hello.BootMode
+			data.Mode, data.Boot = seen.Hello.BootMode, seen.Hello.Boot
 			c.Detail("%s, ramdisk %s", data.Mode, seen.Hello.Version)
 			return c.Keep(data)
 		}
@@ -176,7 +176,15 @@ func (p site[T]) testHardware(ctx context.Context, c *workflow.Call[T]) error {
 	if len(in.Tests) > 0 {
 		order.Test = &sprout.TestOrder{Runs: in.Tests}
 	}
+	if len(in.Tests) > 0 {
+		if err := p.noteRestart(c); err != nil {
+			return err
+		}
+	}
 	report, err := p.order(ctx, c, order)
+	if f := failureOf(err); f != nil && len(in.Tests) > 0 && report.Outcome == "" {
+		return p.startAgain(ctx, c, f)
+	}
 	if err != nil {
 		return err
 	}
@@ -184,6 +192,7 @@ func (p site[T]) testHardware(ctx context.Context, c *workflow.Call[T]) error {
 	if err != nil {
 		return err
 	}
+	report.Tests = append(report.Tests, restarts(data.Restarts)...)
 	for _, t := range report.Tests {
 		if t.Outcome == sprout.Failed {
 			data.Failed = append(data.Failed, fmt.Sprintf("%s on %s: %s", t.Test, t.Device, t.Message))
@@ -276,7 +285,7 @@ func (p site[T]) writeOrder(c *workflow.Call[T]) (sprout.Order, sprout.DeployWor
 		return sprout.Order{}, in, err
 	}
 	secret, err := sealedUserData(c, in)
-	if in.Metadata == sprout.MetadataHTTP {
+	if in.Metadata.ByHTTP() {
 		secret = nil // the system asks for it: the ramdisk needs none
 	}
 	return sprout.Order{ID: orderID(data.Attempt, "write-image"), Kind: sprout.OrderWrite, Write: &sprout.Write{
@@ -318,7 +327,11 @@ func sealedUserData[T any](c *workflow.Call[T], in sprout.DeployWork) ([]byte, e
 }
 
 func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {
-	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderErase, Erase: &sprout.Erase{}})
+	var in sprout.ReleaseWork
+	if err := workOf(c, &in); err != nil {
+		return err
+	}
+	report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderErase, Erase: &sprout.Erase{Method: in.Method}})
 	if err != nil {
 		return err
 	}
@@ -327,7 +340,7 @@ func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {
 	}
 	var words []string
 	for _, e := range report.Erased {
-		words = append(words, fmt.Sprintf("%s: %s, %d MiB read back empty", e.Disk.Name, e.Method, e.Verified>>20))
+		words = append(words, fmt.Sprintf("%s: %s, %d MiB read back empty (%s)", e.Disk.Name, e.Method, e.Verified>>20, sprout.EraseProof(e.Disk)))
 	}
 	c.Detail("%s", strings.Join(words, "; "))
 	return nil

@@ -20,7 +20,12 @@ const (
 	Commission = "commission"
 	Deploy     = "deploy"
 	Release    = "release"
+	Rescue     = "rescue"
+	Unrescue   = "unrescue"
 )
+
+// Kinds lists them.
+var Kinds = []string{Commission, Deploy, Release, Rescue, Unrescue}
 
 // The signals that move a run.
 const (
@@ -35,6 +40,9 @@ const (
 type WorkEnded struct {
 	Work   string            `json:"work"`
 	Result sprout.WorkResult `json:"result"`
+	// Force is why the work is waited for no longer, though it has not ended: of a
+	// release only.
+	Force string `json:"force,omitempty"`
 }
 
 // HelloSeen is the payload of SignalHello.
@@ -92,7 +100,21 @@ func Sealed(input any) (plain any, secret []byte) {
 type ReleaseInput struct {
 	Machine sprout.MachineID `json:"machine"`
 	Erase   bool             `json:"erase"`
-	Subnet  sprout.SubnetID  `json:"subnet,omitempty"` // of the address of a machine that boots by virtual media
+	// Method is how to erase; empty: the best that each disk can have.
+	Method sprout.EraseMethod `json:"method,omitempty"`
+	Force  string             `json:"force,omitempty"`  // why the site is not waited for; empty: it is
+	Subnet sprout.SubnetID    `json:"subnet,omitempty"` // of the address of a machine that boots by virtual media
+}
+
+// RescueInput is the input of the centre's rescue.
+type RescueInput struct {
+	Machine sprout.MachineID `json:"machine"`
+	SSHKeys []string         `json:"sshKeys"`
+}
+
+// UnrescueInput is the input of the centre's unrescue.
+type UnrescueInput struct {
+	Machine sprout.MachineID `json:"machine"`
 }
 
 // A Centre is what the steps need of the control plane. T is its transaction:
@@ -125,13 +147,16 @@ type Centre[T any] interface {
 	Delegate(ctx context.Context, tx T, site sprout.SiteID, w sprout.Work) error
 	// CancelWork queues the cancelling of work for the site.
 	CancelWork(ctx context.Context, tx T, site sprout.SiteID, work string) error
+	// Let keeps how to get into a machine in rescue.
+	Let(ctx context.Context, tx T, id sprout.MachineID, how sprout.Shell) error
 	// SkippedTests records that a machine was commissioned with tests, or why it
 	// was without.
 	SkippedTests(ctx context.Context, tx T, id sprout.MachineID, why string) error
 	// Raise opens a problem about a machine.
 	Raise(ctx context.Context, tx T, id sprout.MachineID, by Cause, f sprout.Failure) error
-	// Clear closes every problem about a machine.
-	Clear(ctx context.Context, tx T, id sprout.MachineID) error
+	// Clear closes every problem about a machine but those that outlast its
+	// workflows, and of these the ones named.
+	Clear(ctx context.Context, tx T, id sprout.MachineID, also ...sprout.Code) error
 	// Ended tells whoever watches how the workflow ended, and audits it.
 	Ended(ctx context.Context, tx T, by Cause, machine sprout.MachineID, state sprout.WorkflowState, f *sprout.Failure) error
 }

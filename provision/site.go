@@ -17,7 +17,7 @@ import (
 // SiteDefinitions lists the workflows of a site's agent.
 func SiteDefinitions[T any](s Site[T], l Limits) []workflow.Definition[T] {
 	p := site[T]{s, l.withDefaults()}
-	all := []workflow.Definition[T]{p.commission(), p.deploy(), p.release()}
+	all := []workflow.Definition[T]{p.commission(), p.deploy(), p.release(), p.rescue(), p.unrescue()}
 	for _, d := range all {
 		for i := range d.Steps {
 			d.Steps[i].Limit = given
@@ -60,7 +60,11 @@ type siteData struct {
 	Home     string                   `json:"home,omitempty"`     // where the installed system says that it runs
 	Metadata string                   `json:"metadata,omitempty"` // where it finds what it is, with a final slash; empty: on its config drive
 	Media    string                   `json:"media,omitempty"`    // URL of what the BMC inserts; empty: the machine boots by network
+	Shell    *sprout.Shell            `json:"shell,omitempty"`    // of a machine in rescue
 	Failed   []string                 `json:"failed,omitempty"`   // hardware tests that failed
+	Boot     string                   `json:"boot,omitempty"`     // of the ramdisk that said hello last
+	Restarts []sprout.Restart         `json:"restarts,omitempty"` // while hardware was tested
+	Resumed  time.Time                `json:"resumed,omitzero"`   // when the machine was started to go on with its tests; its ramdisk has not been heard of since
 	Taken    []sprout.AddressConflict `json:"taken,omitempty"`    // addresses that somebody else uses
 }
 
@@ -98,6 +102,7 @@ func (p site[T]) deploy() workflow.Definition[T] {
 func (p site[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
+		{Name: "await-bmc", Do: p.awaitBMC, Added: true, Timeout: p.limits.AwaitBMC},
 		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Quick: true, Timeout: p.limits.BootRamdisk},
@@ -188,7 +193,7 @@ func (p site[T]) setIntent(ctx context.Context, c *workflow.Call[T]) error {
 	}
 	url := p.AgentURL(from)
 	data.Home, data.Metadata = fmt.Sprintf("%s/phone-home/%s/%s", url, in.Attempt, in.HomeToken), ""
-	if host.Metadata == sprout.MetadataHTTP {
+	if host.Metadata.ByHTTP() {
 		in.MetadataToken = sprout.NewSecret()
 		data.Metadata = fmt.Sprintf("%s/metadata/%s/%s/", url, in.Attempt, in.MetadataToken)
 	}
@@ -288,6 +293,23 @@ func (p site[T]) bmc(ctx context.Context, c *workflow.Call[T]) (sprout.MachineID
 	return id, bmc, err
 }
 
+// bmcAgain is how often a BMC that does not answer is asked again.
+const bmcAgain = 10 * time.Second
+
+// awaitBMC waits until the machine's BMC answers: a release is rather queued for
+// one that is away than failed by it.
+func (p site[T]) awaitBMC(ctx context.Context, c *workflow.Call[T]) error {
+	_, bmc, err := p.bmc(ctx, c)
+	if err != nil {
+		return err
+	}
+	_, err = bmc.Status(ctx)
+	if f := failureOf(err); f != nil && f.Code == sprout.BMCUnreachable && c.Now.Add(bmcAgain).Before(c.Run.StepDeadline) {
+		return workflow.AgainAfter(bmcAgain, "its BMC to answer: "+f.Reason)
+	}
+	return err
+}
+
 // powerOn starts the machine from the network, once, or from what its BMC inserts;
 // a running one is stopped first.
 func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
@@ -309,35 +331,46 @@ func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
 
 // powerOff stops the machine and ends its boot intent and tokens.
 func (p site[T]) powerOff(ctx context.Context, c *workflow.Call[T]) error {
-	id, bmc, err := p.bmc(ctx, c)
+	id, _, err := p.stop(ctx, c)
 	if err != nil {
-		return err
-	}
-	if err := bmc.Set(ctx, sprout.PowerOff); err != nil {
-		return err
-	}
-	if data, err := dataOf(c); err != nil {
-		return err
-	} else if data.Media != "" {
-		if err := bmc.EjectMedia(ctx); err != nil {
-			return err
-		}
-	}
-	if err := p.clearIntent(ctx, c); err != nil {
 		return err
 	}
 	return p.factPower(c, id, sprout.PowerOff)
 }
 
-// undoPowerOn stops the machine, unless its BMC has just refused our password or
-// not answered at all: it would do so again, and the operator would wait to be
-// told. So it is with a machine that the site does not know, or no more.
+// stop switches the machine off, takes out what its BMC inserted, and ends its boot
+// intent and tokens.
+func (p site[T]) stop(ctx context.Context, c *workflow.Call[T]) (id sprout.MachineID, bmc power.Provider, err error) {
+	if id, bmc, err = p.bmc(ctx, c); err != nil {
+		return id, bmc, err
+	}
+	if err := bmc.Set(ctx, sprout.PowerOff); err != nil {
+		return id, bmc, err
+	}
+	if data, err := dataOf(c); err != nil {
+		return id, bmc, err
+	} else if data.Media != "" {
+		if err := bmc.EjectMedia(ctx); err != nil {
+			return id, bmc, err
+		}
+	}
+	return id, bmc, p.clearIntent(ctx, c)
+}
+
+// undoPowerOn stops the machine.
 func (p site[T]) undoPowerOn(ctx context.Context, c *workflow.Call[T]) error {
+	return p.unlessRefused(ctx, c, p.powerOff)
+}
+
+// unlessRefused undoes by the machine's power, unless its BMC has just refused our
+// password or not answered at all: it would do so again, and the operator would wait
+// to be told. So it is with a machine that the site does not know, or no more.
+func (p site[T]) unlessRefused(ctx context.Context, c *workflow.Call[T], undo func(context.Context, *workflow.Call[T]) error) error {
 	if f := c.Run.Failure; f != nil && (f.Code == sprout.BMCDenied || f.Code == sprout.BMCUnreachable) {
 		c.Detail("power is left as it is: %s", f.Reason)
 		return p.clearIntent(ctx, c)
 	}
-	err := p.powerOff(ctx, c)
+	err := undo(ctx, c)
 	if sprout.KindOf(err) == sprout.NotFound {
 		c.Detail("power is left as it is: %v", err)
 		return p.clearIntent(ctx, c)
@@ -394,7 +427,7 @@ func (p site[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
 			return fmt.Errorf("cannot read what %s left: %w", run.ID, err)
 		}
 	}
-	raw, err := json.Marshal(sprout.WorkResult{State: run.State, Failure: run.Failure, Taken: data.Taken})
+	raw, err := json.Marshal(sprout.WorkResult{State: run.State, Failure: run.Failure, Taken: data.Taken, Shell: data.Shell})
 	if err != nil {
 		return fmt.Errorf("cannot encode a work result: %w", err)
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ type Agent struct {
 	Client  *Client
 	Host    Host
 	BootMAC string
+	Boot    string // differs with each start of the kernel; may be empty
 	Tests   hwtest.Provider
 	// Settle, which may be nil, waits until the kernel has found its devices.
 	Settle func(context.Context)
@@ -35,7 +38,10 @@ type Agent struct {
 	// Console, which may be nil, returns what the kernel warned of since it was
 	// called last.
 	Console func() []sprout.ConsoleLine
-	Log     *slog.Logger
+	// Shell, which may be nil, lets in by SSH who holds one of the keys, in place of
+	// those of an earlier call, as long as this boot. It says how.
+	Shell func(ctx context.Context, keys []string) (sprout.Shell, error)
+	Log   *slog.Logger
 
 	done  map[string]sprout.Report // orders already performed in this boot
 	tools map[string]string        // root of the tree of tools, by digest
@@ -91,7 +97,7 @@ func (a *Agent) hello() sprout.Hello {
 	inv := a.Host.Inventory()
 	h := sprout.Hello{
 		Version: sprout.Version, BootMAC: a.BootMAC, Architecture: sprout.Architecture(runtime.GOARCH),
-		BootMode: inv.BootMode, Serial: inv.Serial, UUID: inv.UUID,
+		BootMode: inv.BootMode, Serial: inv.Serial, UUID: inv.UUID, Boot: a.Boot,
 	}
 	for _, i := range inv.Interfaces {
 		h.MACs = append(h.MACs, i.MAC)
@@ -150,7 +156,7 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		report.Inventory = &inv
 		return nil
 	case sprout.OrderTest:
-		report.Tests = a.test(ctx, p, order.Test)
+		report.Tests = a.test(ctx, order.ID, p, order.Test)
 		return nil
 	case sprout.OrderWrite:
 		if order.Write == nil {
@@ -161,12 +167,19 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		report.Written = written
 		return err
 	case sprout.OrderErase:
-		e := &eraser{dev: a.Host.dev(), progress: p, log: a.Log}
+		e := &eraser{dev: a.Host.dev(), open: func(f *os.File) controller { return device{f} }, progress: p, log: a.Log}
 		if order.Erase != nil {
-			e.rules = order.Erase.Disks
+			e.order = *order.Erase
 		}
 		var err error
 		report.Erased, err = e.erase(ctx, a.inventory(ctx).Disks)
+		return err
+	case sprout.OrderShell:
+		if a.Shell == nil {
+			return fmt.Errorf("this ramdisk (version %s) has no shell", sprout.Version)
+		}
+		shell, err := a.Shell(ctx, order.Keys)
+		report.Shell = &shell
 		return err
 	case sprout.OrderReboot, sprout.OrderPowerOff:
 		return nil
@@ -191,16 +204,27 @@ func (a *Agent) waitLinks(ctx context.Context) {
 	}
 }
 
-func (a *Agent) test(ctx context.Context, p *progress, order *sprout.TestOrder) []sprout.TestResult {
+func (a *Agent) test(ctx context.Context, id string, p *progress, order *sprout.TestOrder) []sprout.TestResult {
 	a.waitLinks(ctx)
 	inv := a.inventory(ctx)
 	tests := a.Tests.Tests(inv)
 	if order != nil {
 		tests = append(tests, a.fetchTests(ctx, *order)...)
 	}
-	results := hwtest.Run(ctx, tests, inv, hwtest.Peer{URL: a.Client.URL, Token: a.Client.Token}, func(done, total int, last sprout.TestResult) {
+	var before *sprout.TestsDone
+	if order != nil {
+		before = order.Done
+	}
+	kept := a.keepTests(ctx, id)
+	defer kept.stop()
+	results := hwtest.Resume(ctx, tests, inv, hwtest.Peer{URL: a.Client.URL, Token: a.Client.Token}, before, func(done, total int, last sprout.TestResult) {
 		p.set(int64(done), int64(total), "tests")
+		kept.result(last)
 		a.Log.Info("hardware test", "test", last.Test, "device", last.Device, "outcome", last.Outcome, "message", last.Message, "metrics", last.Metrics)
+	}, func(m sprout.TestMark) {
+		first, _, _ := strings.Cut(m.Mark, "\n")
+		p.about(fmt.Sprintf("%s on %s: %s", m.Test, m.Device, first))
+		kept.mark(m)
 	})
 	bound(results)
 	return results

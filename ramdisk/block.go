@@ -93,6 +93,14 @@ func (b *block) discard(off, n int64) error {
 	return b.ioctlRange(unix.BLKDISCARD, off, n)
 }
 
+// secureDiscard is discard, and the disk also erases copies that it keeps of them.
+func (b *block) secureDiscard(off, n int64) error {
+	if !b.device {
+		return unix.EOPNOTSUPP
+	}
+	return b.ioctlRange(unix.BLKSECDISCARD, off, n)
+}
+
 func (b *block) ioctlRange(request uint, off, n int64) error {
 	span := [2]uint64{uint64(off), uint64(n)}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, b.f.Fd(), uintptr(request), uintptr(unsafe.Pointer(&span)))

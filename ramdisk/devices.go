@@ -9,8 +9,9 @@ import (
 	"sprout"
 )
 
-// notDisks begin the names of block devices that are no disk of the machine.
-var notDisks = regexp.MustCompile(`^(loop|ram|sr|fd|zram|dm-|md|nbd|mtdblock)`)
+// notDisks begin the names of block devices that are no disk of the machine, or
+// parts of an eMMC that hold no data of a system.
+var notDisks = regexp.MustCompile(`^(loop|ram|sr|fd|zram|dm-|md|nbd|mtdblock|mmcblk[0-9]+(boot|rpmb))`)
 
 var pciAddress = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
 
@@ -25,9 +26,10 @@ func (h Host) disks() []sprout.Disk {
 			continue
 		}
 		disks = append(disks, sprout.Disk{
-			Name: name, Bytes: size, Bus: h.bus(dir), Serial: h.diskSerial(dir), WWN: h.diskWWN(dir),
+			Name: name, Bytes: size, Bus: h.bus(dir), Path: h.diskPath(dir), Serial: h.diskSerial(dir), WWN: h.diskWWN(dir),
 			Model:      strings.TrimSpace(h.text(dir+"device/vendor_name") + " " + h.text(dir+"device/model")),
-			Rotational: h.text(dir+"queue/rotational") == "1", ReadOnly: h.text(dir+"ro") == "1",
+			Rotational: h.text(dir+"queue/rotational") == "1", ReadOnly: h.text(dir+"ro") == "1", Removable: h.text(dir+"removable") == "1",
+			Erase: h.erasable(name, dir),
 		})
 	}
 	return disks
@@ -73,6 +75,42 @@ func (h Host) bus(dir string) string {
 		if strings.Contains(at, b.part) {
 			return b.bus
 		}
+	}
+	return ""
+}
+
+// scsiAddress is how SCSI names a device: host, channel, target and unit.
+var scsiAddress = regexp.MustCompile(`^\d+:(\d+:\d+:\d+)$`)
+
+// diskPath tells where a disk is attached, as udev's path_id does for NVMe, SATA,
+// SCSI and virtio. Empty: some other way.
+func (h Host) diskPath(dir string) string {
+	at, err := filepath.EvalSymlinks(h.path(dir))
+	if err != nil {
+		return ""
+	}
+	pci, ata, scsi := "", "", ""
+	for part := range strings.SplitSeq(at, "/") {
+		switch m := scsiAddress.FindStringSubmatch(part); {
+		case pciAddress.MatchString(part):
+			pci = "pci-" + part
+		case m != nil:
+			scsi = "-scsi-0:" + m[1]
+		case strings.HasPrefix(part, "ata"):
+			if port := h.text("sys/class/ata_port/" + part + "/port_no"); port != "" {
+				ata = "-ata-" + port
+			}
+		}
+	}
+	switch bus := h.bus(dir); {
+	case pci == "":
+		return ""
+	case bus == "nvme":
+		return pci + "-nvme-" + h.text(dir+"nsid")
+	case ata != "":
+		return pci + ata
+	case bus == "scsi", bus == "virtio":
+		return pci + scsi
 	}
 	return ""
 }

@@ -43,7 +43,14 @@ func TestConfigVolume(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkVolume(t, volume)
+	checkVolume(t, volume, "CIDATA", noCloud)
+	openstack, err := ramdisk.ConfigVolume(sprout.ConfigDrive{Ignition: `{"ignition":{"version":"3.3.0"}}`, MetaData: "{}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkVolume(t, openstack, "CONFIG-2", map[string]string{
+		"openstack/latest/user_data": `{"ignition":{"version":"3.3.0"}}`, "openstack/latest/meta_data.json": "{}",
+	})
 	large := drive
 	large.UserData = strings.Repeat("0123456789abcde\n", 6<<20/16)
 	if volume, err = ramdisk.ConfigVolume(large); err != nil || len(volume) < 7<<20 {

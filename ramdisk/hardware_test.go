@@ -53,6 +53,7 @@ func TestBadHardwareInQEMU(t *testing.T) {
 	order := sprout.TestOrder{Tools: &tools}
 	for name, values := range map[string]map[string]string{
 		"smart": {}, "smart-selftest": {}, "disk-surface": {"most": "1"}, "disk-speed": {"runtime": "2s"}, "nic-errors": {"runtime": "1s"}, "ecc": {}, "sensors": {}, "bmc-log": {},
+		"clock": {"runtime": "20s", "drift": "100000"}, "packet-loss": {"runtime": "4s"},
 		"memory-size": {"least": "64GiB"}, "memtester": {"share": "6"}, "stress": {"runtime": "5s", "memory": "5"},
 	} {
 		order.Runs = append(order.Runs, chosen(t, name, values))
@@ -71,12 +72,14 @@ func TestBadHardwareInQEMU(t *testing.T) {
 		"disk-surface vdb": {sprout.Failed, "blocks of 64 KiB cannot be read, the first at 20480 KiB"},
 		"disk-read vdb":    {sprout.Failed, "input/output error"}, "disk-speed vdb": {sprout.Failed, "reading failed"},
 		"smart nvme0n1": {sprout.Failed, "critical warning: 0x04"}, "smart vda": {sprout.Skipped, "does not speak SMART"},
-		"smart sda": {sprout.Passed, ""}, "smart-selftest sda": {sprout.Passed, ""}, "smart-selftest nvme0n1": {sprout.Skipped, "NVMe"},
+		"smart sda": {sprout.Passed, ""}, "smart-selftest sda": {sprout.Passed, ""}, "smart-selftest nvme0n1": {sprout.Skipped, "no test of itself"},
 		"smart-selftest vda": {sprout.Skipped, "no test of itself"},
 		"nic-errors eth0":    {sprout.Passed, ""}, "nic-errors eth1": {sprout.Failed, "the link of eth1 is down"},
 		"memory-size memory": {sprout.Failed, "MiB of memory, and must have 65536"}, "memtester memory": {sprout.Passed, ""},
 		"disk-speed vda": {sprout.Passed, ""}, "disk-speed nvme0n1": {sprout.Passed, ""}, "stress node": {sprout.Passed, ""},
 		"ecc memory": {sprout.Skipped, "counts no errors"}, "sensors node": {sprout.Passed, ""}, // of the NVMe disk
+		"clock node":       {sprout.Passed, ""},
+		"packet-loss eth0": {sprout.Passed, ""}, "packet-loss eth1": {sprout.Skipped, "no cable"},
 		"bmc-log node":       {sprout.Skipped, "no BMC"},
 		"cpu-arithmetic cpu": {sprout.Passed, ""},
 	} {

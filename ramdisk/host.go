@@ -55,7 +55,7 @@ func (h Host) Inventory() sprout.Inventory {
 		At: time.Now().UTC(), Architecture: sprout.Architecture(runtime.GOARCH), BootMode: h.bootMode(),
 		Vendor: h.text("sys/class/dmi/id/sys_vendor"), Model: h.text("sys/class/dmi/id/product_name"),
 		Serial: h.text("sys/class/dmi/id/product_serial"), UUID: strings.ToLower(h.text("sys/class/dmi/id/product_uuid")),
-		CPU: parseCPU(h.text("proc/cpuinfo")), DIMMs: h.dimms(),
+		CPU: h.cpu(), DIMMs: h.dimms(),
 		Disks: h.disks(), Interfaces: h.interfaces(), PCI: h.pci(),
 	}
 	inv.Firmware = strings.TrimSpace(strings.Join([]string{
@@ -77,8 +77,8 @@ func (h Host) bootMode() sprout.BootMode {
 	return sprout.BIOS
 }
 
-// dimms reads the memory devices of the SMBIOS tables (DSP0134 section 7.18).
-func (h Host) dimms() []sprout.DIMM {
+// smbios reads the firmware's tables; nil: it has none that can be read.
+func (h Host) smbios() *smbios.Info {
 	entry, err := os.ReadFile(h.path("sys/firmware/dmi/tables/smbios_entry_point"))
 	if err != nil {
 		return nil
@@ -89,6 +89,15 @@ func (h Host) dimms() []sprout.DIMM {
 	}
 	info, err := smbios.ParseInfo(entry, tables)
 	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// dimms reads the memory devices of the SMBIOS tables (DSP0134 section 7.18).
+func (h Host) dimms() []sprout.DIMM {
+	info := h.smbios()
+	if info == nil {
 		return nil
 	}
 	devices, err := info.GetMemoryDevices()
@@ -122,27 +131,4 @@ func parseMemTotal(meminfo string) int64 {
 		}
 	}
 	return 0
-}
-
-// parseCPU counts sockets, cores and threads of /proc/cpuinfo.
-func parseCPU(cpuinfo string) sprout.CPU {
-	var cpu sprout.CPU
-	sockets, cores := map[string]bool{}, map[string]bool{}
-	for block := range strings.SplitSeq(cpuinfo, "\n\n") {
-		at := map[string]string{}
-		for line := range strings.Lines(block) {
-			if key, value, ok := strings.Cut(line, ":"); ok {
-				at[strings.TrimSpace(key)] = strings.TrimSpace(value)
-			}
-		}
-		if _, ok := at["processor"]; !ok {
-			continue
-		}
-		cpu.Threads++
-		cpu.Model = at["model name"]
-		sockets[at["physical id"]] = true
-		cores[at["physical id"]+"/"+at["core id"]] = true
-	}
-	cpu.Sockets, cpu.Cores = len(sockets), len(cores)
-	return cpu
 }

@@ -124,23 +124,26 @@ func checkWritten(t *testing.T, disk string, content []byte) {
 	if !bytes.Equal(got[34*512:imageBytes-34*512], content[34*512:imageBytes-34*512]) {
 		t.Error("what is on the disk is not the image")
 	}
-	checkVolume(t, got[start*512:(start+size)*512])
+	checkVolume(t, got[start*512:(start+size)*512], "CIDATA", noCloud)
+}
+
+// noCloud are the files of the drive.
+var noCloud = map[string]string{
+	"meta-data": drive.MetaData, "user-data": drive.UserData, "vendor-data": drive.VendorData, "network-config": drive.NetworkConfig,
 }
 
 // checkVolume holds a config drive to its content.
-func checkVolume(t *testing.T, volume []byte) {
+func checkVolume(t *testing.T, volume []byte, label string, files map[string]string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "cidata")
 	if err := os.WriteFile(file, volume, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	must(t, "", "fsck.vfat", "-n", file)
-	if out := must(t, "", "blkid", "-p", "-o", "export", file); !strings.Contains(out, "LABEL=CIDATA\n") || !strings.Contains(out, "TYPE=vfat\n") {
+	if out := must(t, "", "blkid", "-p", "-o", "export", file); !strings.Contains(out, "LABEL="+label+"\n") || !strings.Contains(out, "TYPE=vfat\n") {
 		t.Errorf("blkid sees %s", out)
 	}
-	for name, want := range map[string]string{
-		"meta-data": drive.MetaData, "user-data": drive.UserData, "vendor-data": drive.VendorData, "network-config": drive.NetworkConfig,
-	} {
+	for name, want := range files {
 		if got := must(t, "", "mtype", "-i", file, "::"+name); got != want {
 			t.Errorf("%s is %q", name, got)
 		}

@@ -38,6 +38,13 @@ func (p *progress) set(done, total int64, unit string) {
 	p.changed = true
 }
 
+// about says what the order is at.
+func (p *progress) about(words string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.About, p.changed = words, true
+}
+
 // wait says what the order waits for; empty: it goes on.
 func (p *progress) wait(waitsFor string) {
 	p.mu.Lock()

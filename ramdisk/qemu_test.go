@@ -122,20 +122,28 @@ func buildInit(t *testing.T) string {
 	return init
 }
 
-// boot starts the machine; its end is sent on the channel. Its console is
-// logged when the test fails, and it never outlives the test.
+// boot starts the machine with two disks and two ports.
 func boot(t *testing.T, files string, s *site, target, old string) <-chan error {
 	t.Helper()
-	console := filepath.Join(t.TempDir(), "console")
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-smp", "2", "-m", "768", "-display", "none", "-no-reboot",
-		"-uuid", machineUUID, "-smbios", "type=1,manufacturer=Acme,product=R1,serial=SN-1", "-serial", "file:"+console,
-		"-kernel", files+"/vmlinuz", "-initrd", files+"/initrd",
-		"-append", fmt.Sprintf("console=ttyS0 sprout.url=%s sprout.token=%s BOOTIF=01-%s", s.guestURL(), token, strings.ReplaceAll(bootMAC, ":", "-")),
+	return bootWith(t, files, s, "-m", "768",
 		"-drive", "if=none,id=d1,format=raw,cache=unsafe,file="+target, "-device", "virtio-blk-pci,drive=d1,serial=TARGET",
 		"-drive", "if=none,id=d2,format=raw,cache=unsafe,discard=unmap,file="+old, "-device", "ahci,id=ahci", "-device", "ide-hd,drive=d2,bus=ahci.0,serial=OLD",
 		"-netdev", "user,id=n1", "-device", "virtio-net-pci,netdev=n1,mac="+bootMAC,
 		"-netdev", "user,id=n2,restrict=on", "-device", "e1000,netdev=n2,mac=52:54:00:12:34:57")
+}
+
+// bootWith starts a machine; its end is sent on the channel. Its console is logged
+// when the test fails, and it never outlives the test.
+func bootWith(t *testing.T, files string, s *site, args ...string) <-chan error {
+	t.Helper()
+	console := filepath.Join(t.TempDir(), "console")
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", append([]string{"-accel", "tcg", "-smp", "2", "-display", "none", "-no-reboot",
+		"-uuid", machineUUID, "-smbios", "type=1,manufacturer=Acme,product=R1,serial=SN-1", "-serial", "file:" + console,
+		"-kernel", files + "/vmlinuz", "-initrd", files + "/initrd",
+		"-append", fmt.Sprintf("console=ttyS0 sprout.url=%s sprout.token=%s BOOTIF=01-%s", s.guestURL(), token, strings.ReplaceAll(bootMAC, ":", "-"))}, args...)...)
+	var said strings.Builder
+	cmd.Stderr = &said
 	ended := make(chan error, 1)
 	finished := make(chan struct{})
 	if err := cmd.Start(); err != nil {
@@ -147,7 +155,7 @@ func boot(t *testing.T, files string, s *site, target, old string) <-chan error 
 		cancel()
 		<-finished
 		if text, err := os.ReadFile(console); err == nil && (t.Failed() || testing.Verbose()) {
-			t.Logf("console:\n%s", text)
+			t.Logf("QEMU: %s\nconsole:\n%s", said.String(), text)
 		}
 	})
 	return ended

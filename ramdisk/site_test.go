@@ -42,6 +42,7 @@ type site struct {
 	orders   []sprout.Order
 	more     chan struct{} // closed and renewed when orders grow
 	progress []sprout.Progress
+	done     sprout.TestsDone // what was said with progress
 }
 
 func newSite(t *testing.T, images *image.Store) *site {
@@ -116,6 +117,7 @@ func (s *site) giveOrder(w http.ResponseWriter, r *http.Request) {
 	for {
 		o, ok, more := s.next(r.URL.Query().Get("after"))
 		if ok {
+			o = s.withDone(o)
 			_ = json.NewEncoder(w).Encode(o)
 			return
 		}
@@ -128,6 +130,19 @@ func (s *site) giveOrder(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// withDone returns an order to test with what was done of it before the machine
+// restarted, as the agent does.
+func (s *site) withDone(o sprout.Order) sprout.Order {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.Test != nil {
+		test, done := *o.Test, sprout.TestsDone{}
+		done.Add(s.done.Results, s.done.Marks)
+		test.Done, o.Test = &done, &test
+	}
+	return o
 }
 
 func (s *site) takeReport(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +159,10 @@ func (s *site) takeReport(w http.ResponseWriter, r *http.Request) {
 	}
 	if report.Outcome == "progress" {
 		s.mu.Lock()
-		s.progress = append(s.progress, *report.Progress)
+		if report.Progress != nil {
+			s.progress = append(s.progress, *report.Progress)
+		}
+		s.done.Add(report.Tests, report.Marks)
 		s.mu.Unlock()
 	} else {
 		s.ended <- report

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"sprout"
 	"sprout/hwtest"
@@ -90,6 +91,8 @@ func (a *Agent) mounted(ctx context.Context, tools *sprout.Tools) (string, error
 	switch {
 	case tools == nil:
 		return "", fmt.Errorf("it needs programs, and the site has none: put %s beside the ramdisk (sprout ramdisk build --tools)", "tools.squashfs")
+	case tools.Architecture != "" && string(tools.Architecture) != runtime.GOARCH:
+		return "", fmt.Errorf("it needs programs, and those that the site has are for %s, not for %s", tools.Architecture, runtime.GOARCH)
 	case a.Mount == nil:
 		return "", fmt.Errorf("it needs programs, and this ramdisk cannot mount any")
 	}

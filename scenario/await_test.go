@@ -68,6 +68,8 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
 	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):
 		ts.Check(eventually(ctx, func() (bool, string) { return s.agentIs(ctx, name, args[0] == "online") }))
+	case kind == "downloads" && len(args) == 2:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.downloadsAre(ctx, name, args[0]+" "+args[1]) }))
 	case kind == "sim" && len(args) >= 1:
 		s.awaitSim(ctx, ts, name, sim.Step(args[0]), strings.Join(args[1:], " "))
 	default:
@@ -110,6 +112,17 @@ func (s *story) waitsFor(ctx context.Context, name, words string) (bool, string)
 		return false, err.Error()
 	}
 	return x.Workflow != nil && strings.Contains(x.Workflow.Wait, words), fmt.Sprintf("%+v", x.Workflow)
+}
+
+// downloadsAre tells whether so many machines of a site download, and so many wait
+// for their turn, as the control plane knows it.
+func (s *story) downloadsAre(ctx context.Context, site, want string) (bool, string) {
+	report, err := call(ctx, s, api.SiteShow, api.SiteRef{Site: site})
+	if err != nil || report.Agent == nil {
+		return false, fmt.Sprintf("%+v, %v", report, err)
+	}
+	is := fmt.Sprint(report.Agent.Downloading, report.Agent.Waiting)
+	return is == want, is
 }
 
 // bootsKept is how many boots of a machine the control plane keeps.

@@ -11,14 +11,15 @@
 //	exits CODE sprout ARG…                the CLI, with this exit code
 //	let NAME sprout ARG…                  keeps what the CLI prints in $NAME
 //	site-agent SITE [TOKEN]               enrols and starts the agent of a site; after env AT_ONCE=N at most N of
-//	                                      its machines download at once
+//	                                      its machines download at once; after env SLOW_TURN=D a queue that stands still for
+//	                                      so long is a problem
 //	kill-agent SITE, restart-agent SITE   stops it where it is; starts it again. After env AGENT=apart
 //	                                      agents are processes of their own, and this is kill -9
 //	restart-server                        stops the control plane without grace and starts it again
 //	wan cut|heal                          the link between all agents and the control plane
 //	away MACHINE SITE NAME                for $SPROUT_AWAY: the machine loses power and boots by the network, and the
 //	                                      site's DNS is asked for the name, again and again; sets $rounds
-//	plug NAME SITE [uefi] [mac=M] [disk=SERIAL:BYTES]… [fault=F]…
+//	plug NAME SITE [uefi] [mac=M] [disk=SERIAL:BYTES[:removable|:frozen]]… [fault=F]…
 //	                                      racks a machine, off; sets $NAME_mac and $NAME_bmc
 //	press NAME                            presses its power button
 //	unplug NAME [during STEP[:PERCENT]]   takes its power away, now or once it comes there
@@ -26,6 +27,7 @@
 //	bmc NAME busy N                       its BMC answers N requests with 503
 //	bmc NAME without-media                its BMC has no virtual media from now on
 //	drive NAME holds nothing|media        what is in the virtual drive of its BMC
+//	break NAME FAULT                      gives it a fault, such as dead-disk@erase=SERIAL
 //	heal NAME                             ends its faults
 //	await machine NAME state|power WORD   as the control plane sees it
 //	await agent SITE online|offline       as the control plane sees it

@@ -80,7 +80,8 @@ func describe(c *sim.Config, arg string) (err error) {
 		c.Spec.MACs[0] = value
 	case "disk":
 		serial, size, _ := strings.Cut(value, ":")
-		d := sprout.Disk{Name: fmt.Sprintf("vd%c", 'a'+len(c.Spec.Disks)), Serial: serial, Model: "Simulated", Bus: "virtio"}
+		size, kind, _ := strings.Cut(size, ":")
+		d := sprout.Disk{Name: fmt.Sprintf("vd%c", 'a'+len(c.Spec.Disks)), Serial: serial, Model: "Simulated", Bus: "virtio", Removable: kind == "removable", Erase: sprout.DiskErase{Security: kind == "frozen", Frozen: kind == "frozen"}}
 		d.Bytes, err = strconv.ParseInt(size, 10, 64)
 		c.Spec.Disks = append(c.Spec.Disks, d)
 	case "fault":
@@ -123,6 +124,13 @@ func tellHold(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	s.inject(ts, s.slot(ts, args[0]), sim.Hold, args[2])
 }
 
+func tellFault(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 2, "fault NAME KIND@STEP[:PERCENT][=DEVICE][*TIMES]")
+	f, err := sim.ParseFault(args[1])
+	ts.Check(err)
+	ts.Check(s.slot(ts, args[0]).Machine.Inject(f))
+}
+
 // inject makes a fault happen once.
 func (s *story) inject(ts *testscript.TestScript, slot *sim.Slot, kind sim.FaultKind, at string) {
 	f, err := sim.ParseFault(fmt.Sprintf("%s@%s*1", kind, at))
@@ -133,6 +141,13 @@ func (s *story) inject(ts *testscript.TestScript, slot *sim.Slot, kind sim.Fault
 func tellGoOn(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	usage(ts, len(args) == 1, "go-on NAME")
 	s.slot(ts, args[0]).Machine.Release()
+}
+
+func tellBreak(s *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 2, "break NAME FAULT")
+	f, err := sim.ParseFault(args[1])
+	ts.Check(err)
+	ts.Check(s.slot(ts, args[0]).Machine.Inject(f))
 }
 
 func tellHeal(s *story, ts *testscript.TestScript, _ bool, args []string) {

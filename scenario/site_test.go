@@ -72,6 +72,10 @@ func tellSiteAgent(s *story, ts *testscript.TestScript, neg bool, args []string)
 		config.Images.AtOnce, err = strconv.Atoi(most)
 		ts.Check(err)
 	}
+	if slow := ts.Getenv("SLOW_TURN"); slow != "" {
+		config.SlowTurn, err = time.ParseDuration(slow)
+		ts.Check(err)
+	}
 	at := &site{config: config, apart: ts.Getenv("AGENT") == "apart"}
 	if !neg {
 		s.sites[name] = at

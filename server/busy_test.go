@@ -21,9 +21,13 @@ var seconds = map[string]struct {
 	ask   func(ctx context.Context, c *client.Client, m sprout.Machine) error
 	legal bool // also on a busy machine
 }{
-	"machine commission":  {ask: asked(api.MachineCommission, func(in *api.CommissionMachine, m string) { in.Machine = m })},
-	"machine deploy":      {ask: asked(api.MachineDeploy, func(in *api.DeployMachine, m string) { in.Machine, in.Body.Image = m, "debian-12" })},
-	"machine release":     {ask: asked(api.MachineRelease, func(in *api.ReleaseMachine, m string) { in.Machine = m })},
+	"machine commission": {ask: asked(api.MachineCommission, func(in *api.CommissionMachine, m string) { in.Machine = m })},
+	"machine deploy":     {ask: asked(api.MachineDeploy, func(in *api.DeployMachine, m string) { in.Machine, in.Body.Image = m, "debian-12" })},
+	"machine release":    {ask: asked(api.MachineRelease, func(in *api.ReleaseMachine, m string) { in.Machine = m })},
+	"machine rescue": {ask: asked(api.MachineRescue, func(in *api.RescueMachine, m string) {
+		in.Machine, in.Body.SSHKeys = m, []string{"ssh-ed25519 AAAA"}
+	})},
+	"machine unrescue":    {ask: asked(api.MachineUnrescue, func(in *api.MachineRef, m string) { in.Machine = m })},
 	"machine delete":      {ask: asked(api.MachineDelete, func(in *api.MachineRef, m string) { in.Machine = m })},
 	"machine accept":      {ask: asked(api.MachineAccept, func(in *api.MachineRef, m string) { in.Machine = m })},
 	"machine mark-broken": {ask: asked(api.MachineMarkBroken, func(in *api.MarkMachine, m string) { in.Machine = m })},

@@ -229,6 +229,12 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "model":
 		v, err := s.modelShow(ctx, &api.ModelRef{Model: ref})
 		return resource{v.String(), v.String(), v}, true, err
+	case "allocation":
+		v, err := s.findAllocation(ctx, ref)
+		return resource{string(v.ID), string(v.ID), v}, true, err
+	case "quota":
+		v, err := s.findQuota(ctx, ref)
+		return resource{v.Owner, v.Owner, v}, true, err
 	case "workflow":
 		v, err := s.workflowShow(ctx, &api.ShowWorkflow{WorkflowRef: api.WorkflowRef{Workflow: ref}})
 		return resource{string(v.ID), string(v.ID), v}, true, err

@@ -234,6 +234,7 @@ func TestTheClientAsksAgainOnABrokenConnection(t *testing.T) {
 func TestWhatPostgreSQLUndoesIsCarriedOutAgain(t *testing.T) {
 	p, _, db := populated(t)
 	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("par1")))(t)
+	must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("ber1")))(t)
 	for _, statement := range []string{
 		`CREATE SEQUENCE times`,
 		`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -252,7 +253,7 @@ func TestWhatPostgreSQLUndoesIsCarriedOutAgain(t *testing.T) {
 	if _, err := db.Exec(t.Context(), `ALTER SEQUENCE times MINVALUE -1000 RESTART -1000`); err != nil {
 		t.Fatal(err)
 	}
-	if answer, said, _ := p.exchange(t, "DELETE", "/v1/sites/lon1", "", nil); answer.StatusCode != http.StatusServiceUnavailable {
+	if answer, said, _ := p.exchange(t, "DELETE", "/v1/sites/ber1", "", nil); answer.StatusCode != http.StatusServiceUnavailable { //nolint:bodyclose // exchange closes it
 		t.Errorf("what never succeeds is answered %d %s", answer.StatusCode, said)
 	}
 }

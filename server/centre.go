@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,9 +62,9 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 	}
 	after := before
 	after.State = to
-	if event == sprout.Installed || event == sprout.Released {
+	if event == sprout.Installed || event == sprout.Released || event == sprout.LeftBehind {
 		change := store.MachineChange{Image: &image}
-		if after.Image = image; event == sprout.Released {
+		if after.Image = image; event != sprout.Installed {
 			after.Owner, change.Owner = "", new("")
 		}
 		if err := c.store.UpdateMachine(ctx, tx, id, change); err != nil {
@@ -95,6 +96,10 @@ func (c *centre) CancelWork(ctx context.Context, tx pgx.Tx, site sprout.SiteID, 
 	return c.store.Replicate(ctx, tx, site, sprout.ChangeCancel, work, struct{}{})
 }
 
+func (c *centre) Let(ctx context.Context, tx pgx.Tx, id sprout.MachineID, how sprout.Shell) error {
+	return c.store.UpdateMachine(ctx, tx, id, store.MachineChange{Shell: &how})
+}
+
 func (c *centre) SkippedTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, skipped string) error {
 	if skipped != "" {
 		// Results of an earlier run are no longer about this commissioning.
@@ -112,14 +117,21 @@ func (c *centre) Raise(ctx context.Context, tx pgx.Tx, id sprout.MachineID, by p
 	if f.Remedy != "" {
 		remedy = f.Remedy
 	}
+	reason := f.Reason
+	if f.Step != "" {
+		reason = fmt.Sprintf("%s failed at %s: %s", by.Kind, f.Step, f.Reason)
+	}
 	return c.store.RaiseProblem(ctx, tx, sprout.Problem{
-		Code: f.Code, Severity: severity, Site: m.Site, Subject: string(id), Name: m.Name,
-		Reason: fmt.Sprintf("%s failed at %s: %s", by.Kind, f.Step, f.Reason), Evidence: f.Evidence, Remedy: remedy,
+		Code: f.Code, Severity: severity, Site: m.Site, Subject: string(id), Name: m.Name, Reason: reason, Evidence: f.Evidence, Remedy: remedy,
 	})
 }
 
-func (c *centre) Clear(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
-	_, err := c.store.ClearProblemsBut(ctx, tx, string(id), hardwareCodes...)
+// lasting are the problems that a workflow's success does not close by itself.
+var lasting = append(slices.Clone(hardwareCodes), sprout.DisksNotErased)
+
+func (c *centre) Clear(ctx context.Context, tx pgx.Tx, id sprout.MachineID, also ...sprout.Code) error {
+	stay := slices.DeleteFunc(slices.Clone(lasting), func(code sprout.Code) bool { return slices.Contains(also, code) })
+	_, err := c.store.ClearProblemsBut(ctx, tx, string(id), stay...)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,7 @@ type Config struct {
 	Memory    health.Memory      `json:"memory"`
 	OIDC      OIDCConfig         `json:"oidc"`
 	Providers provider.Selection `json:"providers"`
+	Images    ImagesConfig       `json:"images"`
 
 	// Gate is passed by every call of a step: for tests; nil: there is none.
 	Gate workflow.Gate `json:"-"`
@@ -69,6 +71,34 @@ type BusConfig struct {
 	Plain    bool   `json:"plain" doc:"Run the embedded NATS without TLS"`
 }
 
+// An ImagesConfig bounds what the control plane fetches from others.
+type ImagesConfig struct {
+	Most  int      `json:"most" doc:"GB that a fetched image may have; 0: 64"`
+	Allow []string `json:"allow" doc:"Prefixes of this machine or its links that images may be fetched from all the same"`
+}
+
+// gigabytes that a fetched image has at most where nothing else is said.
+const mostFetched = 64
+
+func (c ImagesConfig) check() error {
+	if c.Most < 0 {
+		return sprout.InvalidField("images.most", "%d must be a number of GB, or 0 for %d", c.Most, mostFetched)
+	}
+	_, err := c.allowed()
+	return err
+}
+
+func (c ImagesConfig) allowed() (all []netip.Prefix, err error) {
+	for _, text := range c.Allow {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, sprout.InvalidField("images.allow", "%q is no prefix such as 127.0.0.1/32", text)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
 // Defaults returns the configuration of a control plane on one machine; the
 // database is still to be named.
 func Defaults() Config {
@@ -104,7 +134,7 @@ func (c Config) Check() error {
 			return sprout.InvalidField("bus.listen", "%q must be host:port", c.Bus.Listen)
 		}
 	}
-	if err := cmp.Or(c.Limits.check(), c.Memory.Check(), c.OIDC.check()); err != nil {
+	if err := cmp.Or(c.Limits.check(), c.Memory.Check(), c.OIDC.check(), c.Images.check()); err != nil {
 		return err
 	}
 	return c.Providers.Check()

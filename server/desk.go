@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -13,27 +14,21 @@ import (
 	"sprout/alloc"
 	"sprout/api"
 	"sprout/audit"
+	"sprout/crowd"
 	"sprout/store"
 )
 
-const (
-	largestCrowd = 64 // asks that one transaction answers
-	lanes        = 2  // transactions at once: while one waits for the disk, another works
-	patience     = 5  // how often an ask is tried anew whose machine somebody else took
-)
+// patience is how long an ask is tried for anew whose machines others take. It
+// bounds what ends by itself: see answerAll.
+const patience = 30 * time.Second
 
 // A desk gives machines away. Those who ask at once share one reading of what is
-// free and one transaction: the first to come answer themselves; who comes
-// meanwhile waits, and the first of those answers all of them. So it needs no
-// worker, and somebody alone waits for nobody. What it knows of the machines may
-// be old: the store gives none that is not what it was when it was chosen.
+// free and one transaction. What it knows of the machines may be old: the store
+// gives none that is not what it was when it was chosen.
 type desk struct {
 	store *store.Store
 	shelf shelf
-
-	mu        sync.Mutex
-	answering int
-	waiting   []*ask
+	crowd crowd.Crowd[struct{}, *ask]
 }
 
 // An ask is one machine that somebody wants, and what came of it.
@@ -44,11 +39,16 @@ type ask struct {
 	record sprout.AuditRecord
 	key    *store.RequestKey // nil: none, or another takes it
 
-	got   sprout.Machine
-	err   error
-	over  bool // got or err is the answer
-	leads bool // it answers itself and who waits
-	done  chan struct{}
+	missed sight // what it was not given last
+	got    sprout.Machine
+	err    error
+	over   bool // got or err is the answer
+}
+
+// A sight is a machine as it was seen.
+type sight struct {
+	machine  sprout.MachineID
+	revision int64
 }
 
 func (a *ask) answer(got sprout.Machine, err error) { a.got, a.err, a.over = got, err, true }
@@ -56,119 +56,81 @@ func (a *ask) answer(got sprout.Machine, err error) { a.got, a.err, a.over = got
 // ask answers one ask, with others or for others. errAlone: not with others; the
 // key was not taken.
 func (d *desk) ask(ctx context.Context, a *ask) (sprout.Machine, error) {
-	a.done = make(chan struct{}, 1)
 	if store.Joined(ctx) {
 		d.answerAll(ctx, []*ask{a})
 		return a.got, a.err
 	}
-	if !d.join(a) {
-		select {
-		case <-a.done: // answered, or it is our turn
-		case <-ctx.Done():
-			if !d.leave(a) {
-				<-a.done // somebody answers it now, or leaves its turn to us
-			}
-			if !a.leads {
-				return a.got, ctx.Err()
-			}
-		}
-		if !a.leads {
-			return a.got, a.err
-		}
+	if err := d.crowd.Ask(ctx, struct{}{}, a, d.answerAll); err != nil {
+		return a.got, err
 	}
-	asks := d.gather(a)
-	// Others wait for this answer too: who asked first may go, the work goes on.
-	d.answerAll(context.WithoutCancel(ctx), asks)
-	d.handOn(asks)
 	return a.got, a.err
 }
 
-// join puts a in line; true if it must answer itself.
-func (d *desk) join(a *ask) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.answering == lanes {
-		d.waiting = append(d.waiting, a)
-		return false
-	}
-	d.answering++
-	return true
-}
+// errTaken says that machines which were chosen, or which fit, are somebody else's
+// now, or may be in a moment.
+var errTaken = errors.New("others take what fits")
 
-// leave takes a out of the line; false if it is not in it any more.
-func (d *desk) leave(a *ask) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	at := slices.Index(d.waiting, a)
-	if at < 0 {
-		return false
-	}
-	d.waiting = slices.Delete(d.waiting, at, at+1)
-	return true
-}
-
-// gather takes who is in line, a first.
-func (d *desk) gather(a *ask) []*ask {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := min(len(d.waiting), largestCrowd-1)
-	asks := append([]*ask{a}, d.waiting[:n]...)
-	d.waiting = slices.Clone(d.waiting[n:])
-	return asks
-}
-
-// handOn wakes who was answered, and has the next in line answer.
-func (d *desk) handOn(asks []*ask) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, other := range asks[1:] {
-		other.done <- struct{}{}
-	}
-	if len(d.waiting) == 0 {
-		d.answering--
-		return
-	}
-	next := d.waiting[0]
-	d.waiting = d.waiting[1:]
-	next.leads = true
-	next.done <- struct{}{}
+// takenAway is what is said when errTaken does not end.
+func takenAway() error {
+	return sprout.Errorf(sprout.Unavailable, "cannot allocate now: for %s others took each machine that fitted", patience).WithRemedy("try again")
 }
 
 // answerAll answers each ask: by a machine, by why there is none, or where
 // something failed for all of them by errAlone.
+//
+// An ask goes through another round for one of two reasons, and each is somebody
+// else's progress. Its machine is no longer what was chosen: somebody has changed it
+// and committed. Or all that fits is proposed to others of this process: then it
+// waits until they are told, and either it is theirs, or it is free again. A machine
+// that is missed twice as it was is in the hands of a transaction that lasts: its ask
+// goes alone, so that nobody waits with it, and waits for that.
 func (d *desk) answerAll(ctx context.Context, asks []*ask) {
-	for range patience {
+	until := time.Now().Add(patience)
+	alone := store.Joined(ctx)
+	for again := false; ; again = true {
 		left := slices.DeleteFunc(slices.Clone(asks), func(a *ask) bool { return a.over })
 		if len(left) == 0 {
 			return
 		}
-		if err := d.round(ctx, left); err != nil {
-			for _, a := range left {
-				if a.over {
-					continue
-				}
-				if len(asks) > 1 {
-					err = errAlone // one of them may be to blame, and not the others
-				}
+		err := d.round(ctx, left, alone, again)
+		if errors.Is(err, errTaken) {
+			err = d.shelf.wait(ctx)
+		}
+		if err == nil && time.Now().Before(until) {
+			continue
+		}
+		if err != nil {
+			err = orAlone(err, len(asks))
+		} else {
+			err = takenAway()
+		}
+		for _, a := range left {
+			if !a.over {
 				a.answer(a.got, err)
 			}
-			return
 		}
+		return
 	}
-	for _, a := range asks {
-		if !a.over {
-			a.answer(a.got, sprout.Errorf(sprout.Conflict, "cannot allocate: others took each machine that fitted").WithRemedy("try again"))
-		}
+}
+
+// orAlone is the error of one of so many asks that failed together: one of them may
+// be to blame, and not the others.
+func orAlone(err error, asks int) error {
+	if asks > 1 {
+		return errAlone
 	}
+	return err
 }
 
 // round chooses a machine for each ask and gives away what it can; asks whose
 // machine is no longer as it was are not over. Where there is nothing for an ask,
-// that is by a reading since the round began.
-func (d *desk) round(ctx context.Context, asks []*ask) error {
+// that is by a reading since the round began; errTaken if there should be.
+func (d *desk) round(ctx context.Context, asks []*ask, alone, again bool) error {
 	began := time.Now()
 	chosen := map[sprout.MachineID]*ask{}
 	before := map[sprout.MachineID]sprout.Machine{}
+	settle := sync.OnceFunc(func() { d.shelf.settle(before) })
+	defer settle()
 	var none []*ask
 	for _, a := range asks {
 		m, found, err := d.shelf.take(ctx, d.store, a.sites, a.want, began)
@@ -185,59 +147,110 @@ func (d *desk) round(ctx context.Context, asks []*ask) error {
 		}
 		chosen[m.ID], before[m.ID] = a, m
 	}
-	defer func() { d.shelf.settle(before) }()
-	if err := d.give(ctx, chosen, before); err != nil {
+	if err := d.give(ctx, chosen, before, alone && again); err != nil {
 		return err
 	}
+	for id, a := range chosen {
+		now := sight{id, before[id].Rev}
+		if now == a.missed && !a.over && !alone {
+			a.answer(a.got, errAlone)
+		}
+		a.missed = now
+	}
+	settle() // who waits for what others were proposed must propose nothing
 	return d.explain(ctx, none)
 }
 
+// errNone has a transaction that gave nothing undone, with its locks.
+var errNone = errors.New("nothing was given")
+
 // give is the transaction of a round.
-func (d *desk) give(ctx context.Context, chosen map[sprout.MachineID]*ask, before map[sprout.MachineID]sprout.Machine) error {
+func (d *desk) give(ctx context.Context, chosen map[sprout.MachineID]*ask, before map[sprout.MachineID]sprout.Machine, wait bool) error {
 	if len(chosen) == 0 {
 		return nil
 	}
-	var given []sprout.Machine
-	var lost []*ask // whose key somebody else has
+	var t turn
 	err := d.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		var keys []store.RequestKey
-		lost = nil // the transaction may be tried anew
-		for _, a := range chosen {
-			if a.key != nil {
-				keys = append(keys, *a.key)
-			}
+		t = turn{chosen: chosen, before: before} // the transaction may be tried anew
+		if err := d.admit(ctx, tx, &t); err != nil {
+			return err
 		}
-		free, err := d.store.TakeKeys(ctx, tx, keys)
+		given, err := d.store.Give(ctx, tx, t.gifts, wait)
 		if err != nil {
 			return err
 		}
-		var gifts []store.Gift
-		for id, a := range chosen {
-			if a.key != nil && !free[string(a.key.ID)] {
-				lost = append(lost, a)
-				continue
-			}
-			if a.key != nil {
-				delete(free, string(a.key.ID)) // the same request once more, in the same round, is told what came of this one
-			}
-			gifts = append(gifts, store.Gift{Machine: id, Revision: before[id].Rev, Owner: a.owner, Actor: a.record.Actor, Reason: "to " + a.owner})
-		}
-		if given, err = d.store.Give(ctx, tx, gifts); err != nil {
-			return err
+		if t.given = given; len(given) == 0 {
+			return errNone
 		}
 		return d.note(ctx, tx, given, chosen, before)
 	})
+	if err != nil && !errors.Is(err, errNone) && !errors.Is(err, store.ErrHeld) {
+		return err
+	}
+	for _, a := range t.lost {
+		a.answer(a.got, errAlone)
+	}
+	for _, m := range t.given {
+		chosen[m.ID].answer(m, nil)
+		q := t.quotas[m.Owner]
+		q.Has++
+		t.quotas[m.Owner] = q
+	}
+	for _, a := range t.beyond {
+		if q := t.quotas[a.owner]; q.Room() == 0 { // else there was less to be had than the quota allows
+			a.answer(a.got, q.Refuse(1))
+		}
+	}
+	if len(t.given) < len(t.gifts) {
+		d.shelf.forget()
+	}
+	return nil
+}
+
+// A turn is what comes of the asks of one transaction.
+type turn struct {
+	chosen map[sprout.MachineID]*ask
+	before map[sprout.MachineID]sprout.Machine
+	quotas map[string]sprout.Quota // of owners that have one
+	gifts  []store.Gift
+	lost   []*ask // whose key somebody else has
+	beyond []*ask // whose owner may have no more
+	given  []sprout.Machine
+}
+
+// admit decides who is given something: whose key nobody has, and whose owner may
+// have more.
+func (d *desk) admit(ctx context.Context, tx pgx.Tx, t *turn) error {
+	var keys []store.RequestKey
+	var owners []string
+	for _, a := range t.chosen {
+		owners = append(owners, a.owner)
+		if a.key != nil {
+			keys = append(keys, *a.key)
+		}
+	}
+	free, err := d.store.TakeKeys(ctx, tx, keys)
 	if err != nil {
 		return err
 	}
-	for _, a := range lost {
-		a.answer(a.got, errAlone)
+	if t.quotas, err = d.store.LockQuotas(ctx, tx, owners); err != nil {
+		return err
 	}
-	for _, m := range given {
-		chosen[m.ID].answer(m, nil)
-	}
-	if len(given)+len(lost) < len(chosen) {
-		d.shelf.forget()
+	asked := map[string]int{}
+	for id, a := range t.chosen {
+		if a.key != nil && !free[string(a.key.ID)] {
+			t.lost = append(t.lost, a)
+			continue
+		}
+		if q, has := t.quotas[a.owner]; has && asked[a.owner] >= q.Room() {
+			t.beyond = append(t.beyond, a)
+			continue
+		}
+		asked[a.owner]++
+		if a.key != nil {
+			delete(free, string(a.key.ID)) // the same request once more, in the same round, is told what came of this one
+		}
+		t.gifts = append(t.gifts, store.Gift{Machine: id, Revision: t.before[id].Rev, Owner: a.owner, Actor: a.record.Actor, Reason: "to " + a.owner})
 	}
 	return nil
 }
@@ -248,12 +261,8 @@ func (d *desk) note(ctx context.Context, tx pgx.Tx, given []sprout.Machine, chos
 	var keys []store.RequestKey
 	var answers [][]byte
 	for _, m := range given {
-		a, was := chosen[m.ID], before[m.ID]
-		r := a.record
-		about(&r, m.Site, m.ID, m.Name)
-		r.Detail = "to " + a.owner
-		r.Changes = audit.Diff(moved{was.State, was.Owner}, moved{m.State, m.Owner})
-		if err := d.store.Audit(ctx, tx, r); err != nil {
+		a := chosen[m.ID]
+		if err := d.store.Audit(ctx, tx, gift(a.record, before[m.ID], m)); err != nil {
 			return err
 		}
 		if a.key == nil {
@@ -268,6 +277,14 @@ func (d *desk) note(ctx context.Context, tx pgx.Tx, given []sprout.Machine, chos
 	return d.store.PutAnswers(ctx, tx, keys, answers)
 }
 
+// gift is the record of a machine that was given.
+func gift(r sprout.AuditRecord, was, now sprout.Machine) sprout.AuditRecord {
+	about(&r, now.Site, now.ID, now.Name)
+	r.Detail = "to " + now.Owner
+	r.Changes = audit.Diff(moved{was.State, was.Owner}, moved{now.State, now.Owner})
+	return r
+}
+
 // moved is what giving a machine away changes of it.
 type moved struct {
 	State sprout.State `json:"state"`
@@ -275,9 +292,10 @@ type moved struct {
 }
 
 // explain answers those for whom nothing was found: why, by one reading of all
-// machines.
+// machines. errTaken if somebody's fits by then.
 func (d *desk) explain(ctx context.Context, none []*ask) error {
 	read := map[string][]sprout.Machine{} // by sites: mostly the same
+	var taken error
 	for _, a := range none {
 		at, err := json.Marshal(a.sites)
 		if err != nil {
@@ -285,17 +303,24 @@ func (d *desk) explain(ctx context.Context, none []*ask) error {
 		}
 		machines, known := read[string(at)]
 		if !known {
-			if machines, err = all(func(p store.Page) ([]sprout.Machine, string, error) {
-				return d.store.Machines(ctx, store.MachineFilter{Sites: a.sites, Page: p})
-			}); err != nil {
+			if machines, err = d.everything(ctx, a.sites); err != nil {
 				return err
 			}
 			read[string(at)] = machines
 		}
 		fit, removed := d.shelf.provider.Choose(a.want, machines)
 		if len(fit) == 0 {
-			a.answer(a.got, noneFits(len(machines), removed))
-		} // else one has come meanwhile, and the next round looks again
+			a.answer(a.got, tooFew(1, 0, len(machines), removed).WithRemedy("sprout machine list -o wide; or wait for one: sprout allocation create --queue"))
+		} else {
+			taken = errTaken
+		}
 	}
-	return nil
+	return taken
+}
+
+// everything reads all machines of the sites, but those that are retired.
+func (d *desk) everything(ctx context.Context, sites sprout.Sites) ([]sprout.Machine, error) {
+	return all(func(p store.Page) ([]sprout.Machine, string, error) {
+		return d.store.Machines(ctx, store.MachineFilter{Sites: sites, NotRetired: true, Page: p})
+	})
 }

@@ -168,3 +168,37 @@ func TestWhatIsKnownOfMachinesMayBeOld(t *testing.T) {
 		t.Errorf("took %s", m.Name)
 	}
 }
+
+// A machine that somebody's transaction holds is no machine that is gone: whoever asks
+// for it, alone or for several, has it once that lets go.
+func TestAHeldMachineIsWaitedFor(t *testing.T) {
+	p, db := fleet(t, 2)
+	look := must(pgx.Connect(t.Context(), db.Config().ConnString()))(t)
+	defer look.Close(context.Background()) //nolint:errcheck // only read
+	for what, ask := range map[string]func() error{
+		"one": func() error {
+			_, err := client.Call(t.Context(), p.admin, api.MachineAllocate, api.AllocateMachine{})
+			return err
+		},
+		"several": func() error {
+			var in api.CreateAllocation
+			_, err := client.Call(t.Context(), p.admin, api.AllocationCreate, in)
+			return err
+		},
+	} {
+		tx := must(db.Begin(t.Context()))(t)
+		must(tx.Exec(t.Context(), `SELECT FROM machine FOR UPDATE`))(t)
+		answer := make(chan error, 1)
+		go func() { answer <- ask() }()
+		eventually(t, func() (n int, err error) {
+			err = look.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH held%'`).Scan(&n)
+			return n, err
+		}, func(n int) bool { return n > 0 })
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; err != nil {
+			t.Errorf("asked for %s: %v", what, err)
+		}
+	}
+}

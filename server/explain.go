@@ -194,7 +194,11 @@ func (s *Server) addBoot(ctx context.Context, e *api.Explanation, m sprout.Machi
 	if w == nil || w.State.Ended() || w.Step != diagnose.StepRamdisk && w.Step != diagnose.StepHome {
 		return nil
 	}
-	if d, ok := diagnose.Diagnose(diagnose.Evidence{Step: w.Step, Events: events}); ok {
+	subnets, _, err := s.store.ListSubnets(ctx, store.SubnetFilter{Sites: sprout.At(m.Site), Page: store.Page{Limit: 1000}})
+	if err != nil {
+		return err
+	}
+	if d, ok := diagnose.Diagnose(diagnose.Evidence{Step: w.Step, NoDHCP: sprout.NoDHCPIn(subnets), Events: events}); ok {
 		e.Cause = cause(e, d)
 	}
 	return nil
@@ -261,6 +265,8 @@ func nextCommand(e api.Explanation) string {
 		return "sprout machine deploy " + e.Machine + " --image …"
 	case sprout.Deployed:
 		return "sprout machine release " + e.Machine
+	case sprout.Rescued:
+		return "sprout machine unrescue " + e.Machine
 	case sprout.Broken:
 		return "sprout machine mark-fixed " + e.Machine
 	case sprout.Retired:

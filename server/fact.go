@@ -91,7 +91,7 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 	}
 	known, err := s.recognise(ctx, tx, site, found)
 	if err == nil {
-		return s.keepInventory(ctx, tx, known, found.Inventory)
+		return s.keepDiscovered(ctx, tx, known, found)
 	}
 	if sprout.KindOf(err) != sprout.NotFound {
 		return err
@@ -108,6 +108,25 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 		return err
 	}
 	return s.store.Audit(ctx, tx, sprout.AuditRecord{Kind: sprout.AuditSystem, Actor: systemActor, Site: site, Action: "machine discover", Subject: string(id), Name: name, Outcome: "done", Detail: found.BootMAC})
+}
+
+// keepDiscovered takes what a machine that is known was found to be. One that is
+// retired stays as it was, and is a problem: somebody has not unplugged it.
+func (s *Server) keepDiscovered(ctx context.Context, tx pgx.Tx, id sprout.MachineID, found sprout.DiscoveredFact) error {
+	m, err := s.store.In(tx).Bare().Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	if m.State != sprout.Retired {
+		return s.keepInventory(ctx, tx, id, found.Inventory)
+	}
+	p := problemOf(sprout.Trouble{Code: sprout.RetiredBooted, Reason: "it is retired, and has booted the ramdisk", Evidence: "from " + found.BootMAC}, string(id), m.SiteName)
+	p.Site, p.Name = m.Site, m.Name
+	_, p.Remedy = sprout.Explain(sprout.RetiredBooted, m.Name, "", m.SiteName)
+	if err := s.store.RaiseProblem(ctx, tx, p); err != nil {
+		return err
+	}
+	return s.store.RenewProblems(ctx, tx, string(id))
 }
 
 func discoveredInterfaces(found sprout.DiscoveredFact) []sprout.Interface {
@@ -173,7 +192,19 @@ func (s *Server) factTests(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 	if err != nil {
 		return err
 	}
-	return s.store.SetTests(ctx, tx, m.ID, results, "")
+	if err := s.store.SetTests(ctx, tx, m.ID, results, ""); err != nil {
+		return err
+	}
+	if err := s.compareTests(ctx, tx, m.ID, results); err != nil {
+		return err
+	}
+	var restarts []string
+	for _, r := range results {
+		if r.Test == sprout.RestartsTest {
+			restarts = append(restarts, r.Message)
+		}
+	}
+	return s.tellMachine(ctx, tx, m.ID, sprout.HardwareRestarted, restarts)
 }
 
 func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {

@@ -12,8 +12,9 @@ import (
 )
 
 // hardwareCodes are the problems that say how a machine's hardware differs from
-// what is expected. They end when it does not, or is expected so.
-var hardwareCodes = []sprout.Code{sprout.HardwareMissing, sprout.HardwareChanged}
+// what is expected, or is worse than its sisters'. They end when it does not, or is
+// accepted, or the machine is tested again; not with a workflow that went well.
+var hardwareCodes = []sprout.Code{sprout.HardwareMissing, sprout.HardwareChanged, sprout.HardwareOutlier, sprout.HardwareRestarted}
 
 // mostDifferences is how many a problem names; the rest it counts.
 const mostDifferences = 6
@@ -47,27 +48,27 @@ func (s *Server) tellHardware(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 		}
 		said[code] = append(said[code], d.String())
 	}
-	var over []sprout.Code
-	for _, code := range hardwareCodes {
-		if len(said[code]) == 0 {
-			over = append(over, code)
-			continue
-		}
-		m, err := s.store.In(tx).Bare().Machine(ctx, id)
-		if err != nil {
-			return err
-		}
-		severity, remedy := sprout.Explain(code, m.Name, "", m.SiteName)
-		p := sprout.Problem{Code: code, Severity: severity, Site: m.Site, Subject: string(id), Name: m.Name, Reason: someOf(said[code]), Remedy: remedy}
-		if err := s.store.RaiseProblem(ctx, tx, p); err != nil {
+	for _, code := range []sprout.Code{sprout.HardwareMissing, sprout.HardwareChanged} {
+		if err := s.tellMachine(ctx, tx, id, code, said[code]); err != nil {
 			return err
 		}
 	}
-	if len(over) == 0 {
-		return nil
+	return nil
+}
+
+// tellMachine raises a machine's problem of a code, which is all that is said, or
+// closes it where nothing is.
+func (s *Server) tellMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID, code sprout.Code, said []string) error {
+	if len(said) == 0 {
+		_, err := s.store.ClearProblems(ctx, tx, string(id), code)
+		return err
 	}
-	_, err := s.store.ClearProblems(ctx, tx, string(id), over...)
-	return err
+	m, err := s.store.In(tx).Bare().Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	severity, remedy := sprout.Explain(code, m.Name, "", m.SiteName)
+	return s.store.RaiseProblem(ctx, tx, sprout.Problem{Code: code, Severity: severity, Site: m.Site, Subject: string(id), Name: m.Name, Reason: someOf(said), Remedy: remedy})
 }
 
 func someOf(said []string) string {
@@ -83,6 +84,9 @@ func (s *Server) machineHardwareShow(ctx context.Context, in *api.MachineRef) (h
 		return h, err
 	}
 	h = api.Hardware{Found: m.Inventory, Differences: []sprout.Difference{}}
+	if h.Outliers, err = s.store.Outliers(ctx, m.ID); err != nil {
+		return h, err
+	}
 	if h.Expected, err = s.store.ExpectedHardware(ctx, m.ID); err != nil || h.Expected == nil {
 		h.Expected = m.Inventory
 		return h, err
@@ -108,7 +112,19 @@ func (s *Server) machineHardwareAccept(ctx context.Context, in *api.MachineRef) 
 		for _, d := range m.Inventory.Differences(expected) {
 			said = append(said, d.String())
 		}
+		outliers, err := s.store.In(tx).Outliers(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		for i, o := range outliers {
+			if o.Accepted == nil {
+				said, outliers[i].Accepted = append(said, o.String()), &outliers[i].Value
+			}
+		}
 		r.Detail = someOf(said)
+		if err := s.keepOutliers(ctx, tx, m.ID, outliers); err != nil {
+			return err
+		}
 		if err := s.store.ExpectHardware(ctx, tx, m.ID, nil); err != nil {
 			return err
 		}

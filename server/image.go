@@ -21,16 +21,28 @@ func (s *Server) imageImport(ctx context.Context, in *api.ImportImage) (made spr
 	if old, err := s.store.FindImage(ctx, in.Name); err == nil && old.Name == in.Name {
 		return made, nameTaken(in.Name)
 	}
-	for _, mode := range in.BootModes {
-		if mode != sprout.BIOS && mode != sprout.UEFI {
-			return made, sprout.InvalidField("bootModes", "%q must be bios or uefi", mode)
-		}
+	if err := knownModes(in.BootModes); err != nil {
+		return made, err
 	}
 	read, err := s.images.Import(ctx, in.Content, image.ImportOptions{Name: in.Name, Architecture: in.Architecture, BootModes: in.BootModes, Expect: in.Digest})
 	if err != nil {
 		return made, err
 	}
-	err = s.change(ctx, api.ImageImport.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
+	return s.recordImage(ctx, api.ImageImport.Name, read)
+}
+
+func knownModes(modes []sprout.BootMode) error {
+	for _, mode := range modes {
+		if mode != sprout.BIOS && mode != sprout.UEFI {
+			return sprout.InvalidField("bootModes", "%q must be bios or uefi", mode)
+		}
+	}
+	return nil
+}
+
+// recordImage makes an image of what the image store has read.
+func (s *Server) recordImage(ctx context.Context, operation string, read sprout.Image) (made sprout.Image, err error) {
+	err = s.change(ctx, operation, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		made, err = s.store.CreateImage(ctx, tx, read)
 		about(r, "", made.ID, made.Name)
 		r.Changes = audit.Diff(nil, made)

@@ -2,13 +2,19 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
 	"sprout"
 	"sprout/api"
 	"sprout/client"
+	"sprout/server"
 )
 
 func TestImageIsReadBackAsItWasSent(t *testing.T) {
@@ -47,5 +53,42 @@ func TestImageIsReadBackAsItWasSent(t *testing.T) {
 	}
 	if _, err := p.admin.ImageContent(t.Context(), i.Name); sprout.KindOf(err) != sprout.NotFound {
 		t.Errorf("a deleted image: %v", err)
+	}
+}
+
+// An image that is fetched is asked for again until it is there; then whoever
+// asks for the same has it, and who asks for another under its name does not.
+func TestImageIsFetched(t *testing.T) {
+	raw := bytes.Repeat([]byte("sprout "), 1<<16)
+	gate := make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		half := len(raw) / 2
+		w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+		_, _ = w.Write(raw[:half])
+		_ = http.NewResponseController(w).Flush()
+		<-gate
+		_, _ = w.Write(raw[half:])
+	}))
+	t.Cleanup(web.Close)
+	p := run(t, func(c *server.Config) { c.Images.Allow = []string{"127.0.0.0/8"} })
+	ask := api.FetchImage{Image: "far"}
+	ask.Body.URL, ask.Body.Digest = web.URL+"/far.img", fmt.Sprintf("sha256:%x", sha256.Sum256(raw))
+	first := must(client.Call(t.Context(), p.admin, api.ImageFetch, ask))(t)
+	if first.Image != nil || first.Progress == nil || first.Progress.Done != int64(len(raw)/2) || first.Progress.Total != int64(len(raw)) {
+		t.Fatalf("halfway: %+v", first.Progress)
+	}
+	close(gate)
+	for first.Image == nil {
+		first = must(client.Call(t.Context(), p.admin, api.ImageFetch, ask))(t)
+	}
+	if i := first.Image; i.Source != ask.Body.URL || i.Digest != ask.Body.Digest || i.Kind != sprout.DiskImage || i.Name != "far" {
+		t.Errorf("fetched as %+v", i)
+	}
+	if again := must(client.Call(t.Context(), p.admin, api.ImageFetch, ask))(t); again.Image == nil || again.Image.ID != first.Image.ID {
+		t.Errorf("asked again: %+v", again)
+	}
+	ask.Body.URL += "2"
+	if _, err := client.Call(t.Context(), p.admin, api.ImageFetch, ask); sprout.KindOf(err) != sprout.Conflict {
+		t.Errorf("another under its name: %v", err)
 	}
 }

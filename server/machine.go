@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +14,7 @@ import (
 )
 
 func (s *Server) machineCreate(ctx context.Context, in *api.CreateMachine) (sprout.Machine, error) {
-	made, err := s.register(ctx, api.MachineCreate.Name, "", []api.NewMachine{in.Body})
+	made, err := s.register(ctx, api.MachineCreate.Name, "", []api.NewMachine{in.Body}, false)
 	if err != nil {
 		return sprout.Machine{}, err
 	}
@@ -21,12 +22,15 @@ func (s *Server) machineCreate(ctx context.Context, in *api.CreateMachine) (spro
 }
 
 func (s *Server) machineImport(ctx context.Context, in *api.ImportMachines) ([]sprout.Machine, error) {
-	return s.register(ctx, api.MachineImport.Name, "machines", in.Body.Machines)
+	return s.register(ctx, api.MachineImport.Name, "machines", in.Body.Machines, in.Body.Plan)
 }
 
-// register makes machines, all or none. list names the field that holds them,
+// errPlanned undoes what was only to be planned.
+var errPlanned = errors.New("only planned")
+
+// register makes machines, all or none; a plan finds what is wrong, and makes none. list names the field that holds them,
 // for errors; empty where there is just one.
-func (s *Server) register(ctx context.Context, action, list string, machines []api.NewMachine) ([]sprout.Machine, error) {
+func (s *Server) register(ctx context.Context, action, list string, machines []api.NewMachine, plan bool) ([]sprout.Machine, error) {
 	var made []sprout.Machine
 	at := func(i int) string {
 		if list == "" {
@@ -61,8 +65,14 @@ func (s *Server) register(ctx context.Context, action, list string, machines []a
 			}
 			made = append(made, m)
 		}
+		if plan {
+			return errPlanned
+		}
 		return nil
 	})
+	if errors.Is(err, errPlanned) {
+		return made, nil
+	}
 	return made, err
 }
 
@@ -181,7 +191,7 @@ func (s *Server) machineDelete(ctx context.Context, in *api.MachineRef) (api.Non
 
 func mayDelete(m sprout.Machine) error {
 	switch {
-	case m.State == sprout.Allocated || m.State == sprout.Deployed:
+	case m.State == sprout.Allocated || m.State == sprout.Deployed || m.State == sprout.Rescued:
 		return sprout.Errorf(sprout.Conflict, "cannot delete a machine that is %s", m.State).WithRemedy("sprout machine release %s", m.Name)
 	case m.Locked:
 		return sprout.Errorf(sprout.Conflict, "cannot delete machine %s: it is locked", m.Name).WithRemedy("sprout machine unlock %s", m.Name)

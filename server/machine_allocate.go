@@ -44,8 +44,17 @@ func (s *Server) Allocate(ctx context.Context, in *api.AllocateMachine) (sprout.
 	return m, err
 }
 
-// noneFits says which constraint removed how many machines, and which were near.
-func noneFits(of int, removed []alloc.Removal) error {
+// tooFew says that so few machines fit of those there are: which constraint removed
+// how many, and which were near.
+func tooFew(asked, fit, of int, removed []alloc.Removal) *sprout.Error {
+	what := fmt.Sprintf("cannot allocate: none of %d machines fits: ", of)
+	if asked > 1 {
+		what = fmt.Sprintf("cannot allocate %d machines: %d of %d fit: ", asked, fit, of)
+	}
+	return sprout.Errorf(sprout.Conflict, "%s%s", what, reasons(of, removed))
+}
+
+func reasons(of int, removed []alloc.Removal) string {
 	var why []string
 	for _, r := range removed {
 		if r.Removed == 0 {
@@ -60,5 +69,8 @@ func noneFits(of int, removed []alloc.Removal) error {
 	if of == 0 {
 		why = append(why, "there are none at all")
 	}
-	return sprout.Errorf(sprout.Conflict, "cannot allocate: none of %d machines fits: %s", of, strings.Join(why, "; ")).WithRemedy("sprout machine list -o wide")
+	if len(why) == 0 {
+		why = append(why, "all fit")
+	}
+	return strings.Join(why, "; ")
 }

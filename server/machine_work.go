@@ -75,6 +75,8 @@ func wayFrom(m sprout.Machine) string {
 		return "sprout machine allocate " + m.Name
 	case sprout.Allocated, sprout.Deployed:
 		return "sprout machine release " + m.Name
+	case sprout.Rescued:
+		return "sprout machine unrescue " + m.Name
 	case sprout.Broken:
 		return "sprout machine mark-fixed " + m.Name
 	default:
@@ -195,6 +197,9 @@ func (s *Server) deploy(ctx context.Context, around *surroundings, m sprout.Mach
 // is the one of its address, in words, where it has no network configuration.
 func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout.Machine, d api.Deployment) (out provision.DeployInput, subnet string, err error) {
 	out = provision.DeployInput{Machine: m.ID, Disk: d.Disk, SSHKeys: d.SSHKeys, UserData: d.UserData, Metadata: d.Metadata}
+	if err := provision.CheckUserData(d.Metadata, d.UserData); err != nil {
+		return out, "", err
+	}
 	image, err := around.image(ctx, d.Image)
 	if err != nil {
 		return out, "", err
@@ -203,13 +208,14 @@ func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout
 	if image.Architecture != m.Architecture {
 		return out, "", sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture)
 	}
+	if image.Kind == sprout.RootFS {
+		return out, "", sprout.InvalidField("image", "%s is of a root file system, and only images of disks can be deployed", image.Name)
+	}
 	if m.BootMode != "" && !slices.Contains(image.BootModes, m.BootMode) {
 		return out, "", sprout.InvalidField("image", "%s cannot boot by %s, as machine %s does", image.Name, m.BootMode, m.Name)
 	}
-	for i, key := range d.SSHKeys {
-		if len(strings.Fields(key)) < 2 || strings.ContainsAny(key, "\r\n") {
-			return out, "", sprout.InvalidField(fmt.Sprintf("sshKeys[%d]", i), "%.30q is no public key such as ssh-ed25519 AAAA… name", key)
-		}
+	if err := checkKeys(d.SSHKeys); err != nil {
+		return out, "", err
 	}
 	if out.Network, err = around.networkFor(ctx, m, d.Network); err != nil || out.Network != nil {
 		return out, "", err
@@ -221,6 +227,23 @@ func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout
 	chosen, of, err := subnetFor(networks, m.SiteName, d.Network)
 	out.Subnet = chosen.ID
 	return out, fmt.Sprintf("%s (%s)", of, chosen.CIDR), err
+}
+
+// checkKeys refuses what is no public key.
+func checkKeys(keys []string) error {
+	for i, key := range keys {
+		words := strings.Fields(key)
+		if len(words) < 2 || strings.ContainsAny(key, "\r\n") || !slices.ContainsFunc(words, isKeyType) {
+			return sprout.InvalidField(fmt.Sprintf("sshKeys[%d]", i), "%.30q is no public key such as ssh-ed25519 AAAA… name", key)
+		}
+	}
+	return nil
+}
+
+// isKeyType tells whether a word of a public key is its type (RFC 4253 section 6.6,
+// and OpenSSH's sk- for keys in hardware).
+func isKeyType(word string) bool {
+	return strings.HasPrefix(word, "ssh-") || strings.HasPrefix(word, "ecdsa-sha2-") || strings.HasPrefix(word, "sk-")
 }
 
 // subnetFor chooses the subnet of a machine's address: the only one there is,
@@ -241,41 +264,4 @@ func subnetFor(networks []sprout.Network, site, network string) (subnet sprout.S
 		return subnet, "", sprout.InvalidField("network", "site %s has several: name one of %s", site, strings.Join(names, ", ")).WithRemedy("--network %s", names[0])
 	}
 	return subnet, of, nil
-}
-
-func (s *Server) machineRelease(ctx context.Context, in *api.ReleaseMachine) (plan api.Plan, err error) {
-	m, err := s.findMachine(ctx, in.Machine)
-	if err != nil {
-		return plan, err
-	}
-	return s.release(ctx, s.look(), m, in.Body.Releasing, in.Body.Plan)
-}
-
-func mayRelease(m sprout.Machine) error {
-	if m.Protected {
-		return protected("release", m)
-	}
-	return allowed("release", m, sprout.Released)
-}
-
-// release starts a release, or only says what it would do.
-func (s *Server) release(ctx context.Context, around *surroundings, m sprout.Machine, r api.Releasing, only bool) (plan api.Plan, err error) {
-	if err := mayRelease(m); err != nil {
-		return plan, err
-	}
-	if only {
-		if err := idle("release", m); err != nil {
-			return plan, err
-		}
-		return around.planRelease(ctx, m, r.Erase)
-	}
-	input := provision.ReleaseInput{Machine: m.ID, Erase: r.Erase}
-	if r.Erase {
-		if input.Subnet, err = s.mediaSubnet(ctx, around, m); err != nil {
-			return plan, err
-		}
-	}
-	w, err := s.start(ctx, api.MachineRelease.Name, provision.Release, m, input, s.locked(m.ID, mayRelease))
-	plan.Workflow = &w
-	return plan, err
 }

@@ -101,7 +101,7 @@ func (s *Server) modelShow(ctx context.Context, in *api.ModelRef) (api.ModelRepo
 
 func (s *Server) reportModel(ctx context.Context, m sprout.Model) (api.ModelReport, error) {
 	report := api.ModelReport{Model: m, Steps: []api.ModelStep{}}
-	for _, kind := range []string{provision.Commission, provision.Deploy, provision.Release} {
+	for _, kind := range provision.Kinds {
 		past, err := s.store.UsualSteps(ctx, kind, m.Vendor, m.Name)
 		if err != nil {
 			return report, err
@@ -173,7 +173,7 @@ func orWorkedOut(limit time.Duration) string {
 // checkLimits holds limits to steps that sites take, and to sensible times.
 func checkLimits(limits map[string]int64) error {
 	var steps []string
-	for _, kind := range []string{provision.Commission, provision.Deploy, provision.Release} {
+	for _, kind := range provision.Kinds {
 		for _, step := range provision.SiteSteps(kind) {
 			if !slices.Contains(steps, step) {
 				steps = append(steps, step)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sprout"
 	"sprout/api"
@@ -86,7 +87,7 @@ func (a *surroundings) disksOf(ctx context.Context, m sprout.Machine) ([]api.Pla
 	empty, err := a.emptied(ctx, m.ID)
 	var all []api.PlannedDisk
 	for _, d := range m.Inventory.Disks {
-		all = append(all, api.PlannedDisk{Name: d.Name, Model: d.Model, Serial: d.Serial, Bytes: d.Bytes, Fate: api.DiskKept, Empty: empty && !d.ReadOnly})
+		all = append(all, api.PlannedDisk{Name: d.Name, Model: d.Model, Serial: d.Serial, Bytes: d.Bytes, Fate: api.DiskKept, Empty: empty && !d.ReadOnly && !d.Removable})
 	}
 	return all, err
 }
@@ -158,29 +159,68 @@ func overwritten(p *api.Plan, m sprout.Machine, in provision.DeployInput) {
 }
 
 // planRelease says what a release takes from a machine.
-func (a *surroundings) planRelease(ctx context.Context, m sprout.Machine, erase bool) (p api.Plan, err error) {
-	p.Becomes = sprout.Ready
+func (a *surroundings) planRelease(ctx context.Context, m sprout.Machine, r api.Releasing) (p api.Plan, err error) {
+	if p.Becomes = sprout.Ready; r.Force != "" {
+		p.Becomes = sprout.Registered
+		p.Warnings = append(p.Warnings, "forced: nothing is erased, and the machine is not seen to be switched off; its site does that when it can")
+	} else if _, err := sprout.Next(m.State, sprout.Released); err != nil {
+		p.Becomes = m.State
+	}
 	for _, at := range m.Addresses {
 		p.Addresses = append(p.Addresses, strings.TrimSpace(fmt.Sprintf("gives back %s %s", at.IP, at.Name)))
 	}
-	if m.State == sprout.Deployed {
+	if m.State == sprout.Deployed || m.State == sprout.Rescued {
 		p.Destroys = append(p.Destroys, fmt.Sprintf("the running system (%s), which is switched off", m.Image))
 	}
 	if p.Disks, err = a.disksOf(ctx, m); err != nil {
 		return p, err
 	}
 	switch {
-	case erase && m.Inventory == nil:
+	case r.Force != "":
+	case r.Erase && m.Inventory == nil:
 		p.Destroys = append(p.Destroys, "everything on every disk")
-	case erase:
-		for i, d := range m.Inventory.Disks {
-			if !d.ReadOnly {
-				p.Disks[i].Fate = api.DiskErased
-			}
-		}
+	case r.Erase:
+		erased(&p, m, r.EraseMethod)
 	}
 	p.Usual, err = a.usualRun(ctx, provision.Release, m)
 	return p, err
+}
+
+// erased says how each disk is going to be erased. It chooses as the ramdisk does,
+// by the last inventory.
+func erased(p *api.Plan, m sprout.Machine, only sprout.EraseMethod) {
+	for i, d := range m.Inventory.Disks {
+		way := sprout.PlanErase(d, only)
+		disk := &p.Disks[i]
+		switch {
+		case way.Kept != "":
+			disk.Why = way.Kept
+		case way.Refused != "":
+			disk.Why = way.Refused
+			p.Warnings = append(p.Warnings, fmt.Sprintf("disk %s cannot be erased, so that the machine will not become ready: it %s", d.Name, way.Refused))
+		default:
+			disk.Fate, disk.Method, disk.Proof = api.DiskErased, way.Methods[0], sprout.EraseProof(d)
+			disk.Seconds, disk.Why = way.Takes.Round(time.Second).Seconds(), strings.Join(way.Passed, "; ")
+		}
+	}
+}
+
+// erasable refuses a method that a disk cannot have.
+func erasable(m sprout.Machine, r api.Releasing) error {
+	switch {
+	case r.EraseMethod == "":
+		return nil
+	case !r.Erase:
+		return sprout.InvalidField("eraseMethod", "says how to erase, but erase is not asked for").WithRemedy("%s", "sprout machine release "+m.Name+" --erase="+string(r.EraseMethod))
+	case m.Inventory == nil:
+		return nil
+	}
+	for _, d := range m.Inventory.Disks {
+		if way := sprout.PlanErase(d, r.EraseMethod); way.Refused != "" {
+			return sprout.InvalidField("eraseMethod", "disk %s of machine %s %s", d.Name, m.Name, way.Refused).WithRemedy("sprout machine release %s --erase --plan", m.Name)
+		}
+	}
+	return nil
 }
 
 // add adds the plan of a machine to the cost of all. image is what is
@@ -205,10 +245,10 @@ func add(c *api.Cost, m sprout.Machine, p api.Plan, image int64) {
 	if p.Traffic > 0 {
 		at.Uplink = image
 	}
-	if p.Becomes == sprout.Ready {
-		at.Addresses -= len(p.Addresses)
-	} else {
+	if p.Becomes == sprout.Deployed {
 		at.Addresses += len(p.Addresses)
+	} else {
+		at.Addresses -= len(p.Addresses)
 	}
 }
 

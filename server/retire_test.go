@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -64,5 +65,59 @@ func wantRefusal(t *testing.T, err error, why string) {
 	var known *sprout.Error
 	if !errors.As(err, &known) || known.Kind != sprout.Conflict || !strings.Contains(err.Error(), why) || known.Remedy == "" {
 		t.Errorf("not refused because %s, with the way on: %v", why, err)
+	}
+}
+
+// A retired machine that boots all the same changes nothing, gets nothing but the
+// ramdisk, and is shown.
+func TestARetiredMachineThatBootsIsShown(t *testing.T) {
+	p, db := fleet(t, 1)
+	f := enrol(t, p, "lon1")
+	const mac = "52:54:00:00:00:77"
+	must(db.Exec(t.Context(), `INSERT INTO interface (site, machine, mac, position) SELECT site, id, $1::macaddr, 0 FROM machine`, mac))(t)
+	m := must(client.Call(t.Context(), p.admin, api.MachineRetire, api.MarkMachine{MachineRef: api.MachineRef{Machine: "m1"}, Body: api.Marking{Reason: "old"}}))(t)
+	f.await(func(c sprout.Change) bool {
+		return c.Kind == sprout.ChangeMachine && c.Key == string(m.ID) && c.Deleted
+	})
+	found := inventory(mac)
+	f.report(sprout.FactDiscovered, "", "", sprout.DiscoveredFact{BootMAC: mac, IP: netip.MustParseAddr("10.0.0.100"), Inventory: found})
+	wrong := p.awaitProblem(t, sprout.RetiredBooted)
+	if wrong.Subject != string(m.ID) || wrong.Name != "m1" || wrong.Site != m.Site || !strings.Contains(wrong.Evidence, mac) || !strings.Contains(wrong.Remedy, "sprout machine delete m1") {
+		t.Errorf("the problem is %+v", wrong)
+	}
+	now := must(client.Call(t.Context(), p.admin, api.MachineShow, api.MachineRef{Machine: "m1"}))(t)
+	if now.State != sprout.Retired || now.Inventory.Serial == found.Serial || len(now.Problems) != 1 {
+		t.Errorf("it is %s, with %+v and %+v", now.State, now.Inventory, now.Problems)
+	}
+	if n := len(must(client.List(t.Context(), p.admin, api.MachineList, api.ListMachines{}, 0))(t)); n != 0 {
+		t.Errorf("%d machines are listed", n)
+	}
+}
+
+// A site says what stands against its end, retired machines too; without that it goes,
+// with the workflows that it had.
+func TestASiteSaysWhatItStillHas(t *testing.T) {
+	p, db := fleet(t, 2)
+	var network api.CreateNetwork
+	network.Body.Site, network.Body.Name, network.Body.CIDR = "lon1", "n1", "10.0.0.0/24"
+	must(client.Call(t.Context(), p.admin, api.NetworkCreate, network))(t)
+	must(client.Call(t.Context(), p.admin, api.MachineRetire, api.MarkMachine{MachineRef: api.MachineRef{Machine: "m2"}, Body: api.Marking{Reason: "old"}}))(t)
+	remove := func() error {
+		_, err := client.Call(t.Context(), p.admin, api.SiteDelete, api.SiteRef{Site: "lon1"})
+		return err
+	}
+	err := remove()
+	wantRefusal(t, err, "machines, 2 in all: m1 (ready), m2 (retired); networks, 1 in all: n1")
+	var known *sprout.Error
+	if errors.As(err, &known) && known.Remedy != "sprout machine delete lon1/m1 lon1/m2; sprout network delete lon1/n1; then again" {
+		t.Errorf("what helps is %q", known.Remedy)
+	}
+	must(client.Call(t.Context(), p.admin, api.NetworkDelete, api.NetworkRef{Network: "n1"}))(t)
+	for _, name := range []string{"m1", "m2"} {
+		must(client.Call(t.Context(), p.admin, api.MachineDelete, api.MachineRef{Machine: "lon1/" + name}))(t)
+	}
+	must(db.Exec(t.Context(), `INSERT INTO workflow (site, id, kind, actor, state, version, run, created_at) SELECT id, 'wfl_1', 'deploy', 'admin', 'succeeded', 1, '{}', now() FROM site`))(t)
+	if err := remove(); err != nil {
+		t.Error(err)
 	}
 }

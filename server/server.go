@@ -41,6 +41,7 @@ type Server struct {
 	authority trust.Authority
 	own       *trust.Issuer // of the authority
 	images    *image.Store
+	outside   *http.Client // that images are fetched with
 	providers provider.Set
 	engine    *workflow.Engine[pgx.Tx]
 	driver    *driver
@@ -54,6 +55,7 @@ type Server struct {
 	shown     shown // the API's certificate; nil: it is in the clear
 	feed      *feed
 	desk      *desk
+	queue     *queue
 	listener  net.Listener
 	http      *http.Server
 	ready     readiness
@@ -111,6 +113,11 @@ func (s *Server) openStore(ctx context.Context) error {
 }
 
 func (s *Server) openImages(context.Context) (err error) {
+	allowed, err := s.config.Images.allowed()
+	if err != nil {
+		return err
+	}
+	s.outside = image.Outside(allowed)
 	s.images, err = image.New(filepath.Join(s.config.Dir, "images"))
 	return err
 }
@@ -122,6 +129,7 @@ func (s *Server) openEngine(context.Context) error {
 	}
 	s.providers = providers
 	s.desk = &desk{store: s.store, shelf: shelf{provider: providers.Alloc}}
+	s.queue = newQueue(s)
 	s.driver, err = newDriver(s.store, s.log)
 	if err != nil {
 		return err
@@ -185,7 +193,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"engine": s.driver.Run, "relay": s.relay, "news": s.listen, "events": s.feed.run, "facts": s.takeFacts,
-		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal, "conflicts": s.watchConflicts, "health": s.watchHealth,
+		"live": s.takeLive, "keys": s.forgetKeys, "heartbeats": s.takeBeats, "api": s.serve, "sealer": s.seal, "refusals": s.refusals.run, "uses": s.writeUses, "reseal": s.reseal, "conflicts": s.watchConflicts, "health": s.watchHealth, "allocations": s.queue.run,
 	} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
@@ -237,6 +245,9 @@ func (s *Server) serve(ctx context.Context) error {
 func (s *Server) Close() {
 	if s.listener != nil {
 		_ = s.listener.Close()
+	}
+	if s.images != nil {
+		s.images.Close()
 	}
 	if s.bus != nil {
 		s.bus.Close()

@@ -33,30 +33,66 @@ type shelf struct {
 	taken    []bool                    // beside machines
 	fits     map[string][]int          // by request: places in machines
 	out      map[sprout.MachineID]bool // proposed, and it is not known yet whether they were given
+	settled  chan struct{}             // closed when some of out are; nil: nobody waits
 }
 
 // take proposes a machine, of a reading that is not old; that there is none
 // is said of one that began after began.
 func (h *shelf) take(ctx context.Context, s *store.Store, sites sprout.Sites, want alloc.Request, began time.Time) (m sprout.Machine, found bool, err error) {
+	key, err := keyOfWant(sites, want)
+	if err != nil {
+		return m, false, err
+	}
+	err = h.propose(ctx, s, began, func() bool {
+		m, found = h.next(key, sites, want)
+		return found
+	})
+	return m, found, err
+}
+
+// takeSome proposes those machines that pick takes of all that fit, in their order.
+func (h *shelf) takeSome(ctx context.Context, s *store.Store, sites sprout.Sites, want alloc.Request, began time.Time, pick func(fit []sprout.Machine) []sprout.Machine) (some []sprout.Machine, err error) {
+	key, err := keyOfWant(sites, want)
+	if err != nil {
+		return nil, err
+	}
+	err = h.propose(ctx, s, began, func() bool {
+		var fit []sprout.Machine
+		for _, place := range h.places(key, sites, want) {
+			if !h.taken[place] {
+				fit = append(fit, h.machines[place])
+			}
+		}
+		some = pick(fit)
+		for _, m := range some {
+			h.takeOut(h.at[m.ID])
+		}
+		return len(some) > 0
+	})
+	return some, err
+}
+
+func keyOfWant(sites sprout.Sites, want alloc.Request) (string, error) {
 	key, err := json.Marshal(struct {
 		Sites sprout.Sites
 		Want  alloc.Request
 	}{sites, want})
-	if err != nil {
-		return m, false, err
-	}
+	return string(key), err
+}
+
+// propose runs try on a reading that is not old, and where nothing is found there,
+// on one that began after began. Both have the machines to themselves.
+func (h *shelf) propose(ctx context.Context, s *store.Store, began time.Time, try func() bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if time.Since(h.read) < oldest {
-		if m, found = h.next(string(key), sites, want); found || h.read.After(began) {
-			return m, found, nil
-		}
+	if time.Since(h.read) < oldest && (try() || h.read.After(began)) {
+		return nil
 	}
 	if err := h.look(ctx, s); err != nil {
-		return m, false, err
+		return err
 	}
-	m, found = h.next(string(key), sites, want)
-	return m, found, nil
+	try()
+	return nil
 }
 
 // settle says that what was proposed was given, or was not: another reading will
@@ -66,6 +102,31 @@ func (h *shelf) settle(proposed map[sprout.MachineID]sprout.Machine) {
 	defer h.mu.Unlock()
 	for id := range proposed {
 		delete(h.out, id)
+	}
+	if h.settled != nil && len(proposed) > 0 {
+		close(h.settled)
+		h.settled = nil
+	}
+}
+
+// wait returns once something that was proposed is settled; at once if nothing is
+// proposed to anybody. Who waits must have settled what it was proposed itself.
+func (h *shelf) wait(ctx context.Context) error {
+	h.mu.Lock()
+	if len(h.out) == 0 {
+		h.mu.Unlock()
+		return nil
+	}
+	if h.settled == nil {
+		h.settled = make(chan struct{})
+	}
+	settled := h.settled
+	h.mu.Unlock()
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -93,25 +154,39 @@ func (h *shelf) look(ctx context.Context, s *store.Store) (err error) {
 
 // next takes the best machine that is left for a request. The caller holds h.mu.
 func (h *shelf) next(key string, sites sprout.Sites, want alloc.Request) (sprout.Machine, bool) {
+	places := h.places(key, sites, want)
+	for i, place := range places {
+		if !h.taken[place] {
+			h.fits[key] = places[i+1:]
+			return h.takeOut(place), true
+		}
+	}
+	h.fits[key] = nil
+	return sprout.Machine{}, false
+}
+
+// places are where the machines are that fit a request; some may be taken. The
+// caller holds h.mu.
+func (h *shelf) places(key string, sites sprout.Sites, want alloc.Request) []int {
 	places, known := h.fits[key]
 	if !known {
 		places = h.choose(sites, want)
 		if len(h.fits) == mostWants {
 			clear(h.fits)
 		}
+		h.fits[key] = places
 	}
-	for i, place := range places {
-		if !h.taken[place] {
-			m := h.machines[place]
-			if h.out == nil {
-				h.out = map[sprout.MachineID]bool{}
-			}
-			h.taken[place], h.fits[key], h.out[m.ID] = true, places[i+1:], true
-			return m, true
-		}
+	return places
+}
+
+// takeOut proposes a machine. The caller holds h.mu.
+func (h *shelf) takeOut(place int) sprout.Machine {
+	m := h.machines[place]
+	if h.out == nil {
+		h.out = map[sprout.MachineID]bool{}
 	}
-	h.fits[key] = nil
-	return sprout.Machine{}, false
+	h.taken[place], h.out[m.ID] = true, true
+	return m
 }
 
 func (h *shelf) choose(sites sprout.Sites, want alloc.Request) []int {

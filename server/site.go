@@ -49,8 +49,19 @@ func (s *Server) siteList(ctx context.Context, in *api.ListSites) (api.Page[spro
 	return paged(s.store.Sites(ctx, store.SiteFilter{Sites: scope(ctx), Page: sorted(in.Paging, in.Sort)}))
 }
 
-func (s *Server) siteShow(ctx context.Context, in *api.SiteRef) (sprout.Site, error) {
-	return s.findSite(ctx, in.Site)
+func (s *Server) siteShow(ctx context.Context, in *api.SiteRef) (report api.SiteReport, err error) {
+	if report.Site, err = s.findSite(ctx, in.Site); err != nil {
+		return report, err
+	}
+	a, err := s.store.AgentOf(ctx, report.ID)
+	switch {
+	case sprout.KindOf(err) == sprout.NotFound:
+		return report, nil
+	case err != nil:
+		return report, err
+	}
+	report.Agent = &a
+	return report, nil
 }
 
 func (s *Server) siteDelete(ctx context.Context, in *api.SiteRef) (api.None, error) {

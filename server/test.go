@@ -66,7 +66,7 @@ func (s *Server) testAdd(ctx context.Context, in *api.AddTest) (made sprout.Test
 	if t.Program != "" {
 		return made, sprout.InvalidField("content", "cannot use the test: its first line names a program of the ramdisk, which only Sprout's own tests are")
 	}
-	if slices.ContainsFunc(builtin.Library(), func(e hwtest.Executable) bool { return e.Name == t.Name }) {
+	if t.Name == sprout.RestartsTest || slices.ContainsFunc(builtin.Library(), func(e hwtest.Executable) bool { return e.Name == t.Name }) {
 		e := sprout.Errorf(sprout.Conflict, "cannot add test %s: one that comes with Sprout has this name", t.Name)
 		e.Field = "name"
 		return made, e.WithRemedy("sprout test add with another name")

@@ -20,6 +20,7 @@ type watcher struct {
 	filter   store.EventFilter
 	resource bool
 	token    sprout.TokenID
+	only     func(sprout.WatchEvent) bool // nil: all that the filter lets pass
 
 	ready chan struct{} // holds one: something waits, or it has ended
 
@@ -41,7 +42,7 @@ func (w *watcher) wants(e sprout.WatchEvent) bool {
 	case e.Noun == sprout.NounToken, e.What == sprout.Progresses && !w.resource:
 		return false
 	}
-	return w.filter.Match(e)
+	return w.filter.Match(e) && (w.only == nil || w.only(e))
 }
 
 // take queues a message; it never waits.

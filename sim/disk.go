@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"sprout"
 )
@@ -70,14 +71,19 @@ func (m *Machine) choose(rule sprout.DiskRule, need int64) (sprout.Disk, error) 
 
 // dead is the failure of a disk that a fault has killed, nil where it lives.
 func (m *Machine) dead(step Step, d sprout.Disk, code sprout.Code) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, f := range m.faults {
-		if f.Kind == DeadDisk && f.Step == step && (f.Device == d.Serial || f.Device == "" && d.Name == m.spec.Disks[0].Name) {
-			return sprout.Fail(code, fmt.Sprintf("cannot write to %s", d.Name), "input/output error on "+d.Serial)
-		}
+	if m.ails(DeadDisk, step, d) {
+		return sprout.Fail(code, fmt.Sprintf("cannot write to %s", d.Name), "input/output error on "+d.Serial)
 	}
 	return nil
+}
+
+// ails tells whether a disk has a fault of the kind.
+func (m *Machine) ails(kind FaultKind, step Step, d sprout.Disk) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.faults, func(f Fault) bool {
+		return f.Kind == kind && f.Step == step && (f.Device == d.Serial || f.Device == "" && d.Name == m.spec.Disks[0].Name)
+	})
 }
 
 // put makes the disk hold the system; nil: something that does not boot.
@@ -91,12 +97,12 @@ func (m *Machine) put(name string, s *System) {
 	}
 }
 
-// erase empties the disks that the rules mean (none: all), and proves it.
-func (m *Machine) erase(rules []sprout.DiskRule) ([]sprout.Erased, error) {
+// erase empties the disks that the order's rules mean (none: all), and proves it.
+func (m *Machine) erase(order sprout.Erase) ([]sprout.Erased, error) {
 	chosen := m.spec.Disks
-	if len(rules) > 0 {
+	if len(order.Disks) > 0 {
 		chosen = nil
-		for _, rule := range rules {
+		for _, rule := range order.Disks {
 			d, _, failure := rule.Choose(m.spec.Disks, 0)
 			if failure != nil {
 				return nil, failure
@@ -106,8 +112,12 @@ func (m *Machine) erase(rules []sprout.DiskRule) ([]sprout.Erased, error) {
 	}
 	var proofs []sprout.Erased
 	for _, d := range chosen {
-		if d.ReadOnly {
+		way := sprout.PlanErase(d, order.Method)
+		if way.Kept != "" {
 			continue
+		}
+		if way.Refused != "" {
+			return proofs, sprout.Fail(sprout.EraseFailed, d.Name+" could not be erased", fmt.Sprintf("%s (serial %q): %s", d.Name, d.Serial, way.Refused))
 		}
 		if err := m.dead(StepErase, d, sprout.EraseFailed); err != nil {
 			return proofs, err
@@ -119,7 +129,7 @@ func (m *Machine) erase(rules []sprout.DiskRule) ([]sprout.Erased, error) {
 			}
 		}
 		m.mu.Unlock()
-		proofs = append(proofs, sprout.Erased{Disk: d, Method: "discard", Verified: d.Bytes})
+		proofs = append(proofs, sprout.Erased{Disk: d, Method: way.Methods[0], Verified: d.Bytes})
 	}
 	if len(proofs) == 0 {
 		return nil, errors.New("there is no disk to erase")

@@ -20,6 +20,7 @@ const (
 	Corrupt   FaultKind = "corrupt"    // one byte of the image's download is flipped (step write)
 	Truncate  FaultKind = "truncate"   // the image's download ends early (step write)
 	DeadDisk  FaultKind = "dead-disk"  // reads and writes of Device (a serial; empty: the first) fail (steps test, write, erase)
+	SlowDisk  FaultKind = "slow-disk"  // Device (a serial; empty: the first) reads at 60 % of its speed, without errors (step test)
 	NeverHome FaultKind = "never-home" // the installed system does not phone home (step home)
 
 	Nak        FaultKind = "dhcp-nak"        // the firmware remembers an address of another network, and is refused it (step dhcp)
@@ -46,11 +47,12 @@ var FaultKinds = []struct {
 	{Corrupt, []Step{StepWrite}},
 	{Truncate, []Step{StepWrite}},
 	{DeadDisk, []Step{StepTest, StepWrite, StepErase}},
+	{SlowDisk, []Step{StepTest}},
 	{NeverHome, []Step{StepHome}},
 	{Nak, []Step{StepDHCP}},
 	{Twice, []Step{StepDHCP}},
 	{Taken, []Step{StepDHCP}},
-	{Killed, []Step{StepHello, StepIdle, StepInspect, StepTest, StepWrite, StepErase, StepReboot}},
+	{Killed, []Step{StepHello, StepIdle, StepInspect, StepTest, StepWrite, StepErase, StepShell, StepReboot}},
 	{WrongClock, []Step{StepHello}},
 	{OtherServer, []Step{StepDHCP}},
 	{Stall, []Step{StepLoader}},
@@ -64,7 +66,7 @@ type Fault struct {
 	Kind    FaultKind
 	Step    Step
 	Percent int    // of the write, 0 to 100; other steps: at their start
-	Device  string // of DeadDisk, OtherServer, WrongFile and WrongClock
+	Device  string // of DeadDisk, SlowDisk, OtherServer, WrongFile and WrongClock
 	Times   int    // how often it happens; 0: always
 }
 

@@ -24,6 +24,7 @@ const (
 	StepTest    Step = "test"
 	StepWrite   Step = "write"
 	StepErase   Step = "erase"
+	StepShell   Step = "shell"
 	StepReboot  Step = "reboot"
 	StepDisk    Step = "disk" // it boots from its disk
 	StepHome    Step = "home" // the installed system phones home
@@ -33,7 +34,7 @@ const (
 // Steps lists every step in the order in which machines come to them.
 var Steps = []Step{
 	StepOff, StepMedia, StepDHCP, StepLoader, StepScript, StepKernel, StepHello, StepIdle, StepInspect,
-	StepTest, StepWrite, StepErase, StepReboot, StepDisk, StepHome, StepUp,
+	StepTest, StepWrite, StepErase, StepShell, StepReboot, StepDisk, StepHome, StepUp,
 }
 
 // An Entry is one line of a machine's journal.

@@ -9,6 +9,7 @@ import (
 
 	"sprout"
 	"sprout/power"
+	"sprout/power/governor"
 	"sprout/power/redfish"
 	"sprout/power/redfish/emulator"
 	"sprout/sim"
@@ -211,10 +212,11 @@ func TestRackObeysRedfish(t *testing.T) {
 		t.Fatalf("plugged twice: %v", err)
 	}
 	slot.BMC.SetFaults(emulator.Faults{Unavailable: 2})
-	bmc, err := redfish.New(redfish.Config{
+	driver, err := redfish.New(redfish.Config{
 		URL: slot.URL, Username: "admin", Password: "secret", Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
+	bmc := governor.New(driver, governor.Config{})
 	t.Cleanup(func() { _ = bmc.Close(t.Context()) })
 	s.intend(one)
 	must(t, bmc.BootOnce(t.Context(), power.BootNetwork, ""))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sprout"
+	"sprout/hwtest"
 	"sprout/ramdisk"
 )
 
@@ -29,7 +30,7 @@ type ram struct {
 // orderSteps is the step at which each order is.
 var orderSteps = map[sprout.OrderKind]Step{
 	sprout.OrderInspect: StepInspect, sprout.OrderTest: StepTest, sprout.OrderWrite: StepWrite,
-	sprout.OrderErase: StepErase, sprout.OrderReboot: StepReboot, sprout.OrderPowerOff: StepOff,
+	sprout.OrderErase: StepErase, sprout.OrderShell: StepShell, sprout.OrderReboot: StepReboot, sprout.OrderPowerOff: StepOff,
 }
 
 // runRamdisk says hello and performs orders until one of them ends the boot.
@@ -56,7 +57,7 @@ func (m *Machine) runRamdisk(ctx context.Context, w *web, cmdline []string) erro
 	}}
 	hello := sprout.Hello{
 		Version: sprout.Version, BootMAC: m.spec.MACs[0], Architecture: m.spec.Architecture, BootMode: m.spec.BootMode,
-		Serial: m.spec.Serial, UUID: m.spec.UUID, MACs: m.spec.MACs,
+		Serial: m.spec.Serial, UUID: m.spec.UUID, MACs: m.spec.MACs, Boot: sprout.NewSecret(),
 	}
 	if err := r.client.Hello(ctx, hello); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (r *ram) obey(ctx context.Context) error {
 			return errReboot
 		case sprout.OrderPowerOff:
 			return errPowerOff
-		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderErase:
+		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderErase, sprout.OrderShell:
 		}
 	}
 }
@@ -110,17 +111,19 @@ func (r *ram) perform(ctx context.Context, o sprout.Order) (sprout.Report, error
 		report.Tests = m.test()
 		if o.Test != nil {
 			var more []sprout.TestResult
-			more, err = r.runTests(ctx, *o.Test)
+			more, err = r.runTests(ctx, o.ID, *o.Test)
 			report.Tests = append(report.Tests, more...)
 		}
 	case sprout.OrderWrite:
 		report.Written, err = r.write(ctx, o)
 	case sprout.OrderErase:
-		var rules []sprout.DiskRule
+		var order sprout.Erase
 		if o.Erase != nil {
-			rules = o.Erase.Disks
+			order = *o.Erase
 		}
-		report.Erased, err = m.erase(rules)
+		report.Erased, err = m.erase(order)
+	case sprout.OrderShell:
+		report.Shell = &sprout.Shell{User: "root", Address: r.web.source.String(), HostKey: "SHA256:" + m.spec.Name}
 	case sprout.OrderReboot, sprout.OrderPowerOff:
 	default:
 		err = fmt.Errorf("this ramdisk knows no order %q", o.Kind)
@@ -174,25 +177,38 @@ func (m *Machine) inventory() sprout.Inventory {
 	return inv
 }
 
-// test yields one result a device; a dead disk fails.
+// test yields one result a device; a dead disk fails, and a slow one passes.
 func (m *Machine) test() []sprout.TestResult {
-	now := m.now()
-	result := func(test, kind, device string, metrics ...sprout.Metric) sprout.TestResult {
-		return sprout.TestResult{Test: test, Kind: kind, Device: device, Outcome: sprout.Passed, Metrics: metrics, At: now}
+	now, inv := m.now(), m.inventory()
+	var all []sprout.TestResult
+	add := func(test, kind string, figure func(i int) sprout.Metric) {
+		for i, p := range hwtest.Parts(kind, inv) {
+			all = append(all, sprout.TestResult{
+				Test: test, Kind: kind, Device: p.Name, Serial: p.Serial, Model: p.Model, Outcome: sprout.Passed, Metrics: []sprout.Metric{figure(i)}, At: now,
+			})
+		}
 	}
-	all := []sprout.TestResult{
-		result("cpu-load", "cpu", "cpu", sprout.Metric{Name: "threads", Value: float64(m.spec.Cores), Unit: "1"}),
-		result("memory-pattern", "memory", "memory", sprout.Metric{Name: "tested", Value: float64(m.spec.MemoryBytes), Unit: "B"}),
+	same := func(name string, value float64, unit string) func(int) sprout.Metric {
+		return func(int) sprout.Metric { return sprout.Metric{Name: name, Value: value, Unit: unit} }
 	}
-	for _, d := range m.spec.Disks {
-		t := result("disk-read", "disk", d.Name, sprout.Metric{Name: "throughput", Value: 500, Unit: "MB/s"})
-		if m.dead(StepTest, d, sprout.DiskFailed) != nil {
+	add("cpu-load", "cpu", same("threads", float64(m.spec.Cores), "1"))
+	add("memory-pattern", "memory", same("tested", float64(m.spec.MemoryBytes), "B"))
+	disks := len(all)
+	add("disk-read", "disk", func(i int) sprout.Metric {
+		speed := diskSpeed
+		if m.ails(SlowDisk, StepTest, inv.Disks[i]) {
+			speed *= 0.6
+		}
+		return sprout.Metric{Name: "throughput", Value: speed, Unit: "MB/s"}
+	})
+	for i, d := range inv.Disks {
+		if t := &all[disks+i]; m.dead(StepTest, d, sprout.DiskFailed) != nil {
 			t.Outcome, t.Message, t.Metrics = sprout.Failed, "input/output error on "+d.Serial, nil
 		}
-		all = append(all, t)
 	}
-	for i := range m.spec.MACs {
-		all = append(all, result("nic-link", "nic", fmt.Sprintf("eth%d", i), sprout.Metric{Name: "speed", Value: 10_000, Unit: "Mb/s"}))
-	}
+	add("nic-link", "nic", same("speed", 10_000, "Mb/s"))
 	return all
 }
+
+// diskSpeed is how fast every disk reads, in MB/s.
+const diskSpeed = 500.0

@@ -47,6 +47,8 @@ type Token struct {
 type Given struct {
 	Order  sprout.Order   `json:"order"`
 	Report *sprout.Report `json:"report,omitempty"` // done or failed
+	// Done is what boots of the attempt have done of an order to test.
+	Done *sprout.TestsDone `json:"done,omitempty"`
 }
 
 // discoverFor is how long an unknown machine's boot may take, and how long its
@@ -268,6 +270,20 @@ func (s *Store) Order(attempt sprout.AttemptID) (g Given, ok bool, err error) {
 		return err
 	})
 	return g, ok, err
+}
+
+// KeepTests keeps what a ramdisk has done of the attempt's order to test. What is of
+// another order, or comes after its report, is passed over.
+func (s *Store) KeepTests(tx *bbolt.Tx, attempt sprout.AttemptID, r sprout.Report) error {
+	g, ok, err := orderTable.get(tx, string(attempt))
+	if err != nil || !ok || g.Order.ID != r.Order || g.Report != nil {
+		return err
+	}
+	if g.Done == nil {
+		g.Done = &sprout.TestsDone{}
+	}
+	g.Done.Add(r.Tests, r.Marks)
+	return orderTable.put(tx, string(attempt), g)
 }
 
 // Answer keeps how the attempt's order ended, and of the order no more than which

@@ -44,9 +44,9 @@ func (s *Store) MarkApplied(tx *bbolt.Tx, seq int64) (bool, error) {
 
 // Apply takes replicated changes in, all or none: a site, subnet, machine,
 // reservation, record and the like. One that was applied before is no error, and
-// costs nothing. The error is ErrGap where one is not the next. A body that cannot
-// be read is logged and counts as applied, as it will not get better; so does a
-// kind of a later version.
+// costs nothing. The error is ErrGap where one is not the next. A record that cannot
+// be read, or that the checks find wrong, is refused alone: it counts as applied,
+// and what was in force stays so. A kind of a later version is logged.
 func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -62,11 +62,13 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 		return nil
 	}
 	var shows []func(*replica)
+	var refused []Refusal
+	d := s.draft()
 	var serial uint32
 	names := slices.ContainsFunc(changes, func(c sprout.Change) bool { return c.Kind.OfNames() })
 	err = s.db.Update(func(tx *bbolt.Tx) (err error) {
 		for _, c := range changes {
-			show, err := s.applyOne(tx, c)
+			show, err := s.applyOne(tx, d, c)
 			if err != nil {
 				return err
 			}
@@ -74,7 +76,14 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 				shows = append(shows, show)
 			}
 		}
-		if names {
+		if d.moved {
+			more, err := s.retry(tx, d)
+			if err != nil {
+				return err
+			}
+			shows = append(shows, more...)
+		}
+		if refused, err = refusals(tx); err == nil && names {
 			serial, err = s.raiseSerial(tx)
 		}
 		return err
@@ -90,68 +99,94 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 	for _, show := range shows {
 		show(&s.replica)
 	}
+	s.replica.refused = refused
 	s.replica.tell(changes)
 	return nil
 }
 
 // applyOne writes a change with its number; nil where there is nothing to show.
-func (s *Store) applyOne(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
+func (s *Store) applyOne(tx *bbolt.Tx, d *draft, c sprout.Change) (func(*replica), error) {
 	fresh, err := s.MarkApplied(tx, c.Seq)
 	if err != nil || !fresh {
 		return nil, err
 	}
-	show, err := s.keep(tx, c)
-	if sprout.KindOf(err) == sprout.Invalid {
+	show, err := s.keep(tx, d, c)
+	if wrong(err) {
 		s.log.Error("change cannot be used", "seq", c.Seq, "kind", c.Kind, "key", c.Key, "error", err)
-		return nil, nil
+		if errors.Is(err, errLater) {
+			return nil, nil
+		}
+		return nil, s.refuse(tx, c, err)
+	}
+	if err == nil {
+		err = refusalTable.delete(tx, refusalKey(c))
 	}
 	return show, err
 }
 
+// errLater says that a change is of a kind of a later version.
+var errLater = errors.New("this version does not know it")
+
 // keep writes a change and returns how the replica shows it once committed.
-func (s *Store) keep(tx *bbolt.Tx, c sprout.Change) (func(*replica), error) {
+func (s *Store) keep(tx *bbolt.Tx, d *draft, c sprout.Change) (func(*replica), error) {
 	switch c.Kind {
 	case sprout.ChangeSite:
-		return keep(tx, siteTable, c, c.Key, func(r *replica, v *sprout.Site) {
+		return keep(tx, siteTable, c, c.Key, nil, func(r *replica, v *sprout.Site) {
 			r.site = orZero(v)
 			r.loadNames()
 		})
 	case sprout.ChangeSubnet:
-		return keep(tx, subnetTable, c, c.Key, func(r *replica, v *sprout.Subnet) {
+		return keep(tx, subnetTable, c, c.Key, func(v *sprout.Subnet) error {
+			if err := s.check(d, c, v); err != nil {
+				return err
+			}
+			d.set(c.Key, v)
+			return nil
+		}, func(r *replica, v *sprout.Subnet) {
 			r.setSubnet(c.Key, v)
 			r.loadNames()
 		})
 	case sprout.ChangeMachine:
-		return keep(tx, machineTable, c, c.Key, func(r *replica, v *sprout.SiteMachine) { r.setMachine(c.Key, v) })
+		return keep(tx, machineTable, c, c.Key, nil, func(r *replica, v *sprout.SiteMachine) { r.setMachine(c.Key, v) })
 	case sprout.ChangeReservation:
 		mac := strings.ToLower(c.Key)
-		return keep(tx, reservationTable, c, mac, func(r *replica, v *sprout.Reservation) { set(r.reservations, mac, v) })
+		return keep(tx, reservationTable, c, mac, func(v *sprout.Reservation) error { return s.check(d, c, v) }, func(r *replica, v *sprout.Reservation) { set(r.reservations, mac, v) })
 	case sprout.ChangeRecord, sprout.ChangeDNSRecord:
-		return keep(tx, recordTable, c, c.Key, func(r *replica, v *sprout.Record) { r.setRecord(c.Key, v) })
+		return keep(tx, recordTable, c, c.Key, nil, func(r *replica, v *sprout.Record) { r.setRecord(c.Key, v) })
 	case sprout.ChangeDNSPolicy:
-		return keep(tx, dnsPolicyTable, c, c.Key, func(r *replica, v *sprout.DNSPolicy) {
+		return keep(tx, dnsPolicyTable, c, c.Key, nil, func(r *replica, v *sprout.DNSPolicy) {
 			r.dnsPolicy = orZero(v)
 			r.loadRules()
 		})
 	case sprout.ChangeDNSKey:
-		return keep(tx, dnsKeyTable, c, c.Key, func(r *replica, v *sprout.SiteDNSKey) {
+		return keep(tx, dnsKeyTable, c, c.Key, nil, func(r *replica, v *sprout.SiteDNSKey) {
 			set(r.dnsKeys, c.Key, v)
 			r.loadRules()
 		})
 	case sprout.ChangeDHCPOption:
-		return keep(tx, dhcpOptionTable, c, c.Key, func(r *replica, v *sprout.SiteDHCPOption) { r.options.set(c.Key, v) })
+		return keep(tx, dhcpOptionTable, c, c.Key, nil, func(r *replica, v *sprout.SiteDHCPOption) { r.options.set(c.Key, v) })
 	case sprout.ChangeWork, sprout.ChangeCancel:
 	}
-	return nil, sprout.Errorf(sprout.Invalid, "cannot replicate a change of kind %q", c.Kind)
+	return nil, sprout.Errorf(sprout.Invalid, "cannot replicate a change of kind %q: %w", c.Kind, errLater)
 }
 
-func keep[V any](tx *bbolt.Tx, t table[V], c sprout.Change, key string, show func(*replica, *V)) (func(*replica), error) {
+// keep writes what a change brings, unless may refuses it; nil is what is deleted.
+func keep[V any](tx *bbolt.Tx, t table[V], c sprout.Change, key string, may func(*V) error, show func(*replica, *V)) (func(*replica), error) {
+	if may == nil {
+		may = func(*V) error { return nil }
+	}
 	if c.Deleted {
+		if err := may(nil); err != nil {
+			return nil, err
+		}
 		return func(r *replica) { show(r, nil) }, t.delete(tx, key)
 	}
 	var v V
 	if err := json.Unmarshal(c.Body, &v); err != nil {
 		return nil, sprout.Errorf(sprout.Invalid, "cannot read a %s: %w", c.Kind, err)
+	}
+	if err := may(&v); err != nil {
+		return nil, err
 	}
 	return func(r *replica) { show(r, &v) }, t.put(tx, key, v)
 }

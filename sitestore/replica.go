@@ -24,6 +24,7 @@ type replica struct {
 	reservations map[string]sprout.Reservation
 	records      map[string]sprout.Record
 	options      optionIndex
+	refused      []Refusal
 	dnsPolicy    sprout.DNSPolicy
 	dnsKeys      map[string]sprout.SiteDNSKey
 	serial       uint32 // of the names' state
@@ -33,7 +34,7 @@ type replica struct {
 }
 
 // load fills an empty replica.
-func (r *replica) load(tx *bbolt.Tx) error {
+func (r *replica) load(tx *bbolt.Tx) (err error) {
 	r.subnets, r.machines, r.byMAC = map[string]sprout.Subnet{}, map[string]sprout.SiteMachine{}, map[string]sprout.MachineID{}
 	r.byUUID = map[string][]sprout.MachineID{}
 	r.reservations, r.records = map[string]sprout.Reservation{}, map[string]sprout.Record{}
@@ -51,13 +52,17 @@ func (r *replica) load(tx *bbolt.Tx) error {
 	if err := siteTable.each(tx, func(_ string, v sprout.Site) error { r.site = v; return nil }); err != nil {
 		return err
 	}
-	if err := subnetTable.each(tx, func(k string, v sprout.Subnet) error { r.setSubnet(k, &v); return nil }); err != nil {
+	if err := subnetTable.each(tx, func(k string, v sprout.Subnet) error { r.subnets[k] = v; return nil }); err != nil {
 		return err
 	}
+	r.listSubnets()
 	if err := machineTable.each(tx, func(k string, v sprout.SiteMachine) error { r.setMachine(k, &v); return nil }); err != nil {
 		return err
 	}
 	if err := reservationTable.each(tx, func(k string, v sprout.Reservation) error { r.reservations[k] = v; return nil }); err != nil {
+		return err
+	}
+	if r.refused, err = refusals(tx); err != nil {
 		return err
 	}
 	return recordTable.each(tx, func(k string, v sprout.Record) error { r.setRecord(k, &v); return nil })
@@ -101,7 +106,7 @@ func (s *Store) Site() (sprout.Site, bool) {
 }
 
 // Changed is closed once what a DHCP server is told next changes: the site, a
-// subnet, a machine or a reservation.
+// subnet, a machine, a reservation or an option.
 func (s *Store) Changed() <-chan struct{} {
 	s.replica.mu.Lock()
 	defer s.replica.mu.Unlock()
@@ -113,7 +118,7 @@ func (s *Store) Changed() <-chan struct{} {
 
 // tell closes what Changed returned, where a change is of its kinds.
 func (r *replica) tell(changes []sprout.Change) {
-	kinds := []sprout.ChangeKind{sprout.ChangeSite, sprout.ChangeSubnet, sprout.ChangeMachine, sprout.ChangeReservation}
+	kinds := []sprout.ChangeKind{sprout.ChangeSite, sprout.ChangeSubnet, sprout.ChangeMachine, sprout.ChangeReservation, sprout.ChangeDHCPOption}
 	if r.changed != nil && slices.ContainsFunc(changes, func(c sprout.Change) bool { return slices.Contains(kinds, c.Kind) }) {
 		close(r.changed)
 		r.changed = nil
@@ -145,6 +150,10 @@ func (s *Store) Subnets() []sprout.Subnet {
 // may hold the old.
 func (r *replica) setSubnet(id string, subnet *sprout.Subnet) {
 	set(r.subnets, id, subnet)
+	r.listSubnets()
+}
+
+func (r *replica) listSubnets() {
 	r.listed = slices.Collect(maps.Values(r.subnets))
 	slices.SortFunc(r.listed, func(a, b sprout.Subnet) int { return strings.Compare(string(a.ID), string(b.ID)) })
 }

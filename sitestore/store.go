@@ -29,6 +29,7 @@ type Store struct {
 	log *slog.Logger
 	now func() time.Time
 
+	checks   Checks
 	applying sync.Mutex // held by who changes what replica shows
 	replica  replica
 	leases   leases

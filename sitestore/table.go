@@ -24,6 +24,7 @@ const (
 	dnsPolicyTable   = table[sprout.DNSPolicy]("dns-policy")       // key: site id; one row
 	dnsKeyTable      = table[sprout.SiteDNSKey]("dns-key")         // key: name
 	dhcpOptionTable  = table[sprout.SiteDHCPOption]("dhcp-option") // key: id
+	refusalTable     = table[Refusal]("refusal")                   // key: kind "/" key of the change
 	intentTable      = table[sprout.Intent]("intent")              // key: machine id, or MAC while it has none
 	attemptTable     = table[Attempt]("attempt")                   // key: attempt id
 	tokenTable       = table[Token]("token")                       // key: SHA-256 of the token, raw
@@ -42,7 +43,7 @@ const (
 
 var buckets = []string{
 	string(siteTable), string(subnetTable), string(machineTable), string(reservationTable), string(recordTable),
-	string(dnsPolicyTable), string(dnsKeyTable), string(dhcpOptionTable),
+	string(dnsPolicyTable), string(dnsKeyTable), string(dhcpOptionTable), string(refusalTable),
 	string(intentTable), string(attemptTable), string(tokenTable), string(orderTable), string(leaseTable),
 	string(runTable), string(endedTable), string(factTable),
 	metaBucket, dueBucket, liveBucket, machineRunBucket, ownAttemptBucket,

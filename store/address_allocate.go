@@ -22,7 +22,7 @@ import (
 // so that all of them wait for the disk and for the site's next number once.
 func (s *Store) AllocateAddress(ctx context.Context, a sprout.Address) (sprout.Address, error) {
 	if joined(ctx) == nil {
-		if got, err := s.crowd.ask(ctx, s, a); !errors.Is(err, errAlone) {
+		if got, err := s.askTogether(ctx, a); !errors.Is(err, errAlone) {
 			return got, err
 		}
 	}
@@ -51,8 +51,6 @@ type ask struct {
 	err    error
 	over   bool // got or err is the answer
 	picked bool // want.IP is not what was asked for
-	leads  bool // it answers itself and who is in line
-	done   chan struct{}
 }
 
 func (a *ask) answer(got sprout.Address, err error) { a.got, a.err, a.over = got, err, true }

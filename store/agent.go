@@ -13,14 +13,15 @@ import (
 const agentFrom = `
 	SELECT a.id, a.site, s.name, a.name, a.version, a.public_key, a.seal_key, a.address,
 	       coalesce(a.last_seen > now() - $1::interval, false), a.last_seen, a.applied,
-	       s.outbox_seq + (SELECT count(*) FROM outbox_unnumbered o WHERE o.site = s.id), a.enrolled_at
+	       s.outbox_seq + (SELECT count(*) FROM outbox_unnumbered o WHERE o.site = s.id), a.enrolled_at,
+	       a.downloading, a.waiting
 	FROM agent a JOIN site s ON s.id = a.site `
 
 const agentSelect = agentFrom + `WHERE a.retired_at IS NULL `
 
 func scanAgent(row pgx.CollectableRow) (a sprout.Agent, err error) {
 	err = row.Scan(&a.ID, &a.Site, &a.SiteName, &a.Name, &a.Version, &a.PublicKey, &a.SealKey, &a.Address,
-		&a.Online, &a.LastSeen, &a.Applied, &a.Wanted, &a.EnrolledAt)
+		&a.Online, &a.LastSeen, &a.Applied, &a.Wanted, &a.EnrolledAt, &a.Downloading, &a.Waiting)
 	return a, err
 }
 
@@ -80,19 +81,22 @@ func (s *Store) AgentBack(ctx context.Context, tx pgx.Tx, a sprout.Agent) error 
 // that site.
 func (s *Store) Heartbeats(ctx context.Context, beats []sprout.Beat) ([]sprout.Agent, error) {
 	var sites, ids, versions, addresses []string
-	var applied []int64
+	var applied, downloading, waiting []int64
 	for _, b := range beats {
 		sites, ids, versions = append(sites, string(b.Site)), append(ids, string(b.Agent)), append(versions, b.Version)
 		addresses, applied = append(addresses, canonicalIP(b.Address)), append(applied, b.Applied)
+		downloading, waiting = append(downloading, int64(max(0, b.Downloading))), append(waiting, int64(max(0, b.Waiting)))
 	}
 	return many(ctx, s.db, scanAgent, `
-		WITH beat AS (SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[]) b (site, id, version, address, applied)),
+		WITH beat AS (SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
+			b (site, id, version, address, applied, downloading, waiting)),
 		held AS (SELECT g.id FROM agent g JOIN beat USING (site, id) WHERE g.retired_at IS NULL ORDER BY g.id FOR NO KEY UPDATE OF g),
 		touched AS (
-			UPDATE agent g SET last_seen = now(), version = b.version, address = b.address, applied = greatest(g.applied, b.applied)
+			UPDATE agent g SET last_seen = now(), version = b.version, address = b.address, applied = greatest(g.applied, b.applied),
+				downloading = b.downloading, waiting = b.waiting
 			FROM beat b JOIN held USING (id) WHERE g.id = b.id)
 		`+agentSelect+`AND (a.site, a.id) IN (SELECT site, id FROM beat)`,
-		sprout.OfflineAfter, sites, ids, versions, addresses, applied)
+		sprout.OfflineAfter, sites, ids, versions, addresses, applied, downloading, waiting)
 }
 
 // RaiseSilent opens the problem AgentOffline for each live agent that was not

@@ -11,8 +11,6 @@ import (
 	"sprout"
 )
 
-const dnsRecordColumns = `id, site, name, vrf, ip, type, data, ttl, source`
-
 // dnsRecords are all names that a site answers for: those of machines, those
 // made by hand, and those of updates. Those of machines have no id.
 const dnsRecords = `

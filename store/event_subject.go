@@ -52,6 +52,9 @@ func (s *Store) subjects(ctx context.Context, noun sprout.Noun, ids []string, fo
 				return err
 			}
 		}
+	case sprout.NounAllocation:
+		list, err := allocationsOf(many(ctx, s.db, scanAllocation, allocationSelect+`WHERE a.id = ANY ($1)`, ids))
+		return collect(found, list, err, func(a sprout.Allocation) string { return string(a.ID) })
 	case sprout.NounBoot, sprout.NounToken:
 	}
 	return nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
@@ -9,10 +10,10 @@ import (
 )
 
 const imageSelect = `
-	SELECT id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes, created_at FROM image `
+	SELECT id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes, created_at, kind, source FROM image `
 
 func scanImage(row pgx.CollectableRow) (i sprout.Image, err error) {
-	err = row.Scan(&i.ID, &i.Name, &i.Digest, &i.Bytes, &i.Compression, &i.RawDigest, &i.RawBytes, &i.Architecture, &i.BootModes, &i.CreatedAt)
+	err = row.Scan(&i.ID, &i.Name, &i.Digest, &i.Bytes, &i.Compression, &i.RawDigest, &i.RawBytes, &i.Architecture, &i.BootModes, &i.CreatedAt, &i.Kind, &i.Source)
 	return i, err
 }
 
@@ -25,9 +26,9 @@ func (s *Store) CreateImage(ctx context.Context, tx pgx.Tx, i sprout.Image) (spr
 		i.ID = sprout.NewID[sprout.ImageID](sprout.PrefixImage)
 	}
 	if _, err := exec(ctx, tx, `
-		INSERT INTO image (id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		i.ID, i.Name, i.Digest, i.Bytes, i.Compression, i.RawDigest, i.RawBytes, i.Architecture, orEmpty(i.BootModes)); err != nil {
+		INSERT INTO image (id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes, kind, source)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		i.ID, i.Name, i.Digest, i.Bytes, i.Compression, i.RawDigest, i.RawBytes, i.Architecture, orEmpty(i.BootModes), cmp.Or(i.Kind, sprout.DiskImage), i.Source); err != nil {
 		return i, err
 	}
 	made := happened(sprout.WasCreated, "", i.ID)

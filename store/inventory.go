@@ -82,14 +82,22 @@ func (s *Store) SetTests(ctx context.Context, tx pgx.Tx, id sprout.MachineID, re
 	b := &pgx.Batch{}
 	for _, r := range results {
 		b.Queue(`
-			INSERT INTO test_result (site, machine, test, kind, device, outcome, message, metrics, at, seconds, serial, output)
-			SELECT site, id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM machine WHERE id = $1`,
-			id, r.Test, r.Kind, r.Device, r.Outcome, r.Message, orEmpty(r.Metrics), r.At, r.Seconds, r.Serial, r.Output)
+			INSERT INTO test_result (site, machine, test, kind, device, outcome, message, metrics, at, seconds, serial, output, model, parameters)
+			SELECT site, id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM machine WHERE id = $1`,
+			id, r.Test, r.Kind, r.Device, r.Outcome, r.Message, orEmpty(r.Metrics), r.At, r.Seconds, r.Serial, r.Output, r.Model, said(r.Parameters))
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return explain(err)
 	}
 	return s.touch(ctx, tx, changed("", id))
+}
+
+// said is what a test was told; nil: nothing.
+func said(parameters map[string]string) map[string]string {
+	if parameters == nil {
+		return map[string]string{}
+	}
+	return parameters
 }
 
 // TestsRun notes that the machine's hardware was tested when it was commissioned.

@@ -12,7 +12,7 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.generation, m.image, m.tests_skipped, m.skip_reason, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.generation, m.image, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
@@ -25,7 +25,7 @@ func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 // machineDest is where machineColumns go, and the inventory among them.
 func machineDest(m *sprout.Machine, inventory any) []any {
 	return []any{&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.Generation, &m.Image, &m.TestsSkipped, &m.SkipReason, inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.Generation, &m.Image, &m.Shell, &m.TestsSkipped, &m.SkipReason, inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev}
 }
 
@@ -111,6 +111,7 @@ type MachineChange struct {
 	VirtualMedia *bool
 	Image        *string
 	TestsSkipped *bool
+	Shell        *sprout.Shell // it is shown while the machine is in rescue
 }
 
 // checkSaid checks what people say of a machine; what is nil is not said.
@@ -146,8 +147,8 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
 			protected = coalesce($8, protected), image = coalesce($9, image),
 			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels),
-			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), changed_at = now()
-		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia)
+			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), shell = coalesce($14, shell), changed_at = now()
+		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia, c.Shell)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return err
 	}
@@ -176,6 +177,11 @@ func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID,
 	if n == 0 {
 		return from, sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is no longer %s", event, id, from)
 	}
+	if owned(from) && !owned(to) {
+		if err := s.leaveAllocation(ctx, tx, id); err != nil {
+			return from, err
+		}
+	}
 	moved := changed("", id)
 	moved.State = string(to)
 	if err := s.touch(ctx, tx, moved); err != nil {
@@ -183,6 +189,9 @@ func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID,
 	}
 	return to, s.replicateMachine(ctx, tx, id)
 }
+
+// owned tells whether a machine in this state is for its owner to use.
+func owned(s sprout.State) bool { return s == sprout.Allocated || s == sprout.Deployed }
 
 // RetireMachine moves a machine out of service, gives back its addresses and their
 // names, and has its site forget it. Its record stays, without an owner.

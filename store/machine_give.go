@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"sprout"
 )
@@ -17,12 +19,20 @@ type Gift struct {
 	Reason   string
 }
 
+// holdWait is how long a machine is waited for that somebody holds.
+const holdWait = "3s"
+
+// ErrHeld says that a transaction which lasts has a machine.
+var ErrHeld = errors.New("somebody holds the machine")
+
 // Give gives machines to their owners by one statement, with their history, and
 // returns those that were given, whole. One that is no longer what was chosen (not
-// ready, locked, busy, ill, or of another revision), and one that somebody else
-// holds at this moment, is passed over: nobody waits for anybody. Their sites are
-// not told: what they know of a machine has not changed.
-func (s *Store) Give(ctx context.Context, tx pgx.Tx, gifts []Gift) ([]sprout.Machine, error) {
+// ready, locked, busy, ill, or of another revision) is passed over; so is one that
+// somebody else holds at this moment, unless wait is set: then it is waited for for
+// some seconds, in one order, so that no two who wait for several do so for each
+// other. ErrHeld: it was in vain, and tx cannot go on. Their sites are not told: what
+// they know of a machine has not changed.
+func (s *Store) Give(ctx context.Context, tx pgx.Tx, gifts []Gift, wait bool) ([]sprout.Machine, error) {
 	to, err := sprout.Next(sprout.Ready, sprout.Allocate)
 	if err != nil || len(gifts) == 0 {
 		return nil, err
@@ -35,6 +45,13 @@ func (s *Store) Give(ctx context.Context, tx pgx.Tx, gifts []Gift) ([]sprout.Mac
 			columns[c] = append(columns[c], v)
 		}
 	}
+	hold := `FOR UPDATE OF m SKIP LOCKED`
+	if wait {
+		hold = `ORDER BY m.id FOR UPDATE OF m`
+		if _, err := exec(ctx, tx, `SELECT set_config('lock_timeout', $1, true)`, holdWait); err != nil {
+			return nil, err
+		}
+	}
 	ids, err := many(ctx, tx, pgx.RowTo[string], `
 		WITH held AS MATERIALIZED (
 			SELECT m.site, m.id, g.owner, g.actor, g.reason
@@ -43,7 +60,7 @@ func (s *Store) Give(ctx context.Context, tx pgx.Tx, gifts []Gift) ([]sprout.Mac
 			WHERE m.state = $6 AND NOT m.locked
 			  AND NOT EXISTS (SELECT FROM workflow w WHERE w.machine = m.id AND w.state IN ('running', 'unwinding'))
 			  AND NOT EXISTS (SELECT FROM problem p WHERE p.subject = m.id AND p.cleared_at IS NULL AND p.severity = 'critical')
-			FOR UPDATE OF m SKIP LOCKED),
+			`+hold+`),
 		given AS (
 			UPDATE machine m SET state = $7, owner = h.owner, changed_at = now() FROM held h
 			WHERE m.site = h.site AND m.id = h.id AND m.state = $6
@@ -53,6 +70,12 @@ func (s *Store) Give(ctx context.Context, tx pgx.Tx, gifts []Gift) ([]sprout.Mac
 			SELECT site, id, actor, $6, $8, $7, reason FROM given)
 		SELECT id FROM given`,
 		columns[0], columns[1], columns[2], columns[3], revisions, sprout.Ready, to, sprout.Allocate)
+	if lockTimeout(err) {
+		return nil, ErrHeld
+	}
+	if err == nil && wait {
+		_, err = exec(ctx, tx, `SELECT set_config('lock_timeout', '0', true)`)
+	}
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
@@ -63,4 +86,10 @@ func (s *Store) Give(ctx context.Context, tx pgx.Tx, gifts []Gift) ([]sprout.Mac
 		}
 	}
 	return given, err
+}
+
+// lockTimeout tells whether a lock was waited for in vain.
+func lockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
 }

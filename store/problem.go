@@ -112,6 +112,14 @@ func (s *Store) EndSilent(ctx context.Context, tx pgx.Tx, prefix string, after t
 		RETURNING `+problemColumns, prefix, after)
 }
 
+// EndStale closes the open problems of a code that have not been renewed for so long.
+func (s *Store) EndStale(ctx context.Context, tx pgx.Tx, code sprout.Code, after time.Duration) error {
+	_, err := s.problemsNow(ctx, tx, `
+		UPDATE problem SET cleared_at = now() WHERE code = $1 AND cleared_at IS NULL AND coalesce(said_at, since) < now() - $2::interval
+		RETURNING `+problemColumns, code, after)
+	return err
+}
+
 // A ProblemFilter restricts a list of problems; zero fields do not.
 type ProblemFilter struct {
 	Sites    sprout.Sites

@@ -197,6 +197,8 @@ var locks = map[string]string{
 	"image":      `SELECT id FROM image WHERE id = $1 FOR UPDATE`,
 	"workflow":   `SELECT id FROM workflow WHERE id = $1 FOR UPDATE`,
 	"address":    `SELECT id FROM address WHERE id = $1 FOR UPDATE`,
+	"allocation": `SELECT id FROM allocation WHERE id = $1 FOR UPDATE`,
+	"quota":      `SELECT owner FROM quota WHERE owner = $1 FOR UPDATE`,
 }
 
 // Lock keeps others from changing one of a noun until the transaction ends: for

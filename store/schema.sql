@@ -95,7 +95,57 @@ CREATE TABLE public.agent (
     applied bigint DEFAULT 0 NOT NULL,
     enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
     retired_at timestamp with time zone,
-    begins_after bigint DEFAULT 0 NOT NULL
+    begins_after bigint DEFAULT 0 NOT NULL,
+    downloading bigint DEFAULT 0 NOT NULL,
+    waiting bigint DEFAULT 0 NOT NULL
+);
+
+CREATE SEQUENCE public.revision
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE public.allocation (
+    id text NOT NULL,
+    number bigint NOT NULL,
+    state text NOT NULL,
+    sites text[],
+    owner text NOT NULL,
+    machines integer NOT NULL,
+    spread text NOT NULL,
+    constraints jsonb NOT NULL,
+    seconds bigint NOT NULL,
+    asked_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    given_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    warned boolean DEFAULT false NOT NULL,
+    ended_at timestamp with time zone,
+    revision bigint DEFAULT nextval('public.revision'::regclass) NOT NULL,
+    CONSTRAINT allocation_machines_check CHECK (((machines >= 1) AND (machines <= 1000))),
+    CONSTRAINT allocation_seconds_check CHECK ((seconds >= 0)),
+    CONSTRAINT allocation_spread_check CHECK ((spread = ANY (ARRAY[''::text, 'zone'::text]))),
+    CONSTRAINT allocation_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'given'::text, 'expired'::text, 'cancelled'::text])))
+);
+
+CREATE TABLE public.allocation_machine (
+    allocation text NOT NULL,
+    site text NOT NULL,
+    machine text NOT NULL,
+    generation bigint NOT NULL,
+    returned_at timestamp with time zone,
+    left_at timestamp with time zone
+);
+
+ALTER TABLE public.allocation ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.allocation_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.audit (
@@ -297,7 +347,10 @@ CREATE TABLE public.image (
     architecture text NOT NULL,
     boot_modes text[] NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT image_compression_check CHECK ((compression = ANY (ARRAY['none'::text, 'gzip'::text, 'xz'::text, 'zstd'::text])))
+    kind text DEFAULT 'disk'::text NOT NULL,
+    source text DEFAULT ''::text NOT NULL,
+    CONSTRAINT image_compression_check CHECK ((compression = ANY (ARRAY['none'::text, 'gzip'::text, 'xz'::text, 'zstd'::text]))),
+    CONSTRAINT image_kind_check CHECK ((kind = ANY (ARRAY['disk'::text, 'rootfs'::text])))
 );
 
 CREATE TABLE public.inbox (
@@ -332,13 +385,6 @@ CREATE TABLE public.lease (
     CONSTRAINT lease_state_check CHECK ((state = ANY (ARRAY['offered'::text, 'bound'::text, 'released'::text, 'declined'::text])))
 );
 
-CREATE SEQUENCE public.revision
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-
 CREATE TABLE public.machine (
     site text NOT NULL,
     id text NOT NULL,
@@ -366,11 +412,13 @@ CREATE TABLE public.machine (
     secure_boot boolean DEFAULT false NOT NULL,
     virtual_media boolean DEFAULT false NOT NULL,
     skip_reason text DEFAULT ''::text NOT NULL,
+    outliers jsonb DEFAULT '[]'::jsonb NOT NULL,
     expected jsonb,
+    shell jsonb,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
     CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),
-    CONSTRAINT machine_state_check CHECK ((state = ANY (ARRAY['discovered'::text, 'registered'::text, 'ready'::text, 'allocated'::text, 'deployed'::text, 'broken'::text, 'retired'::text])))
+    CONSTRAINT machine_state_check CHECK ((state = ANY (ARRAY['discovered'::text, 'registered'::text, 'ready'::text, 'allocated'::text, 'deployed'::text, 'rescued'::text, 'broken'::text, 'retired'::text])))
 );
 
 CREATE TABLE public.machine_history (
@@ -463,6 +511,14 @@ CREATE TABLE public.problem (
     CONSTRAINT problem_severity_check CHECK ((severity = ANY (ARRAY['warning'::text, 'critical'::text])))
 );
 
+CREATE TABLE public.quota (
+    owner text NOT NULL,
+    machines integer NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT quota_machines_check CHECK (((machines >= 0) AND (machines <= 1000000)))
+);
+
 CREATE TABLE public.record (
     site text NOT NULL,
     name text NOT NULL,
@@ -537,7 +593,7 @@ CREATE TABLE public.subnet (
     dhcp text DEFAULT ''::text NOT NULL,
     dhcp_servers text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT subnet_advertise_check CHECK ((advertise = ANY (ARRAY[''::text, 'none'::text, 'slaac'::text, 'stateless'::text, 'managed'::text]))),
-    CONSTRAINT subnet_dhcp_check CHECK ((dhcp = ANY (ARRAY[''::text, 'server'::text, 'proxy'::text]))),
+    CONSTRAINT subnet_dhcp_check CHECK ((dhcp = ANY (ARRAY[''::text, 'server'::text, 'proxy'::text, 'off'::text]))),
     CONSTRAINT subnet_gateway_check CHECK (((gateway << (cidr)::inet) OR (masklen((cidr)::inet) = 32) OR (masklen((cidr)::inet) = 128) OR (gateway <<= 'fe80::/10'::inet))),
     CONSTRAINT subnet_mtu_check CHECK (((mtu >= 576) AND (mtu <= 9216)))
 );
@@ -580,6 +636,8 @@ CREATE TABLE public.test_result (
     latest boolean DEFAULT true NOT NULL,
     serial text DEFAULT ''::text NOT NULL,
     output text DEFAULT ''::text NOT NULL,
+    model text DEFAULT ''::text NOT NULL,
+    parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT test_result_outcome_check CHECK ((outcome = ANY (ARRAY['passed'::text, 'failed'::text, 'skipped'::text])))
 );
 
@@ -655,6 +713,15 @@ ALTER TABLE ONLY public.agent
 
 ALTER TABLE ONLY public.agent
     ADD CONSTRAINT agent_pkey PRIMARY KEY (site, id);
+
+ALTER TABLE ONLY public.allocation_machine
+    ADD CONSTRAINT allocation_machine_pkey PRIMARY KEY (allocation, machine);
+
+ALTER TABLE ONLY public.allocation
+    ADD CONSTRAINT allocation_number_key UNIQUE (number);
+
+ALTER TABLE ONLY public.allocation
+    ADD CONSTRAINT allocation_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.audit_head
     ADD CONSTRAINT audit_head_pkey PRIMARY KEY (single);
@@ -761,6 +828,9 @@ ALTER TABLE ONLY public.outbox_unnumbered
 ALTER TABLE ONLY public.problem
     ADD CONSTRAINT problem_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.quota
+    ADD CONSTRAINT quota_pkey PRIMARY KEY (owner);
+
 ALTER TABLE ONLY public.record
     ADD CONSTRAINT record_ip6_key UNIQUE (site, vrf, ip6);
 
@@ -835,6 +905,16 @@ CREATE INDEX address_subnet_index ON public.address USING btree (subnet, ip);
 CREATE UNIQUE INDEX agent_live_key ON public.agent USING btree (site) WHERE (retired_at IS NULL);
 
 CREATE UNIQUE INDEX agent_public_key_key ON public.agent USING btree (public_key) WHERE (retired_at IS NULL);
+
+CREATE INDEX allocation_ended_index ON public.allocation USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
+CREATE INDEX allocation_expires_index ON public.allocation USING btree (expires_at) WHERE ((state = 'given'::text) AND (expires_at IS NOT NULL));
+
+CREATE UNIQUE INDEX allocation_machine_live_key ON public.allocation_machine USING btree (machine) WHERE (left_at IS NULL);
+
+CREATE INDEX allocation_machine_machine_index ON public.allocation_machine USING btree (site, machine);
+
+CREATE INDEX allocation_queue_index ON public.allocation USING btree (number) WHERE (state = 'queued'::text);
 
 CREATE INDEX audit_actor_index ON public.audit USING btree (actor, seq);
 
@@ -914,6 +994,8 @@ CREATE INDEX subnet_network_index ON public.subnet USING btree (network);
 
 CREATE INDEX test_digest_index ON public.test USING btree (digest);
 
+CREATE INDEX test_result_fleet_index ON public.test_result USING btree (test, model, seq) WHERE (model <> ''::text);
+
 CREATE INDEX test_result_latest_index ON public.test_result USING btree (machine) WHERE latest;
 
 CREATE INDEX test_result_machine_index ON public.test_result USING btree (machine, seq);
@@ -965,6 +1047,12 @@ ALTER TABLE ONLY public.address
 
 ALTER TABLE ONLY public.agent
     ADD CONSTRAINT agent_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.allocation_machine
+    ADD CONSTRAINT allocation_machine_allocation_fkey FOREIGN KEY (allocation) REFERENCES public.allocation(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.allocation_machine
+    ADD CONSTRAINT allocation_machine_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.bmc
     ADD CONSTRAINT bmc_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,10 +63,16 @@ func (s *Store) UpdateSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID, dom
 	return site, s.Replicate(ctx, tx, id, sprout.ChangeSite, string(id), site)
 }
 
-// DeleteSite removes a site that has no machines, networks and workflows; else
-// Conflict.
+// DeleteSite removes a site that has no machines and no networks; else a Conflict
+// names them. Its workflows go with it: what they did is in the audit.
 func (s *Store) DeleteSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
 	gone := happened(sprout.WasDeleted, id, id)
+	if err := refuseUsedSite(ctx, tx, id); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `DELETE FROM workflow WHERE site = $1 AND state NOT IN ('running', 'unwinding')`, id); err != nil {
+		return err
+	}
 	// A token of several sites is good for the others still; one of this site only
 	// goes with it.
 	_, err := exec(ctx, tx, `
@@ -103,4 +111,51 @@ func (s *Store) Sites(ctx context.Context, f SiteFilter) ([]sprout.Site, string,
 	return page(siteListing, f.Page, q, func(tail string, args ...any) ([]sprout.Site, error) {
 		return many(ctx, s.db, scanSite, `SELECT `+siteColumns+` FROM site `+tail, args...)
 	})
+}
+
+// namedUsers is how many of the machines and networks of a site are named that stand
+// against its end.
+const namedUsers = 10
+
+// refuseUsedSite is a Conflict that names what a site still has; it keeps others from
+// adding anything until tx ends.
+func refuseUsedSite(ctx context.Context, tx pgx.Tx, id sprout.SiteID) error {
+	name, err := one(ctx, tx, pgx.RowTo[string], `SELECT name FROM site WHERE id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return orNotFound(err, "site", string(id))
+	}
+	type user struct {
+		Name, State string
+		All         int
+	}
+	var has, helps []string
+	for _, of := range []struct{ noun, sql string }{
+		{"machine", `SELECT name, state, count(*) OVER () FROM machine WHERE site = $1 ORDER BY name LIMIT $2`},
+		{"network", `SELECT name, '', count(*) OVER () FROM network WHERE site = $1 ORDER BY name LIMIT $2`},
+	} {
+		users, err := many(ctx, tx, pgx.RowToStructByPos[user], of.sql, id, namedUsers)
+		if err != nil {
+			return err
+		}
+		if len(users) == 0 {
+			continue
+		}
+		var said, refs []string
+		for _, u := range users {
+			words := u.Name
+			if u.State != "" {
+				words += " (" + u.State + ")"
+			}
+			said, refs = append(said, words), append(refs, name+"/"+u.Name)
+		}
+		if len(users) < users[0].All {
+			said = append(said, "…")
+		}
+		has = append(has, fmt.Sprintf("%ss, %d in all: %s", of.noun, users[0].All, strings.Join(said, ", ")))
+		helps = append(helps, fmt.Sprintf("sprout %s delete %s", of.noun, strings.Join(refs, " ")))
+	}
+	if len(has) == 0 {
+		return nil
+	}
+	return sprout.Errorf(sprout.Conflict, "cannot delete site %s: it has %s", name, strings.Join(has, "; ")).WithRemedy("%s; then again", strings.Join(helps, "; "))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,11 @@ func TestSites(t *testing.T) {
 	remove := func(id sprout.SiteID) error {
 		return s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return s.DeleteSite(ctx, tx, id) })
 	}
-	wantField(t, remove(lon.ID), sprout.Conflict, "site")
+	err = remove(lon.ID)
+	wantKind(t, err, sprout.Conflict)
+	if !strings.Contains(err.Error(), "m1 (registered)") {
+		t.Errorf("it does not say what the site has: %v", err)
+	}
 	if err := remove(storetest.Site(t, s, "par1").ID); err != nil {
 		t.Error(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sprout"
+	"sprout/crowd"
 )
 
 // A Config is what a store needs beside its database. Zero values work for a
@@ -29,9 +30,9 @@ type Store struct {
 	pool   *pgxpool.Pool
 	db     querier // the pool, or the transaction of In
 	config Config
-	pools  *pools        // of free addresses
-	crowd  *crowd        // who wants one
-	joins  chan struct{} // as many as may be open at once
+	pools  *pools                              // of free addresses
+	crowd  *crowd.Crowd[sprout.SubnetID, *ask] // who wants one
+	joins  chan struct{}                       // as many as may be open at once
 	teller *teller
 	// unsealed holds one: audit records wait to be sealed.
 	unsealed chan struct{}
@@ -48,7 +49,7 @@ type querier interface {
 
 // New makes a store over a pool that the caller closes.
 func New(pool *pgxpool.Pool, config Config) *Store {
-	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), pools: &pools{}, crowd: &crowd{}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1), full: &atomic.Bool{}}
+	return &Store{pool: pool, db: pooled{pool}, config: config, joins: make(chan struct{}, max(1, pool.Config().MaxConns/2)), pools: &pools{}, crowd: &crowd.Crowd[sprout.SubnetID, *ask]{}, teller: &teller{pool: pool}, unsealed: make(chan struct{}, 1), full: &atomic.Bool{}}
 }
 
 // Open connects to the database at url with a pool of at most connections

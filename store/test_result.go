@@ -36,10 +36,10 @@ func (s *Store) TestResults(ctx context.Context, f ResultFilter) ([]sprout.TestR
 	equal(&q, "r.outcome", f.Outcome)
 	return page(resultListing, f.Page, q, func(tail string, args ...any) ([]sprout.TestRecord, error) {
 		return many(ctx, s.db, func(row pgx.CollectableRow) (r sprout.TestRecord, err error) {
-			err = row.Scan(&r.Seq, &r.Site, &r.Machine, &r.MachineName, &r.Test, &r.Kind, &r.Device, &r.Serial, &r.Outcome, &r.Message, &r.Metrics, &r.Output, &r.At, &r.Seconds)
+			err = row.Scan(&r.Seq, &r.Site, &r.Machine, &r.MachineName, &r.Test, &r.Kind, &r.Device, &r.Serial, &r.Outcome, &r.Message, &r.Metrics, &r.Output, &r.At, &r.Seconds, &r.Model, &r.Parameters)
 			return r, err
 		}, `
-			SELECT r.seq, r.site, r.machine, m.name, r.test, r.kind, r.device, r.serial, r.outcome, r.message, r.metrics, r.output, r.at, r.seconds
+			SELECT r.seq, r.site, r.machine, m.name, r.test, r.kind, r.device, r.serial, r.outcome, r.message, r.metrics, r.output, r.at, r.seconds, r.model, r.parameters
 			FROM test_result r JOIN machine m ON m.site = r.site AND m.id = r.machine `+tail, args...)
 	})
 }

@@ -31,7 +31,8 @@ func (s *Store) ErasedMachines(ctx context.Context, ids []sprout.MachineID) (map
 	list, err := many(ctx, s.db, pgx.RowTo[sprout.MachineID], `
 		SELECT l.machine FROM unnest($1::text[]) AS i (machine)
 		CROSS JOIN LATERAL (SELECT w.machine, w.kind, w.state, w.run FROM workflow w WHERE w.machine = i.machine ORDER BY w.id DESC LIMIT 1) l
-		WHERE l.kind = 'release' AND l.state = 'succeeded' AND l.run -> 'input' ->> 'erase' = 'true'`, ids)
+		WHERE l.kind = 'release' AND l.state = 'succeeded' AND l.run -> 'input' ->> 'erase' = 'true'
+		AND coalesce(l.run -> 'data' ->> 'forced', '') = ''`, ids)
 	erased := map[sprout.MachineID]bool{}
 	for _, id := range list {
 		erased[id] = true

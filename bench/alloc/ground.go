@@ -11,28 +11,22 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sprout"
 	"sprout/alloc"
 	"sprout/api"
-	"sprout/postgres"
+	"sprout/bench"
 	"sprout/server"
 )
 
 // clients ask at once.
 const clients = 64
 
-// A ground is a private PostgreSQL whose commits are durable, with machines that
-// have real inventories, and a control plane on it in this process.
+// A ground is a database with machines that have real inventories, and a control plane
+// on it in this process.
 type ground struct {
-	dir      string
-	db       *postgres.Server
-	pool     *pgxpool.Pool // the peer's way to the same database
+	*bench.Ground
 	server   *server.Server
 	handler  http.Handler
 	token    string
@@ -42,40 +36,23 @@ type ground struct {
 
 func newGround(ctx context.Context, machines int) (_ *ground, err error) {
 	g := &ground{machines: machines}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, g.close())
-		}
-	}()
-	if g.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+	if g.Ground, err = bench.NewGround(ctx, clients); err != nil {
 		return g, err
 	}
-	if err := os.Chmod(g.dir, 0o755); err != nil { // PostgreSQL runs as somebody else
-		return g, err
+	if err = g.serve(ctx, slog.New(slog.DiscardHandler)); err == nil {
+		err = g.settle(ctx)
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	if g.db, err = postgres.Start(ctx, postgres.Config{Dir: filepath.Join(g.dir, "postgres"), Log: quiet}); err != nil {
-		return g, err
-	}
-	if err := g.serve(ctx, quiet); err != nil {
-		return g, err
-	}
-	config, err := pgxpool.ParseConfig(g.db.URL())
 	if err != nil {
-		return g, err
+		err = errors.Join(err, g.close())
 	}
-	config.MaxConns = clients
-	if g.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return g, err
-	}
-	return g, g.settle(ctx)
+	return g, err
 }
 
 // serve runs the control plane, whole.
 func (g *ground) serve(ctx context.Context, log *slog.Logger) (err error) {
 	c := server.Defaults()
-	c.Listen, c.Bus.Listen, c.Dir, c.Log = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(g.dir, "server"), log
-	c.TLS.Disable, c.Bus.Plain, c.Database.URL, c.Limits.TokenRate = true, true, g.db.URL(), -1
+	c.Listen, c.Bus.Listen, c.Dir, c.Log = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(g.Dir, "server"), log
+	c.TLS.Disable, c.Bus.Plain, c.Database.URL, c.Limits.TokenRate = true, true, g.DB.URL(), -1
 	if g.server, err = server.New(ctx, c); err != nil {
 		return err
 	}
@@ -124,16 +101,16 @@ func (g *ground) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := g.pool.Exec(ctx, `INSERT INTO site (id, name, domain) VALUES ('sit_bench', 'lon1', 'lon1.internal')`); err != nil {
+	if _, err := g.Pool.Exec(ctx, `INSERT INTO site (id, name, domain) VALUES ('sit_bench', 'lon1', 'lon1.internal')`); err != nil {
 		return fmt.Errorf("cannot make the site: %w", err)
 	}
-	if _, err := g.pool.Exec(ctx, `
+	if _, err := g.Pool.Exec(ctx, `
 		INSERT INTO machine (site, id, name, state, zone, inventory)
 		SELECT 'sit_bench', 'mch_' || lpad(n::text, 26, '0'), 'web-' || n, 'ready', 'z' || n % 10, jsonb_set($1::jsonb, '{cpu,cores}', to_jsonb(8 * (1 + n % 8)))
 		FROM generate_series(1, $2::int) n`, inv, g.machines); err != nil {
 		return fmt.Errorf("cannot make the machines: %w", err)
 	}
-	_, err = g.pool.Exec(ctx, `
+	_, err = g.Pool.Exec(ctx, `
 		INSERT INTO interface (site, machine, mac, position, name, driver, link, speed_mbs)
 		SELECT 'sit_bench', m.id, ('06' || lpad(to_hex(4 * m.n + i), 10, '0'))::macaddr, i, 'eno' || i, 'i40e', true, 25000
 		FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM machine) m, generate_series(0, 3) i`)
@@ -155,37 +132,15 @@ func (g *ground) all(ctx context.Context, give func(context.Context, int) error)
 	if err := g.empty(ctx); err != nil {
 		return 0, err
 	}
-	if rate, err = timed(g.machines, func(n int) error { return give(ctx, n) }); err != nil {
+	if rate, err = bench.Timed(clients, g.machines, func(_, n int) error { return give(ctx, n) }); err != nil {
 		return 0, err
 	}
 	var given int
-	err = g.pool.QueryRow(ctx, `SELECT count(*) FROM machine WHERE state = 'allocated'`).Scan(&given)
+	err = g.Pool.QueryRow(ctx, `SELECT count(*) FROM machine WHERE state = 'allocated'`).Scan(&given)
 	if err == nil && given != g.machines {
 		err = fmt.Errorf("cannot measure: of %d machines %d are allocated", g.machines, given)
 	}
 	return rate, err
-}
-
-// timed has the clients do something count times together, each time with another
-// number from 1 on, and returns how often a second they did.
-func timed(count int, do func(n int) error) (float64, error) {
-	var next atomic.Int64
-	errs := make([]error, clients)
-	var all sync.WaitGroup
-	began := time.Now()
-	for i := range clients {
-		all.Go(func() {
-			for errs[i] == nil {
-				n := int(next.Add(1))
-				if n > count {
-					return
-				}
-				errs[i] = do(n)
-			}
-		})
-	}
-	all.Wait()
-	return float64(count) / time.Since(began).Seconds(), errors.Join(errs...)
 }
 
 // allocate asks for a machine, by one of sixteen different requests.
@@ -215,7 +170,7 @@ func (g *ground) request(ctx context.Context, n int) error {
 
 // update moves one row, alone in its transaction.
 func (g *ground) update(ctx context.Context, n int) error {
-	tag, err := g.pool.Exec(ctx, `UPDATE machine SET state = 'allocated', owner = $2 WHERE id = $1 AND state = 'ready'`,
+	tag, err := g.Pool.Exec(ctx, `UPDATE machine SET state = 'allocated', owner = $2 WHERE id = $1 AND state = 'ready'`,
 		fmt.Sprintf("mch_%026d", n), fmt.Sprint("team-", n%clients))
 	if err == nil && tag.RowsAffected() != 1 {
 		err = fmt.Errorf("cannot update machine %d", n)
@@ -229,7 +184,7 @@ func (g *ground) empty(ctx context.Context) error {
 		`UPDATE machine SET state = 'ready', owner = '' WHERE state = 'allocated'`,
 		`TRUNCATE machine_history`, `TRUNCATE event`, `TRUNCATE request_key`, `VACUUM ANALYZE machine`, `CHECKPOINT`,
 	} {
-		if _, err := g.pool.Exec(ctx, sql); err != nil {
+		if _, err := g.Pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("cannot begin anew: %w", err)
 		}
 	}
@@ -238,20 +193,11 @@ func (g *ground) empty(ctx context.Context) error {
 
 // close ends what was started and removes what it left.
 func (g *ground) close() (failed error) {
-	if g.pool != nil {
-		g.pool.Close()
-	}
 	switch {
 	case g.stop != nil:
 		failed = g.stop()
 	case g.server != nil:
 		g.server.Close()
 	}
-	if g.db != nil {
-		failed = errors.Join(failed, g.db.Stop())
-	}
-	if g.dir != "" {
-		failed = errors.Join(failed, os.RemoveAll(g.dir))
-	}
-	return failed
+	return errors.Join(failed, g.Close())
 }

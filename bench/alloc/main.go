@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 
 	"sprout/bench"
 )
@@ -51,10 +50,5 @@ func run(ctx context.Context, rounds, machines int) (err error) {
 		return err
 	}
 	fmt.Printf("as requests with a token and an Idempotency-Key: %.0f allocations/s\n", whole)
-	return bench.Line{Name: "alloc-vs-update", Sprout: median(ours), Peer: "update", Other: median(theirs)}.Print(os.Stdout)
-}
-
-func median(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
+	return bench.Line{Name: "alloc-vs-update", Sprout: bench.Median(ours), Peer: "update", Other: bench.Median(theirs)}.Print(os.Stdout)
 }

@@ -36,6 +36,7 @@ func rows() []row {
 		{name: "tftp-window", peer: atftpd, measure: func(b *bed, s server) (float64, error) { return b.tftp(s, 16) }},
 		{name: "http-vs-nginx", peer: nginx, measure: (*bed).http},
 		{name: "boot-storm-p99", whole: (*bed).storm},
+		{name: "boot-away-p99", whole: (*bed).away},
 	}
 }
 
@@ -55,6 +56,7 @@ type bed struct {
 
 func main() {
 	b := &bed{}
+	site := flag.String("site", "", "be a site's agent, as this file configures it")
 	serve := flag.String("serve", "", "be the server under test, of this directory")
 	flag.IntVar(&b.turns, "turns", 9, "how often each server is measured: the median counts")
 	flag.DurationVar(&b.within, "within", time.Second, "in which time the machines of the storm ask")
@@ -63,6 +65,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	run := b.run
+	if *site != "" {
+		run = func(ctx context.Context, _ []string) error { return serveSite(ctx, *site) }
+	}
 	if *serve != "" {
 		run = func(ctx context.Context, _ []string) error { return serveSprout(ctx, *serve) }
 	}

@@ -117,7 +117,7 @@ func scripts(pause time.Duration) (float64, error) {
 	for i, m := range machines {
 		ask := func() {
 			began := time.Now()
-			failed[i] = script(m)
+			failed[i] = script(sprouts.http, m)
 			took[i] = float64(time.Since(began)) / float64(time.Millisecond)
 		}
 		if pause == 0 {
@@ -132,11 +132,11 @@ func scripts(pause time.Duration) (float64, error) {
 	return took[len(took)*99/100], errors.Join(failed...)
 }
 
-// script fetches one; it has to be that of the machine.
-func script(m booting) error {
+// script fetches one of the agent at an address; it has to be that of the machine.
+func script(at string, m booting) error {
 	dial := net.Dialer{LocalAddr: &net.TCPAddr{IP: m.ip.AsSlice()}, Timeout: 10 * time.Second}
 	client := &http.Client{Transport: &http.Transport{DialContext: dial.DialContext, DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	r, err := client.Get("http://" + sprouts.http + "/boot/" + strings.ReplaceAll(m.mac, ":", "-") + ".ipxe")
+	r, err := client.Get("http://" + at + "/boot/" + strings.ReplaceAll(m.mac, ":", "-") + ".ipxe")
 	if err != nil {
 		return err
 	}

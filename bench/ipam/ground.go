@@ -6,66 +6,41 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sprout"
+	"sprout/bench"
 	"sprout/ipam"
 	"sprout/ipam/builtin"
-	"sprout/postgres"
 	"sprout/store"
 )
 
 // clients ask at once.
 const clients = 50
 
-// A ground is a private PostgreSQL whose commits are durable, with a site, one
-// /12 and a machine a client.
+// A ground is a database with a site, one /12 and a machine a client.
 type ground struct {
-	dir    string
-	db     *postgres.Server
+	*bench.Ground
 	store  *store.Store
-	pool   *pgxpool.Pool // the peer's way to the same database
 	subnet sprout.SubnetID
 	next   atomic.Int64 // numbers MAC addresses and rows
 }
 
 func newGround(ctx context.Context) (_ *ground, err error) {
 	g := &ground{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, g.close())
-		}
-	}()
-	if g.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+	if g.Ground, err = bench.NewGround(ctx, clients); err != nil {
 		return g, err
 	}
-	if err := os.Chmod(g.dir, 0o755); err != nil { // PostgreSQL runs as somebody else
-		return g, err
+	if g.store, err = store.Open(ctx, g.DB.URL(), 0, store.Config{}); err == nil {
+		err = store.Migrate(ctx, g.store.Pool(), slog.New(slog.DiscardHandler))
 	}
-	if g.db, err = postgres.Start(ctx, postgres.Config{Dir: filepath.Join(g.dir, "postgres"), Log: slog.New(slog.DiscardHandler)}); err != nil {
-		return g, err
+	if err == nil {
+		err = g.settle(ctx)
 	}
-	if g.store, err = store.Open(ctx, g.db.URL(), 0, store.Config{}); err != nil {
-		return g, err
-	}
-	if err := store.Migrate(ctx, g.store.Pool(), slog.New(slog.DiscardHandler)); err != nil {
-		return g, err
-	}
-	config, err := pgxpool.ParseConfig(g.db.URL())
 	if err != nil {
-		return g, err
+		err = errors.Join(err, g.close())
 	}
-	config.MaxConns = clients
-	if g.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return g, err
-	}
-	return g, g.settle(ctx)
+	return g, err
 }
 
 func machine(client int) sprout.MachineID {
@@ -82,7 +57,7 @@ func (g *ground) settle(ctx context.Context) error {
 		 SELECT 'sit_bench', 'mch_' || lpad(n::text, 26, '0'), 'web-' || n, 'ready' FROM generate_series(0, %d) n`, 2*clients),
 		`CREATE TABLE bare (site text, id text PRIMARY KEY, subnet text, ip inet, kind text, machine text, mac macaddr, name text, created_at timestamptz DEFAULT now())`,
 	} {
-		if _, err := g.pool.Exec(ctx, sql); err != nil {
+		if _, err := g.Pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("cannot make the site: %w", err)
 		}
 	}
@@ -105,7 +80,7 @@ func (g *ground) fill(ctx context.Context, percent int) error {
 		ON CONFLICT DO NOTHING`, g.subnet, clients, clients, percent),
 		`VACUUM ANALYZE address`, `CHECKPOINT`,
 	} {
-		if _, err := g.pool.Exec(ctx, sql); err != nil {
+		if _, err := g.Pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("cannot fill the subnet: %w", err)
 		}
 	}
@@ -117,11 +92,11 @@ func (g *ground) fill(ctx context.Context, percent int) error {
 func (g *ground) measure(ctx context.Context, rounds, count int) (rate, bare, first float64, err error) {
 	var ours, theirs []float64
 	for i := range rounds + 1 {
-		x, err := timed(ctx, count, g.allocate)
+		x, err := bench.Timed(clients, count, func(client, _ int) error { return g.allocate(ctx, client) })
 		if err != nil {
 			return 0, 0, 0, err
 		}
-		y, err := timed(ctx, count, g.insert)
+		y, err := bench.Timed(clients, count, func(client, _ int) error { return g.insert(ctx, client) })
 		if err != nil {
 			return 0, 0, 0, err
 		}
@@ -134,26 +109,7 @@ func (g *ground) measure(ctx context.Context, rounds, count int) (rate, bare, fi
 			return 0, 0, 0, err
 		}
 	}
-	return median(ours), median(theirs), first, nil
-}
-
-// timed has the clients do something count times together, and returns how often
-// a second they did.
-func timed(ctx context.Context, count int, do func(ctx context.Context, client int) error) (float64, error) {
-	var left atomic.Int64
-	left.Store(int64(count))
-	errs := make([]error, clients)
-	var all sync.WaitGroup
-	began := time.Now()
-	for i := range clients {
-		all.Go(func() {
-			for errs[i] == nil && left.Add(-1) >= 0 {
-				errs[i] = do(ctx, i)
-			}
-		})
-	}
-	all.Wait()
-	return float64(count) / time.Since(began).Seconds(), errors.Join(errs...)
+	return bench.Median(ours), bench.Median(theirs), first, nil
 }
 
 func (g *ground) mac() string {
@@ -172,7 +128,7 @@ func (g *ground) allocate(ctx context.Context, client int) error {
 // insert writes one row, alone in its transaction.
 func (g *ground) insert(ctx context.Context, client int) error {
 	n := g.next.Add(1)
-	_, err := g.pool.Exec(ctx, `INSERT INTO bare (site, id, subnet, ip, kind, machine, mac, name) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+	_, err := g.Pool.Exec(ctx, `INSERT INTO bare (site, id, subnet, ip, kind, machine, mac, name) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		"sit_bench", fmt.Sprintf("adr_%026d", n), g.subnet, netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), "machine", machine(client),
 		g.mac(), "web.lon1.internal")
 	return err
@@ -188,7 +144,7 @@ func (g *ground) empty(ctx context.Context) error {
 	for _, sql := range []string{
 		`TRUNCATE bare`, `TRUNCATE outbox_unnumbered`, `TRUNCATE event`, `VACUUM address`,
 	} {
-		if _, err := g.pool.Exec(ctx, sql); err != nil {
+		if _, err := g.Pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("cannot begin anew: %w", err)
 		}
 	}
@@ -196,18 +152,9 @@ func (g *ground) empty(ctx context.Context) error {
 }
 
 // close ends what was started and removes what it left.
-func (g *ground) close() (failed error) {
-	if g.pool != nil {
-		g.pool.Close()
-	}
+func (g *ground) close() error {
 	if g.store != nil {
 		g.store.Close()
 	}
-	if g.db != nil {
-		failed = g.db.Stop()
-	}
-	if g.dir != "" {
-		failed = errors.Join(failed, os.RemoveAll(g.dir))
-	}
-	return failed
+	return g.Close()
 }

@@ -53,8 +53,3 @@ func run(ctx context.Context, rounds, count int) (err error) {
 	insert := bench.Line{Name: "ipam-vs-insert", Sprout: rates[worst], Peer: "insert", Other: rates[worst] / shares[worst]}
 	return errors.Join(flat.Print(os.Stdout), insert.Print(os.Stdout))
 }
-
-func median(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
-}

@@ -27,6 +27,7 @@ import (
 // nothing to configure here.
 type Word struct {
 	Stateful bool          // addresses, and all else, are had by DHCPv6: the flags M and O
+	Other    bool          // all else is had by DHCPv6: the flag O alone
 	Router   time.Duration // how long the sender is a default router; 0: it is none
 	Low      bool          // any other router is to be preferred (RFC 4191 section 2.2)
 	Prefixes []Prefix
@@ -173,6 +174,9 @@ func (w Word) wire(mac net.HardwareAddr, every time.Duration) []byte {
 	b[0] = advertisement
 	if w.Stateful {
 		b[5] = managed | other
+	}
+	if w.Other {
+		b[5] |= other
 	}
 	if w.Low {
 		b[5] |= low

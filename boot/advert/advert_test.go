@@ -18,6 +18,7 @@ func TestWire(t *testing.T) {
 		want string
 	}{
 		{"nothing", Word{}, "86000000" + "00000000" + "00000000" + "00000000"},
+		{"options by DHCPv6", Word{Other: true}, "86000000" + "00400000" + "00000000" + "00000000"},
 		{
 			"all", Word{
 				Stateful: true, Router: time.Hour, Low: true, MTU: 1400, DNS: []netip.Addr{netip.MustParseAddr("fd00:20::1")}, Search: []string{"lon1.example"},

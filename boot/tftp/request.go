@@ -2,6 +2,7 @@ package tftp
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func parse(packet []byte) (r request, refused *refusal) {
 // agree takes one option.
 func (r *request) agree(name, value string) {
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || slices.Contains(r.options, name) { // RFC 2347: each at most once
 		return
 	}
 	switch {

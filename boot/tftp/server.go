@@ -59,6 +59,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	active map[netip.AddrPort]bool // clients that are served now
+	of     map[netip.Addr]int      // how many of them are of an address
 	done   sync.WaitGroup
 }
 
@@ -82,7 +83,7 @@ func New(c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{config: c, ready: make(chan struct{}), active: map[netip.AddrPort]bool{}}, nil
+	return &Server{config: c, ready: make(chan struct{}), active: map[netip.AddrPort]bool{}, of: map[netip.Addr]int{}}, nil
 }
 
 // Ready is closed once requests are answered.
@@ -198,15 +199,20 @@ func (s *Server) read(ctx context.Context, receive receive) error {
 	}
 }
 
+// mostOfOne is how many transfers one address may have at once: one that asks and
+// takes nothing keeps nobody else from booting. Firmware has one or two.
+const mostOfOne = 32
+
 // begin counts a client in; false: it is served already (it repeats its
 // request, and the transfer repeats its answer), or too many are.
 func (s *Server) begin(client netip.AddrPort) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active[client] || len(s.active) >= s.config.MaxTransfers {
+	if s.active[client] || len(s.active) >= s.config.MaxTransfers || s.of[client.Addr()] >= mostOfOne {
 		return false
 	}
 	s.active[client] = true
+	s.of[client.Addr()]++
 	return true
 }
 
@@ -214,6 +220,9 @@ func (s *Server) end(client netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.active, client)
+	if s.of[client.Addr()]--; s.of[client.Addr()] == 0 {
+		delete(s.of, client.Addr())
+	}
 }
 
 // serve answers one request from a port of its own, at the address that was

@@ -34,6 +34,12 @@ func serve(t *testing.T, files map[string][]byte) served {
 // serveAt listens on one address and is asked on another.
 func serveAt(t *testing.T, listen, ask string, files map[string][]byte) served {
 	t.Helper()
+	return serveMany(t, listen, ask, 4, files)
+}
+
+// serveMany has so many transfers at once.
+func serveMany(t *testing.T, listen, ask string, most int, files map[string][]byte) served {
+	t.Helper()
 	s := served{dir: t.TempDir(), ended: make(chan tftp.Transfer, 100)}
 	var names []string
 	for name, content := range files {
@@ -46,7 +52,7 @@ func serveAt(t *testing.T, listen, ask string, files map[string][]byte) served {
 		t.Fatal(err)
 	}
 	server, err := tftp.New(tftp.Config{
-		Address: netip.MustParseAddrPort(listen), Open: tftp.Files(s.dir, names...), MaxTransfers: 4,
+		Address: netip.MustParseAddrPort(listen), Open: tftp.Files(s.dir, names...), MaxTransfers: most,
 		Transferred: func(one tftp.Transfer) { s.ended <- one },
 	})
 	if err != nil {
@@ -217,6 +223,7 @@ func TestOptions(t *testing.T) {
 		want    string
 	}{
 		"all":             {[]string{"tsize", "0", "blksize", "1000", "timeout", "3", "windowsize", "2"}, "\x00\x06blksize\x001000\x00timeout\x003\x00windowsize\x002\x00tsize\x003000\x00"},
+		"twice":           {[]string{"blksize", "1000", "BLKSIZE", "1400", "tsize", "0", "tsize", "0"}, "\x00\x06blksize\x001000\x00tsize\x003000\x00"},
 		"upper case":      {[]string{"BLKSIZE", "1000"}, "\x00\x06blksize\x001000\x00"},
 		"too large":       {[]string{"blksize", "99999"}, "\x00\x06blksize\x0065464\x00"},
 		"too wide":        {[]string{"windowsize", "5000"}, "\x00\x06windowsize\x0064\x00"},
@@ -249,6 +256,7 @@ func TestRefusals(t *testing.T) {
 		"not a known name": {1, []string{"secret", "octet"}, 1, tftp.NotFound},
 		"out of the tree":  {1, []string{"../../../../etc/passwd", "octet"}, 1, tftp.NotFound},
 		"absolute":         {1, []string{"/etc/passwd", "octet"}, 1, tftp.NotFound},
+		"by backslashes":   {1, []string{`..\..\etc\passwd`, "octet"}, 1, tftp.NotFound},
 		"through a name":   {1, []string{"f/../secret", "octet"}, 1, tftp.NotFound},
 		"a write":          {2, []string{"f", "octet"}, 2, tftp.Refused},
 		"netascii":         {1, []string{"f", "netascii"}, 4, tftp.Refused},
@@ -383,6 +391,30 @@ func TestManyTransfers(t *testing.T) {
 	s.next(t)
 	for fifth.ask(1, "f", "octet"); fifth.read(100*time.Millisecond) == nil; fifth.ask(1, "f", "octet") {
 	}
+}
+
+// One that asks by many ports and takes nothing leaves room for the others.
+func TestNobodyTakesEverything(t *testing.T) {
+	s := serveMany(t, "0.0.0.0:0", "127.0.0.1", 256, map[string][]byte{"f": content(2000)})
+	served := 0
+	for range 40 {
+		c := dial(t, s)
+		c.ask(1, "f", "octet", "timeout", "255")
+		if c.read(100*time.Millisecond) != nil {
+			served++
+		}
+	}
+	if served != 32 {
+		t.Errorf("one address has %d transfers", served)
+	}
+	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close() //nolint:errcheck // a socket that is done with
+	c := &client{t: t, conn: other, to: net.UDPAddrFromAddrPort(s.at)}
+	c.ask(1, "f", "octet")
+	c.block(1)
 }
 
 func TestNewRefuses(t *testing.T) {

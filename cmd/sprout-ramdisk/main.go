@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"sprout"
@@ -46,6 +47,12 @@ func main() {
 	time.Sleep(restartAfter)
 	log.Error("cannot restart", "error", system.Reboot(log))
 	select {} // process 1 must not end
+}
+
+// bootID is the kernel's own name of this boot (Linux, Documentation/admin-guide/sysctl/kernel.rst).
+func bootID() string {
+	raw, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without one a restart cannot be told from a hello that is said twice
+	return strings.TrimSpace(string(raw))
 }
 
 // run does all that this boot is for; it returns only with an error.
@@ -90,7 +97,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	linksUntil := time.Now().Add(linkWait)
 	agent := &ramdisk.Agent{
 		Client:  &ramdisk.Client{URL: url, Token: cmdline["sprout.token"], HTTP: &http.Client{}, Log: log},
-		BootMAC: port.MAC, Tests: builtin.Provider{}, Log: log,
+		BootMAC: port.MAC, Boot: bootID(), Tests: builtin.Provider{}, Log: log,
 		Settle: modules.Settle, Mount: modules.MountTools,
 		Links: func(ctx context.Context) {
 			if err := system.WaitLinks(ctx, linksUntil, log); err != nil {
@@ -98,6 +105,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 			}
 		},
 	}
+	agent.Shell = shells(port, modules, log)
 	agent.Neighbours = func(ctx context.Context) []sprout.Neighbour { return neighbours.Heard(ctx, switchesUntil) }
 	if kernel, err := system.OpenKernelLog(); err == nil {
 		agent.Console = kernel.News

@@ -73,12 +73,13 @@ func (l Loader) NotSigned() string {
 	return "no boot file: there is no signed loader for " + l.Name + ", and Secure Boot refuses any other"
 }
 
-// DefaultLoaders are the boot files of Debian's package ipxe, which has none for
-// arm64, and of shim-signed. BIOS knows no Secure Boot; Debian's signed GRUB, which
-// shim runs, cannot fetch by HTTP.
+// DefaultLoaders are the boot files of Debian's package ipxe, and where Secure Boot is
+// enforced of shim-signed, which runs Debian's signed GRUB: that cannot fetch by HTTP.
+// For arm64 there is no iPXE, so that GRUB does it all. BIOS knows no Secure Boot.
 var DefaultLoaders = []Loader{
 	{Arch: 0, File: "undionly.kpxe", Signed: "undionly.kpxe", Name: "x86 BIOS"},
 	{Arch: 7, File: "snponly.efi", Signed: "shimx64.efi", Name: "x86-64 UEFI"},
 	{Arch: 9, File: "snponly.efi", Signed: "shimx64.efi", Name: "x86-64 UEFI"},
 	{Arch: 16, HTTP: true, File: "snponly.efi", Name: "x86-64 UEFI HTTP"},
+	{Arch: 11, File: "grubaa64.efi", Signed: "shimaa64.efi", Name: "arm64 UEFI"},
 }

@@ -52,12 +52,15 @@ func Decide(r Request, s Site) Answer {
 	d.client = field(r.Packet.ClientIPAddr)
 	d.requested = r.address(dhcpv4.OptionRequestedIPAddress)
 	d.server = r.address(dhcpv4.OptionServerIdentifier)
-	d.link = s.link(r.vss(), d.place())
+	link := s.link(r.vss(), d.place())
+	d.link = sprout.WithDHCP(link)
 	switch {
 	case d.key == "":
 		return d.silence("it has neither an Ethernet address nor a client identifier")
-	case d.link == nil:
+	case link == nil:
 		return d.silence("no subnet of the site contains %s", d.place())
+	case link[0].DHCP == sprout.DHCPOff:
+		return d.off(link[0])
 	case d.link[0].DHCP == sprout.DHCPProxy:
 		return d.proxied()
 	case r.Boot:
@@ -89,6 +92,16 @@ type decision struct {
 	requested     netip.Addr // option 50
 	server        netip.Addr // option 54
 	link          []sprout.Subnet
+}
+
+// off answers nothing where the operator wants no DHCP of the agent's, and has it
+// seen who asked.
+func (d *decision) off(sub sprout.Subnet) Answer {
+	a := d.silence("Sprout's DHCP is off in %s", sub.CIDR)
+	if d.r.Packet.MessageType() == dhcpv4.MessageTypeDiscover {
+		a.What = sprout.SawDHCPOff
+	}
+	return a
 }
 
 // place is an address of the link that the client is on: what the relay

@@ -45,7 +45,8 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 		return e, nil
 	}
 	e.IP, e.BootFile, e.To = field(a.Reply.YourIPAddr), bootFileOf(a.Reply), a.To.String()
-	if sub := within(site.Ledger.Subnets(), e.IP); sub != nil {
+	sub := within(site.Ledger.Subnets(), e.IP)
+	if sub != nil {
 		e.Subnet = sub.CIDR
 	}
 	e.Options = optionsOf(a.Reply.Options)
@@ -53,6 +54,9 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 		o := &e.Options[i]
 		if o.Code == 6 && o.Value == site.Address.String() {
 			o.From = "builtin" // the agent, as the subnet names none
+		}
+		if o.Code == 15 && sub != nil && sub.Domain != "" {
+			o.From = "subnet"
 		}
 		if set, ok := a.Settings.Put[uint8(o.Code)]; ok {
 			o.From, o.Setting = set.Scope(), set.ID
@@ -74,7 +78,7 @@ func (d Delivery) String() string {
 
 // origins say what an option of an answer comes from; the others are builtin.
 var origins = map[uint8]string{
-	1: "subnet", 3: "subnet", 6: "subnet", 26: "subnet", 28: "subnet", 42: "subnet", 12: "machine", 15: "site",
+	1: "subnet", 3: "subnet", 6: "subnet", 26: "subnet", 28: "subnet", 42: "subnet", 12: "machine", 15: "site", optionSearch: "subnet", optionRoutes: "subnet",
 	optionVendorClass: "boot", optionTFTPName: "boot", optionFileName: "boot", optionIPXE: "boot", 61: "client", pxeClientUUID: "client", optionRelay: "relay",
 }
 
@@ -119,6 +123,17 @@ func asked(f dhcp.Firmware) (dhcpv4.Options, error) {
 	o[optionVendorClass] = fmt.Appendf(nil, "%s:Arch:%05d:UNDI:003001", class, arch)
 	o[93] = binary.BigEndian.AppendUint16(nil, uint16(arch))
 	return o, nil
+}
+
+// Client is what a client with the firmware says of itself. The error is Invalid:
+// there is no such firmware.
+func Client(f dhcp.Firmware, mac string) (sprout.DHCPClient, error) {
+	o, err := asked(f)
+	if err != nil {
+		return sprout.DHCPClient{}, err
+	}
+	d := decision{r: Request{Packet: &dhcpv4.DHCPv4{Options: o}}, mac: mac}
+	return d.who(), nil
 }
 
 // httpArches are the architectures of UEFI HTTP boot (IANA's registry).

@@ -26,15 +26,19 @@ import (
 )
 
 // serveEnv tells a child of the test to be a server: of the site's store there,
-// on that port.
+// on that port of the loopback, or as 10.0.0.1 on that device.
 const (
-	serveEnv = "SPROUT_TEST_SERVE"
-	portEnv  = "SPROUT_TEST_PORT"
+	serveEnv  = "SPROUT_TEST_SERVE"
+	portEnv   = "SPROUT_TEST_PORT"
+	deviceEnv = "SPROUT_TEST_DEVICE"
 )
 
 // TestMain makes a child of TestAcknowledgedSurvivesKill what it is.
 func TestMain(m *testing.M) {
-	if path := os.Getenv(serveEnv); path != "" {
+	if path := os.Getenv(serveEnv); path != "" && os.Getenv(deviceEnv) != "" {
+		fmt.Fprintln(os.Stderr, serveDevice(path, os.Getenv(deviceEnv)))
+		os.Exit(1)
+	} else if path != "" {
 		fmt.Fprintln(os.Stderr, serveUntilKilled(path, os.Getenv(portEnv)))
 		os.Exit(1)
 	}
@@ -72,7 +76,7 @@ const journal = "site.db.leases-*"
 // its lease afterwards.
 func TestAcknowledgedSurvivesKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data", "site.db")
-	makeSite(t, path)
+	makeSite(t, path, "127.8.0.0/16", "127.8.16.0", "127.8.255.250")
 	acked := map[string]netip.Addr{}
 	for round, c := range []struct {
 		file string
@@ -114,8 +118,8 @@ func TestAcknowledgedSurvivesKill(t *testing.T) {
 	t.Logf("%d clients have an ACK", len(acked))
 }
 
-// makeSite makes a store that knows 127.8.0.0/16.
-func makeSite(t *testing.T, path string) {
+// makeSite makes a store that knows a subnet with a dynamic range.
+func makeSite(t *testing.T, path, cidr, first, last string) {
 	t.Helper()
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
@@ -125,8 +129,8 @@ func makeSite(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	raw, err := json.Marshal(sprout.Subnet{
-		ID: "sub_a", Site: "sit_1", CIDR: netip.MustParsePrefix("127.8.0.0/16"),
-		Ranges: []sprout.Range{{Kind: sprout.Dynamic, First: ip("127.8.16.0"), Last: ip("127.8.255.250")}},
+		ID: "sub_a", Site: "sit_1", CIDR: netip.MustParsePrefix(cidr),
+		Ranges: []sprout.Range{{Kind: sprout.Dynamic, First: ip(first), Last: ip(last)}},
 	})
 	if err == nil {
 		err = store.Update(t.Context(), func(tx *bbolt.Tx) error { return tx.Bucket([]byte("subnet")).Put([]byte("sub_a"), raw) })

@@ -44,7 +44,7 @@ func TestProxy(t *testing.T) {
 		{"iPXE", say{kind: discover, mac: web01, options: ipxe}, false, "OFFER 0.0.0.0", "http://10.0.0.1:8080/boot/52-54-00-00-00-01.ipxe", "255.255.255.255:68", ""},
 		{"a system discovers", say{kind: discover, mac: web01}, false, "", "", "", "only firmware"},
 		{"an unknown machine where it is to be discovered", say{kind: discover, mac: stranger, options: pxe()}, false, "OFFER 0.0.0.0", "snponly.efi", "255.255.255.255:68", "to be discovered"},
-		{"an architecture without a loader", say{kind: discover, mac: web01, options: dhcpv4.Options{60: []byte("PXEClient"), 93: {0, 11}}}, false, "", "", "", "no loader"},
+		{"an architecture without a loader", say{kind: discover, mac: web01, options: dhcpv4.Options{60: []byte("PXEClient"), 93: {0, 27}}}, false, "", "", "", "no loader"},
 		{"asks the boot server", say{kind: request, mac: web01, ciaddr: "10.0.0.50", srv: "10.0.0.1", to: "10.0.0.1", options: pxe()}, true, "ACK 0.0.0.0", "snponly.efi", "10.0.0.50:68", "says what to boot"},
 		{"informs itself at the boot server", say{kind: dhcpv4.MessageTypeInform, mac: web01, ciaddr: "10.0.0.50", to: "10.0.0.1", options: pxe()}, true, "ACK 0.0.0.0", "snponly.efi", "10.0.0.50:68", ""},
 		{"a system asks the boot server", say{kind: request, mac: web01, ciaddr: "10.0.0.50", to: "10.0.0.1"}, true, "", "", "", "only firmware"},

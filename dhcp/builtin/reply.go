@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"sprout"
+	"sprout/dhcp"
 )
 
 // A Delivery is where a reply goes.
@@ -150,7 +152,13 @@ func (d *decision) putNetwork(o dhcpv4.Options, c choice) {
 		put(o, 12, []byte(c.hostname))
 	}
 	if d.wants(15) {
-		put(o, 15, []byte(d.s.Domain))
+		put(o, 15, []byte(cmp.Or(sub.Domain, d.s.Domain)))
+	}
+	if len(sub.Search) > 0 && d.wants(optionSearch) {
+		put(o, optionSearch, dhcp.Domains(sub.Search))
+	}
+	if len(sub.Routes) > 0 && d.wants(optionRoutes) {
+		put(o, optionRoutes, dhcp.Routes(sub))
 	}
 	if sub.MTU >= 68 && sub.MTU <= 65535 && d.wants(optionMTU) {
 		o[optionMTU] = binary.BigEndian.AppendUint16(nil, uint16(sub.MTU))

@@ -126,6 +126,8 @@ const (
 	ipxeHTTP          = 19  // of option 175
 	optionIPXE        = 175
 	optionMTU         = 26
+	optionSearch      = 119
+	optionRoutes      = 121
 	optionMessage     = 56
 	pxeClientUUID     = 97
 	optionFileName    = 67

@@ -266,8 +266,8 @@ func TestExplain(t *testing.T) {
 	if want := "10.0.0.5:68 in a frame to " + web01 + ", as it has no address yet"; err != nil || e.To != want || e.Subnet.String() != "10.0.0.0/24" {
 		t.Errorf("to %q in %s, %v; want %q", e.To, e.Subnet, err, want)
 	}
-	if e, err := s.Explain(dhcp.Question{MAC: web01, Firmware: "11"}); err != nil || !strings.Contains(e.Reason, "no loader for architecture [11]") {
-		t.Errorf("arm64: %+v, %v", e, err)
+	if e, err := s.Explain(dhcp.Question{MAC: web01, Firmware: "19"}); err != nil || !strings.Contains(e.Reason, "no loader for architecture [19]") {
+		t.Errorf("arm64 by HTTP: %+v, %v", e, err)
 	}
 	if _, err := s.Explain(dhcp.Question{MAC: web01, Firmware: "toaster"}); sprout.KindOf(err) != sprout.Invalid {
 		t.Errorf("an unknown firmware: %v", err)

@@ -44,6 +44,9 @@ type Config struct {
 	// Events is told what each boot was seen to do; nil: nobody is. It is
 	// called by the workers and must not block.
 	Events func(sprout.BootEvent)
+	// Others is told the DUID of each other server that a client names as its own;
+	// nil: nobody is. It must not block.
+	Others func(duid []byte)
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -75,6 +78,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Events == nil {
 		c.Events = func(sprout.BootEvent) {}
+	}
+	if c.Others == nil {
+		c.Others = func([]byte) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -38,6 +38,8 @@ type Answer struct {
 	What string
 	// Settings are the options of the reply that operators set, by number.
 	Settings map[int]sprout.SiteDHCPOption
+	// Other is the DUID of another server that the client names as its own.
+	Other []byte
 	// Reason says why, in words.
 	Reason string
 }
@@ -60,15 +62,29 @@ func Decide(r Request, s Site) Answer {
 	if !place.IsValid() {
 		place = s.Address
 	}
-	d.link = s.link(r.vss(), place)
+	link := s.link(r.vss(), place)
+	d.link = sprout.WithDHCP(link)
 	d.id = d.identify()
 	if wrong := d.misplaced(); wrong != "" {
 		return d.silence("%s", wrong)
 	}
-	if d.link == nil {
+	switch {
+	case len(link) == 0:
 		return d.silence("no IPv6 subnet of the site contains %s", place)
+	case link[0].DHCP == sprout.DHCPOff:
+		return d.off(link[0])
 	}
 	return d.answer()
+}
+
+// off answers nothing where the operator wants no DHCP of the agent's, and has it
+// seen who asked.
+func (d *decision) off(sub sprout.Subnet) Answer {
+	a := d.silence("Sprout's DHCP is off in %s", sub.CIDR)
+	if d.r.Message.MessageType == dhcpv6.MessageTypeSolicit {
+		a.What = sprout.SawDHCPOff
+	}
+	return a
 }
 
 // A decision is one call of Decide: the request, taken apart.
@@ -175,6 +191,7 @@ func (d *decision) answer() Answer {
 // is free again.
 func (d *decision) others() Answer {
 	a := d.silence("it talks to another server")
+	a.Other = d.r.Message.Options.ServerID().ToBytes()
 	if d.r.Message.MessageType != dhcpv6.MessageTypeRequest {
 		return a
 	}

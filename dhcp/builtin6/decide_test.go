@@ -288,6 +288,9 @@ func TestMatrix(t *testing.T) {
 			if !strings.Contains(a.Reason, c.why) {
 				t.Errorf("because %q, want %q", a.Reason, c.why)
 			}
+			if named := strings.Contains(c.why, "another server"); named != (len(a.Other) > 0) {
+				t.Errorf("another server is %x (%s)", a.Other, a.Reason)
+			}
 			state := ""
 			for _, l := range a.Leases {
 				state = l.State

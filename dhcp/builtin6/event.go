@@ -15,6 +15,9 @@ import (
 // as a renewal, is none.
 func (s *Server) tell(r Request, a Answer, came time.Time) {
 	s.config.Log.Debug("dhcpv6", "client", a.Key, "asks", r.Message.MessageType, "answer", a.Reason)
+	if len(a.Other) > 0 {
+		s.config.Others(a.Other)
+	}
 	if a.MAC == "" {
 		return
 	}

@@ -1,6 +1,7 @@
 package builtin6
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"slices"
@@ -85,8 +86,8 @@ func (d *decision) network() {
 	if d.wants(dhcpv6.OptionDNSRecursiveNameServer) {
 		d.options = append(d.options, dhcpv6.OptDNS(d.nameServers(sub)...))
 	}
-	if d.wants(dhcpv6.OptionDomainSearchList) && d.s.Domain != "" {
-		d.options = append(d.options, dhcpv6.OptDomainSearchList(labels(d.s.Domain)))
+	if search := d.search(sub); len(search) > 0 && d.wants(dhcpv6.OptionDomainSearchList) {
+		d.options = append(d.options, dhcpv6.OptDomainSearchList(labels(search...)))
 	}
 	times := addresses(sub.NTP)
 	if len(times) > 0 && d.wants(dhcpv6.OptionSNTPServerList) {
@@ -135,6 +136,14 @@ func (d *decision) nameServers(sub *sprout.Subnet) []net.IP {
 		return own
 	}
 	return []net.IP{d.s.Address.AsSlice()}
+}
+
+// search are the domains that hosts of the subnet look names up in.
+func (d *decision) search(sub *sprout.Subnet) []string {
+	if domain := cmp.Or(sub.Domain, d.s.Domain); len(sub.Search) == 0 && domain != "" {
+		return []string{domain}
+	}
+	return sub.Search
 }
 
 // addresses are the IPv6 ones.

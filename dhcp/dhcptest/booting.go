@@ -45,7 +45,7 @@ func (w *Wire) bootFiles(t *testing.T) {
 		"UEFI":               {pxe(7, "PXEClient"), "snponly.efi"},
 		"UEFI, byte code":    {pxe(9, "PXEClient"), "snponly.efi"},
 		"UEFI HTTP":          {pxe(16, "HTTPClient"), url + "snponly.efi"},
-		"arm64":              {pxe(11, "PXEClient"), ""},
+		"arm64":              {pxe(11, "PXEClient"), "grubaa64.efi"},
 		"iPXE":               {ipxe("\x13\x01\x01"), url + "52-54-00-00-00-02.ipxe"},
 		"iPXE by user class": {dhcpv4.WithGeneric(dhcpv4.OptionUserClassInformation, []byte("iPXE")), url + "52-54-00-00-00-02.ipxe"},
 		"iPXE by RFC 3004":   {dhcpv4.WithGeneric(dhcpv4.OptionUserClassInformation, []byte("\x04iPXE")), url + "52-54-00-00-00-02.ipxe"},
@@ -77,7 +77,7 @@ func (w *Wire) bootFiles(t *testing.T) {
 // signed: what enforces Secure Boot is given what is signed, or nothing.
 func (w *Wire) signed(t *testing.T) {
 	for _, mac := range []string{key01, key02} {
-		for arch, want := range map[byte]string{0: "undionly.kpxe", 7: "shimx64.efi", 9: "shimx64.efi"} {
+		for arch, want := range map[byte]string{0: "undionly.kpxe", 7: "shimx64.efi", 9: "shimx64.efi", 11: "shimaa64.efi"} {
 			ack := w.acquire(t, mac, "10.0.0.2", pxe(arch, "PXEClient"), dhcpv4.WithRequestedOptions(dhcpv4.OptionBootfileName))
 			if got := file(ack); got != want {
 				t.Errorf("architecture %d of %s loads %q, want %q", arch, mac, got, want)

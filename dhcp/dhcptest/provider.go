@@ -42,7 +42,13 @@ func site() Seed {
 				DNS: []netip.Addr{at("10.0.0.53"), at("10.0.0.54")}, NTP: []netip.Addr{at("10.0.0.123")}, Ranges: dynamic("10.0.0.100", "10.0.0.149"),
 			},
 			{ID: "sub_b", Site: "sit_1", Network: "net_2", CIDR: netip.MustParsePrefix("10.9.0.0/24"), Gateway: at("10.9.0.1"), MTU: 1500, Ranges: dynamic("10.9.0.1", "10.9.0.4")},
-			{ID: "sub_d", Site: "sit_1", Network: "net_4", CIDR: netip.MustParsePrefix("10.8.0.0/24"), Gateway: at("10.8.0.1"), MTU: 1500, Ranges: dynamic("10.8.0.100", "10.8.0.109")},
+			{
+				ID: "sub_d", Site: "sit_1", Network: "net_4", CIDR: netip.MustParsePrefix("10.8.0.0/24"), Gateway: at("10.8.0.1"), MTU: 1500, Ranges: dynamic("10.8.0.100", "10.8.0.129"),
+				Domain: "rack.example", Search: []string{"rack.example", "lon1.example"}, Routes: []sprout.Route{
+					{To: netip.MustParsePrefix("10.30.0.0/16"), Via: at("10.8.0.9")}, {To: netip.MustParsePrefix("10.31.7.0/24"), Via: at("10.8.0.8")},
+					{To: netip.MustParsePrefix("10.30.0.0/16"), Via: at("10.8.0.7"), Metric: 10},
+				},
+			},
 			{ID: "sub_c", Site: "sit_1", Network: "net_1", CIDR: netip.MustParsePrefix("10.0.2.0/24"), MTU: 1500},
 		},
 		Reservations: []sprout.Reservation{
@@ -109,6 +115,8 @@ func Provider(t *testing.T, open func(t *testing.T, w *Wire) dhcp.Provider) {
 	Serve(t, p)
 	t.Run("an unknown client gets an address of the range", w.stranger)
 	t.Run("a machine gets its reservation and what the subnet says", w.reserved)
+	t.Run("a subnet's names and routes", w.subnetSays)
+	t.Run("what operators set is sent", w.settings)
 	t.Run("a segment's other subnet counts too", w.otherSubnet)
 	t.Run("firmware gets its boot file", w.bootFiles)
 	t.Run("what enforces Secure Boot gets what is signed", w.signed)

@@ -137,6 +137,10 @@ func explains(t *testing.T, p dhcp.Provider) {
 		if err != nil || e.IP.String() != c.ip || e.BootFile != c.file || e.Reason == "" || e.Subnet.String() != "10.0.0.0/24" {
 			t.Errorf("Explain(%+v) = %+v, %v", c.q, e, err)
 		}
+		router := slices.IndexFunc(e.Options, func(o sprout.DHCPOption) bool { return o.Code == 3 })
+		if router < 0 || e.Options[router] != (sprout.DHCPOption{Code: 3, Name: "routers", Value: "10.0.0.254", From: "subnet"}) {
+			t.Errorf("Explain(%+v) has the options %+v", c.q, e.Options)
+		}
 	}
 	if e, err := p.Explain(dhcp.Question{MAC: "52:54:00:00:0d:01", Subnet: "sub_b", Firmware: dhcp.BIOS}); err != nil || e.BootFile != "" {
 		t.Errorf("a stranger where none may boot: %+v, %v", e, err)

@@ -2,6 +2,7 @@ package kea
 
 import (
 	"fmt"
+	"strings"
 
 	"sprout"
 	"sprout/dhcp/builtin"
@@ -97,6 +98,13 @@ func (n *intent) required(sub sprout.Subnet) (names []string) {
 		if l.Signed != "" {
 			names = append(names, loaderClass(l, true))
 		}
+	}
+	booted := len(names)
+	for _, r := range n.rules(sub) {
+		if strings.HasSuffix(r.name, bootRule) && len(names) == booted {
+			names = append(names, bootedClass)
+		}
+		names = append(names, r.name)
 	}
 	return names
 }

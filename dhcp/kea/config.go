@@ -19,6 +19,9 @@ type Ledger interface {
 	Reserved() []sprout.Reservation
 	// Machines lists the machines of the site.
 	Machines() []sprout.SiteMachine
+	// DHCPOptions returns what is set for the clients of a subnet, and for a
+	// machine ("": the client is none).
+	DHCPOptions(subnet sprout.SubnetID, machine sprout.MachineID) sprout.DHCPOptions
 	// Changed is closed at the next change of any of these, or of the domain.
 	Changed() <-chan struct{}
 	// Reservation returns the address kept for a MAC (lower case, colons).

@@ -2,8 +2,11 @@ package kea
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 
 	"sprout"
@@ -13,13 +16,17 @@ import (
 
 // Explain says what Kea was told of the machine: its reservation or lease, and
 // the file that it loads. Kea cannot be asked what it would answer, so of a
-// machine that has neither the address is not known. Options are not listed.
+// machine that has neither the address is not known. Options are those that Kea was
+// told, for a client that asks for all of them.
 func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	hw, err := net.ParseMAC(q.MAC)
 	if err != nil || len(hw) != 6 {
 		return dhcp.Explanation{}, sprout.InvalidField("mac", "cannot explain %q: a MAC address like 52:54:00:12:34:56 is needed", q.MAC)
 	}
 	mac, n := hw.String(), s.intent()
+	if off, ok := n.off(q.Subnet); ok {
+		return dhcp.Explanation{Subnet: off.CIDR, Reason: fmt.Sprintf("no answer: Sprout's DHCP is off in %s, and Kea does not have it", off.CIDR)}, nil
+	}
 	link, err := n.link(q.Subnet)
 	if err != nil {
 		return dhcp.Explanation{}, err
@@ -29,12 +36,55 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	if err != nil {
 		return dhcp.Explanation{}, err
 	}
-	e.Subnet, e.BootFile = sub.CIDR, file
+	client, err := builtin.Client(q.Firmware, mac)
+	if err != nil {
+		return dhcp.Explanation{}, err
+	}
+	machine, _ := s.config.Ledger.Known(mac)
+	e.Subnet, e.BootFile, e.Options = sub.CIDR, file, n.told(sub, machine.ID, client, file != "")
 	e.Reason = "Kea answers at this site, and cannot be asked what it would answer. It was told: " + e.Reason
 	if why != "" {
 		e.Reason += "; " + why
 	}
 	return e, nil
+}
+
+// off is the subnet that is asked about, where its DHCP is off.
+func (n *intent) off(id sprout.SubnetID) (sprout.Subnet, bool) {
+	at := slices.IndexFunc(n.subnets, func(sub sprout.Subnet) bool {
+		asked := id == "" && sub.CIDR.Contains(n.address) || id != "" && (sub.ID == id || sub.CIDR.String() == string(id))
+		return asked && sub.DHCP == sprout.DHCPOff
+	})
+	if at < 0 {
+		return sprout.Subnet{}, false
+	}
+	return n.subnets[at], true
+}
+
+// told are the options that Kea was told of for a client, by number. What it boots
+// takes the place of what operators set for that.
+func (n *intent) told(sub sprout.Subnet, machine sprout.MachineID, client sprout.DHCPClient, boots bool) (list []sprout.DHCPOption) {
+	by := map[int]sprout.DHCPOption{}
+	for code, o := range n.computed(sub) {
+		value, _ := o.is["data"].(string)
+		if o.is["csv-format"] == false {
+			raw, _ := hex.DecodeString(value) // as it was written
+			value = dhcp.OptionValue(4, code, raw)
+		}
+		by[code] = sprout.DHCPOption{Code: code, Value: value, From: "subnet"}
+	}
+	set := sprout.DHCPOptions{Site: n.set.site, Subnet: n.set.subnets[sub.ID], Classes: n.set.classes, Machine: n.set.machines[machine]}
+	set.For(4, func() sprout.DHCPClient { return client }, func(o sprout.SiteDHCPOption) {
+		if !boots || !isBoot(o.Code) {
+			by[o.Code] = sprout.DHCPOption{Code: o.Code, Value: o.Value, From: o.Scope(), Setting: o.ID}
+		}
+	})
+	for _, code := range slices.Sorted(maps.Keys(by)) {
+		o := by[code]
+		o.Name = dhcp.OptionName(4, code)
+		list = append(list, o)
+	}
+	return list
 }
 
 // link are the subnets that the machine may get an address of.

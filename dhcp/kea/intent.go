@@ -31,6 +31,7 @@ type intent struct {
 	loaders      []builtin.Loader
 	leaseTime    time.Duration
 	hooks        string // directory
+	set          settings
 }
 
 // settings are the parts of Kea's configuration that are Sprout's, with their
@@ -48,7 +49,7 @@ func (n *intent) settings() object {
 		// differently; by MAC they keep one address.
 		"match-client-id": false, "host-reservation-identifiers": []string{"hw-address"},
 		"reservations-global": true, "reservations-in-subnet": true, "reservations-out-of-pool": false,
-		"reservations": n.known(), "subnet4": alone, "shared-networks": shared, "client-classes": n.classes(),
+		"reservations": n.known(), "subnet4": alone, "shared-networks": shared, "client-classes": append(n.classes(), n.ruleClasses()...),
 	}
 }
 
@@ -132,6 +133,9 @@ func (n *intent) known() []object {
 		for _, mac := range m.MACs {
 			mac = strings.ToLower(mac)
 			hosts[mac] = object{"hw-address": mac, "hostname": m.Name}
+			if list := n.hostOptions(m.ID); len(list) > 0 {
+				hosts[mac]["option-data"] = list
+			}
 			if secure[mac] {
 				hosts[mac]["client-classes"] = []string{secureClass}
 			}
@@ -153,6 +157,17 @@ func (n *intent) secure() map[string]bool {
 		}
 	}
 	return macs
+}
+
+// owners are the machines that have options of their own, by MAC.
+func (n *intent) owners() map[string]sprout.MachineID {
+	by := map[string]sprout.MachineID{}
+	for _, m := range n.set.of {
+		for _, mac := range m.MACs {
+			by[strings.ToLower(mac)] = m.ID
+		}
+	}
+	return by
 }
 
 // merged is base with ours in place of what has the same values of the keys.

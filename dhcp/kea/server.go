@@ -216,8 +216,9 @@ func (s *Server) intent() *intent {
 	reservations, machines := slices.Clone(c.Ledger.Reserved()), slices.Clone(c.Ledger.Machines())
 	slices.SortFunc(reservations, func(a, b sprout.Reservation) int { return strings.Compare(a.MAC, b.MAC) })
 	slices.SortFunc(machines, func(a, b sprout.SiteMachine) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	subnets := c.Ledger.Subnets()
 	return &intent{
-		subnets: c.Ledger.Subnets(), reservations: reservations, machines: machines, domain: c.Domain(),
+		set: settingsOf(c.Ledger, subnets, machines), subnets: subnets, reservations: reservations, machines: machines, domain: c.Domain(),
 		address: c.Address, vrf: c.VRF, bootURL: c.BootURL, loaders: c.Loaders, leaseTime: c.LeaseTime, hooks: c.Hooks,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sprout"
+	"sprout/dhcp"
 )
 
 // networks are the subnets by themselves, and those that share a segment.
@@ -43,10 +44,10 @@ func (n *intent) networks() (alone, shared []object) {
 	return alone, shared
 }
 
-// served are the subnets that Kea can have: of IPv4, and each prefix once, the
-// agent's own VRF first. Kea knows no VRFs.
+// served are the subnets that Kea can have: of IPv4, with DHCP, and each prefix
+// once, the agent's own VRF first. Kea knows no VRFs.
 func (n *intent) served() (list []sprout.Subnet) {
-	all := slices.Clone(n.subnets)
+	all := slices.Clone(sprout.WithDHCP(n.subnets))
 	own := n.ownVRF()
 	slices.SortStableFunc(all, func(a, b sprout.Subnet) int {
 		if (a.VRF == own) != (b.VRF == own) {
@@ -69,7 +70,7 @@ func (n *intent) served() (list []sprout.Subnet) {
 // unserved are the IPv4 subnets that Kea cannot have.
 func (n *intent) unserved() (list []string) {
 	served := n.served()
-	for _, sub := range n.subnets {
+	for _, sub := range sprout.WithDHCP(n.subnets) {
 		if sub.CIDR.Addr().Is4() && !slices.ContainsFunc(served, func(s sprout.Subnet) bool { return s.ID == sub.ID }) {
 			list = append(list, sub.CIDR.String()+" of VRF "+strconv.Quote(sub.VRF))
 		}
@@ -117,7 +118,7 @@ func (n *intent) subnet(sub sprout.Subnet, number uint32) object {
 		}
 	}
 	return object{
-		"id": number, "subnet": sub.CIDR.Masked().String(), "pools": pools, "option-data": n.options(sub),
+		"id": number, "subnet": sub.CIDR.Masked().String(), "pools": pools, "option-data": n.subnetOptions(sub),
 		"reservations": n.reserved(sub), "require-client-classes": n.required(sub),
 		"user-context": object{mark: string(sub.ID)},
 	}
@@ -154,7 +155,8 @@ func (n *intent) pools(sub sprout.Subnet, r sprout.Range) (list []object) {
 
 // reserved are the addresses kept in a subnet: a MAC and an address once each.
 func (n *intent) reserved(sub sprout.Subnet) []object {
-	list, macs, ips, secure := []object{}, map[string]bool{}, map[netip.Addr]bool{}, n.secure()
+	list, macs, ips := []object{}, map[string]bool{}, map[netip.Addr]bool{}
+	secure, owner := n.secure(), n.owners()
 	for _, r := range n.reservations {
 		for _, one := range r.All() {
 			mac := strings.ToLower(cmp.Or(one.MAC, r.MAC))
@@ -166,8 +168,11 @@ func (n *intent) reserved(sub sprout.Subnet) []object {
 			if name := cmp.Or(one.Hostname, r.Hostname); name != "" {
 				host["hostname"] = name
 			}
-			if secure[mac] { // Kea takes the classes of one host: this one, before the global
+			if secure[mac] { // Kea takes the classes and options of one host: this one, before the global
 				host["client-classes"] = []string{secureClass}
+			}
+			if list := n.hostOptions(owner[mac]); len(list) > 0 {
+				host["option-data"] = list
 			}
 			list = append(list, host)
 		}
@@ -178,23 +183,26 @@ func (n *intent) reserved(sub sprout.Subnet) []object {
 	return list
 }
 
-// options are what a client needs to use the subnet (RFC 2132).
-func (n *intent) options(sub sprout.Subnet) []object {
-	list := []object{}
-	add := func(name, data string) {
+// computed is what clients need to use the subnet (RFC 2132), by number.
+func (n *intent) computed(sub sprout.Subnet) map[int]setting {
+	by := map[int]setting{}
+	add := func(code int, name, data string) {
 		if data != "" {
-			list = append(list, object{"name": name, "data": data})
+			by[code] = setting{code, object{"name": name, "data": data}}
 		}
 	}
-	add("routers", joined([]netip.Addr{sub.Gateway}))
-	add("domain-name-servers", cmp.Or(joined(sub.DNS), n.address.String()))
-	add("ntp-servers", joined(sub.NTP))
-	add("domain-name", cmp.Or(sub.Domain, n.domain))
-	add("domain-search", strings.Join(sub.Search, ", "))
+	add(3, "routers", joined([]netip.Addr{sub.Gateway}))
+	add(6, "domain-name-servers", cmp.Or(joined(sub.DNS), n.address.String()))
+	add(42, "ntp-servers", joined(sub.NTP))
+	add(15, "domain-name", cmp.Or(sub.Domain, n.domain))
+	add(119, "domain-search", strings.Join(sub.Search, ", "))
 	if sub.MTU >= 68 && sub.MTU <= 65535 {
-		add("interface-mtu", strconv.Itoa(sub.MTU))
+		add(26, "interface-mtu", strconv.Itoa(sub.MTU))
 	}
-	return list
+	if routes := dhcp.Routes(&sub); routes != nil { // of which Kea 2.2 has no definition
+		by[121] = bytesOf(121, routes, false)
+	}
+	return by
 }
 
 func joined(all []netip.Addr) string {

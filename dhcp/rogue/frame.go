@@ -3,6 +3,7 @@ package rogue
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,26 +25,30 @@ const (
 	serverPort   = 67
 	clientPort   = 68
 	serverPort6  = 547
+	routerSays   = 134 // ICMPv6 type of a router advertisement
 )
 
 var broadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// fromServers is a filter that lets through what servers send: UDP from port 67,
-// or over IPv6 from 547.
+// fromServers is a filter that lets through what servers and routers send: UDP
+// from port 67, or over IPv6 from 547, and router advertisements.
 func fromServers() []bpf.RawInstruction {
 	program, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: etherType, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipTrue: 6},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 10},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 13},
 		bpf.LoadAbsolute{Off: ipv4Protocol, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 8},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 11},
 		bpf.LoadMemShift{Off: ethernet},
 		bpf.LoadIndirect{Off: ethernet, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: serverPort, SkipTrue: 4, SkipFalse: 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: serverPort, SkipTrue: 7, SkipFalse: 8},
 		bpf.LoadAbsolute{Off: ipv6Next, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_UDP, SkipTrue: 5},
 		bpf.LoadAbsolute{Off: ethernet + ipv6Header, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: serverPort6, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: serverPort6, SkipTrue: 2, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: ethernet + ipv6Header, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: routerSays, SkipTrue: 1},
 		bpf.RetConstant{Val: 2048},
 		bpf.RetConstant{Val: 0},
 	})
@@ -93,7 +98,7 @@ func (s Server) by4(p []byte) (Server, bool) {
 
 // by6 reads a packet of IPv6 (RFC 8200).
 func (s Server) by6(p []byte) (Server, bool) {
-	if len(p) < ipv6Header+udpHeader {
+	if len(p) < ipv6Header+udpHeader || p[ipv6Next-ethernet] != unix.IPPROTO_UDP {
 		return s, false
 	}
 	m, err := dhcpv6.MessageFromBytes(p[ipv6Header+udpHeader:])
@@ -101,6 +106,7 @@ func (s Server) by6(p []byte) (Server, bool) {
 		return s, false
 	}
 	s.Address = netip.AddrFrom16([16]byte(p[8:24]))
-	s.Says = fmt.Sprintf("%s of the server %x", m.MessageType, m.Options.ServerID().ToBytes())
+	s.DUID = hex.EncodeToString(m.Options.ServerID().ToBytes())
+	s.Says = fmt.Sprintf("%s of the server %s", m.MessageType, s.DUID)
 	return s, true
 }

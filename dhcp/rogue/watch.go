@@ -2,6 +2,7 @@ package rogue
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/mdlayher/packet"
 
 	"sprout"
@@ -23,8 +25,11 @@ type Config struct {
 	// Own are the agent's addresses: what it says itself is not looked at.
 	Own []netip.Addr
 	// Known lists the servers that belong here, by IP or MAC address (lower case,
-	// colons).
+	// colons), or all of a prefix.
 	Known func() []string
+	// Wrong says what is wrong with what a router of the link advertises; "":
+	// nothing. Nil: routers are not looked at.
+	Wrong func(Router) string
 	// Say is told who does not belong here, each time that this changes: an
 	// empty list when nobody is left. It is called by one goroutine at a time.
 	Say func([]Server)
@@ -67,9 +72,24 @@ func (w *Watch) Named(server netip.Addr) {
 	w.hear(Server{Address: server, Says: "a client took its offer"})
 }
 
+// Named6 tells of a DHCPv6 server that a client names as its own, by its DUID. It
+// does not block.
+func (w *Watch) Named6(duid []byte) {
+	s := Server{DUID: hex.EncodeToString(duid), Says: "a client is served by it"}
+	if id, err := dhcpv6.DUIDFromBytes(duid); err == nil {
+		switch id := id.(type) { // RFC 8415 sections 11.2 and 11.4
+		case *dhcpv6.DUIDLLT:
+			s.MAC = id.LinkLayerAddr.String()
+		case *dhcpv6.DUIDLL:
+			s.MAC = id.LinkLayerAddr.String()
+		}
+	}
+	w.hear(s)
+}
+
 // hear remembers a server, and has it told where it is news.
 func (w *Watch) hear(s Server) {
-	if s.Address = s.Address.WithZone(""); slices.Contains(w.config.Own, s.Address) || !s.Address.IsValid() {
+	if s.Address = s.Address.WithZone(""); slices.Contains(w.config.Own, s.Address) || s.key() == "" {
 		return
 	}
 	if w.record.note(s, w.config.Now()) {
@@ -150,6 +170,10 @@ func (w *Watch) read(conn *packet.Conn, own net.HardwareAddr) {
 		failures = 0
 		if s, ok := serverOf(buf[:n], own); ok {
 			w.hear(s)
+		} else if r, s, ok := routerOf(buf[:n], own); ok && w.config.Wrong != nil {
+			if s.Says = w.config.Wrong(r); s.Says != "" {
+				w.hear(s)
+			}
 		}
 	}
 	w.config.Log.Warn("nobody is heard any more who answers DHCP", "interface", w.config.Interface)
@@ -163,5 +187,11 @@ func (w *Watch) probe(conn *packet.Conn, device *net.Interface) {
 	}
 	if err := solicit(device); err != nil {
 		w.config.Log.Debug("cannot ask who answers DHCPv6", "interface", device.Name, "error", err)
+	}
+	if w.config.Wrong == nil {
+		return
+	}
+	if err := askRouters(device); err != nil {
+		w.config.Log.Debug("cannot ask who advertises", "interface", device.Name, "error", err)
 	}
 }

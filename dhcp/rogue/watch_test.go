@@ -2,6 +2,8 @@ package rogue_test
 
 import (
 	"context"
+	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -70,6 +72,76 @@ func TestWatch(t *testing.T) {
 	})
 	w.Named(netip.MustParseAddr("10.0.0.1"))
 	await(t, said, "it is not named any more", func(list []rogue.Server) bool { return len(list) == 0 })
+}
+
+// TestRouters hears a router of a prefix that does not belong there, at once though
+// it advertises rarely, and is content with one of the right prefix. A DHCPv6 server
+// that clients name by its DUID is the one that was heard with it.
+func TestRouters(t *testing.T) {
+	if _, err := exec.LookPath("dnsmasq"); err != nil {
+		t.Skip("dnsmasq is missing: apt-get install dnsmasq-base")
+	}
+	if dhcptest.Isolate(t) {
+		return
+	}
+	other := dhcptest.Veth(t, "sproutd", "10.0.0.1/24", rogueMAC)
+	other.Run(t, "ip", "addr", "add", "fd00:66::66/64", "dev", other.Device, "nodad")
+	var right atomic.Pointer[netip.Prefix]
+	right.Store(&netip.Prefix{})
+	said := make(chan []rogue.Server, 64)
+	w := rogue.New(rogue.Config{
+		Interface: "sproutd", Known: func() []string { return nil }, Say: func(list []rogue.Server) { said <- slices.Clone(list) },
+		Wrong: func(r rogue.Router) string {
+			if slices.Contains(r.Prefixes, *right.Load()) {
+				return ""
+			}
+			return fmt.Sprint("it advertises ", r.Prefixes)
+		},
+		Every: 500 * time.Millisecond, Forget: 4 * time.Second,
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	server := other.Command(t, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0", "--interface="+other.Device, "--no-ping", "--pid-file=",
+		"--enable-ra", "--dhcp-range=fd00:66::150,fd00:66::159,64,10m", "--dhcp-leasefile="+t.TempDir()+"/leases")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = server.Process.Kill(), server.Wait() })
+	duid := ""
+	await(t, said, "the router and the server are heard", func(list []rogue.Server) bool {
+		router := slices.IndexFunc(list, func(s rogue.Server) bool { return s.Router })
+		served := slices.IndexFunc(list, func(s rogue.Server) bool { return s.DUID != "" })
+		if router < 0 || served < 0 {
+			return false
+		}
+		duid = list[served].DUID
+		return len(list) == 2 && list[router].MAC == rogueMAC && list[router].Says == "it advertises [fd00:66::/64]"
+	})
+	raw, err := hex.DecodeString(duid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Named6(raw)
+	w.Named6([]byte{0, 3, 0, 1, 0x52, 0x54, 0, 0, 0, 0x77}) // RFC 8415 section 11.4
+	await(t, said, "another server is named", func(list []rogue.Server) bool {
+		return len(list) == 3 && slices.ContainsFunc(list, func(s rogue.Server) bool {
+			return s.String() == "DUID 00030001525400000077 (52:54:00:00:00:77)"
+		})
+	})
+	prefix := netip.MustParsePrefix("fd00:66::/64")
+	right.Store(&prefix)
+	await(t, said, "the router is right", func(list []rogue.Server) bool {
+		return len(list) == 1 && list[0].DUID == duid
+	})
+	_ = server.Process.Kill()
+	await(t, said, "it has gone", func(list []rogue.Server) bool { return len(list) == 0 })
 }
 
 // await waits until what was said is as wanted.

@@ -52,6 +52,8 @@ func unserved(query *dns.Msg) (rcode int, reason string) {
 		return dns.RcodeNotImplemented, "only queries and updates are served"
 	case len(query.Question) != 1:
 		return dns.RcodeFormatError, fmt.Sprintf("%d questions", len(query.Question))
+	case !atMostOneOPT(query):
+		return dns.RcodeFormatError, "more than one OPT, or one of a name"
 	}
 	q := query.Question[0]
 	switch {
@@ -63,6 +65,20 @@ func unserved(query *dns.Msg) (rcode int, reason string) {
 		return dns.RcodeRefused, "transfers have a way of their own"
 	}
 	return dns.RcodeSuccess, ""
+}
+
+// atMostOneOPT holds a query to RFC 6891 section 6.1.1.
+func atMostOneOPT(query *dns.Msg) bool {
+	found := 0
+	for _, rr := range query.Extra {
+		if rr.Header().Rrtype != dns.TypeOPT {
+			continue
+		}
+		if found++; found > 1 || rr.Header().Name != "." {
+			return false
+		}
+	}
+	return true
 }
 
 // setEDNS answers EDNS with EDNS.

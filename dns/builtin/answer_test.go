@@ -144,6 +144,11 @@ func TestAnswerRefusesOddQueries(t *testing.T) {
 	version := new(dns.Msg).SetQuestion("lon1.example.", dns.TypeSOA).SetEdns0(1232, false)
 	version.IsEdns0().SetVersion(1)
 	none := &dns.Msg{}
+	two := new(dns.Msg).SetQuestion("lon1.example.", dns.TypeSOA).SetEdns0(1232, false)
+	two.Extra = append(two.Extra, two.Extra[0])
+	if m, _ := builtin.Answer(two, lon1()); m.Rcode != dns.RcodeFormatError {
+		t.Errorf("two OPT records: %s", dns.RcodeToString[m.Rcode])
+	}
 	for want, q := range map[int]*dns.Msg{
 		dns.RcodeNotImplemented: update, dns.RcodeRefused: chaos, dns.RcodeBadVers: version, dns.RcodeFormatError: none,
 	} {

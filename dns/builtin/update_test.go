@@ -2,12 +2,15 @@ package builtin_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +28,6 @@ type site struct {
 	store *sitestore.Store
 	zones *zone.DB
 	at    netip.AddrPort
-	seq   int64
 }
 
 // newSite runs one with a machine's name, a record made by hand, and a policy.
@@ -109,6 +111,11 @@ func TestNsupdate(t *testing.T) {
 		{"a prerequisite holds", ddns, "prereq yxrrset dyn.lon1.example. A 10.0.0.78\nprereq nxdomain no.lon1.example.\nupdate add dyn.lon1.example. 60 AAAA 2001:db8::1", "", "dyn.lon1.example. AAAA", "AAAA 2001:db8::1"},
 		{"a prerequisite does not: the name is there", ddns, "prereq nxdomain dyn.lon1.example.\nupdate delete dyn.lon1.example.", "YXDOMAIN", "dyn.lon1.example. A", "A 10.0.0.78"},
 		{"a prerequisite does not: it has others", ddns, "prereq yxrrset dyn.lon1.example. A 10.0.0.1\nupdate delete dyn.lon1.example.", "NXRRSET", "dyn.lon1.example. A", "A 10.0.0.78"},
+		{"a prerequisite does not: it has the type", ddns, "prereq nxrrset dyn.lon1.example. A\nupdate delete dyn.lon1.example.", "YXRRSET", "dyn.lon1.example. A", "A 10.0.0.78"},
+		{"a prerequisite does not: it has not the type", ddns, "prereq yxrrset dyn.lon1.example. TXT\nupdate delete dyn.lon1.example.", "NXRRSET", "dyn.lon1.example. A", "A 10.0.0.78"},
+		{"a prerequisite does not: there is no such name", ddns, "prereq yxdomain no.lon1.example.\nupdate delete dyn.lon1.example.", "NXDOMAIN", "dyn.lon1.example. A", "A 10.0.0.78"},
+		{"a prerequisite of another zone", ddns, "prereq nxdomain x.example.org.\nupdate delete dyn.lon1.example.", "NOTZONE", "dyn.lon1.example. A", "A 10.0.0.78"},
+		{"a name of another zone", ddns, "update add x.example.org. 60 A 10.0.0.1", "NOTZONE", "dyn.lon1.example. A", "A 10.0.0.78"},
 		{"a machine's name", ddns, "update delete web-01.lon1.example. A", "REFUSED", "web-01.lon1.example. A", "A 10.0.0.5"},
 		{"an operator's record", ddns, "update add www.lon1.example. 60 TXT x", "REFUSED", "www.lon1.example. CNAME", "CNAME web-01.lon1.example."},
 		{"the agent's name", ddns, "update add agent.lon1.example. 60 A 10.0.0.9", "REFUSED", "agent.lon1.example. A", "A 10.0.0.1"},
@@ -196,4 +203,76 @@ func TestTransferIsForWhoMay(t *testing.T) {
 			t.Errorf("%s: %d records, %v", name, got, err)
 		}
 	}
+}
+
+// What is wrong with a signature is said as RFC 8945 section 5.2 has it, and an
+// answer about clocks is signed and says the server's.
+func TestWhatIsWrongWithASignature(t *testing.T) {
+	s := newSite(t, filepath.Join(t.TempDir(), "site.db"))
+	const other = "b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyMTI="
+	for name, c := range map[string]struct {
+		key, algorithm, secret string
+		off                    time.Duration // of the client's clock
+		want                   uint16
+	}{
+		"nothing":           {"ns2.", dns.HmacSHA256, testSecret, 4 * time.Minute, dns.RcodeSuccess},
+		"an unknown key":    {"other.", dns.HmacSHA256, testSecret, 0, dns.RcodeBadKey},
+		"another algorithm": {"ns2.", dns.HmacSHA512, testSecret, 0, dns.RcodeBadKey},
+		"another secret":    {"ns2.", dns.HmacSHA256, other, 0, dns.RcodeBadSig},
+		"a slow clock":      {"ns2.", dns.HmacSHA256, testSecret, -6 * time.Minute, dns.RcodeBadTime},
+		"a fast clock":      {"ns2.", dns.HmacSHA256, testSecret, 6 * time.Minute, dns.RcodeBadTime},
+	} {
+		q := new(dns.Msg).SetQuestion("lon1.example.", dns.TypeSOA)
+		q.SetTsig(c.key, c.algorithm, 300, time.Now().Add(c.off).Unix())
+		wire, mac, err := dns.TsigGenerate(q, c.secret, "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, m := exchange(t, s.at, wire), new(dns.Msg)
+		if err := m.Unpack(raw); err != nil || m.IsTsig() == nil {
+			t.Fatalf("%s: %v, %v", name, m, err)
+		}
+		said := m.IsTsig()
+		if bad := c.want != dns.RcodeSuccess; (m.Rcode == dns.RcodeNotAuth) != bad || (len(m.Answer) == 0) != bad || said.Error != c.want {
+			t.Errorf("%s: %v", name, m)
+		}
+		err = dns.TsigVerify(raw, c.secret, mac, false)
+		switch c.want {
+		case dns.RcodeSuccess:
+			if err != nil {
+				t.Errorf("%s: the answer's signature: %v", name, err)
+			}
+		case dns.RcodeBadTime:
+			now, _ := strconv.ParseInt(said.OtherData, 16, 64)
+			if said.MACSize != sha256.Size || time.Since(time.Unix(now, 0)).Abs() > time.Minute {
+				t.Errorf("%s: a signature of %d bytes; the server's clock is %q", name, said.MACSize, said.OtherData)
+			}
+		default:
+			if said.MACSize != 0 {
+				t.Errorf("%s: the answer is signed", name)
+			}
+		}
+	}
+}
+
+// exchange sends a message by UDP and returns the answer.
+func exchange(t *testing.T, at netip.AddrPort, wire []byte) []byte {
+	t.Helper()
+	conn, err := net.Dial("udp", at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // a socket that is done with
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(wire); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n, err := conn.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return buf[:n]
 }

@@ -154,21 +154,6 @@ func parentOf(name string) (string, bool) {
 	return name[1+name[0]:], true
 }
 
-// isBelow tells whether name is origin or lies below it. Both are on the wire's
-// form; a suffix of octets is one of labels only at the edge of a label.
-func isBelow(name, origin string) bool {
-	for {
-		if len(name) == len(origin) {
-			return name == origin
-		}
-		next, ok := parentOf(name)
-		if !ok {
-			return false
-		}
-		name = next
-	}
-}
-
 // lower writes name in lower case over itself (RFC 4343).
 func lower(name []byte) {
 	for i, c := range name {

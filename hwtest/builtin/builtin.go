@@ -8,6 +8,8 @@ package builtin
 import (
 	"context"
 	"embed"
+	"slices"
+	"sync"
 
 	"sprout"
 	"sprout/hwtest"
@@ -40,7 +42,10 @@ func (Provider) Tests(sprout.Inventory) []hwtest.Test {
 var files embed.FS
 
 // Library lists every test that comes with Sprout, by name, with its executable.
-func Library() []hwtest.Executable {
+func Library() []hwtest.Executable { return slices.Clone(library()) }
+
+// library is read once: it is embedded, and never changes.
+var library = sync.OnceValue(func() []hwtest.Executable {
 	entries, err := files.ReadDir("tests")
 	if err != nil {
 		panic(err) // embedded: a defect, which any test of this package finds
@@ -59,7 +64,7 @@ func Library() []hwtest.Executable {
 		all = append(all, hwtest.Executable{Test: t, Content: content})
 	}
 	return all
-}
+})
 
 // megabytes is a rate in units of a million bytes a second.
 func megabytes(bytes int64, seconds float64) float64 {

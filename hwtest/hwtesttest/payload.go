@@ -3,6 +3,8 @@ package hwtesttest
 import (
 	"net/http"
 	"strconv"
+
+	"sprout"
 )
 
 // payloadMost bounds one answer, as the agent's does.
@@ -30,6 +32,7 @@ func Payload(token string) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		w.Header().Set(sprout.TimeHeader, sprout.TimeNow())
 		for n > 0 {
 			m := min(n, int64(len(block)))
 			if _, err := w.Write(block[:m]); err != nil {

@@ -50,7 +50,7 @@ type File struct {
 
 // Test makes a test of the file.
 func (f File) Test() hwtest.Test {
-	return hwtest.Test{Test: f.Run.Test, Within: hwtest.Timeout(f.Run), Run: f.run}
+	return hwtest.Test{Test: f.Run.Test, Told: f.Run.Parameters, Within: hwtest.Timeout(f.Run), Run: f.run}
 }
 
 // Missing says why the test cannot be run, and not on which device.
@@ -72,6 +72,11 @@ func (f File) run(ctx context.Context, d hwtest.Device) ([]sprout.Metric, error)
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // what is left is only room
 	inside := "/" + strings.TrimPrefix(strings.TrimPrefix(dir, f.root()), "/")
+	stop, err := keepMark(filepath.Join(dir, "mark"), d)
+	if err != nil {
+		return nil, fmt.Errorf("cannot run it: %w", err)
+	}
+	defer stop()
 	var said hwtest.Tail
 	ended := f.start(ctx, d, inside, io.MultiWriter(&said, d.Output))
 	metrics, err := f.figures(filepath.Join(dir, "metrics"))
@@ -122,12 +127,12 @@ func (f File) start(ctx context.Context, d hwtest.Device, dir string, out io.Wri
 func (f File) env(d hwtest.Device, dir string) []string {
 	env := []string{
 		"PATH=" + path, "HOME=" + dir, "TMPDIR=" + dir, "LC_ALL=C",
-		"SPROUT_DEVICE=" + d.Name, "SPROUT_METRICS=" + filepath.Join(dir, "metrics"),
+		"SPROUT_DEVICE=" + d.Name, "SPROUT_METRICS=" + filepath.Join(dir, "metrics"), "SPROUT_MARK=" + filepath.Join(dir, "mark"),
 	}
 	switch f.Run.Test.Kind {
 	case "disk":
 		env = append(env, "SPROUT_PATH=/dev/"+d.Name)
-	case "nic":
+	case "nic", "node":
 		env = append(env, "SPROUT_AGENT="+d.Agent.URL, "SPROUT_TOKEN="+d.Agent.Token)
 	}
 	for name, value := range f.Run.Parameters {

@@ -10,19 +10,28 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sprout"
 )
 
-// tools are the programs and files of the host that a build uses.
-var tools = []string{
-	"mmdebstrap", "mkfs.ext4", "mkfs.vfat", "mcopy", "mmd", "sfdisk", "zstd", "grub-mkimage",
-	grubBIOS + "/boot.img", shim, grubSigned,
+// programs are those of the host that every build uses.
+var programs = []string{"mmdebstrap", "mkfs.ext4", "mkfs.vfat", "mcopy", "mmd", "sfdisk", "zstd"}
+
+const grubBIOS = "/usr/lib/grub/i386-pc"
+
+// tools are the programs and files of the host that the build uses.
+func (o Options) tools() []string {
+	all := programs
+	if o.Architecture == sprout.AMD64 {
+		all = append(all, "grub-mkimage", grubBIOS+"/boot.img")
+	}
+	if !o.foreign() {
+		for _, f := range loaders[o.Architecture].files() {
+			all = append(all, "/"+f.path)
+		}
+	}
+	return all
 }
-
-const (
-	grubBIOS   = "/usr/lib/grub/i386-pc"
-	shim       = "/usr/lib/shim/shimx64.efi.signed"                   // by Microsoft
-	grubSigned = "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" // by Debian
-)
 
 func found(name string) bool {
 	if filepath.IsAbs(name) {
@@ -37,7 +46,9 @@ func found(name string) bool {
 // to end, so that it can clean up, and is killed with its children if it does not.
 func (b *build) run(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
+	// The kernel's package makes no initramfs: setup makes it, once, of all that the
+	// image has (initramfs-tools, /etc/kernel/postinst.d).
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "INITRD=No")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -58,7 +69,7 @@ func lastLines(s string, n int) string {
 
 // bootstrap makes the root's tree.
 func (b *build) bootstrap(ctx context.Context) error {
-	for _, f := range files(b.uuid) {
+	for _, f := range files(b.uuid, b.loader().console) {
 		name := b.path(filepath.Join("files", f.name))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
@@ -67,12 +78,12 @@ func (b *build) bootstrap(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(b.path("setup"), []byte("#!/bin/sh\n"+setup), 0o755); err != nil {
+	if err := os.WriteFile(b.path("setup"), []byte("#!/bin/sh\n"+setup(b.loader().console)), 0o755); err != nil {
 		return err
 	}
 	all := append(append([]string{b.opts.Kernel}, packages...), b.opts.Packages...)
 	args := []string{
-		"--mode=root", "--variant=minbase", "--include=" + strings.Join(all, ","),
+		"--mode=root", "--variant=minbase", "--architectures=" + string(b.opts.Architecture), "--include=" + strings.Join(all, ","),
 		"--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none",
 		"--essential-hook=mkdir -p \"$1/etc/initramfs-tools/conf.d\" && cp " + b.path("files/etc/initramfs-tools/conf.d/sprout") + " \"$1/etc/initramfs-tools/conf.d/\"",
 		"--customize-hook=cp -r " + b.path("files") + "/. \"$1/\"",
@@ -102,6 +113,10 @@ func (b *build) root(ctx context.Context) error {
 // without. Debian's signed GRUB reads its configuration in /EFI/debian.
 func (b *build) esp(ctx context.Context) error {
 	img, early := b.path("esp"), b.path("early-efi.cfg")
+	from, err := b.loaderRoot(ctx)
+	if err != nil {
+		return err
+	}
 	if err := os.WriteFile(early, []byte(earlyConfig(b.uuid)+"configfile $prefix/grub.cfg\n"), 0o644); err != nil {
 		return err
 	}
@@ -114,8 +129,8 @@ func (b *build) esp(ctx context.Context) error {
 	for _, cmd := range [][]string{
 		{"mkfs.vfat", "-n", "ESP", "-i", b.uuid[:8], img},
 		{"mmd", "-i", img, "::/EFI", "::/EFI/BOOT", "::/EFI/debian"},
-		{"mcopy", "-i", img, shim, "::/EFI/BOOT/BOOTX64.EFI"},
-		{"mcopy", "-i", img, grubSigned, "::/EFI/BOOT/grubx64.efi"},
+		{"mcopy", "-i", img, filepath.Join(from, b.loader().shim.path), "::/EFI/BOOT/" + b.loader().shim.name},
+		{"mcopy", "-i", img, filepath.Join(from, b.loader().grub.path), "::/EFI/BOOT/" + b.loader().grub.name},
 		{"mcopy", "-i", img, early, "::/EFI/debian/grub.cfg"},
 	} {
 		if err := b.run(ctx, cmd[0], cmd[1:]...); err != nil {

@@ -1,4 +1,5 @@
-// Package debian builds a Debian 12 disk image for machines of either firmware:
+// Package debian builds a Debian 12 disk image for machines of amd64 with either
+// firmware, or of arm64 with UEFI:
 // GPT with a BIOS boot partition, an EFI system partition and an ext4 root that
 // is last, so that it can grow; GRUB for both, that of UEFI signed and behind
 // shim; cloud-init and OpenSSH. It needs root, mmdebstrap, mkfs.ext4, mkfs.vfat,
@@ -8,48 +9,38 @@
 package debian
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"sprout"
+	"sprout/apt"
 )
 
 // Options say what goes into the image; the zero value is good.
 type Options struct {
-	Kernel   string   // Debian package of the kernel; default linux-image-amd64
-	Packages []string // more packages
-	Sources  []string // apt source files; default: the Debian ones of this host
-	Level    int      // of zstd; default 6
+	Architecture sprout.Architecture // of the machines; default amd64
+	Kernel       string              // Debian package of the kernel; default linux-image-amd64, or of whichever architecture
+	Packages     []string            // more packages
+	Sources      []string            // apt source files; default: the Debian ones of this host
+	Level        int                 // of zstd; default 6
 }
 
 func (o Options) withDefaults() Options {
-	if o.Kernel == "" {
-		o.Kernel = "linux-image-amd64"
-	}
+	o.Architecture = cmp.Or(o.Architecture, sprout.AMD64)
+	o.Kernel = cmp.Or(o.Kernel, "linux-image-"+string(o.Architecture))
 	if o.Level == 0 {
 		o.Level = 6
 	}
 	if o.Sources == nil {
-		o.Sources = hostSources()
+		o.Sources = apt.Sources("bookworm")
 	}
 	return o
-}
-
-// hostSources returns the apt source files of this host that are Debian's own;
-// without one mmdebstrap falls back on its default mirror.
-func hostSources() []string {
-	for _, name := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
-		if raw, err := os.ReadFile(name); err == nil && strings.Contains(string(raw), "bookworm") {
-			return []string{name}
-		}
-	}
-	return nil
 }
 
 // Build writes the image, compressed with zstd, to out, unless the file there
@@ -65,7 +56,7 @@ func Build(ctx context.Context, out string, opts Options, log *slog.Logger) erro
 			return nil
 		}
 	}
-	if err := needs(); err != nil {
+	if err := opts.needs(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(out), ".debian-*")
@@ -112,11 +103,15 @@ type build struct {
 
 func (b *build) path(name string) string { return filepath.Join(b.dir, name) }
 
-func needs() error {
+func (o Options) needs() error {
 	if os.Geteuid() != 0 {
 		return sprout.Errorf(sprout.Denied, "cannot build image: mmdebstrap must run as root")
 	}
-	for _, name := range tools {
+	if o.foreign() && !found(runners[o.Architecture]) {
+		return sprout.Errorf(sprout.Unavailable, "cannot build image: this host does not run programs of %s", o.Architecture).
+			WithRemedy("apt-get install qemu-user-static binfmt-support")
+	}
+	for _, name := range o.tools() {
 		if !found(name) {
 			return sprout.Errorf(sprout.Unavailable, "cannot build image: %s is missing", name).
 				WithRemedy("apt-get install mmdebstrap e2fsprogs dosfstools mtools fdisk zstd grub-common grub-pc-bin grub-efi-amd64-signed shim-signed")
@@ -129,11 +124,12 @@ func needs() error {
 // versions.
 func (o Options) key() string {
 	h := sha256.New()
-	fmt.Fprintln(h, o.Kernel, o.Packages, o.Level, packages, excludes, masked, grubModules)
-	for _, f := range files("UUID") {
+	loader := loaders[o.Architecture]
+	fmt.Fprintln(h, o.Architecture, o.Kernel, o.Packages, o.Level, packages, excludes, masked, grubModules)
+	for _, f := range files("UUID", loader.console) {
 		fmt.Fprintln(h, f.name, f.text)
 	}
-	fmt.Fprint(h, setup, shim, grubSigned, earlyConfig("UUID"))
+	fmt.Fprint(h, setup(loader.console), loader, earlyConfig("UUID"))
 	return fmt.Sprintf("%x\n", h.Sum(nil))
 }
 

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"sprout"
 )
 
 const (
@@ -38,10 +40,10 @@ func (b *build) partition(ctx context.Context) error {
 	}
 	script := fmt.Sprintf(`label: gpt
 label-id: %[1]s
-1: start=%[2]d, size=%[3]d, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, name=root
+1: start=%[2]d, size=%[3]d, type=%[8]s, name=root
 14: start=%[4]d, size=%[5]d, type=21686148-6449-6e6f-744e-656564454649, name=bios
 15: start=%[6]d, size=%[7]d, type=c12a7328-f81f-11d2-ba4b-00a0c93ec93b, name=esp
-`, b.uuid, b.table.root.start, b.table.root.sectors, b.table.bios.start, b.table.bios.sectors, b.table.esp.start, b.table.esp.sectors)
+`, b.uuid, b.table.root.start, b.table.root.sectors, b.table.bios.start, b.table.bios.sectors, b.table.esp.start, b.table.esp.sectors, b.loader().root)
 	if err := os.WriteFile(b.path("table"), []byte(script), 0o644); err != nil {
 		return err
 	}
@@ -97,6 +99,9 @@ func (b *build) mkimage(ctx context.Context, out string) error {
 // BIOS boot partition, each told where the next lies. Source: GRUB 2.06,
 // include/grub/i386/pc/boot.h and grub-core/boot/i386/pc/diskboot.S.
 func (b *build) bios(ctx context.Context) error {
+	if b.opts.Architecture != sprout.AMD64 {
+		return nil // there is no BIOS but of PCs
+	}
 	if err := b.mkimage(ctx, b.path("core.img")); err != nil {
 		return err
 	}

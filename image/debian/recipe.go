@@ -33,8 +33,9 @@ var masked = []string{
 // A file is one that the recipe writes into the root.
 type file struct{ name, text string }
 
-// files are the recipe's own files, for a root file system of the UUID.
-func files(uuid string) []file {
+// files are the recipe's own files, for a root file system of the UUID and a serial
+// port.
+func files(uuid, console string) []file {
 	return []file{
 		{"etc/fstab", "UUID=" + uuid + " / ext4 defaults,errors=remount-ro 0 1\n"},
 		{"etc/hostname", "localhost\n"},
@@ -43,17 +44,17 @@ func files(uuid string) []file {
 		// Probing a floppy drive that is not there costs a second each time.
 		{"etc/modprobe.d/sprout.conf", "blacklist floppy\n"},
 		{"etc/cloud/cloud.cfg.d/90_sprout.cfg", cloudConfig},
-		{"boot/grub/grub.cfg", grubConfig(uuid)},
+		{"boot/grub/grub.cfg", grubConfig(uuid, console)},
 	}
 }
 
 // grubConfig boots the newest kernel at once; the links in / are kept by
 // linux-base through upgrades.
-func grubConfig(uuid string) string {
+func grubConfig(uuid, console string) string {
 	return `set timeout=0
 search --no-floppy --fs-uuid --set=root ` + uuid + `
 menuentry "Debian" {
-	linux /vmlinuz root=UUID=` + uuid + ` ro rootfstype=ext4 console=tty0 console=ttyS0,115200 loglevel=5
+	linux /vmlinuz root=UUID=` + uuid + ` ro rootfstype=ext4 console=tty0 console=` + console + `,115200 loglevel=5
 	initrd /initrd.img
 }
 `
@@ -75,14 +76,23 @@ cloud_final_modules: [ package-update-upgrade-install, scripts-vendor, scripts-p
 `
 
 // setup runs in the new root, as its last step, with its path as $1.
-const setup = `set -eu
-chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service serial-getty@ttyS0.service
-chroot "$1" update-initramfs -u -k all
+func setup(console string) string {
+	return `set -eu
+unset INITRD
+chroot "$1" systemctl enable systemd-networkd.service systemd-resolved.service serial-getty@` + console + `.service
+for version in $(chroot "$1" linux-version list); do
+	chroot "$1" update-initramfs -c -k "$version"
+	chroot "$1" linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
+done
+for name in vmlinuz initrd.img; do
+	chroot "$1" test -s /$name || { echo "/$name, which GRUB loads, leads to no file" >&2; exit 1; }
+done
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
 rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/var/log/apt/* "$1"/var/log/dpkg.log "$1"/boot/*.old*
 rm -rf "$1"/var/lib/cloud/seed "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/cache/debconf/*-old
 : > "$1/etc/machine-id"
 `
+}
 
 // grubModules are built into the boot loader of BIOS, so that it loads none from
 // disk. That of UEFI has its own, as it is signed.

@@ -175,13 +175,13 @@ func checkAdvertise(prefix string, _ sprout.Network, sub sprout.Subnet) error {
 
 func checkDHCP(prefix string, _ sprout.Network, sub sprout.Subnet) error {
 	switch sub.DHCP {
-	case "", sprout.DHCPServer:
+	case "", sprout.DHCPServer, sprout.DHCPOff:
 	case sprout.DHCPProxy:
 		if sub.CIDR.Addr().Is6() {
 			return sprout.InvalidField(prefix+"dhcp", "%s is IPv6: there is no proxy of DHCPv6", sub.CIDR)
 		}
 	default:
-		return sprout.InvalidField(prefix+"dhcp", "must be one of server, proxy, not %q", sub.DHCP)
+		return sprout.InvalidField(prefix+"dhcp", "must be one of server, proxy, off, not %q", sub.DHCP)
 	}
 	return nil
 }

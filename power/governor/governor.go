@@ -1,13 +1,14 @@
 // Package governor stands before every BMC: service processors are small, and a
 // burst of requests freezes them. It has one operation at a time, spaces them out,
-// leaves a BMC that does not answer alone for a while, and knows when a session is
-// idle. It must not know how a BMC is spoken to, nor what for.
+// looks whether each was done, leaves a BMC that does not answer alone for a while,
+// and knows when a session is idle. It must not know how a BMC is spoken to, nor
+// what for.
 package governor
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -25,14 +26,17 @@ type Config struct {
 	Rest     time.Duration // for which it is then left alone, doubled each time; 15 s if zero
 	MaxRest  time.Duration // 2 min if zero
 
+	Settle time.Duration // for the power to follow an order; 2 min if zero
+	Poll   time.Duration // between looks whether an order was done; 1 s if zero
+
 	Log   *slog.Logger
 	Now   func() time.Time                       // time.Now if nil
 	After func(d time.Duration) <-chan time.Time // time.After if nil
 }
 
-// A Governor is a power.Provider that hands on to another.
+// A Governor is the power.Provider of a driver.
 type Governor struct {
-	inner  power.Provider
+	inner  power.Driver
 	config Config
 	log    *slog.Logger
 
@@ -42,12 +46,13 @@ type Governor struct {
 	used   time.Time // when an operation last ended
 	paced  time.Time // when the BMC will have rested from all that was asked
 	silent breaker
+	about  power.About
 }
 
 var _ power.Provider = (*Governor)(nil)
 
 // New returns a governor of inner, which nobody else may use.
-func New(inner power.Provider, config Config) *Governor {
+func New(inner power.Driver, config Config) *Governor {
 	config.defaults()
 	g := &Governor{inner: inner, config: config, log: config.Log, turn: make(chan struct{}, 1), used: config.Now()}
 	g.turn <- struct{}{}
@@ -70,6 +75,12 @@ func (c *Config) defaults() {
 	if c.MaxRest == 0 {
 		c.MaxRest = 2 * time.Minute
 	}
+	if c.Settle == 0 {
+		c.Settle = 2 * time.Minute
+	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -82,30 +93,49 @@ func (c *Config) defaults() {
 }
 
 // Status asks the BMC.
-func (g *Governor) Status(ctx context.Context) (state sprout.PowerState, err error) {
-	state = sprout.PowerUnknown
-	err = g.do(ctx, func() error { state, err = g.inner.Status(ctx); return err })
-	return state, err
+func (g *Governor) Status(ctx context.Context) (sprout.PowerState, error) {
+	is := power.Reading{Power: sprout.PowerUnknown}
+	err := g.do(ctx, func() (err error) { is, err = g.inner.Power(ctx); return err })
+	if err != nil {
+		return sprout.PowerUnknown, err
+	}
+	return is.Power, nil
 }
 
-// Set turns power on or off.
+// Set turns power on or off, and returns when it is so.
 func (g *Governor) Set(ctx context.Context, want sprout.PowerState) error {
-	return g.do(ctx, func() error { return g.inner.Set(ctx, want) })
+	if err := known(want); err != nil {
+		return err
+	}
+	return g.do(ctx, func() error { return g.set(ctx, want) })
 }
 
 // BootOnce chooses the device of the next start only.
 func (g *Governor) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
-	return g.do(ctx, func() error { return g.inner.BootOnce(ctx, device, mode) })
+	return g.do(ctx, func() error { return g.bootOnce(ctx, device, mode) })
 }
 
 // InsertMedia has the BMC insert the CD image at the URL.
 func (g *Governor) InsertMedia(ctx context.Context, url string) error {
-	return g.do(ctx, func() error { return g.inner.InsertMedia(ctx, url) })
+	return g.do(ctx, func() error { return g.insert(ctx, url) })
 }
 
 // EjectMedia has the BMC take out what is in.
 func (g *Governor) EjectMedia(ctx context.Context) error {
-	return g.do(ctx, func() error { return g.inner.EjectMedia(ctx) })
+	return g.do(ctx, func() error { return g.eject(ctx) })
+}
+
+// Console opens the serial console. The BMC's turn ends when it is open.
+func (g *Governor) Console(ctx context.Context) (line io.ReadWriteCloser, err error) {
+	err = g.do(ctx, func() error { line, err = g.inner.Console(ctx); return err })
+	return line, err
+}
+
+// About is what was known of the BMC when it was last asked something.
+func (g *Governor) About() power.About {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.about
 }
 
 // Close ends the session with the BMC, after the operation that is under way. It
@@ -150,6 +180,10 @@ func (g *Governor) do(ctx context.Context, operate func() error) error {
 	}
 	err := operate()
 	g.learn(ctx, err)
+	about := g.inner.About()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.about = about
 	return err
 }
 
@@ -192,10 +226,4 @@ func (g *Governor) wait(ctx context.Context) error {
 
 func unasked(ctx context.Context, why string) error {
 	return sprout.Fail(sprout.BMCUnreachable, "cannot ask the BMC: "+ctx.Err().Error(), why)
-}
-
-// unreachable tells whether err is of a BMC that did not answer.
-func unreachable(err error) (*sprout.Failure, bool) {
-	var f *sprout.Failure
-	return f, errors.As(err, &f) && f.Code == sprout.BMCUnreachable
 }

@@ -3,6 +3,7 @@ package governor_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,30 +50,29 @@ type bmc struct {
 	answer           func(ctx context.Context) error
 }
 
-func (b *bmc) Status(ctx context.Context) (sprout.PowerState, error) {
+func (b *bmc) Power(ctx context.Context) (power.Reading, error) {
 	b.asked.Add(1)
 	if now := b.now.Add(1); now > b.most.Load() {
 		b.most.Store(now)
 	}
 	defer b.now.Add(-1)
 	if b.answer == nil {
-		return sprout.PowerOn, nil
+		return power.Reading{Power: sprout.PowerOn}, nil
 	}
-	return sprout.PowerOn, b.answer(ctx)
+	return power.Reading{Power: sprout.PowerOn}, b.answer(ctx)
 }
 
-func (b *bmc) Set(ctx context.Context, _ sprout.PowerState) error {
-	_, err := b.Status(ctx)
-	return err
+func (b *bmc) Switch(context.Context, sprout.PowerState) error { return nil }
+func (b *bmc) Choose(context.Context, power.BootDevice, sprout.BootMode) error {
+	return nil
 }
-
-func (b *bmc) BootOnce(ctx context.Context, _ power.BootDevice, _ sprout.BootMode) error {
-	return b.Set(ctx, "")
-}
-
-func (b *bmc) InsertMedia(ctx context.Context, _ string) error { return b.Set(ctx, "") }
-func (b *bmc) EjectMedia(ctx context.Context) error            { return b.Set(ctx, "") }
-func (b *bmc) Close(context.Context) error                     { return nil }
+func (b *bmc) Chosen(context.Context) (power.Reading, error)       { return power.Reading{Yes: true}, nil }
+func (b *bmc) Insert(context.Context, string) error                { return nil }
+func (b *bmc) Eject(context.Context) error                         { return nil }
+func (b *bmc) Media(context.Context) (power.Reading, error)        { return power.Reading{}, nil }
+func (b *bmc) Console(context.Context) (io.ReadWriteCloser, error) { return nil, io.EOF }
+func (b *bmc) About() power.About                                  { return power.About{Model: "test"} }
+func (b *bmc) Close(context.Context) error                         { return nil }
 
 func silent(context.Context) error {
 	return sprout.Fail(sprout.BMCUnreachable, "cannot reach the BMC", "no route to host")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/bougou/go-ipmi/pkg/command/chassis"
 	"github.com/bougou/go-ipmi/pkg/types"
@@ -19,8 +18,8 @@ var controls = map[sprout.PowerState]chassis.ChassisControl{
 	sprout.PowerOn: chassis.ChassisControlPowerUp, sprout.PowerOff: chassis.ChassisControlPowerDown,
 }
 
-// Status asks the BMC for the power state (section 28.2).
-func (p *Provider) Status(ctx context.Context) (sprout.PowerState, error) {
+// Power reads the power state (section 28.2).
+func (p *Driver) Power(ctx context.Context) (power.Reading, error) {
 	state := sprout.PowerUnknown
 	err := p.command(ctx, "ask for the power", func(s *session) error {
 		res, err := s.GetChassisStatus(ctx)
@@ -29,52 +28,16 @@ func (p *Provider) Status(ctx context.Context) (sprout.PowerState, error) {
 		}
 		return err
 	})
-	return state, err
+	return power.Reading{Power: state, Says: "chassis status " + string(state) + " at " + p.at()}, err
 }
 
-// Set turns power on or off, hard, and returns once the BMC says it is so; after
-// SettleTimeout it fails with PowerNotChanged.
-func (p *Provider) Set(ctx context.Context, want sprout.PowerState) error {
-	control, ok := controls[want]
-	if !ok {
-		return sprout.InvalidField("power", "cannot set power to %q: it must be on or off", want)
-	}
-	is, err := p.Status(ctx)
-	if err != nil || is == want {
-		return err
-	}
+// Switch orders power on or off, hard.
+func (p *Driver) Switch(ctx context.Context, want sprout.PowerState) error {
 	p.log.Info("chassis control", "power", want)
-	err = p.command(ctx, "turn the machine "+string(want), func(s *session) error {
-		_, err := s.ChassisControl(ctx, control)
+	return p.command(ctx, "turn the machine "+string(want), func(s *session) error {
+		_, err := s.ChassisControl(ctx, controls[want])
 		return err
 	})
-	if err != nil {
-		// A BMC may refuse what has just become so by another hand.
-		if is, again := p.Status(ctx); again == nil && is == want {
-			return nil
-		}
-		return err
-	}
-	return p.settle(ctx, want)
-}
-
-// settle watches until the power is as wanted.
-func (p *Provider) settle(ctx context.Context, want sprout.PowerState) error {
-	deadline, start := p.config.After(p.config.SettleTimeout), time.Now()
-	for {
-		is, err := p.Status(ctx)
-		if err != nil || is == want {
-			return err
-		}
-		evidence := fmt.Sprintf("%s accepted chassis control power %s; its chassis status still says %s", p.at(), want, is)
-		select {
-		case <-p.config.After(p.config.Poll):
-		case <-deadline:
-			return p.fail(sprout.PowerNotChanged, fmt.Sprintf("cannot turn the machine %s: it did not follow within %s", want, p.config.SettleTimeout), evidence)
-		case <-ctx.Done():
-			return p.fail(sprout.PowerNotChanged, fmt.Sprintf("cannot turn the machine %s: gave up after %s: %v", want, time.Since(start).Round(time.Millisecond), ctx.Err()), evidence)
-		}
-	}
 }
 
 // selectors are the boot devices of the boot flags (table 28-14, parameter 5).
@@ -82,9 +45,9 @@ var selectors = map[power.BootDevice]types.BootDeviceSelector{
 	power.BootNetwork: types.BootDeviceSelectorForcePXE, power.BootDisk: types.BootDeviceSelectorForceHardDrive,
 }
 
-// BootOnce sets the boot flags of the next start and reads them back. IPMI has no
-// flags without a mode: an empty one is the machine's, or else BIOS.
-func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
+// Choose sets the boot flags of the next start. IPMI has no flags without a mode: an
+// empty one is the machine's, or else BIOS.
+func (p *Driver) Choose(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
 	if _, ok := selectors[device]; !ok {
 		return sprout.InvalidField("device", "cannot boot from %q: it must be network or disk", device)
 	}
@@ -94,22 +57,21 @@ func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode s
 	if err := p.login(ctx); err != nil { // which tells of quirks
 		return err
 	}
-	flags := p.quirk.flags(device, mode)
+	p.wanted = p.quirk.flags(device, mode)
 	p.stayValid(ctx)
-	err := p.command(ctx, "choose the next boot", func(s *session) error { return s.SetSystemBootOptionsParamFor(ctx, &flags) })
-	if err != nil {
-		return err
-	}
+	return p.command(ctx, "choose the next boot", func(s *session) error { return s.SetSystemBootOptionsParamFor(ctx, &p.wanted) })
+}
+
+// Chosen reads the boot flags back.
+func (p *Driver) Chosen(ctx context.Context) (power.Reading, error) {
 	var kept types.BootOptionParam_BootFlags
-	err = p.command(ctx, "read the next boot back", func(s *session) error { return s.GetSystemBootOptionsParamFor(ctx, &kept) })
+	err := p.command(ctx, "read the next boot back", func(s *session) error { return s.GetSystemBootOptionsParamFor(ctx, &kept) })
 	if err != nil {
-		return err
+		return power.Reading{}, err
 	}
-	if !p.quirk.same(flags, kept) {
-		return p.fail(sprout.BMCFailed, "cannot choose the next boot: the BMC accepted the boot flags but did not keep them",
-			fmt.Sprintf("%s: asked for % x; kept % x", p.at(), flags.Pack(), kept.Pack()))
-	}
-	return nil
+	return power.Reading{
+		Yes: p.quirk.same(p.wanted, kept), Says: fmt.Sprintf("boot flags % x at %s after it was told % x", kept.Pack(), p.at(), p.wanted.Pack()),
+	}, nil
 }
 
 // keepFlags says that the boot flags are not to expire 60 s after they were set
@@ -117,7 +79,7 @@ func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode s
 const keepFlags = 1 << 3
 
 // stayValid asks for that where the BMC can: not all have the parameter.
-func (p *Provider) stayValid(ctx context.Context) {
+func (p *Driver) stayValid(ctx context.Context) {
 	err := p.command(ctx, "keep the boot flags", func(s *session) error {
 		_, err := s.SetSystemBootOptionsParam(ctx, &chassis.SetSystemBootOptionsParamRequest{
 			ParamSelector: types.BootOptionParamSelector_BMCBootFlagValidBitClear, ParamData: []byte{keepFlags},

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bougou/go-ipmi/pkg/types"
+
 	"sprout"
 	"sprout/power"
 )
@@ -26,10 +28,7 @@ type Config struct {
 
 	Log *slog.Logger
 
-	RequestTimeout time.Duration                          // for one answer, of which five are tried for; 1 s if zero
-	SettleTimeout  time.Duration                          // for the power to follow a command; 2 min if zero
-	Poll           time.Duration                          // between looks at the power; 1 s if zero
-	After          func(d time.Duration) <-chan time.Time // the clock; time.After if nil
+	RequestTimeout time.Duration // for one answer, of which five are tried for; 1 s if zero
 }
 
 // port is where IPMI over LAN is served (section 13.1.2).
@@ -42,9 +41,9 @@ const (
 	maxPassword = 20
 )
 
-// A Provider is a power.Provider for one machine. It keeps one session with the
+// A Driver is a power.Driver for one machine. It keeps one session with the
 // BMC, and needs its calls to take turns: that is the governor's.
-type Provider struct {
+type Driver struct {
 	config Config
 	host   string // in brackets if it is an IPv6 address
 	port   int
@@ -52,15 +51,17 @@ type Provider struct {
 	log    *slog.Logger
 
 	session *session // nil: none is open
-	quirk   quirk    // of the BMC, once it has said what it is
+	about   power.About
+	quirk   quirk                           // of the BMC, once it has said what it is
+	wanted  types.BootOptionParam_BootFlags // as they were last set
 }
 
-var _ power.Provider = (*Provider)(nil)
+var _ power.Driver = (*Driver)(nil)
 
-// New returns a provider that has not yet spoken to the BMC. It fails with an
+// New returns a driver that has not yet spoken to the BMC. It fails with an
 // Invalid error on a URL, user name or password that cannot be one.
-func New(config Config) (*Provider, error) {
-	p := &Provider{config: config}
+func New(config Config) (*Driver, error) {
+	p := &Driver{config: config}
 	if err := p.parseURL(config.URL); err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func New(config Config) (*Provider, error) {
 	return p, nil
 }
 
-func (p *Provider) parseURL(raw string) error {
+func (p *Driver) parseURL(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Scheme != "ipmi" || u.Hostname() == "":
@@ -107,39 +108,38 @@ func (c *Config) defaults() {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = time.Second
 	}
-	if c.SettleTimeout == 0 {
-		c.SettleTimeout = 2 * time.Minute
-	}
-	if c.Poll == 0 {
-		c.Poll = time.Second
-	}
-	if c.After == nil {
-		c.After = time.After
-	}
 }
 
 // at is the BMC's address, for people.
-func (p *Provider) at() string { return fmt.Sprintf("%s:%d", p.host, p.port) }
+func (p *Driver) at() string { return fmt.Sprintf("%s:%d", p.host, p.port) }
 
-// InsertMedia fails with MediaRefused: IPMI has no virtual CD.
-func (p *Provider) InsertMedia(context.Context, string) error {
+// Insert fails with MediaRefused: IPMI has no virtual CD.
+func (p *Driver) Insert(context.Context, string) error {
 	f := p.fail(sprout.MediaRefused, "the machine is driven by IPMI, which has no virtual CD", p.at())
 	f.Remedy = "drive the machine by Redfish (sprout machine update --bmc-driver redfish), or let it boot by network (sprout machine update --virtual-media=false)"
 	return f
 }
 
-// EjectMedia does nothing: nothing was inserted.
-func (p *Provider) EjectMedia(context.Context) error { return nil }
+// Eject does nothing: nothing was inserted.
+func (p *Driver) Eject(context.Context) error { return nil }
+
+// Media is nothing.
+func (p *Driver) Media(context.Context) (power.Reading, error) {
+	return power.Reading{Says: "IPMI has no virtual CD"}, nil
+}
+
+// About is what the BMC said of itself when the session was opened.
+func (p *Driver) About() power.About { return p.about }
 
 // Close ends the session with the BMC. One that cannot be ended expires by
 // itself; that is logged and no error.
-func (p *Provider) Close(ctx context.Context) error {
+func (p *Driver) Close(ctx context.Context) error {
 	p.logout(ctx)
 	return nil
 }
 
 // fail makes a failure that never holds the password, whatever the BMC echoed.
-func (p *Provider) fail(code sprout.Code, reason, evidence string) *sprout.Failure {
+func (p *Driver) fail(code sprout.Code, reason, evidence string) *sprout.Failure {
 	if secret := p.config.Password; secret != "" {
 		reason, evidence = strings.ReplaceAll(reason, secret, "[secret]"), strings.ReplaceAll(evidence, secret, "[secret]")
 	}

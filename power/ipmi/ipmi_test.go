@@ -79,15 +79,11 @@ func client(t *testing.T, c ipmi.Config) power.Provider {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 2 * time.Second // a busy host's, not the BMC's
 	}
-	if c.SettleTimeout == 0 {
-		c.SettleTimeout = 50 * time.Millisecond
-	}
-	c.Poll = time.Millisecond
 	p, err := ipmi.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := governor.New(p, governor.Config{Burst: 1000})
+	g := governor.New(p, governor.Config{Burst: 1000, Poll: time.Millisecond, Settle: 50 * time.Millisecond})
 	t.Cleanup(func() { _ = g.Close(context.WithoutCancel(t.Context())) })
 	return g
 }
@@ -128,12 +124,12 @@ func TestFailures(t *testing.T) {
 		"power that does not follow": {
 			faults: emulator.Faults{IgnorePower: true}, config: ipmi.Config{Password: password},
 			do:   func(p power.Provider) error { return p.Set(ctx, sprout.PowerOn) },
-			code: sprout.PowerNotChanged, words: "accepted chassis control power on; its chassis status still says off",
+			code: sprout.PowerNotChanged, words: "accepted power on; expected on, found chassis status off",
 		},
 		"flags that are not kept": {
 			faults: emulator.Faults{IgnoreFlags: true}, config: ipmi.Config{Password: password},
 			do:   func(p power.Provider) error { return p.BootOnce(ctx, power.BootNetwork, sprout.UEFI) },
-			code: sprout.BMCFailed, words: "asked for a0 04 00 00 00; kept 00 00 00 00 00",
+			code: sprout.BMCFailed, words: "found boot flags 00 00 00 00 00",
 		},
 		"wrong password": {
 			config: ipmi.Config{Password: "wrong"},

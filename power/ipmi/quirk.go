@@ -2,6 +2,7 @@ package ipmi
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/bougou/go-ipmi/pkg/types"
 
@@ -32,14 +33,20 @@ var quirks = []quirk{
 }
 
 // identify asks the BMC what it is. One that does not say has no quirks.
-func (p *Provider) identify(ctx context.Context) {
-	p.quirk = quirk{}
+func (p *Driver) identify(ctx context.Context) {
+	p.quirk, p.about = quirk{}, power.About{}
 	id, err := p.session.GetDeviceID(ctx)
 	if err != nil {
 		p.log.Debug("the BMC does not say what it is", "error", err)
 		return
 	}
 	p.quirk = quirkOf(id.ManufacturerID, id.ProductID)
+	p.about = power.About{
+		Vendor: fmt.Sprintf("IANA enterprise %d", id.ManufacturerID), Model: fmt.Sprintf("product %d", id.ProductID), Firmware: fmt.Sprintf("%d.%02x", id.MajorFirmwareRevision, id.MinorFirmwareRevision),
+	}
+	if p.quirk.name != "" {
+		p.about.Quirks = []power.Quirk{{Name: p.quirk.name, Why: p.quirk.why}}
+	}
 }
 
 func quirkOf(manufacturer uint32, product uint16) quirk {

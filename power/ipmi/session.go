@@ -46,7 +46,7 @@ type session struct{ *client.Client }
 
 // login opens a session unless there is one, with the first suite that the BMC
 // has. Its answer to a suite that it has not is immediate; silence is not one.
-func (p *Provider) login(ctx context.Context) error {
+func (p *Driver) login(ctx context.Context) error {
 	if p.session != nil {
 		return nil
 	}
@@ -68,13 +68,25 @@ func (p *Provider) login(ctx context.Context) error {
 // some are so short that the library cannot read them (ipmi_sim): all count.
 var errSuite = errors.New("it does not open a session with this cipher suite")
 
-// open goes through the handshake itself, in place of the library's Connect:
-// that one loses what kind of error it met, and asks on for ever to keep the
-// session alive.
-func (p *Provider) open(ctx context.Context, s suite) error {
-	c, err := client.NewClient(p.host, p.port, p.config.Username, p.config.Password)
+// open opens the session of commands.
+func (p *Driver) open(ctx context.Context, s suite) error {
+	opened, err := p.dial(ctx, s)
 	if err != nil {
 		return err
+	}
+	p.session = opened
+	p.identify(ctx)
+	p.log.Debug("BMC session opened", "cipher", int(s), "quirk", p.quirk.name)
+	return nil
+}
+
+// dial goes through the handshake itself, in place of the library's Connect:
+// that one loses what kind of error it met, and asks on for ever to keep the
+// session alive.
+func (p *Driver) dial(ctx context.Context, s suite) (*session, error) {
+	c, err := client.NewClient(p.host, p.port, p.config.Username, p.config.Password)
+	if err != nil {
+		return nil, err
 	}
 	c.WithTimeout(p.config.RequestTimeout).WithCipherSuiteID(s).WithMaxPrivilegeLevel(types.PrivilegeLevelOperator)
 	opened := &session{c}
@@ -91,12 +103,9 @@ func (p *Provider) open(ctx context.Context, s suite) error {
 	}
 	if err != nil {
 		opened.forget()
-		return err
+		return nil, err
 	}
-	p.session = opened
-	p.identify(ctx)
-	p.log.Debug("BMC session opened", "cipher", int(s), "quirk", p.quirk.name)
-	return nil
+	return opened, nil
 }
 
 // forget closes the socket without a word to the BMC.
@@ -107,7 +116,7 @@ func (s *session) forget() {
 }
 
 // logout ends the session if there is one.
-func (p *Provider) logout(ctx context.Context) {
+func (p *Driver) logout(ctx context.Context) {
 	if p.session == nil {
 		return
 	}
@@ -127,7 +136,7 @@ var denied = []types.RmcpStatusCode{
 var full = []types.RmcpStatusCode{types.RmcpStatusCodeNoResToCreateSess, types.RmcpStatusCodeNoResToCreateSessAtRole}
 
 // unopened names why no session could be opened.
-func (p *Provider) unopened(err error) *sprout.Failure {
+func (p *Driver) unopened(err error) *sprout.Failure {
 	evidence := p.at() + ": " + err.Error()
 	var refused *types.RmcpStatusError
 	switch {
@@ -144,7 +153,7 @@ func (p *Provider) unopened(err error) *sprout.Failure {
 }
 
 // failed names what kind of error a command met.
-func (p *Provider) failed(what string, err error) *sprout.Failure {
+func (p *Driver) failed(what string, err error) *sprout.Failure {
 	evidence := p.at() + ": " + err.Error()
 	code, answered := completionOf(err)
 	switch {
@@ -173,7 +182,7 @@ func completionOf(err error) (types.CompletionCode, bool) {
 // command does one command in a session. A BMC that restarted knows nothing of a
 // session and is silent, so that one is opened again, once. Commands of this
 // package may be repeated.
-func (p *Provider) command(ctx context.Context, what string, do func(*session) error) error {
+func (p *Driver) command(ctx context.Context, what string, do func(*session) error) error {
 	for try := 0; ; try++ {
 		if err := p.login(ctx); err != nil {
 			return err

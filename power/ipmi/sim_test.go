@@ -141,7 +141,7 @@ func awaitBMC(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(5 * time.Second); ; {
-		if _, err = p.Status(t.Context()); err == nil {
+		if _, err = p.Power(t.Context()); err == nil {
 			break
 		}
 		if time.Now().After(end) {

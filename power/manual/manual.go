@@ -6,58 +6,72 @@ package manual
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"sprout"
 	"sprout/power"
 )
 
-// A Provider asks a person for everything. The zero value works.
-type Provider struct {
+// A Driver asks a person for everything. The zero value works.
+type Driver struct {
 	Machine string // name, for the words
 }
 
-var _ power.Provider = Provider{}
+var _ power.Driver = Driver{}
 
-// Status is unknown: nobody measures it.
-func (p Provider) Status(context.Context) (sprout.PowerState, error) {
-	return sprout.PowerUnknown, nil
+// Power is unknown: nobody measures it.
+func (d Driver) Power(context.Context) (power.Reading, error) {
+	return power.Reading{Power: sprout.PowerUnknown, Says: "nothing: nobody measures it"}, nil
 }
 
-// Set fails with PowerNotChanged, and the words for the person.
-func (p Provider) Set(_ context.Context, want sprout.PowerState) error {
-	if want != sprout.PowerOn && want != sprout.PowerOff {
-		return sprout.InvalidField("power", "cannot set power to %q: it must be on or off", want)
-	}
-	return p.ask("turn the machine "+string(want), "turn it "+string(want)+" by hand")
+// Switch fails with PowerNotChanged, and the words for the person.
+func (d Driver) Switch(_ context.Context, want sprout.PowerState) error {
+	return d.ask("turn the machine "+string(want), "turn it "+string(want)+" by hand")
 }
 
-// BootOnce fails with BMCFailed, and the words for the person.
-func (p Provider) BootOnce(_ context.Context, device power.BootDevice, _ sprout.BootMode) error {
+// Choose fails with BMCFailed, and the words for the person.
+func (d Driver) Choose(_ context.Context, device power.BootDevice, _ sprout.BootMode) error {
 	from := map[power.BootDevice]string{power.BootNetwork: "the network", power.BootDisk: "its disk", power.BootMedia: "its CD"}[device]
 	if from == "" {
 		return sprout.InvalidField("device", "cannot boot from %q: it must be network, disk or media", device)
 	}
-	f := p.ask("choose the next boot", "choose "+from+" in its boot menu at the next start")
+	f := d.ask("choose the next boot", "choose "+from+" in its boot menu at the next start")
 	f.Code = sprout.BMCFailed
 	return f
 }
 
-// InsertMedia fails with MediaRefused: the image is good for one boot, which no
+// Chosen is nothing that could be read.
+func (d Driver) Chosen(context.Context) (power.Reading, error) { return power.Reading{}, nil }
+
+// Insert fails with MediaRefused: the image is good for one boot, which no
 // person would be in time for.
-func (p Provider) InsertMedia(context.Context, string) error {
-	f := p.ask("insert media", "let it boot by network (sprout machine update --virtual-media=false), or give it a BMC")
+func (d Driver) Insert(context.Context, string) error {
+	f := d.ask("insert media", "let it boot by network (sprout machine update --virtual-media=false), or give it a BMC")
 	f.Code = sprout.MediaRefused
 	return f
 }
 
-// EjectMedia does nothing: nothing was inserted.
-func (p Provider) EjectMedia(context.Context) error { return nil }
+// Eject does nothing: nothing was inserted.
+func (d Driver) Eject(context.Context) error { return nil }
+
+// Media is nothing.
+func (d Driver) Media(context.Context) (power.Reading, error) { return power.Reading{}, nil }
+
+// Console fails: there is nobody who has it.
+func (d Driver) Console(context.Context) (io.ReadWriteCloser, error) {
+	f := d.ask("open the console", "")
+	f.Code, f.Remedy = sprout.BMCFailed, "give the machine a BMC (sprout machine update --bmc-url …), or plug a screen in"
+	return nil, f
+}
+
+// About is nothing.
+func (d Driver) About() power.About { return power.About{} }
 
 // Close does nothing.
-func (p Provider) Close(context.Context) error { return nil }
+func (d Driver) Close(context.Context) error { return nil }
 
-func (p Provider) ask(what, remedy string) *sprout.Failure {
-	name := p.Machine
+func (d Driver) ask(what, remedy string) *sprout.Failure {
+	name := d.Machine
 	if name == "" {
 		name = "the machine"
 	}

@@ -3,6 +3,7 @@ package redfish
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ type response struct {
 // call does one request with everything that a BMC may ask of its client: login,
 // patience, a second login when the session is gone, and waiting for a task.
 // Failures are *sprout.Failure; one that the BMC answered comes with its response.
-func (p *Provider) call(ctx context.Context, method, path string, body any, etag string) (*response, error) {
+func (p *Driver) call(ctx context.Context, method, path string, body any, etag string) (*response, error) {
 	req := request{method: method, path: path, body: body, etag: etag}
 	for try := 0; ; try++ {
 		if err := p.login(ctx); err != nil {
@@ -54,6 +55,9 @@ func (p *Provider) call(ctx context.Context, method, path string, body any, etag
 		switch {
 		case res.status == http.StatusUnauthorized && p.session.token != "" && try == 0:
 			p.session.token, p.session.location = "", ""
+		case res.status == http.StatusNotFound:
+			p.found = found{}
+			return res, p.refusal(res)
 		case res.status >= 300:
 			return res, p.refusal(res)
 		case res.status == http.StatusAccepted:
@@ -66,7 +70,7 @@ func (p *Provider) call(ctx context.Context, method, path string, body any, etag
 
 // persist repeats a request that the BMC is too busy for (503 and 429, RFC 9110
 // section 10.2.3), and a GET whose connection broke.
-func (p *Provider) persist(ctx context.Context, req request) (*response, error) {
+func (p *Driver) persist(ctx context.Context, req request) (*response, error) {
 	for try := 1; ; try++ {
 		res, err := p.once(ctx, req)
 		wait := time.Duration(try) * p.config.Poll
@@ -75,7 +79,7 @@ func (p *Provider) persist(ctx context.Context, req request) (*response, error) 
 			return nil, err
 		case err == nil && res.status != http.StatusServiceUnavailable && res.status != http.StatusTooManyRequests:
 			return res, nil
-		case err == nil && try == maxTries:
+		case err == nil && (try == maxTries || full(res)):
 			return res, nil
 		case err == nil:
 			wait = retryAfter(res.header, wait)
@@ -100,7 +104,7 @@ func retryAfter(h http.Header, otherwise time.Duration) time.Duration {
 }
 
 // once sends req and reads the whole answer.
-func (p *Provider) once(ctx context.Context, req request) (*response, error) {
+func (p *Driver) once(ctx context.Context, req request) (*response, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.RequestTimeout)
 	defer cancel()
 	r, err := p.prepare(ctx, req)
@@ -120,7 +124,7 @@ func (p *Provider) once(ctx context.Context, req request) (*response, error) {
 	return &response{what + ": " + res.Status, res.StatusCode, res.Header, body}, nil
 }
 
-func (p *Provider) prepare(ctx context.Context, req request) (*http.Request, error) {
+func (p *Driver) prepare(ctx context.Context, req request) (*http.Request, error) {
 	at, err := p.resolve(req.path)
 	if err != nil {
 		return nil, err
@@ -145,19 +149,25 @@ func (p *Provider) prepare(ctx context.Context, req request) (*http.Request, err
 	if req.etag != "" {
 		r.Header.Set("If-Match", req.etag)
 	}
-	switch {
-	case req.open:
-	case p.session.token != "":
-		r.Header.Set("X-Auth-Token", p.session.token)
-	case p.session.basic:
-		r.SetBasicAuth(p.config.Username, p.config.Password)
+	if !req.open {
+		p.authenticate(r.Header)
 	}
 	return r, nil
 }
 
+// authenticate says who asks: by the session, or where there is none by the name.
+func (p *Driver) authenticate(h http.Header) {
+	switch {
+	case p.session.token != "":
+		h.Set("X-Auth-Token", p.session.token)
+	case p.session.basic:
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(p.config.Username+":"+p.config.Password)))
+	}
+}
+
 // resolve turns a link of the BMC into a URL at the same host. A link to any
 // other host is refused: it would get our credentials.
-func (p *Provider) resolve(link string) (string, error) {
+func (p *Driver) resolve(link string) (string, error) {
 	u, err := url.Parse(link)
 	if err != nil {
 		return "", p.fail(sprout.BMCFailed, "cannot follow a link of the BMC", link)
@@ -169,7 +179,8 @@ func (p *Provider) resolve(link string) (string, error) {
 	return at.String(), nil
 }
 
-func (p *Provider) unreachable(what string, err error) error {
+func (p *Driver) unreachable(what string, err error) error {
+	p.found = found{}
 	reason := "cannot reach the BMC at " + p.base.Host
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -179,7 +190,7 @@ func (p *Provider) unreachable(what string, err error) error {
 }
 
 // refusal turns an error answer into a failure with the BMC's own words.
-func (p *Provider) refusal(res *response) error {
+func (p *Driver) refusal(res *response) error {
 	evidence := res.what
 	if words := extendedError(res.body); words != "" {
 		evidence += ": " + words

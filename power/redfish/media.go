@@ -3,12 +3,15 @@ package redfish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
 
 	"sprout"
+	"sprout/power"
 )
 
 // The parts of the VirtualMedia schema (DSP8010) that we read.
@@ -28,86 +31,73 @@ type mediaAction struct {
 
 // in tells whether there is something in the drive. Some BMCs say so by the
 // image's name alone.
-func (m media) in() bool { return m.Inserted || m.Image != nil && *m.Image != "" }
+func (m media) in(q quirk) bool {
+	return m.Inserted || !q.staleImage && m.Image != nil && *m.Image != ""
+}
 
-// InsertMedia puts the image into the first drive that takes CDs, and reads back
-// that it is in.
-func (p *Provider) InsertMedia(ctx context.Context, url string) error {
-	if err := p.take(ctx); err != nil {
-		return err
-	}
-	defer p.give()
+// Insert orders the image into the first drive that takes CDs.
+func (p *Driver) Insert(ctx context.Context, url string) error {
 	p.image = url
-	if err := p.eject(ctx); err != nil {
-		return err
-	}
-	at, m, err := p.findDrive(ctx)
-	if err != nil {
-		return err
-	}
-	body := map[string]any{"Image": url, "Inserted": true, "WriteProtected": true}
-	if target := m.Actions.Insert.Target; target != "" {
-		_, err = p.call(ctx, http.MethodPost, target, body, "")
-	} else { // as of services without the action (VirtualMedia 1.0)
-		_, err = p.call(ctx, http.MethodPatch, at, body, "*")
-	}
-	if err != nil {
+	return p.probing(func() error {
+		at, m, err := p.findDrive(ctx)
+		if err != nil {
+			return err
+		}
+		if target := m.Actions.Insert.Target; target != "" {
+			_, err = p.call(ctx, http.MethodPost, target, p.insertBody(url, false), "")
+		} else { // as of services without the action (VirtualMedia 1.0)
+			_, err = p.call(ctx, http.MethodPatch, at, p.insertBody(url, true), "*")
+		}
 		return p.mediaRefused(err)
-	}
-	return p.awaitMedia(ctx, at, true)
+	})
 }
 
-// EjectMedia takes out what is in the drive.
-func (p *Provider) EjectMedia(ctx context.Context) error {
-	if err := p.take(ctx); err != nil {
-		return err
+// insertBody is what a drive is told. An action's other parameters are as we want
+// them if they are left out, and some BMCs refuse them; without an action some need
+// them.
+func (p *Driver) insertBody(image string, patch bool) map[string]any {
+	body := map[string]any{"Image": image}
+	if patch && !p.found.quirk.imageAlone {
+		body["Inserted"], body["WriteProtected"] = true, true
 	}
-	defer p.give()
-	return p.eject(ctx)
+	if u, err := url.Parse(image); err == nil && p.found.quirk.withProtocol {
+		body["TransferProtocolType"] = strings.ToUpper(u.Scheme)
+	}
+	return body
 }
 
-func (p *Provider) eject(ctx context.Context) error {
+// Eject orders out what is in the drive.
+func (p *Driver) Eject(ctx context.Context) error {
+	return p.probing(func() error {
+		at, m, err := p.findDrive(ctx)
+		if err != nil {
+			return err
+		}
+		if target := m.Actions.Eject.Target; target != "" {
+			_, err = p.call(ctx, http.MethodPost, target, map[string]any{}, "")
+		} else {
+			body := map[string]any{"Image": nil}
+			if !p.found.quirk.imageAlone {
+				body["Inserted"] = false
+			}
+			_, err = p.call(ctx, http.MethodPatch, at, body, "*")
+		}
+		return p.mediaRefused(err)
+	})
+}
+
+// Media reads the drive; where there is none, nothing is in it.
+func (p *Driver) Media(ctx context.Context) (power.Reading, error) {
 	at, m, err := p.findDrive(ctx)
 	var f *sprout.Failure
 	if errors.As(err, &f) && f.Code == sprout.MediaRefused {
-		return nil // where there is no drive, nothing is in it
+		return power.Reading{Says: f.Evidence}, nil
 	}
-	if err != nil || !m.in() {
-		return err
-	}
-	if target := m.Actions.Eject.Target; target != "" {
-		_, err = p.call(ctx, http.MethodPost, target, map[string]any{}, "")
-	} else {
-		_, err = p.call(ctx, http.MethodPatch, at, map[string]any{"Image": nil, "Inserted": false}, "*")
-	}
-	if err != nil {
-		// A BMC may refuse what has just become so by another hand.
-		if m, again := p.readMedia(ctx, at); again == nil && !m.in() {
-			return nil
-		}
-		return p.mediaRefused(err)
-	}
-	return p.awaitMedia(ctx, at, false)
-}
-
-// awaitMedia reads back until something is in the drive, or nothing: some BMCs
-// take a moment.
-func (p *Provider) awaitMedia(ctx context.Context, at string, in bool) error {
-	for range overrideLooks {
-		m, err := p.readMedia(ctx, at)
-		if err != nil || m.in() == in {
-			return err
-		}
-		if err := p.pause(ctx, p.config.Poll); err != nil {
-			break
-		}
-	}
-	what := map[bool]string{true: "insert", false: "eject"}[in]
-	return p.fail(sprout.MediaRefused, "cannot "+what+" virtual media: the BMC accepted the command but did not do it", p.base.Host+at)
+	return power.Reading{Yes: m.in(p.found.quirk), Says: p.scrub(fmt.Sprintf("%s%s Inserted %t", p.base.Host, at, m.Inserted))}, err
 }
 
 // mediaRefused is a refusal of the BMC's as one of its media; others are as they are.
-func (p *Provider) mediaRefused(err error) error {
+func (p *Driver) mediaRefused(err error) error {
 	var f *sprout.Failure
 	if errors.As(err, &f) && f.Code == sprout.BMCFailed {
 		return p.fail(sprout.MediaRefused, "cannot change virtual media: "+f.Reason, f.Evidence)
@@ -115,20 +105,20 @@ func (p *Provider) mediaRefused(err error) error {
 	return err
 }
 
-func (p *Provider) readMedia(ctx context.Context, at string) (m media, err error) {
+func (p *Driver) readMedia(ctx context.Context, at string) (m media, err error) {
 	return m, p.get(ctx, at, &m)
 }
 
 // findDrive returns the first virtual drive that takes CDs: the system's own, or
 // as services had it before ComputerSystem 1.13 that of its manager.
-func (p *Provider) findDrive(ctx context.Context) (at string, m media, err error) {
-	if p.drive != "" {
-		m, err = p.readMedia(ctx, p.drive)
+func (p *Driver) findDrive(ctx context.Context) (at string, m media, err error) {
+	if p.found.drive != "" {
+		m, err = p.readMedia(ctx, p.found.drive)
 		var f *sprout.Failure
 		if !errors.As(err, &f) || f.Code != sprout.BMCFailed {
-			return p.drive, m, err
+			return p.found.drive, m, err
 		}
-		p.drive = "" // it was there: it is looked for anew
+		p.found.drive = "" // it was there: it is looked for anew
 	}
 	collections, err := p.mediaCollections(ctx)
 	if err != nil {
@@ -145,7 +135,7 @@ func (p *Provider) findDrive(ctx context.Context) (at string, m media, err error
 				return "", m, p.mediaRefused(err)
 			}
 			if slices.Contains(m.Types, "CD") || slices.Contains(m.Types, "DVD") {
-				p.drive = d.ID
+				p.found.drive = d.ID
 				return d.ID, m, nil
 			}
 			seen = append(seen, path.Base(d.ID)+" takes "+strings.Join(m.Types, ", "))
@@ -158,7 +148,7 @@ func (p *Provider) findDrive(ctx context.Context) (at string, m media, err error
 }
 
 // mediaCollections are those of the system and of its managers.
-func (p *Provider) mediaCollections(ctx context.Context) (all []string, err error) {
+func (p *Driver) mediaCollections(ctx context.Context) (all []string, err error) {
 	s, err := p.readSystem(ctx)
 	if err != nil {
 		return nil, err
@@ -167,14 +157,12 @@ func (p *Provider) mediaCollections(ctx context.Context) (all []string, err erro
 		all = append(all, s.Media.ID)
 	}
 	for _, by := range s.Links.ManagedBy {
-		var manager struct {
-			Media link `json:"VirtualMedia"`
-		}
-		if err := p.get(ctx, by.ID, &manager); err != nil {
+		var m manager
+		if err := p.get(ctx, by.ID, &m); err != nil {
 			return nil, err
 		}
-		if manager.Media.ID != "" && !slices.Contains(all, manager.Media.ID) {
-			all = append(all, manager.Media.ID)
+		if m.Media.ID != "" && !slices.Contains(all, m.Media.ID) {
+			all = append(all, m.Media.ID)
 		}
 	}
 	return all, nil

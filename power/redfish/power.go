@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"sprout"
 	"sprout/power"
@@ -20,32 +19,21 @@ var resetTypes = map[sprout.PowerState][]string{
 	sprout.PowerOff: {"ForceOff"},
 }
 
-// Status asks the BMC for the power state. PoweringOn and PoweringOff count as
-// what the machine still is.
-func (p *Provider) Status(ctx context.Context) (sprout.PowerState, error) {
-	if err := p.take(ctx); err != nil {
-		return sprout.PowerUnknown, err
-	}
-	defer p.give()
+// Power reads the power state. PoweringOn and PoweringOff count as what the machine
+// still is, and as passing.
+func (p *Driver) Power(ctx context.Context) (power.Reading, error) {
 	s, err := p.readSystem(ctx)
 	if err != nil {
-		return sprout.PowerUnknown, err
+		return power.Reading{Power: sprout.PowerUnknown}, err
 	}
-	return s.power(), nil
+	passing := s.PowerState == "PoweringOn" || s.PowerState == "PoweringOff"
+	return power.Reading{Power: s.power(), Passing: passing, Says: p.scrub(fmt.Sprintf("PowerState %q", s.PowerState))}, nil
 }
 
-// Set turns power on or off, hard, and returns once the BMC says it is so; after
-// SettleTimeout it fails with PowerNotChanged.
-func (p *Provider) Set(ctx context.Context, want sprout.PowerState) error {
-	if len(resetTypes[want]) == 0 {
-		return sprout.InvalidField("power", "cannot set power to %q: it must be on or off", want)
-	}
-	if err := p.take(ctx); err != nil {
-		return err
-	}
-	defer p.give()
-	s, err := p.stable(ctx)
-	if err != nil || s.power() == want {
+// Switch orders power on or off, hard.
+func (p *Driver) Switch(ctx context.Context, want sprout.PowerState) error {
+	s, err := p.readSystem(ctx)
+	if err != nil {
 		return err
 	}
 	resetType, err := p.resetType(ctx, s, want)
@@ -53,67 +41,16 @@ func (p *Provider) Set(ctx context.Context, want sprout.PowerState) error {
 		return err
 	}
 	p.log.Info("reset", "type", resetType)
-	if _, err := p.call(ctx, http.MethodPost, s.Actions.Reset.Target, map[string]string{"ResetType": resetType}, ""); err != nil {
-		// A BMC may refuse what has just become so by another hand.
-		if s, again := p.readSystem(ctx); again == nil && s.power() == want {
-			return nil
-		}
-		return err
-	}
-	return p.settle(ctx, want, resetType)
-}
-
-// heading maps a PowerState that will pass to where it leads.
-var heading = map[string]sprout.PowerState{"PoweringOn": sprout.PowerOn, "PoweringOff": sprout.PowerOff}
-
-// stable reads the system, and waits for a change of power that is under way.
-func (p *Provider) stable(ctx context.Context) (*system, error) {
-	s, err := p.readSystem(ctx)
-	if err != nil {
-		return nil, err
-	}
-	goal := heading[s.PowerState]
-	if goal == "" {
-		return s, nil
-	}
-	if err := p.settle(ctx, goal, "of somebody else"); err != nil {
-		return nil, err
-	}
-	return p.readSystem(ctx)
-}
-
-// settle watches until the power is as wanted.
-func (p *Provider) settle(ctx context.Context, want sprout.PowerState, resetType string) error {
-	deadline := p.config.After(p.config.SettleTimeout)
-	start := time.Now()
-	for {
-		s, err := p.readSystem(ctx)
-		if err != nil {
-			return err
-		}
-		if heading[s.PowerState] == "" && s.power() == want {
-			return nil
-		}
-		select {
-		case <-p.config.After(p.config.Poll):
-		case <-deadline:
-			return p.fail(sprout.PowerNotChanged,
-				fmt.Sprintf("cannot turn the machine %s: it did not follow within %s", want, p.config.SettleTimeout),
-				fmt.Sprintf("%s accepted ResetType %s; PowerState still %q", p.base.Host, resetType, s.PowerState))
-		case <-ctx.Done():
-			return p.fail(sprout.PowerNotChanged,
-				fmt.Sprintf("cannot turn the machine %s: gave up after %s: %v", want, time.Since(start).Round(time.Millisecond), ctx.Err()),
-				fmt.Sprintf("%s accepted ResetType %s; PowerState still %q", p.base.Host, resetType, s.PowerState))
-		}
-	}
+	_, err = p.call(ctx, http.MethodPost, s.Actions.Reset.Target, map[string]string{"ResetType": resetType}, "")
+	return err
 }
 
 // resetType picks the verb among those that the BMC allows, which it says on
 // the action or, newer, in an ActionInfo (DSP0266 section 7.13).
-func (p *Provider) resetType(ctx context.Context, s *system, want sprout.PowerState) (string, error) {
+func (p *Driver) resetType(ctx context.Context, s *system, want sprout.PowerState) (string, error) {
 	reset := s.Actions.Reset
 	if reset.Target == "" {
-		return "", p.fail(sprout.BMCFailed, "cannot switch power: the BMC offers no Reset action", p.base.Host+p.system)
+		return "", p.fail(sprout.BMCFailed, "cannot switch power: the BMC offers no Reset action", p.base.Host+p.found.system)
 	}
 	allowed := reset.Allowed
 	if len(allowed) == 0 && reset.Info != "" {
@@ -138,50 +75,110 @@ var bootTargets = map[power.BootDevice]string{power.BootNetwork: "Pxe", power.Bo
 // bootModes maps our modes to BootSourceOverrideMode.
 var bootModes = map[sprout.BootMode]string{sprout.BIOS: "Legacy", sprout.UEFI: "UEFI"}
 
-// BootOnce sets the boot override for the next start and reads it back. An
-// empty mode, or a BMC without the property, leaves the mode alone.
-func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
-	target := bootTargets[device]
-	if target == "" {
+// Choose sets the boot override of the next start. An empty mode, or a BMC without
+// the property, leaves the mode alone.
+func (p *Driver) Choose(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
+	if bootTargets[device] == "" {
 		return sprout.InvalidField("device", "cannot boot from %q: it must be network, disk or media", device)
 	}
-	if err := p.take(ctx); err != nil {
-		return err
-	}
-	defer p.give()
-	for try := 0; ; try++ {
+	return p.probing(func() error {
 		s, err := p.readSystem(ctx)
 		if err != nil {
 			return err
 		}
-		wanted, err := p.override(s.Boot, target, mode)
+		wanted, err := p.override(s.Boot, device, mode)
 		if err != nil {
 			return err
 		}
-		res, err := p.call(ctx, http.MethodPatch, p.system, map[string]any{"Boot": wanted}, s.etag)
+		if err := p.patchBoot(ctx, wanted); err != nil {
+			return err
+		}
+		p.wanted = wanted
+		return nil
+	})
+}
+
+// The kinds of tags that BMCs want back which do not take the one they gave.
+func ofBody(body string) string { return body }
+func strong(read string) string { return strings.TrimPrefix(read, "W/") }
+func anyTag(string) string      { return "*" }
+func noTag(string) string       { return "" }
+
+// patchBoot writes the override, to where the BMC takes it. What somebody changed
+// since it was read is read again.
+func (p *Driver) patchBoot(ctx context.Context, wanted map[string]string) error {
+	for try := 0; ; try++ {
+		at, s, err := p.bootObject(ctx)
+		if err != nil {
+			return err
+		}
+		res, err := p.patchTagged(ctx, at, map[string]any{"Boot": wanted}, s.etags)
 		if res != nil && res.status == http.StatusPreconditionFailed && try == 0 {
-			continue // somebody changed the system since we read it
+			continue
 		}
-		if err != nil {
-			return err
-		}
-		return p.confirmOverride(ctx, wanted)
+		return err
 	}
 }
 
+// bootObject is the resource that has the override: the system, or its settings.
+func (p *Driver) bootObject(ctx context.Context) (string, *system, error) {
+	s, err := p.readSystem(ctx)
+	if err != nil || !p.found.quirk.settings || s.Settings.Object.ID == "" {
+		return p.found.system, s, err
+	}
+	at := s.Settings.Object.ID
+	s, _, err = p.systemAt(ctx, at)
+	return at, s, err
+}
+
+// patchTagged sends a change with the tag that was read or, where the BMC is known
+// not to take that, with one after the other of what it may take.
+func (p *Driver) patchTagged(ctx context.Context, at string, body any, read []string) (res *response, err error) {
+	first, last := "", ""
+	if len(read) > 0 {
+		first, last = read[0], read[len(read)-1]
+	}
+	kinds := p.found.quirk.etags
+	if len(kinds) == 0 {
+		return p.call(ctx, http.MethodPatch, at, body, first)
+	}
+	for i, kind := range kinds {
+		res, err = p.call(ctx, http.MethodPatch, at, body, kind(last))
+		if res == nil || res.status != http.StatusPreconditionFailed && res.status != http.StatusPreconditionRequired {
+			p.found.quirk.etags = kinds[i:] // asked with at once, from now on
+			return res, err
+		}
+	}
+	return res, err
+}
+
 // override decides what to write into the system's Boot property.
-func (p *Provider) override(now boot, target string, mode sprout.BootMode) (map[string]string, error) {
+func (p *Driver) override(now boot, device power.BootDevice, mode sprout.BootMode) (map[string]string, error) {
+	target := bootTargets[device]
+	if p.found.quirk.usbCD && device == power.BootMedia && slices.Contains(now.Targets, "UsbCd") {
+		target = "UsbCd"
+	}
 	wanted := map[string]string{"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Once"}
 	if len(now.Targets) > 0 && !slices.Contains(now.Targets, target) {
 		code := sprout.BMCFailed
-		if target == bootTargets[power.BootMedia] {
+		if device == power.BootMedia {
 			code = sprout.MediaRefused
 		}
 		return nil, p.fail(code, "cannot boot from "+target+": the BMC does not offer it", "allowed: "+strings.Join(now.Targets, ", "))
 	}
 	name := bootModes[mode]
+	if now.Mode != nil && name == "" && p.found.quirk.sayMode {
+		name = *now.Mode
+	}
 	if name == "" || now.Mode == nil {
 		return wanted, nil
+	}
+	if p.found.quirk.modeFixed {
+		if *now.Mode == name {
+			return wanted, nil
+		}
+		return nil, p.fail(sprout.BMCFailed, "cannot boot in "+name+" mode: the BMC does not let the mode be changed; set it in the firmware's own setup",
+			"BootSourceOverrideMode is "+*now.Mode+", and is not writable")
 	}
 	if len(now.Modes) > 0 && !slices.Contains(now.Modes, name) {
 		return nil, p.fail(sprout.BMCFailed, "cannot boot in "+name+" mode: the BMC does not offer it", "allowed: "+strings.Join(now.Modes, ", "))
@@ -190,25 +187,26 @@ func (p *Provider) override(now boot, target string, mode sprout.BootMode) (map[
 	return wanted, nil
 }
 
-// overrideLooks is how often the override is read back: some BMCs take a moment.
-const overrideLooks = 10
-
-func (p *Provider) confirmOverride(ctx context.Context, wanted map[string]string) error {
-	var kept boot
-	for range overrideLooks {
-		s, err := p.readSystem(ctx)
-		if err != nil {
-			return err
-		}
-		kept = s.Boot
-		if kept.Target == wanted["BootSourceOverrideTarget"] && kept.Enabled == wanted["BootSourceOverrideEnabled"] {
-			return nil
-		}
-		if err := p.pause(ctx, p.config.Poll); err != nil {
-			break
-		}
+// Chosen reads the override back.
+func (p *Driver) Chosen(ctx context.Context) (power.Reading, error) {
+	_, s, err := p.bootObject(ctx)
+	if err != nil {
+		return power.Reading{}, err
 	}
-	raw, _ := json.Marshal(wanted)
-	return p.fail(sprout.BMCFailed, "cannot choose the next boot: the BMC accepted the override but did not keep it",
-		fmt.Sprintf("asked for %s; kept target %q, enabled %q", raw, kept.Target, kept.Enabled))
+	kept, mode := s.Boot, ""
+	if kept.Mode != nil {
+		mode = *kept.Mode
+	}
+	yes := kept.Target == p.wanted["BootSourceOverrideTarget"] &&
+		(p.found.quirk.anyEnabled || kept.Enabled == p.wanted["BootSourceOverrideEnabled"]) &&
+		(p.wanted["BootSourceOverrideMode"] == "" || mode == p.wanted["BootSourceOverrideMode"])
+	raw, _ := json.Marshal(p.wanted) // a map of strings
+	return power.Reading{Yes: yes, Says: p.scrub(fmt.Sprintf("target %q, enabled %q, mode %q after it was told %s", kept.Target, kept.Enabled, mode, raw))}, nil
+}
+
+// About is what the BMC has told of itself since it was last looked for.
+func (p *Driver) About() power.About {
+	a := p.found.about
+	a.Quirks = slices.Clone(a.Quirks)
+	return a
 }

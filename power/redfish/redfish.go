@@ -6,6 +6,7 @@ package redfish
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,41 +29,50 @@ type Config struct {
 	Client *http.Client                                                      // replaces Dial and Insecure
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's if nil
 	Log    *slog.Logger
+	// SOL opens the serial console by IPMI at the same BMC; nil: that is not tried.
+	SOL func(ctx context.Context) (io.ReadWriteCloser, error)
 
 	RequestTimeout time.Duration                          // of one HTTP request; 30 s if zero
-	SettleTimeout  time.Duration                          // for the power to follow a command; 2 min if zero
-	Poll           time.Duration                          // between looks at the power state; 1 s if zero
+	Poll           time.Duration                          // between looks at a task, and tries of a BMC that is busy; 1 s if zero
 	After          func(d time.Duration) <-chan time.Time // the clock; time.After if nil
 }
 
-// A Provider is a power.Provider for one machine. It keeps one session with
-// the BMC and does one operation at a time.
-type Provider struct {
+// A Driver is a power.Driver for one machine. It keeps one session with the BMC,
+// and needs its calls to take turns: that is the governor's.
+type Driver struct {
 	config Config
 	base   *url.URL
 	http   *http.Client
 	log    *slog.Logger
 
-	turn    chan struct{} // holds one token: whoever has it talks to the BMC
 	session session
-	system  string // path of the ComputerSystem, once found
-	drive   string // path of the virtual CD drive, once found
-	image   string // URL of what was inserted last: a secret
+	found   found
+	wanted  map[string]string // of the boot override, as it was last set
+	image   string            // URL of what was inserted last: a secret
 }
 
-var _ power.Provider = (*Provider)(nil)
+// found is what the BMC has said of itself. It is looked for anew after a login, a
+// silence, and a 404: the BMC may have been replaced, or have restarted as another.
+type found struct {
+	system string // path of the ComputerSystem
+	drive  string // path of the virtual CD drive
+	about  power.About
+	quirk  quirk
+	byIPMI bool // the manager offers its serial console by IPMI
+}
 
-// New returns a provider that has not yet spoken to the BMC. It fails with an
+var _ power.Driver = (*Driver)(nil)
+
+// New returns a driver that has not yet spoken to the BMC. It fails with an
 // Invalid error on a URL that is none.
-func New(config Config) (*Provider, error) {
+func New(config Config) (*Driver, error) {
 	base, err := parseURL(config.URL)
 	if err != nil {
 		return nil, err
 	}
 	config.defaults()
-	p := &Provider{config: config, base: base, http: config.Client, turn: make(chan struct{}, 1)}
+	p := &Driver{config: config, base: base, http: config.Client}
 	p.log = config.Log.With("bmc", base.Host)
-	p.turn <- struct{}{}
 	if p.http == nil {
 		p.http = newClient(config)
 	}
@@ -90,9 +100,6 @@ func (c *Config) defaults() {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 30 * time.Second
 	}
-	if c.SettleTimeout == 0 {
-		c.SettleTimeout = 2 * time.Minute
-	}
 	if c.Poll == 0 {
 		c.Poll = time.Second
 	}
@@ -114,7 +121,7 @@ func newClient(config Config) *http.Client {
 
 // withinHost returns a copy of client that follows no redirect to another host:
 // it would get our credentials.
-func (p *Provider) withinHost(client *http.Client) *http.Client {
+func (p *Driver) withinHost(client *http.Client) *http.Client {
 	c := *client
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if req.URL.Host != p.base.Host || req.URL.Scheme != p.base.Scheme || len(via) > 3 {
@@ -127,30 +134,14 @@ func (p *Provider) withinHost(client *http.Client) *http.Client {
 
 // Close ends the session with the BMC. A session that cannot be ended expires
 // by itself; that is logged and no error.
-func (p *Provider) Close(ctx context.Context) error {
-	if err := p.take(ctx); err != nil {
-		return err
-	}
-	defer p.give()
+func (p *Driver) Close(ctx context.Context) error {
 	p.logout(ctx)
 	p.http.CloseIdleConnections()
 	return nil
 }
 
-// take waits for this provider's turn at the BMC; give ends it.
-func (p *Provider) take(ctx context.Context) error {
-	select {
-	case <-p.turn:
-		return nil
-	case <-ctx.Done():
-		return p.fail(sprout.BMCUnreachable, "cannot reach the BMC: "+ctx.Err().Error(), "waited for an earlier operation on "+p.base.String())
-	}
-}
-
-func (p *Provider) give() { p.turn <- struct{}{} }
-
 // pause waits for d or for ctx to end.
-func (p *Provider) pause(ctx context.Context, d time.Duration) error {
+func (p *Driver) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-p.config.After(d):
 		return nil
@@ -160,11 +151,11 @@ func (p *Provider) pause(ctx context.Context, d time.Duration) error {
 }
 
 // fail makes a failure that never holds the password, whatever the BMC echoed.
-func (p *Provider) fail(code sprout.Code, reason, evidence string) *sprout.Failure {
+func (p *Driver) fail(code sprout.Code, reason, evidence string) *sprout.Failure {
 	return sprout.Fail(code, p.scrub(reason), p.scrub(evidence))
 }
 
-func (p *Provider) scrub(s string) string {
+func (p *Driver) scrub(s string) string {
 	secrets := []string{p.config.Password, p.session.token, p.image}
 	if u, err := url.Parse(p.image); err == nil && len(u.Path) > 1 {
 		secrets = append(secrets, u.Path) // as a BMC may echo it

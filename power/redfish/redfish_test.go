@@ -15,6 +15,7 @@ import (
 
 	"sprout"
 	"sprout/power"
+	"sprout/power/governor"
 	"sprout/power/powertest"
 	"sprout/power/redfish"
 	"sprout/power/redfish/emulator"
@@ -69,15 +70,34 @@ func (m *switchable) Boots() []power.BootDevice {
 
 // A rig is a client, its BMC over TLS, and the machine behind.
 type rig struct {
-	*redfish.Provider
+	power.Provider
 	bmc     *emulator.BMC
 	machine *switchable
 }
 
 func open(t *testing.T, faults emulator.Faults, wrap func(http.Handler) http.Handler) rig {
+	return openOf(t, "Acme", faults, wrap)
+}
+
+// openOf opens the BMC of a make.
+func openOf(t *testing.T, vendor string, faults emulator.Faults, wrap func(http.Handler) http.Handler) rig {
 	t.Helper()
+	return openMachine(t, vendor, faults, wrap, func(m *switchable) emulator.Machine { return m })
+}
+
+func openModes(t *testing.T, vendor string, faults emulator.Faults, modes []sprout.BootMode) rig {
+	t.Helper()
+	return openMachine(t, vendor, faults, nil, func(m *switchable) emulator.Machine { return m }, modes...)
+}
+
+func openMachine(t *testing.T, vendor string, faults emulator.Faults, wrap func(http.Handler) http.Handler, wired func(*switchable) emulator.Machine, modes ...sprout.BootMode) rig {
+	t.Helper()
+	if len(modes) == 0 {
+		modes = []sprout.BootMode{sprout.UEFI}
+	}
 	m := &switchable{}
-	bmc := emulator.New(emulator.Facts{Name: "m1", Serial: "S1", CPUs: 2, MemoryMB: 1024, Modes: []sprout.BootMode{sprout.UEFI}}, m, "admin", password, slog.New(slog.DiscardHandler))
+	facts := emulator.Facts{Name: "m1", Serial: "S1", Manufacturer: vendor, Model: "M1", CPUs: 2, MemoryMB: 1024, Modes: modes}
+	bmc := emulator.New(facts, wired(m), "admin", password, slog.New(slog.DiscardHandler))
 	bmc.SetFaults(faults)
 	t.Cleanup(bmc.Close)
 	var h http.Handler = bmc
@@ -93,15 +113,14 @@ func open(t *testing.T, faults emulator.Faults, wrap func(http.Handler) http.Han
 	return rig{p, bmc, m}
 }
 
-func client(t *testing.T, c redfish.Config) *redfish.Provider {
+func client(t *testing.T, c redfish.Config) power.Provider {
 	t.Helper()
-	c.Username, c.Insecure = "admin", true
-	c.Poll, c.SettleTimeout = time.Millisecond, 300*time.Millisecond
-	p, err := redfish.New(c)
+	c.Username, c.Insecure, c.Poll = "admin", true, time.Millisecond
+	d, err := redfish.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return governor.New(d, governor.Config{Burst: 1000, Failures: 1000, Poll: time.Millisecond, Settle: 300 * time.Millisecond})
 }
 
 func TestContract(t *testing.T) {
@@ -161,11 +180,11 @@ func TestFailures(t *testing.T) {
 	ctx := t.Context()
 	t.Run("power that does not follow", func(t *testing.T) {
 		r := open(t, emulator.Faults{IgnoreReset: true}, nil)
-		wantFailure(t, r.Set(ctx, sprout.PowerOn), sprout.PowerNotChanged, `accepted ResetType On; PowerState still "Off"`)
+		wantFailure(t, r.Set(ctx, sprout.PowerOn), sprout.PowerNotChanged, `expected on, found PowerState "Off"`)
 	})
 	t.Run("override that is not kept", func(t *testing.T) {
 		r := open(t, emulator.Faults{IgnoreOverride: 1}, nil)
-		wantFailure(t, r.BootOnce(ctx, power.BootNetwork, ""), sprout.BMCFailed, "did not keep it")
+		wantFailure(t, r.BootOnce(ctx, power.BootNetwork, ""), sprout.BMCFailed, `found target "None"`)
 	})
 	t.Run("mode that the BMC does not offer", func(t *testing.T) {
 		r := open(t, emulator.Faults{}, nil)
@@ -184,7 +203,7 @@ func TestFailures(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.bmc.SetFaults(emulator.Faults{KeepMedia: true})
-		wantFailure(t, r.EjectMedia(ctx), sprout.MediaRefused, "did not do it")
+		wantFailure(t, r.EjectMedia(ctx), sprout.MediaRefused, "expected nothing in it, found ")
 	})
 	t.Run("nobody there", func(t *testing.T) {
 		p := client(t, redfish.Config{URL: "http://127.0.0.1:1"})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"sprout"
@@ -18,7 +19,8 @@ type link struct {
 }
 
 type root struct {
-	Systems link `json:"Systems"`
+	Vendor  string `json:"Vendor"`
+	Systems link   `json:"Systems"`
 	Links   struct {
 		Sessions link `json:"Sessions"`
 	} `json:"Links"`
@@ -37,11 +39,17 @@ type boot struct {
 }
 
 type system struct {
-	ID         string `json:"Id"`
-	PowerState string `json:"PowerState"`
-	Boot       boot   `json:"Boot"`
-	Media      link   `json:"VirtualMedia"`
-	Links      struct {
+	ID           string  `json:"Id"`
+	Manufacturer string  `json:"Manufacturer"`
+	Model        string  `json:"Model"`
+	PowerState   string  `json:"PowerState"`
+	Boot         boot    `json:"Boot"`
+	Media        link    `json:"VirtualMedia"`
+	Console      console `json:"SerialConsole"`
+	Settings     struct {
+		Object link `json:"SettingsObject"`
+	} `json:"@Redfish.Settings"`
+	Links struct {
 		ManagedBy []link `json:"ManagedBy"`
 	} `json:"Links"`
 	Actions struct {
@@ -51,7 +59,25 @@ type system struct {
 			Info    string   `json:"@Redfish.ActionInfo"`
 		} `json:"#ComputerSystem.Reset"`
 	} `json:"Actions"`
-	etag string
+	etags []string // of the header and of the body, each once
+}
+
+// manager is the BMC itself.
+type manager struct {
+	Model    string `json:"Model"`
+	Firmware string `json:"FirmwareVersion"`
+	Media    link   `json:"VirtualMedia"`
+	Console  struct {
+		Types []string `json:"ConnectTypesSupported"`
+	} `json:"SerialConsole"`
+}
+
+// console is how the serial console is offered (ComputerSystem 1.13).
+type console struct {
+	IPMI, SSH struct {
+		Enabled bool `json:"ServiceEnabled"`
+		Port    int  `json:"Port"`
+	}
 }
 
 func (s *system) power() sprout.PowerState {
@@ -82,35 +108,52 @@ func (a actionInfo) allowed(parameter string) []string {
 
 const rootPath = "/redfish/v1/"
 
-// readSystem reads the ComputerSystem, after finding it the first time.
-func (p *Provider) readSystem(ctx context.Context) (*system, error) {
-	if p.system == "" {
-		found, err := p.findSystem(ctx)
-		if err != nil {
-			return nil, err
+// readSystem reads the ComputerSystem, after finding it the first time. Where it was
+// and is no more it is looked for anew, once.
+func (p *Driver) readSystem(ctx context.Context) (*system, error) {
+	for try := 0; ; try++ {
+		fresh := p.found.system == ""
+		if fresh {
+			at, err := p.findSystem(ctx)
+			if err != nil {
+				return nil, err
+			}
+			p.found.system = at
 		}
-		p.system = found
+		s, res, err := p.systemAt(ctx, p.found.system)
+		if res != nil && res.status == http.StatusNotFound && !fresh && try == 0 {
+			continue
+		}
+		if err == nil && fresh {
+			p.identify(ctx, s)
+		}
+		return s, err
 	}
-	res, err := p.call(ctx, http.MethodGet, p.system, nil, "")
+}
+
+func (p *Driver) systemAt(ctx context.Context, at string) (*system, *response, error) {
+	res, err := p.call(ctx, http.MethodGet, at, nil, "")
 	if err != nil {
-		return nil, err
+		return nil, res, err
 	}
-	s := &system{etag: res.header.Get("ETag")}
+	var tagged struct {
+		ETag string `json:"@odata.etag"`
+	}
+	s := &system{}
 	if err := p.decode(res, s); err != nil {
-		return nil, err
+		return nil, res, err
 	}
-	if s.etag == "" {
-		var tagged struct {
-			ETag string `json:"@odata.etag"`
+	_ = json.Unmarshal(res.body, &tagged) // decoded once already
+	for _, tag := range []string{res.header.Get("ETag"), tagged.ETag} {
+		if tag != "" && !slices.Contains(s.etags, tag) {
+			s.etags = append(s.etags, tag)
 		}
-		_ = json.Unmarshal(res.body, &tagged) // decoded once already
-		s.etag = tagged.ETag
 	}
-	return s, nil
+	return s, res, nil
 }
 
 // findSystem returns the path of the configured system, or of the only one.
-func (p *Provider) findSystem(ctx context.Context) (string, error) {
+func (p *Driver) findSystem(ctx context.Context) (string, error) {
 	var r root
 	if err := p.get(ctx, rootPath, &r); err != nil {
 		return "", err
@@ -118,6 +161,7 @@ func (p *Provider) findSystem(ctx context.Context) (string, error) {
 	if r.Systems.ID == "" {
 		return "", p.fail(sprout.BMCFailed, "cannot find the system: the BMC has no Systems collection", p.base.String()+rootPath)
 	}
+	p.found.about.Vendor = r.Vendor
 	var systems collection
 	if err := p.get(ctx, r.Systems.ID, &systems); err != nil {
 		return "", err
@@ -137,7 +181,7 @@ func (p *Provider) findSystem(ctx context.Context) (string, error) {
 	return "", p.fail(sprout.BMCFailed, reason, "it has: "+strings.Join(ids, ", "))
 }
 
-func (p *Provider) get(ctx context.Context, at string, into any) error {
+func (p *Driver) get(ctx context.Context, at string, into any) error {
 	res, err := p.call(ctx, http.MethodGet, at, nil, "")
 	if err != nil {
 		return err
@@ -145,7 +189,7 @@ func (p *Provider) get(ctx context.Context, at string, into any) error {
 	return p.decode(res, into)
 }
 
-func (p *Provider) decode(res *response, into any) error {
+func (p *Driver) decode(res *response, into any) error {
 	if err := json.Unmarshal(res.body, into); err != nil {
 		return p.fail(sprout.BMCFailed, "cannot read the BMC's answer: it is not the JSON it should be",
 			fmt.Sprintf("%s: %v", res.what, err))

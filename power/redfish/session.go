@@ -3,6 +3,8 @@ package redfish
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"sprout"
 )
@@ -14,11 +16,21 @@ type session struct {
 	location string // to DELETE at the end
 	sessions string // path of the Sessions collection; "" before it is known
 	basic    bool
+	full     bool // basic for want of a session: the next use tries for one again
+}
+
+// noSession are the words by which BMCs say that they have no session left: the
+// Base registry's (DSP0268), and Dell's.
+var noSession = []string{"SessionLimitExceeded", "CreateLimitReachedForResource", "RAC0218"}
+
+func full(res *response) bool {
+	words := extendedError(res.body)
+	return res.status >= 400 && slices.ContainsFunc(noSession, func(w string) bool { return strings.Contains(words, w) })
 }
 
 // login opens a session unless there is one. Without a user name the service
 // is used as anybody.
-func (p *Provider) login(ctx context.Context) error {
+func (p *Driver) login(ctx context.Context) error {
 	if p.session.token != "" || p.session.basic || p.config.Username == "" {
 		return nil
 	}
@@ -33,6 +45,10 @@ func (p *Provider) login(ctx context.Context) error {
 		return err
 	}
 	switch token := res.header.Get("X-Auth-Token"); {
+	case full(res):
+		p.session.basic, p.session.full = true, true
+		p.log.Warn("the BMC has no session left; it is asked without one")
+		return nil
 	case res.status == http.StatusNotFound, res.status == http.StatusMethodNotAllowed, res.status == http.StatusNotImplemented:
 		p.session.basic = true
 		return nil
@@ -42,11 +58,12 @@ func (p *Provider) login(ctx context.Context) error {
 		return p.fail(sprout.BMCFailed, "cannot log in: the BMC gave no X-Auth-Token", res.what)
 	default:
 		p.session.token, p.session.location = token, res.header.Get("Location")
+		p.found = found{}
 		return nil
 	}
 }
 
-func (p *Provider) findSessions(ctx context.Context) error {
+func (p *Driver) findSessions(ctx context.Context) error {
 	res, err := p.persist(ctx, request{method: http.MethodGet, path: rootPath, open: true})
 	if err != nil {
 		return err
@@ -64,8 +81,11 @@ func (p *Provider) findSessions(ctx context.Context) error {
 }
 
 // logout ends the session if there is one.
-func (p *Provider) logout(ctx context.Context) {
+func (p *Driver) logout(ctx context.Context) {
 	at := p.session.location
+	if p.session.full {
+		p.session.basic, p.session.full = false, false
+	}
 	if p.session.token == "" || at == "" {
 		p.session.token = ""
 		return

@@ -1,6 +1,7 @@
 package redfish
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,7 @@ func extendedError(body []byte) string {
 				Message    string `json:"Message"`
 				MessageID  string `json:"MessageId"`
 				Resolution string `json:"Resolution"`
+				Args       []any  `json:"MessageArgs"`
 			} `json:"@Message.ExtendedInfo"`
 		} `json:"error"`
 	}
@@ -28,7 +30,11 @@ func extendedError(body []byte) string {
 	}
 	var words []string
 	for _, i := range e.Error.Info {
-		words = append(words, strings.TrimSpace(i.MessageID+" "+i.Message+" "+i.Resolution))
+		said := strings.TrimSpace(i.MessageID + " " + i.Message + " " + i.Resolution)
+		if i.Message == "" && len(i.Args) > 0 { // else they are in it
+			said += fmt.Sprintf(" %v", i.Args)
+		}
+		words = append(words, said)
 	}
 	if len(words) == 0 {
 		return e.Error.Message
@@ -45,8 +51,11 @@ type task struct {
 
 // task follows the task monitor of a 202 answer until the work is done (DSP0266
 // section 12.2). A monitor that is gone has ended; whoever called verifies.
-func (p *Provider) task(ctx context.Context, accepted *response) (*response, error) {
+func (p *Driver) task(ctx context.Context, accepted *response) (*response, error) {
 	at := accepted.header.Get("Location")
+	if at == "" {
+		at = linkOf(accepted.body)
+	}
 	if at == "" {
 		return accepted, nil
 	}
@@ -70,13 +79,23 @@ func (p *Provider) task(ctx context.Context, accepted *response) (*response, err
 	return nil, p.fail(sprout.BMCFailed, "cannot wait for the BMC's task any longer", accepted.what)
 }
 
-func (p *Provider) taskEnded(res *response) (bool, error) {
+// linkOf is where a task is found whose BMC says so in the body alone.
+func linkOf(body []byte) string {
+	var t struct {
+		Monitor string `json:"TaskMonitor"`
+		ID      string `json:"@odata.id"`
+	}
+	_ = json.Unmarshal(body, &t) // there may be none
+	return cmp.Or(t.Monitor, t.ID)
+}
+
+func (p *Driver) taskEnded(res *response) (bool, error) {
 	var t task
 	_ = json.Unmarshal(res.body, &t) // a monitor may answer without a body
 	switch t.State {
 	case "Completed":
 		return true, nil
-	case "Exception", "Killed", "Cancelled":
+	case "Exception", "Killed", "Cancelled", "Interrupted":
 		var words []string
 		for _, m := range t.Messages {
 			words = append(words, m.Message)

@@ -62,7 +62,7 @@ func Sign(secret, at string, body []byte) string {
 const maxAnswer = 64 << 10
 
 // ask posts one request. Failures are *sprout.Failure.
-func (p *Provider) ask(ctx context.Context, req Request) (Answer, error) {
+func (p *Driver) ask(ctx context.Context, req Request) (Answer, error) {
 	req.Machine, req.System = p.config.Machine, p.config.System
 	body, err := json.Marshal(req)
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *Provider) ask(ctx context.Context, req Request) (Answer, error) {
 	return p.understand(req, res, raw)
 }
 
-func (p *Provider) unreachable(err error) error {
+func (p *Driver) unreachable(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the whole has the query
@@ -101,7 +101,7 @@ func (p *Provider) unreachable(err error) error {
 }
 
 // understand reads an answer, or names what is wrong with it.
-func (p *Provider) understand(req Request, res *http.Response, raw []byte) (Answer, error) {
+func (p *Driver) understand(req Request, res *http.Response, raw []byte) (Answer, error) {
 	var a Answer
 	bad := json.Unmarshal(raw, &a)
 	evidence := fmt.Sprintf("POST %s, %s: %s", p.at, req.Do, res.Status)

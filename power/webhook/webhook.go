@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -28,27 +29,26 @@ type Config struct {
 
 	Log *slog.Logger
 
-	RequestTimeout time.Duration                          // 30 s if zero
-	SettleTimeout  time.Duration                          // for the power to follow; 2 min if zero
-	Poll           time.Duration                          // between looks at the power; 1 s if zero
-	Now            func() time.Time                       // of the signature; time.Now if nil
-	After          func(d time.Duration) <-chan time.Time // the clock; time.After if nil
+	RequestTimeout time.Duration    // 30 s if zero
+	Now            func() time.Time // of the signature; time.Now if nil
 }
 
-// A Provider is a power.Provider for one machine. It needs its calls to take
+// A Driver is a power.Driver for one machine. It needs its calls to take
 // turns: that is the governor's.
-type Provider struct {
+type Driver struct {
 	config Config
 	at     string // the URL without its query, for people: a query may hold a secret
 	http   *http.Client
 	log    *slog.Logger
+	wanted power.BootDevice // what it was last told to boot from, and what it answered
+	kept   power.BootDevice
 }
 
-var _ power.Provider = (*Provider)(nil)
+var _ power.Driver = (*Driver)(nil)
 
-// New returns a provider that has asked nothing yet. It fails with an Invalid
+// New returns a driver that has asked nothing yet. It fails with an Invalid
 // error on a URL that is none.
-func New(config Config) (*Provider, error) {
+func New(config Config) (*Driver, error) {
 	u, err := url.Parse(config.URL)
 	switch {
 	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
@@ -63,7 +63,7 @@ func New(config Config) (*Provider, error) {
 		IdleConnTimeout:     10 * time.Second,
 		TLSHandshakeTimeout: 15 * time.Second,
 	}
-	p := &Provider{config: config, at: u.Scheme + "://" + u.Host + u.Path, log: config.Log.With("webhook", u.Host)}
+	p := &Driver{config: config, at: u.Scheme + "://" + u.Host + u.Path, log: config.Log.With("webhook", u.Host)}
 	p.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return p, nil
 }
@@ -75,102 +75,75 @@ func (c *Config) defaults() {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 30 * time.Second
 	}
-	if c.SettleTimeout == 0 {
-		c.SettleTimeout = 2 * time.Minute
-	}
-	if c.Poll == 0 {
-		c.Poll = time.Second
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.After == nil {
-		c.After = time.After
-	}
 }
 
-// Status asks the program for the power.
-func (p *Provider) Status(ctx context.Context) (sprout.PowerState, error) {
+// Power asks the program for the power.
+func (p *Driver) Power(ctx context.Context) (power.Reading, error) {
 	a, err := p.ask(ctx, Request{Do: DoStatus})
 	if err != nil {
-		return sprout.PowerUnknown, err
+		return power.Reading{Power: sprout.PowerUnknown}, err
 	}
-	return a.Power, nil
+	return power.Reading{Power: a.Power, Says: fmt.Sprintf("%s saying %s", p.at, a.Power)}, nil
 }
 
-// Set has the power turned on or off, and returns once the program says it is so;
-// after SettleTimeout it fails with PowerNotChanged.
-func (p *Provider) Set(ctx context.Context, want sprout.PowerState) error {
-	if want != sprout.PowerOn && want != sprout.PowerOff {
-		return sprout.InvalidField("power", "cannot set power to %q: it must be on or off", want)
-	}
-	is, err := p.Status(ctx)
-	if err != nil || is == want {
-		return err
-	}
+// Switch has the power turned on or off.
+func (p *Driver) Switch(ctx context.Context, want sprout.PowerState) error {
 	p.log.Info("power", "want", want)
-	a, err := p.ask(ctx, Request{Do: DoPower, Power: want})
-	if err != nil {
-		return err
-	}
-	return p.settle(ctx, want, a.Power)
+	_, err := p.ask(ctx, Request{Do: DoPower, Power: want})
+	return err
 }
 
-// settle watches until the power is as wanted.
-func (p *Provider) settle(ctx context.Context, want, is sprout.PowerState) error {
-	deadline, start := p.config.After(p.config.SettleTimeout), time.Now()
-	for is != want {
-		evidence := fmt.Sprintf("%s took power %s; it still says %s", p.at, want, is)
-		select {
-		case <-p.config.After(p.config.Poll):
-		case <-deadline:
-			return p.fail(sprout.PowerNotChanged, fmt.Sprintf("cannot turn the machine %s: it did not follow within %s", want, p.config.SettleTimeout), evidence)
-		case <-ctx.Done():
-			return p.fail(sprout.PowerNotChanged, fmt.Sprintf("cannot turn the machine %s: gave up after %s: %v", want, time.Since(start).Round(time.Millisecond), ctx.Err()), evidence)
-		}
-		var err error
-		if is, err = p.Status(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// BootOnce has the device of the next start chosen. The program says back what it
-// will boot from.
-func (p *Provider) BootOnce(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
+// Choose has the device of the next start chosen.
+func (p *Driver) Choose(ctx context.Context, device power.BootDevice, mode sprout.BootMode) error {
 	if device != power.BootNetwork && device != power.BootDisk {
 		return sprout.InvalidField("device", "cannot boot from %q: it must be network or disk", device)
 	}
 	a, err := p.ask(ctx, Request{Do: DoBoot, Device: device, Mode: mode})
-	if err != nil {
-		return err
-	}
-	if a.Device != device {
-		return p.fail(sprout.BMCFailed, "cannot choose the next boot: the webhook does not say that it will boot from "+string(device),
-			fmt.Sprintf("%s answered device %q", p.at, a.Device))
-	}
-	return nil
+	p.wanted, p.kept = device, a.Device
+	return err
 }
 
-// InsertMedia fails with MediaRefused: a webhook has no virtual CD.
-func (p *Provider) InsertMedia(context.Context, string) error {
+// Chosen is what the program said, when it was told, that it will boot from.
+func (p *Driver) Chosen(context.Context) (power.Reading, error) {
+	return power.Reading{Yes: p.kept == p.wanted, Says: fmt.Sprintf("%s answering device %q", p.at, p.kept)}, nil
+}
+
+// Insert fails with MediaRefused: a webhook has no virtual CD.
+func (p *Driver) Insert(context.Context, string) error {
 	f := p.fail(sprout.MediaRefused, "the machine is driven by a webhook, which has no virtual CD", p.at)
 	f.Remedy = "drive the machine by Redfish (sprout machine update --bmc-driver redfish), or let it boot by network (sprout machine update --virtual-media=false)"
 	return f
 }
 
-// EjectMedia does nothing: nothing was inserted.
-func (p *Provider) EjectMedia(context.Context) error { return nil }
+// Eject does nothing: nothing was inserted.
+func (p *Driver) Eject(context.Context) error { return nil }
+
+// Media is nothing.
+func (p *Driver) Media(context.Context) (power.Reading, error) {
+	return power.Reading{Says: "a webhook has no virtual CD"}, nil
+}
+
+// Console fails: a webhook has none.
+func (p *Driver) Console(context.Context) (io.ReadWriteCloser, error) {
+	f := p.fail(sprout.BMCFailed, "cannot open the console: the machine is driven by a webhook, which has none", p.at)
+	f.Remedy = "drive the machine by Redfish or IPMI (sprout machine update --bmc-driver redfish)"
+	return nil, f
+}
+
+// About is nothing: nobody says what is behind a webhook.
+func (p *Driver) About() power.About { return power.About{} }
 
 // Close ends the connection.
-func (p *Provider) Close(context.Context) error {
+func (p *Driver) Close(context.Context) error {
 	p.http.CloseIdleConnections()
 	return nil
 }
 
 // fail makes a failure that never holds the secret, whatever was answered.
-func (p *Provider) fail(code sprout.Code, reason, evidence string) *sprout.Failure {
+func (p *Driver) fail(code sprout.Code, reason, evidence string) *sprout.Failure {
 	if secret := p.config.Secret; secret != "" {
 		reason, evidence = strings.ReplaceAll(reason, secret, "[secret]"), strings.ReplaceAll(evidence, secret, "[secret]")
 	}

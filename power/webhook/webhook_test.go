@@ -94,10 +94,7 @@ func open(t *testing.T, h *hook, c webhook.Config) power.Provider {
 		t.Cleanup(server.Close)
 		c.URL = server.URL + "/power?site=lon1"
 	}
-	c.Machine, c.Poll = "web-01", time.Millisecond
-	if c.SettleTimeout == 0 {
-		c.SettleTimeout = 50 * time.Millisecond
-	}
+	c.Machine = "web-01"
 	if c.Secret == "" {
 		c.Secret = secret
 	}
@@ -105,7 +102,7 @@ func open(t *testing.T, h *hook, c webhook.Config) power.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := governor.New(p, governor.Config{Burst: 1000})
+	g := governor.New(p, governor.Config{Burst: 1000, Poll: time.Millisecond, Settle: 50 * time.Millisecond})
 	t.Cleanup(func() { _ = g.Close(context.WithoutCancel(t.Context())) })
 	return g
 }
@@ -160,10 +157,10 @@ func TestFailures(t *testing.T) {
 		code   sprout.Code
 		words  string
 	}{
-		"power that does not follow": {hook: &hook{stuck: true}, code: sprout.PowerNotChanged, words: "took power on; it still says off"},
-		"power that nobody knows":    {hook: &hook{instead: says(200, `{"power": "unknown"}`)}, code: sprout.PowerNotChanged, words: "still says unknown"},
+		"power that does not follow": {hook: &hook{stuck: true}, code: sprout.PowerNotChanged, words: "expected on, found "},
+		"power that nobody knows":    {hook: &hook{instead: says(200, `{"power": "unknown"}`)}, code: sprout.PowerNotChanged, words: "saying unknown"},
 		"device that is not kept": {
-			hook: &hook{deaf: true}, code: sprout.BMCFailed, words: `answered device ""`,
+			hook: &hook{deaf: true}, code: sprout.BMCFailed, words: `answering device ""`,
 			do: func(ctx context.Context, p power.Provider) error { return p.BootOnce(ctx, power.BootDisk, "") },
 		},
 		"wrong secret":         {config: webhook.Config{Secret: "another-one"}, code: sprout.BMCDenied, words: "the signature is wrong"},

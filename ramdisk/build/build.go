@@ -1,11 +1,13 @@
 // Package build makes the ramdisk that machines boot: vmlinuz and initrd, from
 // Debian's kernel package, the modules that servers need to be reached and to
 // reach their disks, and our /init; and, if asked, the tools that hardware tests
-// call. It needs apt-get, dpkg-deb and depmod, and for the tools mmdebstrap and
-// mksquashfs; it needs no root. It must not know what /init does.
+// call. That of arm64 comes with the loaders that fetch it. It needs apt-get,
+// dpkg-deb and depmod, and for the tools mmdebstrap and mksquashfs; it needs no
+// root. It must not know what /init does.
 package build
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -17,24 +19,31 @@ import (
 	"strings"
 
 	"sprout"
+	"sprout/apt"
 )
 
 // Options say what to build from.
 type Options struct {
-	KernelVersion string   // "6.1.0-56-amd64"; default: what linux-image-amd64 stands for now
-	InitPath      string   // the static program that becomes /init
-	Modules       []string // more modules, by name
-	Tools         bool     // build the tests' tools too
+	Architecture  sprout.Architecture // of the machines; default amd64. Others go to a directory of their name below
+	KernelVersion string              // "6.1.0-56-amd64"; default: what linux-image-amd64 stands for now
+	InitPath      string              // the static program that becomes /init
+	Modules       []string            // more modules, by name
+	Tools         bool                // build the tests' tools too
 }
 
-// Build makes outDir/vmlinuz and outDir/initrd, unless they were made from the
+// Build makes outDir/vmlinuz and outDir/initrd, or for arm64 outDir/arm64/vmlinuz
+// and so on, beside shimaa64.efi and grubaa64.efi, unless they were made from the
 // same kernel, modules and /init. It keeps the kernel's package there, so that
 // only a new kernel is downloaded.
 func Build(ctx context.Context, outDir string, opts Options, log *slog.Logger) error {
+	opts.Architecture = cmp.Or(opts.Architecture, sprout.AMD64)
+	if opts.Architecture != sprout.AMD64 {
+		outDir = filepath.Join(outDir, string(opts.Architecture))
+	}
 	if err := os.MkdirAll(outDir, 0o755); err != nil {
 		return fmt.Errorf("cannot build ramdisk: %w", err)
 	}
-	b := &build{dir: outDir, opts: opts, log: log}
+	b := &build{dir: outDir, opts: opts, lists: apt.New(opts.Architecture, filepath.Join(outDir, "apt"), log), log: log}
 	if err := b.build(ctx); err != nil {
 		return fmt.Errorf("cannot build ramdisk: %w", err)
 	}
@@ -48,9 +57,10 @@ func Build(ctx context.Context, outDir string, opts Options, log *slog.Logger) e
 }
 
 type build struct {
-	dir  string
-	opts Options
-	log  *slog.Logger
+	dir   string
+	opts  Options
+	lists *apt.Lists
+	log   *slog.Logger
 }
 
 func (b *build) path(name string) string { return filepath.Join(b.dir, name) }
@@ -74,6 +84,12 @@ func (b *build) build(ctx context.Context) error {
 	if err := b.unpackKernel(ctx); err != nil {
 		return err
 	}
+	if err := b.loaders(ctx); err != nil {
+		return err
+	}
+	if err := b.unpackShell(ctx); err != nil {
+		return err
+	}
 	kernel := b.kernelTree()
 	if err := copyFile(filepath.Join(kernel, "boot/vmlinuz-"+b.opts.KernelVersion), b.path("vmlinuz")); err != nil {
 		return err
@@ -89,7 +105,7 @@ func (b *build) build(ctx context.Context) error {
 // key names all that the two files depend on.
 func (b *build) key() (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, b.opts.KernelVersion, modules, b.opts.Modules)
+	fmt.Fprintln(h, b.opts.Architecture, b.opts.KernelVersion, modules, b.opts.Modules, shellPackage)
 	f, err := os.Open(b.opts.InitPath)
 	if err != nil {
 		return "", err
@@ -106,7 +122,7 @@ func (b *build) fresh(key string) bool {
 	if err != nil || string(have) != key {
 		return false
 	}
-	for _, name := range []string{"vmlinuz", "initrd"} {
+	for _, name := range b.made() {
 		if _, err := os.Stat(b.path(name)); err != nil {
 			return false
 		}
@@ -128,18 +144,11 @@ func (b *build) unpackKernel(ctx context.Context) error {
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // what is left is only room
 	b.log.Info("downloading kernel", "package", "linux-image-"+b.opts.KernelVersion)
-	if _, err := run(ctx, tmp, "apt-get", "download", "linux-image-"+b.opts.KernelVersion); err != nil {
-		return sprout.Errorf(sprout.Unavailable, "cannot download the kernel: %w", err).WithRemedy("apt-get update")
-	}
-	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return fmt.Errorf("apt-get left %d packages", len(debs))
-	}
 	root := filepath.Join(tmp, "root")
-	if _, err := run(ctx, tmp, "dpkg-deb", "-x", debs[0], root); err != nil {
+	if err := b.lists.Unpack(ctx, "linux-image-"+b.opts.KernelVersion, root); err != nil {
 		return err
 	}
-	if _, err := run(ctx, tmp, "depmod", "-b", root, b.opts.KernelVersion); err != nil {
+	if _, err := apt.Run(ctx, tmp, "depmod", "-b", root, b.opts.KernelVersion); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(tree); err != nil {
@@ -148,10 +157,12 @@ func (b *build) unpackKernel(ctx context.Context) error {
 	return os.Rename(root, tree)
 }
 
-// kernelVersion asks apt which kernel linux-image-amd64 depends on. Where apt
-// does not know, the kernel that an earlier build used will do.
+// kernelVersion asks apt which kernel linux-image-amd64, or that of another
+// architecture, depends on. Where apt does not know, the kernel that an earlier build
+// used will do.
 func (b *build) kernelVersion(ctx context.Context) (string, error) {
-	out, err := run(ctx, b.dir, "apt-cache", "show", "--no-all-versions", "linux-image-amd64")
+	name := "linux-image-" + string(b.opts.Architecture)
+	out, err := b.lists.Show(ctx, name)
 	if err == nil {
 		for line := range strings.Lines(out) {
 			if _, rest, ok := strings.Cut(line, "Depends: linux-image-"); ok {
@@ -163,5 +174,5 @@ func (b *build) kernelVersion(ctx context.Context) (string, error) {
 	if trees, _ := filepath.Glob(b.path("linux-*")); len(trees) > 0 {
 		return strings.TrimPrefix(filepath.Base(trees[len(trees)-1]), "linux-"), nil
 	}
-	return "", sprout.Errorf(sprout.Unavailable, "cannot find package linux-image-amd64: %w", err).WithRemedy("apt-get update")
+	return "", sprout.Errorf(sprout.Unavailable, "cannot find package %s: %w", name, err).WithRemedy("apt-get update")
 }

@@ -25,6 +25,8 @@ var modules = []string{
 	"xhci_pci", "ehci_pci", "uhci_hcd", "ohci_pci", "usb_storage", "uas", "usbhid", "hid_generic", "i8042", "atkbd",
 	// what tests call is in a squashfs, which is mounted only for them
 	"loop", "squashfs",
+	// what a shell mounts of an installed system
+	"crc32c_generic", "ext4", "xfs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8",
 	// the rest
 	"efivarfs", "ipmi_si", "ipmi_devintf", "dmi_sysfs",
 }

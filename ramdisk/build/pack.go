@@ -58,12 +58,17 @@ func (b *build) records(dir string) ([]cpio.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	shell, err := os.ReadFile(b.shell())
+	if err != nil {
+		return nil, err
+	}
 	home := path.Join("lib/modules", b.opts.KernelVersion)
 	records := []cpio.Record{
 		cpio.Directory("dev", 0o755), cpio.Directory("proc", 0o555), cpio.Directory("sys", 0o555),
 		cpio.Directory("run", 0o755), cpio.Directory("tmp", 0o1777), cpio.Directory("etc", 0o755),
 		cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/null", 0o666, 1, 3),
 		cpio.StaticFile("init", string(init), 0o755),
+		cpio.Directory("bin", 0o755), cpio.StaticFile("bin/busybox", string(shell), 0o755), cpio.Symlink("bin/sh", "busybox"),
 		cpio.StaticFile(path.Join(home, "modules.dep"), dep, 0o644),
 		cpio.StaticFile(path.Join(home, "modules.alias"), alias, 0o644),
 	}

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"sprout"
+	"sprout/apt"
 )
 
 // toolPackages are the Debian packages of the programs that tests call. Their
@@ -50,7 +50,7 @@ func (b *build) tools(ctx context.Context) error {
 	root := filepath.Join(tmp, "root")
 	b.log.Info("downloading the tests' tools", "packages", strings.Join(toolPackages, " "))
 	args := []string{"--quiet", "--variant=extract", "--include=" + strings.Join(toolPackages, ","), "--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none", suite, root}
-	if _, err := run(ctx, tmp, "mmdebstrap", append(args, hostSources()...)...); err != nil {
+	if _, err := apt.Run(ctx, tmp, "mmdebstrap", append(args, apt.Sources(suite)...)...); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "%w", err).WithRemedy("apt-get install mmdebstrap squashfs-tools, and apt-get update")
 	}
 	if err := linkBusybox(ctx, root); err != nil {
@@ -62,7 +62,7 @@ func (b *build) tools(ctx context.Context) error {
 		args = append(args, "-p", dir+" d 755 0 0")
 	}
 	args = append(append(args, "-wildcards", "-e"), leftOut...)
-	if _, err := run(ctx, tmp, "mksquashfs", args...); err != nil {
+	if _, err := apt.Run(ctx, tmp, "mksquashfs", args...); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "%w", err).WithRemedy("apt-get install squashfs-tools")
 	}
 	info, err := os.Stat(made)
@@ -79,21 +79,10 @@ func (b *build) tools(ctx context.Context) error {
 // suite is the release of Debian that the tools are of.
 const suite = "bookworm"
 
-// hostSources returns the apt source file of this host that is Debian's own;
-// without one mmdebstrap falls back on its default mirror.
-func hostSources() []string {
-	for _, name := range []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"} {
-		if raw, err := os.ReadFile(name); err == nil && bytes.Contains(raw, []byte(suite)) {
-			return []string{name}
-		}
-	}
-	return nil
-}
-
 // linkBusybox gives the tree the programs of busybox that it has not by itself,
 // among them the shell.
 func linkBusybox(ctx context.Context, root string) error {
-	list, err := run(ctx, root, filepath.Join(root, "bin/busybox"), "--list")
+	list, err := apt.Run(ctx, root, filepath.Join(root, "bin/busybox"), "--list")
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,10 @@ func (m *Modules) Match(modalias string) []string {
 	return names
 }
 
+// FileSystems are the modules of file systems that installed systems have. Installs
+// need none of them: they are loaded when somebody is going to mount one.
+var FileSystems = []string{"crc32c_generic", "ext4", "xfs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"}
+
 // Load loads modules by name, with what they need. One that the ramdisk has
 // not is left out; one that the kernel refuses is logged.
 func (m *Modules) Load(names ...string) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -37,6 +38,23 @@ type Port struct {
 	ask        func(context.Context) error // for a lease, and use it
 	link       netlink.Link
 	log        *slog.Logger
+}
+
+// Address is where the port is reached: the first address that is not of the link
+// alone, of IPv4 if it has one.
+func (p *Port) Address() (netip.Addr, error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		all, err := netlink.AddrList(p.link, family)
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("cannot list the addresses of %s: %w", p.Name, err)
+		}
+		for _, a := range all {
+			if ip, ok := netip.AddrFromSlice(a.IP); ok && !ip.Unmap().IsLinkLocalUnicast() {
+				return ip.Unmap(), nil
+			}
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("port %s has no address", p.Name)
 }
 
 // Connect brings up every port, and gives the one that the machine booted from

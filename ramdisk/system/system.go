@@ -26,6 +26,7 @@ var mounts = []struct {
 	{"proc", "/proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, false},
 	{"sysfs", "/sys", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, false},
 	{"devtmpfs", "/dev", unix.MS_NOSUID, false},
+	{"devpts", "/dev/pts", unix.MS_NOSUID | unix.MS_NOEXEC, false},
 	{"tmpfs", "/run", unix.MS_NOSUID | unix.MS_NODEV, false},
 	{"tmpfs", "/tmp", unix.MS_NOSUID | unix.MS_NODEV, false},
 	{"efivarfs", "/sys/firmware/efi/efivars", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, true},

@@ -67,6 +67,28 @@ type Faults struct {
 	NoMedia        bool          // no virtual media
 	OldMedia       bool          // virtual media of its manager alone, without actions, as before ComputerSystem 1.13
 	KeepMedia      bool          // what is inserted stays in, whatever is said
+	NoConsole      bool          // no serial console
+	OtherBMC       bool          // the BMC does not say that it is ours
+	Moved          bool          // the system is no longer where it was, but at /Systems/Self
+	LatePower      time.Duration // the power is told as it was for so long after a reset
+	TaskInBody     bool          // a task is named in the answer's body alone
+	FullSessions   bool          // there is no session left
+
+	Odd // what single makes do otherwise
+}
+
+// Odd is what some makes of BMCs do otherwise, and why the client has a table of
+// quirks: each field is what one row of it is for.
+type Odd struct {
+	UsbCD        bool   // inserted media is a USB CD: from Cd nothing starts
+	StaleImage   bool   // an ejected image keeps its name
+	ModeLost     bool   // an override without a mode sets the first of all modes
+	ModeFixed    bool   // the boot mode cannot be written
+	Settings     bool   // the override is written to /Systems/1/SD
+	AnyEnabled   bool   // every override reads as Continuous
+	ImageAlone   bool   // a drive takes no property but Image
+	WithProtocol bool   // an image is taken with TransferProtocolType only
+	ETag         string // a change is taken with: body (its own tag), strong (not weak), any, none; empty: as read
 }
 
 // A BMC is the emulated service processor of one machine: an http.Handler.
@@ -82,7 +104,10 @@ type BMC struct {
 	sessions map[string]string // token of each session by its id
 	tasks    map[string]*task
 	override override
-	image    string         // URL of what is in the virtual drive
+	image    string // URL of what is in the virtual drive
+	stale    string // of what was in it
+	was      string // PowerState before the last reset, until
+	until    time.Time
 	work     sync.WaitGroup // slow resets
 }
 
@@ -153,6 +178,12 @@ func (b *BMC) TakeBoot() Boot {
 	}
 	if now.Enabled == "Once" {
 		b.override = b.noOverride()
+	}
+	if b.faults.UsbCD && now.Target == "Cd" {
+		return Boot{} // there is nothing to start from
+	}
+	if now.Target == "UsbCd" {
+		now.Target = "Cd"
 	}
 	for device, name := range targetNames {
 		if name == now.Target {

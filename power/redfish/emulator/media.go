@@ -84,7 +84,10 @@ func (b *BMC) getDrive(w http.ResponseWriter, r *http.Request, of string) {
 
 func (b *BMC) drive(id string, types []string, of string) object {
 	b.mu.Lock()
-	image, old := b.image, b.faults.OldMedia
+	image, old, stale := b.image, b.faults.OldMedia, b.stale
+	if !b.faults.StaleImage {
+		stale = ""
+	}
 	b.mu.Unlock()
 	at := base + of + "/VirtualMedia/" + id
 	d := object{
@@ -93,6 +96,9 @@ func (b *BMC) drive(id string, types []string, of string) object {
 	}
 	if id == "Cd" && image != "" {
 		d["Inserted"], d["Image"], d["ImageName"], d["ConnectedVia"] = true, image, path.Base(image), "URI"
+	}
+	if id == "Cd" && image == "" && stale != "" {
+		d["Image"], d["ImageName"] = stale, path.Base(stale)
 	}
 	if id == "Cd" && !old {
 		d["Actions"] = object{
@@ -104,8 +110,12 @@ func (b *BMC) drive(id string, types []string, of string) object {
 }
 
 func (b *BMC) postInsert(w http.ResponseWriter, r *http.Request, _ string) {
-	var body struct{ Image string }
-	if decode(w, r, &body) {
+	var body struct{ Image, TransferProtocolType string }
+	switch {
+	case !decode(w, r, &body):
+	case b.Faults().WithProtocol && body.TransferProtocolType == "":
+		refuse(w, http.StatusBadRequest, "ActionParameterMissing", "The action InsertMedia requires the parameter TransferProtocolType to be present in the request body.")
+	default:
 		b.insert(w, r, body.Image)
 	}
 }
@@ -114,9 +124,14 @@ func (b *BMC) postEject(w http.ResponseWriter, r *http.Request, _ string) { b.ej
 
 // patchDrive is how old services insert and eject.
 func (b *BMC) patchDrive(w http.ResponseWriter, r *http.Request, _ string) {
-	var body struct{ Image *string }
+	var body struct {
+		Image                    *string
+		Inserted, WriteProtected *bool
+	}
 	switch {
 	case !decode(w, r, &body):
+	case b.Faults().ImageAlone && (body.Inserted != nil || body.WriteProtected != nil):
+		refuse(w, http.StatusBadRequest, "PropertyUnknown", "The property Inserted is not in the list of valid properties for the resource.")
 	case !b.Faults().OldMedia:
 		refuse(w, http.StatusMethodNotAllowed, "ActionNotSupported", "Media is inserted and ejected by actions.")
 	case body.Image == nil:
@@ -162,7 +177,7 @@ func (b *BMC) eject(w http.ResponseWriter, r *http.Request) {
 func (b *BMC) put(image string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.image = image
+	b.image, b.stale = image, b.image
 }
 
 // Inserted is the URL of what is in the virtual drive; empty: nothing.

@@ -65,6 +65,7 @@ func (b *BMC) postReset(w http.ResponseWriter, r *http.Request) {
 	faults := b.faults
 	b.mu.Unlock()
 	b.log.Info("reset", "type", body.ResetType)
+	b.lateFrom(powerNames[b.machine.Power()])
 	switch {
 	case faults.IgnoreReset:
 		w.WriteHeader(http.StatusNoContent)
@@ -91,8 +92,31 @@ func (b *BMC) accept(w http.ResponseWriter, after time.Duration, do func(context
 		<-time.After(after)
 		t.err = do(context.Background(), b)
 	})
-	w.Header().Set("Location", base+"/TaskService/Tasks/"+id)
+	at := base + "/TaskService/Tasks/" + id
+	if b.Faults().TaskInBody {
+		reply(w, http.StatusAccepted, object{"@odata.type": "#Task.v1_4_3.Task", "@odata.id": at, "Id": id, "Name": "Reset", "TaskState": "New"})
+		return
+	}
+	w.Header().Set("Location", at)
 	w.WriteHeader(http.StatusAccepted)
+}
+
+func (b *BMC) getTaskService(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, object{
+		"@odata.type": "#TaskService.v1_1_3.TaskService", "@odata.id": base + "/TaskService", "Id": "TaskService", "Name": "Tasks",
+		"ServiceEnabled": true, "Status": object{"State": "Enabled", "Health": "OK"}, "Tasks": link("/TaskService/Tasks"),
+	})
+}
+
+func (b *BMC) getTasks(w http.ResponseWriter, _ *http.Request) {
+	b.mu.Lock()
+	var paths []string
+	for id := range b.tasks {
+		paths = append(paths, "/TaskService/Tasks/"+id)
+	}
+	b.mu.Unlock()
+	slices.Sort(paths)
+	reply(w, http.StatusOK, members("/TaskService/Tasks", "Task", paths...))
 }
 
 func (b *BMC) getTask(w http.ResponseWriter, r *http.Request) {

@@ -43,8 +43,12 @@ var service = sync.OnceValue(func() http.Handler {
 	closed("GET "+base+"/SessionService", (*BMC).getSessionService)
 	closed("GET "+base+"/SessionService/Sessions", (*BMC).getSessions)
 	closed("DELETE "+base+"/SessionService/Sessions/{session}", (*BMC).deleteSession)
-	closed("GET "+base+"/Systems", getCollection("/Systems", "ComputerSystem"))
+	closed("GET "+base+"/Systems", (*BMC).getSystems)
 	closed("GET "+base+"/Systems/1", (*BMC).getSystem)
+	closed("GET "+base+"/Systems/Self", (*BMC).getSystem)
+	closed("GET "+base+"/Systems/1/SD", (*BMC).getSettings)
+	closed("PATCH "+base+"/Systems/1/SD", (*BMC).patchSystem)
+	closed("GET /console0", (*BMC).getConsole)
 	closed("PATCH "+base+"/Systems/1", (*BMC).patchSystem)
 	closed("POST "+base+"/Systems/1/Actions/ComputerSystem.Reset", (*BMC).postReset)
 	closed("GET "+base+"/Systems/1/EthernetInterfaces", (*BMC).getInterfaces)
@@ -60,6 +64,8 @@ var service = sync.OnceValue(func() http.Handler {
 	}
 	closed("GET "+base+"/Chassis", getCollection("/Chassis", "Chassis"))
 	closed("GET "+base+"/Chassis/1", (*BMC).getChassis)
+	closed("GET "+base+"/TaskService", (*BMC).getTaskService)
+	closed("GET "+base+"/TaskService/Tasks", (*BMC).getTasks)
 	closed("GET "+base+"/TaskService/Tasks/{task}", (*BMC).getTask)
 	closed("/", func(_ *BMC, w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "ResourceMissingAtURI", "The resource at the URI "+r.URL.Path+" was not found.")

@@ -14,6 +14,8 @@ func (b *BMC) getRoot(w http.ResponseWriter, _ *http.Request) {
 		"Name":           "Sprout lab BMC",
 		"RedfishVersion": "1.8.0",
 		"UUID":           b.facts.UUID,
+		"Vendor":         b.facts.Manufacturer,
+		"Tasks":          link("/TaskService"),
 		"Systems":        link("/Systems"),
 		"Managers":       link("/Managers"),
 		"Chassis":        link("/Chassis"),
@@ -67,6 +69,10 @@ func (b *BMC) postSession(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, "ResourceAtUriUnauthorized", "The user name or the password is wrong.")
 		return
 	}
+	if b.Faults().FullSessions {
+		refuse(w, http.StatusServiceUnavailable, "SessionLimitExceeded", "The session establishment failed due to the number of simultaneous sessions exceeding the limit of the implementation.")
+		return
+	}
 	id, token := b.open()
 	at := "/SessionService/Sessions/" + id
 	w.Header().Set("X-Auth-Token", token)
@@ -106,14 +112,19 @@ func members(path, kind string, paths ...string) object {
 
 func (b *BMC) getManager(w http.ResponseWriter, _ *http.Request) {
 	m := object{
-		"@odata.type": "#Manager.v1_3_1.Manager",
-		"@odata.id":   base + "/Managers/1",
-		"Id":          "1",
-		"Name":        b.facts.Name + " BMC",
-		"ManagerType": "BMC",
-		"UUID":        b.facts.UUID,
-		"Status":      object{"State": "Enabled", "Health": "OK"},
-		"Links":       object{"ManagerForServers": links("/Systems/1"), "ManagerForChassis": links("/Chassis/1")},
+		"@odata.type":     "#Manager.v1_3_1.Manager",
+		"@odata.id":       base + "/Managers/1",
+		"Id":              "1",
+		"Name":            b.facts.Name + " BMC",
+		"ManagerType":     "BMC",
+		"Model":           "Sprout lab BMC",
+		"FirmwareVersion": "1.0",
+		"UUID":            b.facts.UUID,
+		"Status":          object{"State": "Enabled", "Health": "OK"},
+		"Links":           object{"ManagerForServers": links("/Systems/1"), "ManagerForChassis": links("/Chassis/1")},
+	}
+	if b.Faults().OtherBMC {
+		m["Model"] = "another"
 	}
 	if !b.Faults().NoMedia {
 		m["VirtualMedia"] = link("/Managers/1/VirtualMedia")

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sprout"
 	"sprout/power/redfish/emulator"
@@ -15,6 +16,9 @@ import (
 
 //go:embed testdata/sushy_check.py
 var check string
+
+//go:embed testdata/sushy_tasks.py
+var checkTasks string
 
 // An onOff is a machine that is nothing but its power.
 type onOff struct {
@@ -66,6 +70,10 @@ func TestSushy(t *testing.T) {
 		if m.on.Load() {
 			t.Error("the machine is still on")
 		}
+	}
+	bmc.SetFaults(emulator.Faults{SlowReset: 100 * time.Millisecond})
+	if out, err := exec.CommandContext(t.Context(), python, "-c", checkTasks, server.URL, "admin", "secret").CombinedOutput(); err != nil {
+		t.Fatalf("sushy with tasks: %v\n%s", err, out)
 	}
 	if n := bmc.Sessions(); n != 0 {
 		t.Errorf("%d sessions left", n)
