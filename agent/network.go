@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sprout"
 	"sprout/boot"
@@ -193,14 +196,32 @@ func (s *site) advertise(domain string, asked bool) (w advert.Word) {
 	return w
 }
 
-// serveWeb serves HTTP at the address until ctx ends. A transfer may take hours,
-// so only headers and idling have limits.
+// stalledWithin is how long a client may take nothing of what it asked for. A slow
+// disk has a machine take none for a while; what is cut off goes on where it was.
+const stalledWithin = 5 * time.Minute
+
+// serveWeb serves HTTP at the address until ctx ends. A transfer may take hours, so
+// only headers, idling and standing still have limits.
 func (s *site) serveWeb(ctx context.Context, at netip.AddrPort) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.String())
+	listener, err := listenTCP(ctx, at, stalledWithin)
 	if err != nil {
 		return sprout.Errorf(sprout.Unavailable, "cannot serve HTTP on %s: %w", at, err)
 	}
 	return serveHTTP(ctx, listener, s.web())
+}
+
+// listenTCP listens for connections that the kernel ends when the other end has
+// acknowledged nothing for so long, or has had no room for more (TCP_USER_TIMEOUT,
+// RFC 5482; tcp(7)).
+func listenTCP(ctx context.Context, at netip.AddrPort, stalled time.Duration) (net.Listener, error) {
+	listening := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var refused error
+		err := c.Control(func(fd uintptr) {
+			refused = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(stalled.Milliseconds()))
+		})
+		return cmp.Or(err, refused)
+	}}
+	return listening.Listen(ctx, "tcp", at.String())
 }
 
 // serveHTTP serves until ctx ends, then ends the requests that are held open.
