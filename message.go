@@ -74,7 +74,8 @@ type SiteMachine struct {
 	SecureBoot bool      `json:"secureBoot,omitempty"` // its firmware runs what is signed only
 	BootMode   BootMode  `json:"bootMode,omitempty"`   // of its firmware; empty: not known
 
-	VirtualMedia bool `json:"virtualMedia,omitempty"` // its BMC inserts what it boots
+	VirtualMedia  bool `json:"virtualMedia,omitempty"`  // its BMC inserts what it boots
+	RecordConsole bool `json:"recordConsole,omitempty"` // while it boots, what its console says is in the boot timeline
 }
 
 // Work is one piece of site work, delegated whole. Its id is a WorkID, so that a
@@ -237,9 +238,12 @@ type Live struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Answer is what the centre asked for: then it is not of work.
 	Answer *Answer `json:"answer,omitempty"`
+	// Console is what a machine's console says, while somebody has it open: then it
+	// is not of work.
+	Console *ConsoleOutput `json:"console,omitempty"`
 }
 
-// A Question is what the centre asks an agent now. It changes nothing.
+// A Question is what the centre asks an agent now. It changes nothing that is kept.
 type Question struct {
 	ID   string          `json:"id"`
 	Kind string          `json:"kind"`
