@@ -95,5 +95,6 @@ func (m *Machine) note(step Step, format string, args ...any) {
 	if m.watch != nil {
 		m.watch(e)
 	}
+	m.Say(fmt.Sprintf("%s: %s\r\n", step, e.Detail))
 	m.log.Debug("simulated machine", "machine", m.spec.Name, "step", step, "detail", e.Detail)
 }

@@ -33,6 +33,9 @@ type Machine struct {
 
 	switching sync.Mutex // held by whoever turns power on or off
 
+	serial sync.Mutex
+	ports  map[*port]bool // openings of its serial port
+
 	mu        sync.Mutex
 	override  func() emulator.Boot // asked at a start that no BMC asked for; may be nil
 	cancel    context.CancelFunc   // nil: off
