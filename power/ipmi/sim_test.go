@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -46,6 +47,7 @@ startlan 1
   priv_limit admin
   guid a123456789abcdefa123456789abcdef
 endlan
+sol "tcp:127.0.0.1:%[4]d" 115200
 chassis_control "%[2]s/chassis 0x20"
 user 2 true "admin" "%[3]s" admin 10 none
 `
@@ -57,8 +59,8 @@ mc_enable 0x20
 `
 
 // simulate starts OpenIPMI's BMC simulator on a port of its own, and returns its
-// URL and the directory of the machine behind it.
-func simulate(t *testing.T) (url, dir string) {
+// URL and the directory of the machine behind it, whose serial port is a TCP port.
+func simulate(t *testing.T, serial int) (url, dir string) {
 	t.Helper()
 	program, err := exec.LookPath("ipmi_sim")
 	if err != nil {
@@ -68,7 +70,7 @@ func simulate(t *testing.T) (url, dir string) {
 	port := freePort(t)
 	for name, text := range map[string]string{
 		"chassis": chassis, "power": "0\n", "boot": "none\n", "boots": "",
-		"lan.conf": fmt.Sprintf(simConfig, port, dir, password), "commands": simCommands,
+		"lan.conf": fmt.Sprintf(simConfig, port, dir, password, serial), "commands": simCommands,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
@@ -103,7 +105,7 @@ func freePort(t *testing.T) int {
 
 // simulated is a rig on ipmi_sim.
 func simulated(t *testing.T) powertest.Rig {
-	url, dir := simulate(t)
+	url, dir := simulate(t, freePort(t)) // at which nothing listens
 	read := func(name string) string {
 		raw, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -158,6 +160,51 @@ func awaitBMC(t *testing.T, url string) {
 // simulator, which knows no cipher suite but those of HMAC-SHA1.
 func TestSimulatorContract(t *testing.T) { powertest.Run(t, simulated) }
 
+// The simulator's serial over LAN: the provider reads and types at its machine's
+// port, one alone at a time, and gives it back.
+func TestSimulatorConsole(t *testing.T) {
+	serial, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer serial.Close() //nolint:errcheck // of a test
+	ports := make(chan net.Conn, 1)
+	go func() {
+		if conn, err := serial.Accept(); err == nil {
+			ports <- conn
+		}
+	}()
+	url, _ := simulate(t, serial.Addr().(*net.TCPAddr).Port)
+	awaitBMC(t, url)
+	p := client(t, ipmi.Config{URL: url, Password: password})
+	line, err := p.Console(t.Context())
+	if err != nil {
+		t.Fatalf("%v: %s", err, evidence(err))
+	}
+	port := <-ports
+	defer port.Close() //nolint:errcheck // of a test
+	_, err = io.WriteString(port, "login: ")
+	must(t, err)
+	heard := make([]byte, 7)
+	if _, err := io.ReadFull(line, heard); err != nil || string(heard) != "login: " {
+		t.Fatalf("the console says %q: %v", heard, err)
+	}
+	_, err = io.WriteString(line, "root\r")
+	must(t, err)
+	typed := make([]byte, 5)
+	if _, err := io.ReadFull(port, typed); err != nil || string(typed) != "root\r" {
+		t.Fatalf("the machine reads %q: %v", typed, err)
+	}
+	must(t, p.Set(t.Context(), sprout.PowerOn)) // meanwhile
+	must(t, line.Close())
+	if n, err := line.Read(heard); err == nil {
+		t.Errorf("a console that was closed says %q", heard[:n])
+	}
+	again, err := p.Console(t.Context())
+	if err != nil {
+		t.Fatalf("a console that was given back: %v: %s", err, evidence(err))
+	}
+	must(t, again.Close())
+}
+
 // TestIPMITool has ipmitool find, steer and switch the machine of our emulator.
 func TestIPMITool(t *testing.T) {
 	if _, err := exec.LookPath("ipmitool"); err != nil {
@@ -190,6 +237,13 @@ func TestIPMITool(t *testing.T) {
 	}
 	if got := fmt.Sprint(m.booted(), m.modes); got != "[network  network ] [uefi  uefi ]" {
 		t.Errorf("the machine booted from %s", got)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
