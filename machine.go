@@ -68,6 +68,8 @@ type Machine struct {
 	CreatedAt    time.Time    `json:"createdAt"`
 	ChangedAt    time.Time    `json:"changedAt"`
 	Rev          int64        `json:"revision" doc:"Rises with what people and workflows decide, not with what is measured: what If-Match compares"`
+
+	RecordConsole bool `json:"recordConsole" doc:"Its console is kept open while work boots it, so that what it says is in the boot timeline: its BMC has none left for others then" example:"true"`
 }
 
 // Revision is the part of the entity tag that If-Match compares.

@@ -39,6 +39,8 @@ type MachineUpdates struct {
 	Protected    *bool       `json:"protected,omitempty" doc:"Refuse what destroys data"`
 	SecureBoot   *bool       `json:"secureBoot,omitempty" doc:"Their firmware enforces Secure Boot: give them signed loaders only"`
 	VirtualMedia *bool       `json:"virtualMedia,omitempty" doc:"Their BMCs insert what they boot, as CDs: they need no DHCP, and boot by UEFI only"`
+
+	RecordConsole *bool `json:"recordConsole,omitempty" doc:"Their consoles are kept open while work boots them, so that what they say is in the boot timeline: their BMCs have none left for others then" example:"true"`
 }
 
 // What came of one machine of a bulk.

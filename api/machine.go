@@ -38,6 +38,8 @@ type NewMachine struct {
 	Labels       sprout.Labels       `json:"labels,omitempty" maxProperties:"64" doc:"Keys and values as Kubernetes writes labels" example:"{\"rack\":\"r1\"}"`
 	Pool         string              `json:"pool,omitempty"`
 	Zone         string              `json:"zone,omitempty" doc:"Failure zone"`
+
+	RecordConsole bool `json:"recordConsole,omitempty" doc:"Its console is kept open while work boots it, so that what it says is in the boot timeline: its BMC has none left for others then" example:"true"`
 }
 
 // CreateMachine is the input of MachineCreate.
@@ -64,6 +66,8 @@ type UpdateMachine struct {
 		SecureBoot   *bool       `json:"secureBoot,omitempty" doc:"Its firmware enforces Secure Boot: give it signed loaders only"`
 		VirtualMedia *bool       `json:"virtualMedia,omitempty" doc:"Its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only"`
 		BMC          *sprout.BMC `json:"bmc,omitempty" doc:"In place of the old one; an empty password keeps the old password"`
+
+		RecordConsole *bool `json:"recordConsole,omitempty" doc:"Its console is kept open while work boots it, so that what it says is in the boot timeline: its BMC has none left for others then" example:"true"`
 	}
 }
 

@@ -107,6 +107,7 @@ func machineCreateCommand(e *env) *cobra.Command {
 	f.StringVar(&in.Body.Zone, "zone", "", "failure zone")
 	f.BoolVar(&in.Body.SecureBoot, "secure-boot", false, "its firmware enforces Secure Boot: give it signed loaders only")
 	f.BoolVar(&in.Body.VirtualMedia, "virtual-media", false, "its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only")
+	f.BoolVar(&in.Body.RecordConsole, "record-console", false, "its console is kept open while work boots it, and what it says is in the boot timeline")
 	bmc.add(c)
 	return c
 }
@@ -127,7 +128,7 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e}
 	var name, pool, zone string
 	var tags []string
-	var protected, secureBoot, virtualMedia bool
+	var protected, secureBoot, virtualMedia, recordConsole bool
 	var revision int64
 	var bmc bmcFlags
 	c := &cobra.Command{
@@ -142,12 +143,14 @@ func machineUpdateCommand(e *env) *cobra.Command {
 			set(f.Changed("protected"), &many.Protected, protected)
 			set(f.Changed("secure-boot"), &many.SecureBoot, secureBoot)
 			set(f.Changed("virtual-media"), &many.VirtualMedia, virtualMedia)
+			set(f.Changed("record-console"), &many.RecordConsole, recordConsole)
 			a.in.Body.Action, a.in.Body.Update = "update", &many
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
 				in := api.UpdateMachine{MachineRef: machineRef(ref)}
 				set(f.Changed("name"), &in.Body.Name, name)
 				in.Body.Pool, in.Body.Zone, in.Body.Tags = many.Pool, many.Zone, many.Tags
 				in.Body.Protected, in.Body.SecureBoot, in.Body.VirtualMedia = many.Protected, many.SecureBoot, many.VirtualMedia
+				in.Body.RecordConsole = many.RecordConsole
 				old, err := call(ctx, e, api.MachineShow, in.MachineRef)
 				if err != nil {
 					return nil, err
@@ -181,6 +184,7 @@ func machineUpdateCommand(e *env) *cobra.Command {
 	f.BoolVar(&protected, "protected", false, "refuse what destroys data (--protected=false allows it again)")
 	f.BoolVar(&secureBoot, "secure-boot", false, "its firmware enforces Secure Boot: give it signed loaders only (--secure-boot=false: any)")
 	f.BoolVar(&virtualMedia, "virtual-media", false, "its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only (--virtual-media=false: it boots by network)")
+	f.BoolVar(&recordConsole, "record-console", false, "its console is kept open while work boots it, and what it says is in the boot timeline (--record-console=false: not)")
 	f.Int64Var(&revision, "if-revision", 0, "refuse if anybody has decided something about the machine since this revision (see -o json)")
 	bmc.add(c)
 	a.add(c)

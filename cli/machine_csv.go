@@ -29,6 +29,7 @@ var csvColumns = []csvColumn{
 	{"boot-mode", "bootMode", csvText(func(m *api.NewMachine) *sprout.BootMode { return &m.BootMode })},
 	{"secure-boot", "secureBoot", csvYesNo(func(m *api.NewMachine) *bool { return &m.SecureBoot })},
 	{"virtual-media", "virtualMedia", csvYesNo(func(m *api.NewMachine) *bool { return &m.VirtualMedia })},
+	{"record-console", "recordConsole", csvYesNo(func(m *api.NewMachine) *bool { return &m.RecordConsole })},
 	{"bmc-driver", "bmc.driver", csvText(func(m *api.NewMachine) *string { return &bmcOf(m).Driver })},
 	{"bmc-url", "bmc.url", csvText(func(m *api.NewMachine) *string { return &bmcOf(m).URL })},
 	{"bmc-user", "bmc.username", csvText(func(m *api.NewMachine) *string { return &bmcOf(m).Username })},

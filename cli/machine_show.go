@@ -49,6 +49,9 @@ func flags(m sprout.Machine) string {
 	if m.VirtualMedia {
 		on = append(on, "virtual-media")
 	}
+	if m.RecordConsole {
+		on = append(on, "record-console")
+	}
 	return strings.Join(on, ", ")
 }
 

@@ -74,6 +74,7 @@ func (b *bulk) actions() map[string]bulkAction {
 				change.Body.Labels = update.Labels
 				change.Body.Tags, change.Body.Pool, change.Body.Zone = update.Tags, update.Pool, update.Zone
 				change.Body.Protected, change.Body.SecureBoot, change.Body.VirtualMedia = update.Protected, update.SecureBoot, update.VirtualMedia
+				change.Body.RecordConsole = update.RecordConsole
 				m, err := b.machineUpdate(ctx, &change)
 				return m, nil, err
 			},

@@ -80,7 +80,7 @@ func machineOf(site sprout.Site, m api.NewMachine) sprout.Machine {
 	out := sprout.Machine{
 		Site: site.ID, Name: m.Name, State: sprout.Registered, Architecture: m.Architecture, BootMode: m.BootMode,
 		BMC: m.BMC, Tags: filled(m.Tags), Labels: m.Labels, Pool: m.Pool, Zone: m.Zone, SecureBoot: m.SecureBoot,
-		VirtualMedia: m.VirtualMedia,
+		VirtualMedia: m.VirtualMedia, RecordConsole: m.RecordConsole,
 	}
 	for i, mac := range m.MACs {
 		out.Interfaces = append(out.Interfaces, sprout.Interface{MAC: mac, Boot: i == 0})
@@ -141,7 +141,7 @@ func (s *Server) changeMachine(ctx context.Context, action, ref string, do func(
 func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (sprout.Machine, error) {
 	b := in.Body
 	return s.changeMachine(ctx, api.MachineUpdate.Name, in.Machine, func(ctx context.Context, tx pgx.Tx, m sprout.Machine, r *sprout.AuditRecord) error {
-		change := store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected, SecureBoot: b.SecureBoot, VirtualMedia: b.VirtualMedia}
+		change := store.MachineChange{Name: b.Name, Tags: b.Tags, Pool: b.Pool, Zone: b.Zone, Protected: b.Protected, SecureBoot: b.SecureBoot, VirtualMedia: b.VirtualMedia, RecordConsole: b.RecordConsole}
 		if b.VirtualMedia != nil && *b.VirtualMedia {
 			if err := m.MayBootMedia(); err != nil {
 				return err

@@ -12,7 +12,7 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.generation, m.image, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.record_console, m.generation, m.image, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
@@ -25,7 +25,7 @@ func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 // machineDest is where machineColumns go, and the inventory among them.
 func machineDest(m *sprout.Machine, inventory any) []any {
 	return []any{&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.Generation, &m.Image, &m.Shell, &m.TestsSkipped, &m.SkipReason, inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.RecordConsole, &m.Generation, &m.Image, &m.Shell, &m.TestsSkipped, &m.SkipReason, inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev}
 }
 
@@ -49,11 +49,11 @@ func (s *Store) AddMachine(ctx context.Context, tx pgx.Tx, m sprout.Machine, act
 	m = withInventory(m)
 	n, err := exec(ctx, tx, `
 		WITH made AS (
-			INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected, inventory, secure_boot, virtual_media)
-			SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM site WHERE id = $1 RETURNING site, id, state)
+			INSERT INTO machine (site, id, name, state, architecture, boot_mode, tags, labels, pool, zone, owner, locked, protected, inventory, secure_boot, virtual_media, record_console)
+			SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM site WHERE id = $1 RETURNING site, id, state)
 		INSERT INTO machine_history (site, machine, actor, from_state, event, to_state, reason)
-		SELECT site, id, $17, '', 'create', state, '' FROM made`,
-		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected, m.Inventory, m.SecureBoot, m.VirtualMedia, actor)
+		SELECT site, id, $18, '', 'create', state, '' FROM made`,
+		m.Site, m.ID, m.Name, m.State, m.Architecture, m.BootMode, orEmpty(m.Tags), m.Labels, m.Pool, m.Zone, m.Owner, m.Locked, m.Protected, m.Inventory, m.SecureBoot, m.VirtualMedia, m.RecordConsole, actor)
 	if err := mustTouch(n, err, "site", string(m.Site)); err != nil {
 		return "", err
 	}
@@ -99,19 +99,20 @@ func withInventory(m sprout.Machine) sprout.Machine {
 
 // A MachineChange is what an operator changes of a machine; nil fields stay.
 type MachineChange struct {
-	Name         *string
-	Tags         *[]string
-	Labels       *sprout.Labels // in place of all it has
-	Pool         *string
-	Zone         *string
-	Owner        *string
-	Locked       *bool
-	Protected    *bool
-	SecureBoot   *bool
-	VirtualMedia *bool
-	Image        *string
-	TestsSkipped *bool
-	Shell        *sprout.Shell // it is shown while the machine is in rescue
+	Name          *string
+	Tags          *[]string
+	Labels        *sprout.Labels // in place of all it has
+	Pool          *string
+	Zone          *string
+	Owner         *string
+	Locked        *bool
+	Protected     *bool
+	SecureBoot    *bool
+	VirtualMedia  *bool
+	RecordConsole *bool
+	Image         *string
+	TestsSkipped  *bool
+	Shell         *sprout.Shell // it is shown while the machine is in rescue
 }
 
 // checkSaid checks what people say of a machine; what is nil is not said.
@@ -147,8 +148,9 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
 			protected = coalesce($8, protected), image = coalesce($9, image),
 			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels),
-			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), shell = coalesce($14, shell), changed_at = now()
-		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia, c.Shell)
+			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), shell = coalesce($14, shell),
+			record_console = coalesce($15, record_console), changed_at = now()
+		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia, c.Shell, c.RecordConsole)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return err
 	}

@@ -413,6 +413,7 @@ CREATE TABLE public.machine (
     virtual_media boolean DEFAULT false NOT NULL,
     skip_reason text DEFAULT ''::text NOT NULL,
     outliers jsonb DEFAULT '[]'::jsonb NOT NULL,
+    record_console boolean DEFAULT false NOT NULL,
     expected jsonb,
     shell jsonb,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),

@@ -26,11 +26,11 @@ func (s *Store) siteMachines(ctx context.Context, tx pgx.Tx, where string, arg a
 		sealKey string
 	}
 	rows, err := many(ctx, tx, func(r pgx.CollectableRow) (v row, err error) {
-		err = r.Scan(&v.site, &v.m.ID, &v.m.Name, &v.m.Generation, &v.m.Deployed, &v.m.SecureBoot, &v.m.VirtualMedia, &v.m.BootMode, &v.m.MACs, &v.m.UUID,
+		err = r.Scan(&v.site, &v.m.ID, &v.m.Name, &v.m.Generation, &v.m.Deployed, &v.m.SecureBoot, &v.m.VirtualMedia, &v.m.RecordConsole, &v.m.BootMode, &v.m.MACs, &v.m.UUID,
 			&v.driver, &v.bmc.URL, &v.bmc.Username, &v.bmc.System, &v.bmc.Insecure, &v.secret, &v.sealKey)
 		return v, err
 	}, `
-		SELECT m.site, m.id, m.name, m.generation, m.state = 'deployed', m.secure_boot, m.virtual_media, m.boot_mode,
+		SELECT m.site, m.id, m.name, m.generation, m.state = 'deployed', m.secure_boot, m.virtual_media, m.record_console, m.boot_mode,
 		       ARRAY (SELECT mac::text FROM interface i WHERE i.machine = m.id ORDER BY i.position),
 		       lower(coalesce(m.inventory ->> 'uuid', '')),
 		       c.driver, coalesce(c.url, ''), coalesce(c.username, ''), coalesce(c.system, ''), coalesce(c.insecure, false),
