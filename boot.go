@@ -60,7 +60,7 @@ const (
 	SawOrder       = "order-given"
 	SawOrderDone   = "order-done"
 	SawOrderFailed = "order-failed"
-	SawConsole     = "console" // the machine's kernel warned
+	SawConsole     = "console" // the machine's kernel warned, or its serial console said so
 	SawMetadata    = "http-metadata"
 	SawHome        = "phone-home"
 )

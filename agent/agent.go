@@ -24,6 +24,7 @@ import (
 	"sprout/dns/zone"
 	"sprout/health"
 	"sprout/image"
+	"sprout/power"
 	"sprout/provision"
 	"sprout/sitestore"
 	"sprout/trust"
@@ -57,6 +58,7 @@ type site struct {
 	leases6 atomic.Pointer[dhcp6.Server] // of IPv6, likewise
 	kea     atomic.Pointer[kea.Server]   // nil: Kea is not the provider
 
+	consoles *consoles
 	clock    *health.Clock    // of all that is kept on disk
 	asked    asked            // of lookAtClock
 	rogues   *rogue.Watch     // of the servers that run now
@@ -127,7 +129,14 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	s.turns = newTurns(c.Images.AtOnce, int64(c.Images.Bandwidth)*1e6, clock.Now)
 	s.turns.slow = cmp.Or(c.SlowTurn, s.turns.slow)
 	s.discs = boot.NewDiscs(s.booting())
-	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}}
+	records := &recorders{
+		attempt: s.store.OpenAttempt, tell: s.boots.tell, now: clock.Now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]time.Time{},
+	}
+	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}, record: records.begin}
+	s.consoles = &consoles{
+		power: func(id sprout.MachineID) (power.Provider, error) { return s.Power(ctx, id) }, say: func(l sprout.Live) error { return s.bus.PublishLive(l) },
+		record: records, now: clock.Now, open: map[sprout.MachineID]*console{},
+	}
 	s.engine, err = workflow.New[*bbolt.Tx](watched{s.store, s.live.changed}, s.clock.Now, c.Log, provision.SiteDefinitions[*bbolt.Tx](s, c.Limits)...)
 	if err != nil {
 		return nil, err
@@ -180,6 +189,7 @@ func (s *site) run(ctx context.Context) error {
 		{"turns", s.takeTurns},
 		{"host", s.watchHost},
 		{"power", s.power.rest},
+		{"consoles", s.consoles.run},
 		{"driver", s.drive},
 		{"status", s.serveStatus},
 		{"network", s.serveNetwork},
@@ -207,6 +217,11 @@ func (s *site) resume(ctx context.Context) error {
 	ids, err := s.store.LiveRuns("")
 	if err != nil {
 		return err
+	}
+	for _, m := range s.store.Machines() {
+		if m.RecordConsole {
+			s.consoles.record.begin(m.ID) // until it shows that no boot of it is under way
+		}
 	}
 	for _, id := range ids {
 		if err := s.engine.Resume(ctx, id); err != nil {

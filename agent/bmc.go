@@ -26,7 +26,8 @@ import (
 type bmcs struct {
 	unseal func([]byte) (string, error)
 	log    *slog.Logger
-	boots  *boots // told of what is done
+	boots  *boots                 // told of what is done
+	record func(sprout.MachineID) // has a console recorded; may be nil
 	mu     sync.Mutex
 	open   map[sprout.MachineID]*bmc
 }
@@ -36,7 +37,8 @@ type bmc struct {
 	*governor.Governor
 	machine sprout.MachineID
 	boots   *boots
-	known   string // what it was made from
+	record  func(sprout.MachineID) // nil: its console is not recorded
+	known   string                 // what it was made from
 }
 
 // powerIdle is how long a BMC's session is kept for what is asked next.
@@ -50,7 +52,7 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 		return nil, sprout.Fail(sprout.BMCDenied, "the BMC's password cannot be read by this agent", err.Error())
 	}
 	// The password itself: it is sealed anew whenever the machine is told of.
-	known, err := json.Marshal([]any{m.BMC, m.Name, m.BootMode, password})
+	known, err := json.Marshal([]any{m.BMC, m.Name, m.BootMode, m.RecordConsole, password})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the BMC of machine %s: %w", m.Name, err)
 	}
@@ -67,6 +69,9 @@ func (b *bmcs) of(m sprout.SiteMachine) (power.Provider, error) {
 	}
 	fresh := &bmc{
 		Governor: governor.New(driver, governor.Config{Log: b.log.With("machine", m.Name)}), machine: m.ID, boots: b.boots, known: string(known),
+	}
+	if m.RecordConsole {
+		fresh.record = b.record
 	}
 	b.open[m.ID] = fresh
 	if ok {
@@ -190,6 +195,9 @@ func (b *bmcs) close() {
 // Set turns power on or off.
 func (b *bmc) Set(ctx context.Context, want sprout.PowerState) error {
 	began := time.Now()
+	if want == sprout.PowerOn && b.record != nil {
+		b.record(b.machine)
+	}
 	err := b.Governor.Set(ctx, want)
 	b.boots.powered(b.machine, want, began, err)
 	return err

@@ -8,7 +8,7 @@ import (
 	"sprout"
 )
 
-// answerQuestion answers what the centre asks. It changes nothing.
+// answerQuestion answers what the centre asks. It changes nothing that is kept.
 func (s *site) answerQuestion(ctx context.Context, q sprout.Question) (any, error) {
 	switch q.Kind {
 	case sprout.ExplainDHCP:
@@ -34,6 +34,12 @@ func (s *site) answerQuestion(ctx context.Context, q sprout.Question) (any, erro
 			return nil, sprout.Errorf(sprout.Invalid, "cannot read the question: it must be at most %d addresses", sprout.MostProbes)
 		}
 		return s.probe(ctx, ips), nil
+	case sprout.OpenConsole, sprout.KeepConsole, sprout.TypeConsole, sprout.CloseConsole:
+		var of sprout.ConsoleQuestion
+		if err := json.Unmarshal(q.Body, &of); err != nil || of.View == "" {
+			return nil, sprout.Errorf(sprout.Invalid, "cannot read the question: it must be about a view of a machine's console")
+		}
+		return s.consoles.answer(ctx, q.Kind, of)
 	default:
 		return nil, sprout.Errorf(sprout.Invalid, "cannot answer a question of kind %q: the agent is of version %s", q.Kind, sprout.Version)
 	}

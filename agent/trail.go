@@ -13,6 +13,7 @@ import (
 
 const (
 	trailKeeps   = 64              // events remembered of one attempt, the newest
+	trailLines   = 24              // of these what a console said
 	trailReports = 400             // events reported of one attempt
 	quietEnds    = 5 * time.Minute // after such a silence a firmware that asks has been started anew
 )
@@ -115,6 +116,9 @@ func (t *trail) keep(e sprout.BootEvent) {
 			t.events = slices.Delete(t.events, i, i+1)
 		}
 	}
+	if e.What == sprout.SawConsole {
+		t.forgetLine()
+	}
 	if len(t.events) >= trailKeeps {
 		t.events = slices.Delete(t.events, 0, len(t.events)-trailKeeps+1)
 	}
@@ -123,6 +127,20 @@ func (t *trail) keep(e sprout.BootEvent) {
 		at--
 	}
 	t.events = slices.Insert(t.events, at, e)
+}
+
+// forgetLine makes room for a line of a console, which must not drive out what the
+// diagnosis needs.
+func (t *trail) forgetLine() {
+	oldest, lines := -1, 0
+	for i, e := range slices.Backward(t.events) {
+		if e.What == sprout.SawConsole {
+			oldest, lines = i, lines+1
+		}
+	}
+	if lines >= trailLines {
+		t.events = slices.Delete(t.events, oldest, oldest+1)
+	}
 }
 
 // last is the index of the newest event of the kind, -1 if it is forgotten.
