@@ -17,7 +17,7 @@ import (
 
 // An Op is one operation. In is a struct whose fields carry the tags path,
 // query or header, and a field Body for a JSON body; Out is the JSON answer, or
-// None, Download, Lines or Stream.
+// None, Download, Lines, Stream or Console.
 type Op[In, Out any] struct {
 	Name   string // "machine deploy": as the CLI spells it, and the action in the audit
 	Method string
@@ -68,7 +68,10 @@ type Operation interface {
 // Spec returns the operation without its types.
 func (o Op[In, Out]) Spec() Spec {
 	s := Spec{Name: o.Name, Method: o.Method, Path: o.Path, Help: o.Help, Role: o.Role, Status: o.Status, Upload: o.Upload, Wide: o.Wide, Many: o.Many, Shared: o.Shared}
-	_, s.Stream = any(*new(Out)).(Stream)
+	switch any(*new(Out)).(type) {
+	case Stream, Console:
+		s.Stream = true
+	}
 	_, s.Download = any(*new(Out)).(Download)
 	_, s.Body = reflect.TypeFor[In]().FieldByName("Body")
 	if s.Status == 0 {
@@ -92,7 +95,7 @@ func (o Op[In, Out]) document(a huma.API) {
 func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
-		siteOperations(), agentOperations(), networkOperations(), addressOperations(), dhcpOperations(), dnsOperations(), machineOperations(), imageOperations(),
+		siteOperations(), agentOperations(), networkOperations(), addressOperations(), dhcpOperations(), dnsOperations(), machineOperations(), consoleOperations(), imageOperations(),
 		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), testOperations(), watchOperations(), allocationOperations(), quotaOperations(),
 	} {
 		all = append(all, noun...)

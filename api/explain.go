@@ -21,6 +21,7 @@ type Explanation struct {
 	HeardAt  *time.Time         `json:"heardAt,omitempty" doc:"When the site's agent was heard of last, where it is offline"`
 	Attempt  sprout.AttemptID   `json:"attempt,omitempty" doc:"The boot attempt that the evidence is of"`
 	Evidence []sprout.BootEvent `json:"evidence" doc:"What was seen last, the oldest first"`
+	Console  []sprout.BootEvent `json:"console" doc:"What its console said last, the oldest first: what its kernel warned of, and where its console is recorded the rest"`
 	Problems []sprout.Problem   `json:"problems"`
 	Help     []string           `json:"help" doc:"Commands that help, the best first"`
 	At       time.Time          `json:"at" doc:"When this was so"`

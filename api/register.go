@@ -60,12 +60,11 @@ func Register[In, Out any](a huma.API, o Op[In, Out], guard Guard, handle func(c
 		}})
 		stream(a, op, handle, func(out Out) serve { return any(out).(Lines).Serve })
 	case Stream:
-		data := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[sprout.WatchEvent](), true, "WatchEvent")
-		op.Responses = succeeds("text/event-stream", &huma.MediaType{Schema: &huma.Schema{
-			Type: "string", Description: "Server-sent events. The field event is the member what of data, and data is a WatchEvent.",
-			Extensions: map[string]any{"x-event-data": data},
-		}})
+		op.Responses = events(a, reflect.TypeFor[sprout.WatchEvent](), "WatchEvent")
 		stream(a, op, handle, func(out Out) serve { return any(out).(Stream).Serve })
+	case Console:
+		op.Responses = events(a, reflect.TypeFor[sprout.ConsoleEvent](), "ConsoleEvent")
+		stream(a, op, handle, func(out Out) serve { return any(out).(Console).Serve })
 	default:
 		huma.Register(a, op, func(ctx context.Context, in *In) (*answered[Out], error) {
 			out, err := handle(ctx, in)
@@ -91,6 +90,14 @@ func stream[In, Out any](a huma.API, op huma.Operation, handle func(context.Cont
 			of(out)(w, r)
 		}}, nil
 	})
+}
+
+// events documents a stream of server-sent events.
+func events(a huma.API, data reflect.Type, name string) map[string]*huma.Response {
+	return succeeds("text/event-stream", &huma.MediaType{Schema: &huma.Schema{
+		Type: "string", Description: "Server-sent events. The field event is the member what of data, and data is a " + name + ".",
+		Extensions: map[string]any{"x-event-data": a.OpenAPI().Components.Schemas.Schema(data, true, name)},
+	}})
 }
 
 // succeeds documents a success that is not JSON.

@@ -78,8 +78,8 @@ func (c *Client) watchOnce(ctx context.Context, in *api.WatchEvents, yield func(
 	defer answer.Body.Close() // cut off: there is no end to read to
 	events := newEventReader(answer.Body, func() { quiet.Reset(silence) })
 	for {
-		e, err := events.next()
-		if err != nil {
+		var e sprout.WatchEvent
+		if e.ID, err = events.next(&e); err != nil {
 			return true, nil // it goes on where it broke
 		}
 		if e.ID != "" {
@@ -106,9 +106,9 @@ func newEventReader(r io.Reader, alive func()) *eventReader {
 	return &eventReader{lines, alive}
 }
 
-// next returns the next event that is complete. One that is cut off is none.
-func (r *eventReader) next() (e sprout.WatchEvent, err error) {
-	var id string
+// next reads the data of the next event that is complete, and returns its id. One
+// that is cut off is none.
+func (r *eventReader) next(event any) (id string, err error) {
 	var data []byte
 	for r.lines.Scan() {
 		r.alive()
@@ -117,9 +117,7 @@ func (r *eventReader) next() (e sprout.WatchEvent, err error) {
 			if data == nil {
 				continue
 			}
-			err := json.Unmarshal(data, &e)
-			e.ID = id
-			return e, err
+			return id, json.Unmarshal(data, event)
 		}
 		field, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))
@@ -133,5 +131,5 @@ func (r *eventReader) next() (e sprout.WatchEvent, err error) {
 	if err = r.lines.Err(); err == nil {
 		err = io.ErrUnexpectedEOF
 	}
-	return e, err
+	return "", err
 }

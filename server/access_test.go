@@ -37,7 +37,7 @@ var rows = map[string]row{
 	"dns key create": {body: `{"name":"k1"}`}, "dns key list": {}, "dns key show": {}, "dns key delete": {}, "dns policy show": {}, "dns policy set": {body: `{"transfer":["key:none"]}`},
 	"machine create": {body: `{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}`, about: true},
 	"machine import": {body: `{"machines":[{"site":"lon1","name":"m1","macs":["52:54:00:00:00:21"]}]}`, about: true},
-	"machine list":   {}, "machine show": {}, "machine history": {}, "machine explain": {}, "machine network show": {}, "machine hardware show": {}, "machine hardware accept": {}, "machine network set": {body: `{"interfaces":[]}`}, "boot list": {}, "boot show": {},
+	"machine list":   {}, "machine show": {}, "machine history": {}, "machine explain": {}, "machine console": {}, "machine console type": {body: `{"view":"none","at":0,"keys":"Ag=="}`}, "machine network show": {}, "machine hardware show": {}, "machine hardware accept": {}, "machine network set": {body: `{"interfaces":[]}`}, "boot list": {}, "boot show": {},
 	"machine update": {body: `{"pool":"x"}`}, "machine delete": {}, "machine accept": {}, "machine lock": {}, "machine unlock": {},
 	"machine commission": {body: `{}`}, "machine deploy": {body: `{"image":"i1"}`}, "machine release": {body: `{}`}, "machine rescue": {body: `{"sshKeys":["ssh-ed25519 AAAA"]}`}, "machine unrescue": {},
 	"machine mark-broken": {body: `{"reason":"x"}`}, "machine mark-fixed": {body: `{"reason":"x"}`}, "machine retire": {body: `{"reason":"x"}`},

@@ -151,7 +151,7 @@ func (s *Server) raiseVersion(ctx context.Context, beat sprout.Beat, why error) 
 // takeLive keeps what running work looks like, for those who watch.
 func (s *Server) takeLive(ctx context.Context) error {
 	return s.bus.ConsumeLive(ctx, func(_ sprout.SiteID, live sprout.Live) {
-		if live.Answer != nil {
+		if live.Answer != nil || live.Console != nil {
 			return // whoever asked takes it
 		}
 		if err := s.store.SaveLive(ctx, workflowOf(live.Work), live); err != nil && ctx.Err() == nil {

@@ -38,6 +38,9 @@ var seconds = map[string]struct {
 	"machine network set": {ask: asked(api.MachineNetworkSet, func(in *api.SetMachineNetwork, m string) {
 		in.Machine, in.Body.Interfaces = m, []sprout.InterfaceConfig{}
 	}), legal: true}, // the next deploy reads it
+	"machine console type": {ask: asked(api.MachineConsoleType, func(in *api.TypeConsole, m string) {
+		in.Machine, in.Body.View, in.Body.Keys = m, "none", []byte("x") // whoever has it open types, whatever runs
+	})},
 	"machine hardware accept": {ask: asked(api.MachineHardwareAccept, func(in *api.MachineRef, m string) { in.Machine = m })},
 	"machine lock":            {ask: asked(api.MachineLock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},
 	"machine unlock":          {ask: asked(api.MachineUnlock, func(in *api.MachineRef, m string) { in.Machine = m }), legal: true},

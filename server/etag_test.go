@@ -102,7 +102,7 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 // now, and says so; nothing is changed.
 func TestEveryChangeHoldsToIfMatch(t *testing.T) {
 	p, named, _ := populated(t)
-	bodies := map[string]string{"image fetch": `{"url":"http://127.0.0.1:1/x","unverified":true}`, "machine update": `{"pool":"x"}`, "machine rescue": `{"sshKeys":["ssh-ed25519 AAAA"]}`, "machine deploy": `{"image":"i1"}`, "allocation extend": `{"for":60}`, "quota set": `{"machines":6}`, "machine network set": `{"interfaces":[]}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
+	bodies := map[string]string{"image fetch": `{"url":"http://127.0.0.1:1/x","unverified":true}`, "machine update": `{"pool":"x"}`, "machine rescue": `{"sshKeys":["ssh-ed25519 AAAA"]}`, "machine deploy": `{"image":"i1"}`, "allocation extend": `{"for":60}`, "quota set": `{"machines":6}`, "machine network set": `{"interfaces":[]}`, "machine console type": `{"view":"none","at":0,"keys":"Ag=="}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
 		"dns key create": `{"name":"k9"}`, "range create": `{"kind":"reserved","range":"10.0.0.9"}`}
 	_, before, _ := p.exchange(t, "GET", "/v1/machines/m1", "", nil)
 	tried := 0

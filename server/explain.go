@@ -15,6 +15,7 @@ import (
 const (
 	leastRuns     = 3  // past runs without which there are no figures
 	evidenceShown = 10 // events of an explanation at most
+	linesShown    = 15 // of a console
 )
 
 func (s *Server) machineExplain(ctx context.Context, in *api.MachineRef) (api.Explanation, error) {
@@ -61,7 +62,7 @@ func during(w sprout.Workflow) func(sprout.BootAttempt) bool {
 func (s *Server) explain(ctx context.Context, m sprout.Machine, w *sprout.Workflow, chosen func(sprout.BootAttempt) bool) (api.Explanation, error) {
 	e := api.Explanation{
 		Machine: m.Name, Site: m.SiteName, State: m.State, Power: m.Power, At: time.Now().UTC(),
-		Evidence: []sprout.BootEvent{}, Problems: filled(m.Problems), Help: []string{},
+		Evidence: []sprout.BootEvent{}, Console: []sprout.BootEvent{}, Problems: filled(m.Problems), Help: []string{},
 	}
 	if w != nil {
 		e.Workflow = explained(*w, e.At)
@@ -190,7 +191,15 @@ func (s *Server) addBoot(ctx context.Context, e *api.Explanation, m sprout.Machi
 		return err
 	}
 	e.Attempt = boots[newest].ID
-	e.Evidence = append(e.Evidence, events[max(0, len(events)-evidenceShown):]...)
+	for _, b := range events {
+		to := &e.Evidence
+		if b.What == sprout.SawConsole {
+			to = &e.Console
+		}
+		*to = append(*to, b)
+	}
+	e.Evidence = e.Evidence[max(0, len(e.Evidence)-evidenceShown):]
+	e.Console = e.Console[max(0, len(e.Console)-linesShown):]
 	if w == nil || w.State.Ended() || w.Step != diagnose.StepRamdisk && w.Step != diagnose.StepHome {
 		return nil
 	}

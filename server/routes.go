@@ -97,6 +97,9 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.MachineHardwareAccept, s.machineHardwareAccept)
 	route(s, a, api.MachineNetworkSet, s.machineNetworkSet)
 
+	route(s, a, api.MachineConsole, s.machineConsole)
+	route(s, a, api.MachineConsoleType, s.machineConsoleType)
+
 	route(s, a, api.MachineExplain, s.machineExplain)
 	route(s, a, api.BootList, s.bootList)
 	route(s, a, api.BootShow, s.bootShow)

@@ -77,7 +77,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine bulk": {missing, `{"action":"lock","select":{"site":"par1"}}`}, "machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
 		"allocation create": {missing, `{"site":"par1"}`}, "allocation list": {unseen, ""}, "allocation show": {missing, ""}, "allocation extend": {missing, `{"for":60}`}, "allocation cancel": {missing, ""},
 		"quota set": {denied, `{"machines":5}`}, "quota list": {denied, ""}, "quota show": {denied, ""}, "quota delete": {denied, ""},
-		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""},
+		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""}, "machine console": {missing, ""}, "machine console type": {missing, `{"view":"none","at":0,"keys":"Ag=="}`},
 		"image import": {denied, ""}, "image fetch": {denied, `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
 		"test add": {denied, ""}, "test list": {anyone, ""}, "test show": {anyone, ""}, "test delete": {denied, ""}, "test content": {anyone, ""}, "test history": {unseen, ""}, "test fleet": {missing, ""},
 		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},

@@ -45,14 +45,11 @@ func (s *Server) eventWatch(ctx context.Context, in *api.WatchEvents) (api.Strea
 	over := endOf(bearer(ctx), in.For)
 	return api.Stream{Serve: func(answer http.ResponseWriter, r *http.Request) {
 		defer s.feed.leave(w)
-		h := answer.Header()
-		h.Set("Content-Type", "text/event-stream")
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Accel-Buffering", "no") // proxies that gather answers must not
+		to := streamTo(answer)
 		if r.Method == http.MethodHead { // an answer without a body ends: else the connection's next request would wait behind it
 			return
 		}
-		e := &eventStream{server: s, watcher: w, to: answer, flush: http.NewResponseController(answer)}
+		e := &eventStream{eventWriter: to, server: s, watcher: w}
 		if err := e.serve(r.Context(), from, at, over); err != nil && r.Context().Err() == nil {
 			s.log.Debug("a stream of events broke off", "id", api.RequestID(r.Context()), "error", err)
 		}
@@ -93,10 +90,9 @@ func endOf(token sprout.Token, seconds int) (e ending) {
 
 // An eventStream writes to one client.
 type eventStream struct {
+	eventWriter
 	server  *Server
 	watcher *watcher
-	to      http.ResponseWriter
-	flush   *http.ResponseController
 }
 
 // serve writes what the client missed since from, if it says so, then what is
@@ -113,7 +109,7 @@ func (e *eventStream) serve(ctx context.Context, from *store.Position, at store.
 	}
 	alive := time.NewTicker(heartbeatEvery)
 	defer alive.Stop()
-	defer func() { _ = e.flush.SetWriteDeadline(time.Time{}) }() // the connection may be used again
+	defer e.done()
 	var expired <-chan time.Time
 	if !over.at.IsZero() {
 		timer := time.NewTimer(time.Until(over.at))
@@ -131,7 +127,7 @@ func (e *eventStream) serve(ctx context.Context, from *store.Position, at store.
 				return e.write(sprout.WatchEvent{What: sprout.Resume, Reason: ended})
 			}
 		case <-alive.C:
-			if err := e.send(&message{[]byte(": alive\n\n")}); err != nil {
+			if err := e.send(sayAlive); err != nil {
 				return err
 			}
 		case <-expired:
@@ -202,17 +198,4 @@ func (e *eventStream) write(event sprout.WatchEvent) error {
 		return err
 	}
 	return e.send(m)
-}
-
-// send writes messages and pushes them out.
-func (e *eventStream) send(list ...*message) error {
-	if err := e.flush.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
-		return err
-	}
-	for _, m := range list {
-		if _, err := e.to.Write(m.text); err != nil {
-			return err
-		}
-	}
-	return e.flush.Flush()
 }
