@@ -54,6 +54,12 @@ func (e *env) showExplanation(x api.Explanation) {
 			fmt.Fprintf(e.stdout, "  %s  %-18s %s\n", b.At.Local().Format(time.TimeOnly), b.What, bootDetail(b))
 		}
 	}
+	if len(x.Console) > 0 {
+		fmt.Fprintln(e.stdout, "\nIts console said last:")
+		for _, b := range x.Console {
+			fmt.Fprintf(e.stdout, "  %s  %s\n", b.At.Local().Format(time.TimeOnly), bootDetail(b))
+		}
+	}
 	if len(x.Help) > 0 {
 		fmt.Fprintln(e.stdout, "\nTry:")
 		for _, command := range x.Help {

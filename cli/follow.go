@@ -162,7 +162,7 @@ func (v *view[T]) put(now T) {
 
 // answerEvent prints an event for programs: a line of JSON, a document of YAML,
 // or what jq makes of it.
-func (e *env) answerEvent(event sprout.WatchEvent) error {
+func (e *env) answerEvent(event any) error {
 	if e.jq != "" {
 		return e.answerJQ(event)
 	}

@@ -12,7 +12,7 @@ import (
 
 // silent are the commands that answer no document: they run until they are
 // ended, or work on this machine alone and say what they do.
-var silent = []string{"server", "dev", "agent", "lab", "sim", "ramdisk", "image build", "completion", "help", "events", "audit export"}
+var silent = []string{"server", "dev", "agent", "lab", "sim", "ramdisk", "image build", "completion", "help", "events", "audit export", "machine console"}
 
 // Every command prints one JSON document with -o json, or nothing where it is
 // refused; whatever is for people goes elsewhere.

@@ -20,7 +20,7 @@ func machineCommand(e *env) *cobra.Command {
 		machineMarkCommand(e, "mark-broken", "fan fails", api.MachineMarkBroken), machineMarkCommand(e, "mark-fixed", "fan replaced", api.MachineMarkFixed),
 		machineRetireCommand(e),
 		machineLabelCommand(e), machineFlagCommand(e, "lock", api.MachineLock), machineFlagCommand(e, "unlock", api.MachineUnlock),
-		machineHistoryCommand(e), machineExplainCommand(e), machineWaitCommand(e), machineNetworkCommand(e), machineHardwareCommand(e))
+		machineHistoryCommand(e), machineExplainCommand(e), machineConsoleCommand(e), machineWaitCommand(e), machineNetworkCommand(e), machineHardwareCommand(e))
 }
 
 func machineRef(ref string) api.MachineRef { return api.MachineRef{Machine: ref} }
