@@ -56,6 +56,10 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(eventually(ctx, func() (bool, string) { return s.causeIs(ctx, sprout.Code(name), args[0]) }))
 	case kind == "boot" && len(args) == 1:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.bootHas(ctx, name, args[0]) }))
+	case kind == "serial" && len(args) == 0:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.slot(ts, name).Machine.Consoles() > 0, "nobody has it open" }))
+	case kind == "console" && len(args) == 1:
+		ts.Check(eventually(ctx, func() (bool, string) { return s.consoleSaid(ctx, name, args[0]) }))
 	case kind == "waits" && len(args) == 1:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.waitsFor(ctx, name, args[0]) }))
 	case kind == "boots" && len(args) == 2:
@@ -146,6 +150,17 @@ func (s *story) bootHas(ctx context.Context, name, what string) (bool, string) {
 	}
 	has := slices.ContainsFunc(boot.Events, func(e sprout.BootEvent) bool { return e.What == what })
 	return has, fmt.Sprintf("%+v", boot.Events)
+}
+
+// consoleSaid tells whether a machine's explanation has a line of its console with
+// the words.
+func (s *story) consoleSaid(ctx context.Context, name, words string) (bool, string) {
+	x, err := call(ctx, s, api.MachineExplain, api.MachineRef{Machine: name})
+	if err != nil {
+		return false, err.Error()
+	}
+	said := slices.ContainsFunc(x.Console, func(e sprout.BootEvent) bool { return strings.Contains(e.Detail, words) })
+	return said, fmt.Sprintf("%+v", x.Console)
 }
 
 func (s *story) machineIs(ctx context.Context, name, field, want string) (bool, string) {

@@ -26,6 +26,10 @@
 //	hold NAME during STEP[:PERCENT]       the machine waits there once; go-on NAME lets it go on
 //	bmc NAME busy N                       its BMC answers N requests with 503
 //	bmc NAME without-media                its BMC has no virtual media from now on
+//	bmc NAME without-console, bmc NAME hangs-up
+//	                                      its BMC has no serial console; it ends those that are open
+//	says NAME WORDS                       the machine says a line on its serial port
+//	type NAME WORDS                       types at a command line that was begun by watch, and Enter
 //	drive NAME holds nothing|media        what is in the virtual drive of its BMC
 //	break NAME FAULT                      gives it a fault, such as dead-disk@erase=SERIAL
 //	heal NAME                             ends its faults
@@ -34,6 +38,8 @@
 //	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
 //	await problem CODE NAME               as the control plane sees it; ! await problem: until it is over
 //	await machines N                      so many are known
+//	await serial NAME                     its BMC's console is open
+//	await console MACHINE WORDS           its console has said a line with the words, as the control plane sees it
 //	await waits MACHINE WORDS             its work waits for something with the words
 //	await boots MACHINE N M               N + M boots of it are on record, as far as boots are kept
 //	await idle MACHINE                    no workflow runs on it

@@ -165,14 +165,27 @@ func tellWAN(s *story, ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func tellBMC(s *story, ts *testscript.TestScript, _ bool, args []string) {
-	usage(ts, len(args) == 3 && args[1] == "busy" || len(args) == 2 && args[1] == "without-media", "bmc NAME busy N, or bmc NAME without-media")
-	if args[1] == "without-media" {
+	usage(ts, len(args) == 3 && args[1] == "busy" || len(args) == 2, "bmc NAME busy N|without-media|without-console|hangs-up")
+	switch args[1] {
+	case "hangs-up":
+		s.slot(ts, args[0]).Machine.HangUp()
+		return
+	case "without-console":
+		s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{NoConsole: true})
+		return
+	case "without-media":
 		s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{NoMedia: true})
 		return
 	}
 	n, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	s.slot(ts, args[0]).BMC.SetFaults(emulator.Faults{Unavailable: n})
+}
+
+// tellSays has a machine say a line on its serial port.
+func tellSays(s *story, ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 2, "says NAME WORDS")
+	s.slot(ts, args[0]).Machine.Say(args[1] + "\r\n")
 }
 
 // tellIPMI has the machine's BMC speak IPMI too, at $NAME_ipmi.

@@ -96,6 +96,8 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"expand":         tellExpand,
 		"watch":          tellWatch,
 		"told":           tellTold,
+		"type":           tellType,
+		"says":           tellSays,
 	}
 	cmds := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, tell := range table {

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +16,7 @@ import (
 // A watch is a command line that runs beside the story.
 type watch struct {
 	stop func()
+	keys io.Writer // its standard input
 
 	mu   sync.Mutex
 	text bytes.Buffer // what it printed
@@ -35,17 +36,25 @@ func (w *watch) Write(p []byte) (int, error) {
 func tellWatch(s *story, ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) > 2 && args[1] == "sprout", "watch NAME sprout ARG…")
 	ctx, cancel := context.WithCancel(context.Background())
-	w, ended := &watch{}, make(chan struct{})
-	w.stop = func() { cancel(); <-ended }
+	stdin, keys := io.Pipe()
+	w, ended := &watch{keys: keys}, make(chan struct{})
+	w.stop = func() { cancel(); <-ended; _ = stdin.Close() }
 	line := append([]string{"--server", "https://" + s.api.Address(), "--token", s.token, "--ca", s.authority()}, args[2:]...)
 	go func() {
 		defer close(ended)
-		code := cli.Main(ctx, line, strings.NewReader(""), w, w)
+		code := cli.Main(ctx, line, stdin, w, w)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.code, w.over = code, true
 	}()
 	s.watches[args[0]] = w
+}
+
+// tellType types words at a watch, and Enter.
+func tellType(s *story, ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 2 && s.watches[args[0]] != nil, "type NAME WORDS")
+	_, err := io.WriteString(s.watches[args[0]].keys, args[1]+"\r")
+	ts.Check(err)
 }
 
 // tellTold waits until a watch has printed a line.
