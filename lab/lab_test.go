@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -186,14 +187,27 @@ func awaitDiscover(t *testing.T, conn net.PacketConn, mac string) string {
 	}
 }
 
-// bootSector says so on the serial port and resets the machine:
-// each byte of the message to 3F8h, then 6 to the reset register CF9h.
+// bootSector says so on the serial port and resets the machine: 6 to the reset
+// register CF9h.
 func bootSector(message string) []byte {
+	return sectorOf(message, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd) // mov dx, 0cf9h; mov al, 6; out dx, al; hlt; jmp
+}
+
+// echoSector says so on the serial port, and then whatever it hears there.
+func echoSector(message string) []byte {
+	return sectorOf(message,
+		0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf8, // mov dx, 3fdh; in al, dx; test al, 1; jz
+		0xba, 0xf8, 0x03, 0xec, 0xee, 0xeb, 0xf1) // mov dx, 3f8h; in al, dx; out dx, al; jmp
+}
+
+// sectorOf is a boot sector that writes each byte of the message to 3F8h, and then
+// does what follows.
+func sectorOf(message string, then ...byte) []byte {
 	code := []byte{0xba, 0xf8, 0x03} // mov dx, 3f8h
 	for _, b := range []byte(message) {
 		code = append(code, 0xb0, b, 0xee) // mov al, b; out dx, al
 	}
-	code = append(code, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd) // mov dx, 0cf9h; mov al, 6; out dx, al; hlt; jmp
+	code = append(code, then...)
 	sector := make([]byte, 512)
 	copy(sector, code)
 	sector[510], sector[511] = 0x55, 0xaa
@@ -207,15 +221,7 @@ func TestBIOSMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	const message = "BOOTED FROM DISK\r\n"
-	disk := filepath.Join(rackPath(c.Dir()), "m1", diskFile(0))
-	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
-	if err == nil {
-		_, err = f.Write(bootSector(message))
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	disk := install(t, c, bootSector(message))
 	bmc, wire := provider(t, c, m), discovers(t, c)
 
 	// Once from the network, as the override says.
@@ -249,6 +255,55 @@ func TestBIOSMachine(t *testing.T) {
 	must(t, c.Remove(t.Context(), "m1"))
 	if _, err := os.Stat(filepath.Dir(disk)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a removed machine's disk is left: %v", err)
+	}
+}
+
+// install writes a boot sector to the disk of m1, and returns its file.
+func install(t *testing.T, c *Client, sector []byte) string {
+	t.Helper()
+	disk := filepath.Join(rackPath(c.Dir()), "m1", diskFile(0))
+	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.Write(sector)
+		err = errors.Join(err, f.Close())
+	}
+	must(t, err)
+	return disk
+}
+
+// A machine's BMC has its serial console: it is opened while the machine is off, says
+// what its programs say, and types at them.
+func TestConsoleOfTheBMC(t *testing.T) {
+	c := up(t, Config{})
+	m, err := c.Plug(t.Context(), Spec{Name: "m1", MemoryMB: 256, CPUs: 1})
+	must(t, err)
+	install(t, c, echoSector("LISTENING\r\n"))
+	bmc := provider(t, c, m)
+	line, err := bmc.Console(t.Context())
+	must(t, err)
+	defer line.Close() //nolint:errcheck // nothing was left to say
+	said := bufio.NewReader(line)
+	for range 2 { // it goes on when the machine is off and on again
+		must(t, bmc.Set(t.Context(), sprout.PowerOn))
+		hears(t, said, "LISTENING")
+		_, err = io.WriteString(line, "who is there\n")
+		must(t, err)
+		hears(t, said, "who is there")
+		must(t, bmc.Set(t.Context(), sprout.PowerOff))
+	}
+}
+
+// hears reads lines until one has the words.
+func hears(t *testing.T, said *bufio.Reader, words string) {
+	t.Helper()
+	for {
+		text, err := said.ReadString('\n')
+		if strings.Contains(text, words) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("the console ended before %q, with %q: %v", words, text, err)
+		}
 	}
 }
 
