@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -109,11 +110,13 @@ func (v *consoleView) serve(answer http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer to.done()
+	var parts sync.WaitGroup
+	defer parts.Wait()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	said, gone := make(chan sprout.ConsoleOutput), make(chan string, 1)
-	go v.hear(ctx, said)
-	go func() { gone <- v.keep(ctx) }()
+	parts.Go(func() { v.hear(ctx, said) })
+	parts.Go(func() { gone <- v.keep(ctx) })
 	if err := v.stream(ctx, to, said, gone); err != nil && r.Context().Err() == nil {
 		v.server.log.Debug("a console's stream broke off", "id", api.RequestID(ctx), "machine", v.machine.Name, "error", err)
 	}
