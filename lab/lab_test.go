@@ -201,9 +201,9 @@ func echoSector(message string) []byte {
 }
 
 // sectorOf is a boot sector that writes each byte of the message to 3F8h, and then
-// does what follows.
+// does what follows. No interrupt comes: SeaBIOS would take what is typed for itself.
 func sectorOf(message string, then ...byte) []byte {
-	code := []byte{0xba, 0xf8, 0x03} // mov dx, 3f8h
+	code := []byte{0xfa, 0xba, 0xf8, 0x03} // cli; mov dx, 3f8h
 	for _, b := range []byte(message) {
 		code = append(code, 0xb0, b, 0xee) // mov al, b; out dx, al
 	}
@@ -281,6 +281,8 @@ func TestConsoleOfTheBMC(t *testing.T) {
 	bmc := provider(t, c, m)
 	line, err := bmc.Console(t.Context())
 	must(t, err)
+	late := time.AfterFunc(2*time.Minute, func() { _ = line.Close() })
+	defer late.Stop()
 	defer line.Close() //nolint:errcheck // nothing was left to say
 	said := bufio.NewReader(line)
 	for range 2 { // it goes on when the machine is off and on again
