@@ -1,6 +1,7 @@
 package sprout
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,6 +163,7 @@ type Inventory struct {
 	Serial       string       `json:"serial,omitempty"`
 	UUID         string       `json:"uuid,omitempty" doc:"SMBIOS system UUID"`
 	Firmware     string       `json:"firmware,omitempty" doc:"Vendor, version and date"`
+	Address      netip.Addr   `json:"address,omitzero" doc:"Where it had booted when it was discovered; absent: it was registered" example:"10.0.0.100"`
 	CPU          CPU          `json:"cpu"`
 	MemoryBytes  int64        `json:"memoryBytes"`
 	DIMMs        []DIMM       `json:"dimms,omitempty"`

@@ -2,11 +2,16 @@
 // is one way to do it; alloctest is the contract that each passes.
 package alloc
 
-import "sprout"
+import (
+	"net/netip"
+
+	"sprout"
+)
 
 // A Request is the constraints that a machine must meet. Zero fields do not
 // restrict.
 type Request struct {
+	State        sprout.State         `json:"state,omitempty"` // it must be in; empty: ready
 	Site         sprout.SiteID        `json:"site,omitempty"`
 	Name         string               `json:"name,omitempty"`
 	Architecture sprout.Architecture  `json:"architecture,omitempty"`
@@ -27,6 +32,7 @@ type Request struct {
 	Labels       []sprout.Requirement `json:"labels,omitempty"`   // all of them
 	Pool         string               `json:"pool,omitempty"`
 	Zone         string               `json:"zone,omitempty"`
+	Subnet       netip.Prefix         `json:"subnet,omitzero"` // that it was discovered in
 }
 
 // Disks asks for disks of a kind. Zero fields do not restrict; a count of 0 is 1.
@@ -57,8 +63,16 @@ type Removal struct {
 	Nearest    []string `json:"nearest" doc:"Up to three machines that failed only this, with what they have" example:"[\"web-07 (deployed)\"]"`
 }
 
+// A Lack is a constraint that a machine does not meet.
+type Lack struct {
+	Constraint string `json:"constraint" doc:"What the machine had to be" example:"cores at least 32"`
+	Has        string `json:"has" doc:"What it is or has instead" example:"cores: 16"`
+}
+
 // A Provider chooses. Choose is pure: it returns the machines that fit in order
-// of preference (tightest fit first), and what each constraint removed.
+// of preference (tightest fit first), and what each constraint removed. Lacks is pure
+// too: every constraint that one machine does not meet; none where it fits.
 type Provider interface {
 	Choose(r Request, machines []sprout.Machine) (fit []sprout.Machine, removed []Removal)
+	Lacks(r Request, m *sprout.Machine) []Lack
 }

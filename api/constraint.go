@@ -27,4 +27,5 @@ type Constraints struct {
 	Labels       string              `json:"labels,omitempty" maxLength:"4096" doc:"Label selector, as of machine list" example:"rack=r1,env!=prod"`
 	Pool         string              `json:"pool,omitempty"`
 	Zone         string              `json:"zone,omitempty" doc:"Failure zone"`
+	Subnet       string              `json:"subnet,omitempty" maxLength:"64" doc:"Prefix in which it was discovered" example:"10.0.0.0/24"`
 }

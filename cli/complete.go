@@ -97,6 +97,7 @@ func (e *env) nounWords() map[string]completer {
 			return string(a.ID), a.Owner + ", " + string(a.State)
 		}),
 		"OWNER":   words(e, mostWords, api.QuotaList, api.Paging{}, func(q sprout.Quota) (string, string) { return q.Owner, machines(q.Machines) }),
+		"RULE":    words(e, mostOfFew, api.RuleList, api.Paging{}, func(r api.RuleReport) (string, string) { return r.Name, matchText(r.Match) }),
 		"QUOTA":   words(e, mostWords, api.QuotaList, api.Paging{}, func(q sprout.Quota) (string, string) { return q.Owner, machines(q.Machines) }),
 		"PROBLEM": words(e, mostWords, api.ProblemList, api.ListProblems{Sort: "-since"}, func(p sprout.Problem) (string, string) { return string(p.ID), p.Name + ", " + string(p.Code) }),
 		"CONTEXT": e.contextWords(),

@@ -40,6 +40,7 @@ func (w *constraintWords) add(c *cobra.Command, b *api.Constraints) {
 	f.StringVarP(&b.Labels, "labels", "l", "", "with labels that meet a selector, as rack=r1,env!=prod,gpu,!spare")
 	f.StringVar(&b.Pool, "pool", "", "of this pool")
 	f.StringVar(&b.Zone, "zone", "", "in this failure zone")
+	f.StringVar(&b.Subnet, "subnet", "", "discovered in this subnet, as 10.0.0.0/24")
 }
 
 // read fills in what the words say.

@@ -44,6 +44,7 @@ var rows = map[string]row{
 	"machine allocate":  {body: `{"site":"lon1","pool":"none"}`, about: true},
 	"machine bulk":      {body: `{"action":"lock","select":{"site":"lon1"},"plan":true}`, about: true},
 	"allocation create": {body: `{"site":"lon1","pool":"none"}`, about: true}, "allocation list": {}, "allocation show": {}, "allocation extend": {body: `{"for":60}`}, "allocation cancel": {},
+	"rule create": {body: `{"name":"r9","match":{"pool":"none"}}`}, "rule try": {body: `{"name":"r8","match":{"pool":"none"}}`}, "rule list": {}, "rule show": {}, "rule set": {body: `{"priority":1}`}, "rule delete": {}, "rule run": {body: `{}`}, "rule explain": {},
 	"quota set": {body: `{"machines":5}`}, "quota list": {}, "quota show": {}, "quota delete": {},
 	"test add": {}, "test list": {}, "test show": {}, "test delete": {}, "test content": {}, "test history": {}, "test fleet": {},
 	"model list": {}, "model show": {}, "model set": {body: `{"limits":{"phone-home":60}}`},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/netip"
 
 	"sprout"
 	"sprout/alloc"
@@ -23,6 +24,11 @@ func (s *Server) wanted(ctx context.Context, c api.Constraints) (sites sprout.Si
 	}
 	if want.Networks, err = s.networksNamed(ctx, sites, c.Networks); err != nil {
 		return nil, want, err
+	}
+	if c.Subnet != "" {
+		if want.Subnet, err = netip.ParsePrefix(c.Subnet); err != nil {
+			return nil, want, sprout.InvalidField("subnet", "%q is no prefix such as 10.0.0.0/24", c.Subnet)
+		}
 	}
 	want.Name, err = s.nameOf(ctx, c.Name)
 	return sites, want, err

@@ -44,6 +44,9 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	var quota api.SetQuota
 	quota.Owner, quota.Body.Machines = "shop", 5
 	must(client.Call(t.Context(), p.admin, api.QuotaSet, quota))(t)
+	var rule api.CreateRule
+	rule.Body.Name, rule.Body.Match.Pool = "r1", "none"
+	must(client.Call(t.Context(), p.admin, api.RuleCreate, rule))(t)
 	var waits api.CreateAllocation
 	waits.Body.Site, waits.Body.Owner, waits.Body.Queue = "lon1", "shop", true
 	a1 := must(client.Call(t.Context(), p.admin, api.AllocationCreate, waits))(t)
@@ -63,7 +66,7 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
 		t.Fatal(err)
 	}
-	return p, strings.NewReplacer("{allocation}", string(a1.ID), "{quota}", "shop", "{model}", "R1", "{test}", "disk-read", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
+	return p, strings.NewReplacer("{allocation}", string(a1.ID), "{quota}", "shop", "{rule}", "r1", "{model}", "R1", "{test}", "disk-read", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
 		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 
@@ -102,7 +105,7 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 // now, and says so; nothing is changed.
 func TestEveryChangeHoldsToIfMatch(t *testing.T) {
 	p, named, _ := populated(t)
-	bodies := map[string]string{"image fetch": `{"url":"http://127.0.0.1:1/x","unverified":true}`, "machine update": `{"pool":"x"}`, "machine rescue": `{"sshKeys":["ssh-ed25519 AAAA"]}`, "machine deploy": `{"image":"i1"}`, "allocation extend": `{"for":60}`, "quota set": `{"machines":6}`, "machine network set": `{"interfaces":[]}`, "machine console type": `{"view":"none","at":0,"keys":"Ag=="}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
+	bodies := map[string]string{"image fetch": `{"url":"http://127.0.0.1:1/x","unverified":true}`, "machine update": `{"pool":"x"}`, "machine rescue": `{"sshKeys":["ssh-ed25519 AAAA"]}`, "machine deploy": `{"image":"i1"}`, "allocation extend": `{"for":60}`, "quota set": `{"machines":6}`, "rule set": `{"priority":6}`, "machine network set": `{"interfaces":[]}`, "machine console type": `{"view":"none","at":0,"keys":"Ag=="}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
 		"dns key create": `{"name":"k9"}`, "range create": `{"kind":"reserved","range":"10.0.0.9"}`}
 	_, before, _ := p.exchange(t, "GET", "/v1/machines/m1", "", nil)
 	tried := 0

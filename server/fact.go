@@ -90,6 +90,7 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 		found.Inventory.Interfaces[i].Boot = strings.EqualFold(found.Inventory.Interfaces[i].MAC, found.BootMAC)
 	}
 	known, err := s.recognise(ctx, tx, site, found)
+	found.Inventory.Address = found.IP
 	if err == nil {
 		return s.keepDiscovered(ctx, tx, known, found)
 	}
@@ -107,7 +108,11 @@ func (s *Server) factDiscovered(ctx context.Context, tx pgx.Tx, site sprout.Site
 	if err != nil {
 		return err
 	}
-	return s.store.Audit(ctx, tx, sprout.AuditRecord{Kind: sprout.AuditSystem, Actor: systemActor, Site: site, Action: "machine discover", Subject: string(id), Name: name, Outcome: "done", Detail: found.BootMAC})
+	err = s.store.Audit(ctx, tx, sprout.AuditRecord{Kind: sprout.AuditSystem, Actor: systemActor, Site: site, Action: "machine discover", Subject: string(id), Name: name, Outcome: "done", Detail: found.BootMAC})
+	if err != nil {
+		return err
+	}
+	return s.takeIn(ctx, tx, id)
 }
 
 // keepDiscovered takes what a machine that is known was found to be. One that is
@@ -118,7 +123,10 @@ func (s *Server) keepDiscovered(ctx context.Context, tx pgx.Tx, id sprout.Machin
 		return err
 	}
 	if m.State != sprout.Retired {
-		return s.keepInventory(ctx, tx, id, found.Inventory)
+		if err := s.keepInventory(ctx, tx, id, found.Inventory); err != nil || m.State != sprout.Discovered {
+			return err
+		}
+		return s.takeIn(ctx, tx, id)
 	}
 	p := problemOf(sprout.Trouble{Code: sprout.RetiredBooted, Reason: "it is retired, and has booted the ramdisk", Evidence: "from " + found.BootMAC}, string(id), m.SiteName)
 	p.Site, p.Name = m.Site, m.Name
@@ -151,17 +159,8 @@ func (s *Server) recognise(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 // nameOf makes a DNS label of a serial number, or of a MAC where the serial is
 // none that a vendor would give.
 func nameOf(found sprout.DiscoveredFact) string {
-	serial := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		}
-		return -1
-	}, found.Inventory.Serial)
-	switch serial {
-	case "", "0", "none", "notspecified", "tobefilledbyoem", "defaultstring", "systemserialnumber", "0123456789":
+	serial := strings.ReplaceAll(found.Inventory.SerialLabel(), "-", "")
+	if serial == "" {
 		mac, err := net.ParseMAC(found.BootMAC)
 		if err != nil {
 			return "machine"

@@ -76,6 +76,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine release": {missing, `{}`}, "machine rescue": {missing, `{"sshKeys":["ssh-ed25519 AAAA"]}`}, "machine unrescue": {missing, ""}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`}, "machine retire": {missing, `{"reason":"x"}`},
 		"machine bulk": {missing, `{"action":"lock","select":{"site":"par1"}}`}, "machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
 		"allocation create": {missing, `{"site":"par1"}`}, "allocation list": {unseen, ""}, "allocation show": {missing, ""}, "allocation extend": {missing, `{"for":60}`}, "allocation cancel": {missing, ""},
+		"rule create": {denied, `{"name":"x","match":{}}`}, "rule try": {denied, `{"name":"x","match":{}}`}, "rule list": {denied, ""}, "rule show": {denied, ""}, "rule set": {denied, `{"priority":1}`}, "rule delete": {denied, ""}, "rule run": {denied, `{}`}, "rule explain": {denied, ""},
 		"quota set": {denied, `{"machines":5}`}, "quota list": {denied, ""}, "quota show": {denied, ""}, "quota delete": {denied, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""}, "machine console": {missing, ""}, "machine console type": {missing, `{"view":"none","at":0,"keys":"Ag=="}`},
 		"image import": {denied, ""}, "image fetch": {denied, `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
@@ -89,7 +90,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{allocation}", string(theirAllocation.ID), "{quota}", "x", "{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{test}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
+	named := strings.NewReplacer("{allocation}", string(theirAllocation.ID), "{quota}", "x", "{rule}", "x", "{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{test}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

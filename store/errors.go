@@ -67,6 +67,8 @@ var constraints = map[string]struct {
 	"workflow_id_key":              {sprout.Conflict, "id", "a workflow of this id exists"},
 	"workflow_pkey":                {sprout.Conflict, "id", "a workflow of this id exists"},
 	"workflow_live_key":            {sprout.Conflict, "machine", "another workflow runs on the machine"},
+	"rule_pkey":                    {sprout.Conflict, "name", "a rule of this name exists"},
+	"rule_priority_check":          {sprout.Invalid, "priority", "must be -1000000 to 1000000"},
 	"quota_machines_check":         {sprout.Invalid, "machines", "must be 0 to 1000000"},
 	"allocation_machines_check":    {sprout.Invalid, "count", "must be 1 to 1000"},
 	"allocation_spread_check":      {sprout.Invalid, "spread", "must be zone, or nothing"},

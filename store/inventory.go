@@ -10,13 +10,15 @@ import (
 )
 
 // SetInventory keeps what the ramdisk found, and takes architecture, boot mode
-// and interfaces over from it. Which port is the boot port stays known. It returns
+// and interfaces over from it. Which port is the boot port, and where the machine
+// was discovered, stay known. It returns
 // the hardware that the machine was expected to have: nil if this is the first
 // that is known of it.
 func (s *Store) SetInventory(ctx context.Context, tx pgx.Tx, id sprout.MachineID, inv sprout.Inventory) (expected *sprout.Inventory, err error) {
 	expected, err = one(ctx, tx, pgx.RowTo[*sprout.Inventory], `
 		WITH old AS (SELECT expected, inventory FROM machine WHERE id = $1 FOR UPDATE)
-		UPDATE machine m SET inventory = $2, architecture = coalesce(nullif($3, ''), m.architecture),
+		UPDATE machine m SET inventory = CASE WHEN m.inventory ? 'address' THEN jsonb_build_object('address', m.inventory -> 'address') ELSE '{}' END || $2::jsonb,
+			architecture = coalesce(nullif($3, ''), m.architecture),
 			boot_mode = coalesce(nullif($4, ''), m.boot_mode), changed_at = now()
 		FROM old WHERE m.id = $1 RETURNING coalesce(old.expected, old.inventory)`, id, inv, inv.Architecture, inv.BootMode)
 	if err != nil {

@@ -179,6 +179,11 @@ func (s *Store) MoveMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineID,
 	if n == 0 {
 		return from, sprout.Errorf(sprout.Conflict, "cannot %s machine %s: it is no longer %s", event, id, from)
 	}
+	if from == sprout.Discovered { // whether a rule could take it is of no matter any more
+		if _, err := s.ClearProblems(ctx, tx, string(id), sprout.RuleRefused); err != nil {
+			return from, err
+		}
+	}
 	if owned(from) && !owned(to) {
 		if err := s.leaveAllocation(ctx, tx, id); err != nil {
 			return from, err

@@ -208,6 +208,13 @@ func (s *Store) Lock(ctx context.Context, tx pgx.Tx, noun, id string) error {
 		_, err := exec(ctx, tx, `LOCK TABLE model_limit IN SHARE ROW EXCLUSIVE MODE`)
 		return err
 	}
+	if noun == "rule" { // whoever takes a machine by one holds them all
+		if _, err := s.LockRules(ctx, tx); err != nil {
+			return err
+		}
+		_, err := s.In(tx).Rule(ctx, id)
+		return err
+	}
 	statement, ok := locks[noun]
 	if !ok {
 		return sprout.Errorf(sprout.Internal, "cannot lock a %s", noun)

@@ -19,6 +19,7 @@ var sealedColumns = []struct{ table, column, owner string }{
 	{"workflow", "secret", "id"},
 	{"outbox", "secret", "split_part(key, '/', 1)"},
 	{"request_key", "sealed", "'request ' || encode(id, 'hex')"},
+	{"rule", "secret", "'rule ' || name"},
 	{"audit_head", "signature", "'" + headOwner + "'"},
 }
 

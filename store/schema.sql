@@ -539,6 +539,37 @@ CREATE TABLE public.request_key (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.rule (
+    name text NOT NULL,
+    number bigint NOT NULL,
+    priority integer NOT NULL,
+    constraints jsonb NOT NULL,
+    request jsonb NOT NULL,
+    gift jsonb NOT NULL,
+    secret bytea,
+    taken bigint DEFAULT 0 NOT NULL,
+    made_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT rule_priority_check CHECK (((priority >= '-1000000'::integer) AND (priority <= 1000000)))
+);
+
+ALTER TABLE public.rule ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.rule_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.rule_taken (
+    site text NOT NULL,
+    machine text NOT NULL,
+    rule text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.setting (
     name text NOT NULL,
     sealed bytea NOT NULL,
@@ -844,6 +875,15 @@ ALTER TABLE ONLY public.record
 ALTER TABLE ONLY public.request_key
     ADD CONSTRAINT request_key_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.rule
+    ADD CONSTRAINT rule_number_key UNIQUE (number);
+
+ALTER TABLE ONLY public.rule
+    ADD CONSTRAINT rule_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.rule_taken
+    ADD CONSTRAINT rule_taken_pkey PRIMARY KEY (site, machine);
+
 ALTER TABLE ONLY public.setting
     ADD CONSTRAINT setting_pkey PRIMARY KEY (name);
 
@@ -1114,6 +1154,9 @@ ALTER TABLE ONLY public.problem
 
 ALTER TABLE ONLY public.record
     ADD CONSTRAINT record_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.rule_taken
+    ADD CONSTRAINT rule_taken_site_machine_fkey FOREIGN KEY (site, machine) REFERENCES public.machine(site, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.site_step
     ADD CONSTRAINT site_step_site_workflow_fkey FOREIGN KEY (site, workflow) REFERENCES public.workflow(site, id) ON DELETE CASCADE;

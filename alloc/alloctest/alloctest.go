@@ -3,6 +3,7 @@ package alloctest
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ func Run(t *testing.T, p alloc.Provider) {
 	t.Run("the tightest fit is first", func(t *testing.T) { tightest(t, p) })
 	t.Run("nothing changes what it is given", func(t *testing.T) { pure(t, p) })
 	t.Run("every machine is accounted for", func(t *testing.T) { accounted(t, p) })
+	t.Run("what one machine lacks", func(t *testing.T) { lacks(t, p) })
 	t.Run("near misses", func(t *testing.T) { near(t, p) })
 }
 
@@ -141,6 +143,32 @@ func accounted(t *testing.T, p alloc.Provider) {
 	}
 	if total != len(list) {
 		t.Errorf("%d machines, but %d fit and removed: %+v", len(list), total, removed)
+	}
+}
+
+// lacks wants every constraint named that a machine does not meet, and none of one that fits.
+func lacks(t *testing.T, p alloc.Provider) {
+	waiting := with(Machine("m", 4, 4*GiB, 8*GiB), func(m *sprout.Machine) {
+		m.State, m.Inventory.Address = sprout.Discovered, netip.MustParseAddr("10.0.0.7")
+	})
+	for _, c := range []struct {
+		r    alloc.Request
+		want []string
+	}{
+		{alloc.Request{State: sprout.Discovered, MinCores: 4, Subnet: netip.MustParsePrefix("10.0.0.0/24")}, nil},
+		{alloc.Request{MinCores: 4}, []string{"state"}},
+		{alloc.Request{State: sprout.Discovered, MinCores: 8, MinMemory: 8 * GiB, Subnet: netip.MustParsePrefix("10.0.1.0/24")}, []string{"10.0.1.0/24", "cores", "memory"}},
+	} {
+		got := p.Lacks(c.r, &waiting)
+		if fit, _ := p.Choose(c.r, []sprout.Machine{waiting}); len(got) != len(c.want) || (len(fit) == 1) != (len(got) == 0) {
+			t.Errorf("%+v: lacks %+v, and %d fit", c.r, got, len(fit))
+			continue
+		}
+		for _, word := range c.want {
+			if !slices.ContainsFunc(got, func(l alloc.Lack) bool { return strings.Contains(l.Constraint, word) && l.Has != "" }) {
+				t.Errorf("%+v: %q is not in %+v", c.r, word, got)
+			}
+		}
 	}
 }
 

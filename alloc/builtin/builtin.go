@@ -54,6 +54,16 @@ func (Provider) Choose(r alloc.Request, machines []sprout.Machine) (fit []sprout
 	return inOrder(r, fit), removed
 }
 
+// Lacks implements alloc.Provider.
+func (Provider) Lacks(r alloc.Request, m *sprout.Machine) (lacks []alloc.Lack) {
+	for _, c := range constraints(r) {
+		if !c.meets(m) {
+			lacks = append(lacks, alloc.Lack{Constraint: c.name, Has: c.has(m)})
+		}
+	}
+	return lacks
+}
+
 // inOrder sorts machines that fit. There may be thousands: what each counts for is
 // worked out once.
 func inOrder(r alloc.Request, fit []sprout.Machine) []sprout.Machine {

@@ -21,8 +21,9 @@ type constraint struct {
 // constraints lists, in the order they apply, what every machine must be and
 // what the request asks for.
 func constraints(r alloc.Request) []constraint {
+	state := cmp.Or(r.State, sprout.Ready)
 	list := []constraint{
-		{name: "state is ready", meets: func(m *sprout.Machine) bool { return m.State == sprout.Ready },
+		{name: "state is " + string(state), meets: func(m *sprout.Machine) bool { return m.State == state },
 			has: func(m *sprout.Machine) string { return string(m.State) }},
 		{name: "not locked", meets: func(m *sprout.Machine) bool { return !m.Locked },
 			has: func(*sprout.Machine) string { return "locked" }},
@@ -38,6 +39,10 @@ func constraints(r alloc.Request) []constraint {
 	list = append(list, texts(r)...)
 	list = append(list, sizes(r)...)
 	list = append(list, parts(r)...)
+	if r.Subnet.IsValid() {
+		list = append(list, constraint{name: "discovered in subnet " + r.Subnet.String(), meets: func(m *sprout.Machine) bool { return r.Subnet.Contains(inventory(m).Address.Unmap()) },
+			has: func(m *sprout.Machine) string { return "discovered at: " + address(m) }})
+	}
 	for _, n := range r.Networks {
 		list = append(list, constraint{name: "network " + n.Name, meets: func(m *sprout.Machine) bool { return slices.Contains(n.Sites, m.Site) },
 			has: func(m *sprout.Machine) string { return "site: " + m.SiteName }})
@@ -116,4 +121,12 @@ func bytes(n int64) string {
 		}
 	}
 	return fmt.Sprintf("%d B", n)
+}
+
+// address is where the machine was discovered.
+func address(m *sprout.Machine) string {
+	if at := inventory(m).Address; at.IsValid() {
+		return at.String()
+	}
+	return "unknown"
 }
