@@ -232,6 +232,9 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "allocation":
 		v, err := s.findAllocation(ctx, ref)
 		return resource{string(v.ID), string(v.ID), v}, true, err
+	case "alias":
+		v, err := s.findImageAlias(ctx, ref)
+		return resource{v.Name, v.Name, v}, true, err
 	case "quota":
 		v, err := s.findQuota(ctx, ref)
 		return resource{v.Owner, v.Owner, v}, true, err

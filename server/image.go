@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 // imageImport reads the image to its end before anything is recorded. A name
 // that is taken is refused before that.
 func (s *Server) imageImport(ctx context.Context, in *api.ImportImage) (made sprout.Image, err error) {
-	if old, err := s.store.FindImage(ctx, in.Name); err == nil && old.Name == in.Name {
-		return made, nameTaken(in.Name)
+	if old, err := s.store.FindImage(ctx, in.Name); err == nil && (old.Name == in.Name || slices.Contains(old.Aliases, in.Name)) {
+		return made, nameTaken(in.Name, old)
 	}
 	if err := knownModes(in.BootModes); err != nil {
 		return made, err
@@ -52,10 +53,15 @@ func (s *Server) recordImage(ctx context.Context, operation string, read sprout.
 	return made, err
 }
 
-func nameTaken(name string) error {
+func nameTaken(name string, old sprout.Image) error {
+	if old.Name != name {
+		e := sprout.Errorf(sprout.Conflict, "%s is an alias of image %s already", name, old.Name)
+		e.Field = "name"
+		return e.WithRemedy("another name, then sprout image alias set %s NAME", name)
+	}
 	e := sprout.Errorf(sprout.Conflict, "there is an image %s already", name)
 	e.Field = "name"
-	return e.WithRemedy("sprout image delete %s, or another name", name)
+	return e.WithRemedy("sprout image delete %s, or another name and an alias: sprout image alias set ALIAS NAME", name)
 }
 
 func (s *Server) imageList(ctx context.Context, in *api.ListImages) (api.Page[sprout.Image], error) {
@@ -72,6 +78,10 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 	i, err := s.findImage(ctx, in.Image)
 	if err != nil {
 		return api.None{}, err
+	}
+	if len(i.Aliases) > 0 {
+		e := sprout.Errorf(sprout.Conflict, "cannot delete image %s: it is what %s means", i.Name, strings.Join(i.Aliases, ", "))
+		return api.None{}, e.WithRemedy("sprout image alias set %s IMAGE moves it, sprout image alias delete %s ends it", i.Aliases[0], i.Aliases[0])
 	}
 	live, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Kind: "deploy", Live: true, Page: store.Page{Limit: 1}})
 	if err != nil {
