@@ -83,17 +83,12 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 		e := sprout.Errorf(sprout.Conflict, "cannot delete image %s: it is what %s means", i.Name, strings.Join(i.Aliases, ", "))
 		return api.None{}, e.WithRemedy("sprout image alias set %s IMAGE moves it, sprout image alias delete %s ends it", i.Aliases[0], i.Aliases[0])
 	}
-	live, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Kind: "deploy", Live: true, Page: store.Page{Limit: 1}})
-	if err != nil {
-		return api.None{}, err
-	}
-	if len(live) > 0 {
-		return api.None{}, sprout.Errorf(sprout.Conflict, "cannot delete image %s while %s is being deployed", i.Name, live[0].MachineName).
-			WithRemedy("sprout workflow wait %s", live[0].ID)
-	}
 	err = s.change(ctx, api.ImageDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, "", i.ID, i.Name)
 		r.Changes = audit.Diff(i, nil)
+		if err := s.notDeploying(ctx, tx, i); err != nil {
+			return err
+		}
 		return s.store.DeleteImage(ctx, tx, i.ID)
 	})
 	if err != nil {
@@ -103,6 +98,21 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 		return api.None{}, err
 	}
 	return api.None{}, s.store.After(ctx, func(context.Context) error { return s.images.Drop(i.Digest) })
+}
+
+// notDeploying refuses while machines are being deployed. It takes the image's row
+// first, which every deploy holds until its workflow is on record: so none begins
+// unseen.
+func (s *Server) notDeploying(ctx context.Context, tx pgx.Tx, i sprout.Image) error {
+	if err := s.store.Lock(ctx, tx, "image", string(i.ID)); err != nil {
+		return err
+	}
+	live, _, err := s.store.In(tx).Workflows(ctx, store.WorkflowFilter{Kind: "deploy", Live: true, Page: store.Page{Limit: 1}})
+	if err != nil || len(live) == 0 {
+		return err
+	}
+	return sprout.Errorf(sprout.Conflict, "cannot delete image %s while %s is being deployed", i.Name, live[0].MachineName).
+		WithRemedy("sprout workflow wait %s", live[0].ID)
 }
 
 // imageContent serves the stored bytes with ranges; they never change, so the

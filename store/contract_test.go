@@ -17,6 +17,7 @@ var contracted = map[string]string{
 	"0021_hold_addresses.sql":        "0.1: kinds are only added to the constraint, and older servers show them as they are",
 	"0050_merge_address_indexes.sql": "0.1: no statement names these constraints, and ids are as unique as before",
 	"0060_sign_dns_zones.sql":        "0.1: an algorithm is only added to the constraint, and older servers list its keys as they are",
+	"0071_alias_images.sql":          "0.1: an image's own name goes with it, from a table that no older statement reads",
 	"0074_allow_dhcp_off.sql":        "0.1: a mode is only added to the constraint, and older servers show it as it is",
 	"0085_drive_by_ipmi.sql":         "0.1: a driver is only added to the constraint, and older servers hand it on as it is",
 	"0120_rescue_machines.sql":       "0.1: a state is only added to the constraint, and older servers show it as it is",
