@@ -29,7 +29,7 @@ func TestMovedAliasChangesNoDeploy(t *testing.T) {
 		t.Errorf("moved to %+v", moved)
 	}
 	for field, want := range map[string]string{"{image,digest}": first.Digest, "{image,name}": "i1", "{alias}": "stable"} {
-		if got := scan[string](t, db, `SELECT input #>> $2::text[] FROM workflow WHERE id = $1`, w.ID, field); got != want {
+		if got := scan[string](t, db, `SELECT coalesce(run #>> ('{input}'::text[] || $2::text[]), '') FROM workflow WHERE id = $1`, w.ID, field); got != want {
 			t.Errorf("the deploy has %s %q, want %q", field, got, want)
 		}
 	}
