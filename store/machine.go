@@ -149,7 +149,7 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 	n, err := exec(ctx, tx, `
 		UPDATE machine SET name = coalesce($2, name), tags = coalesce($3, tags), pool = coalesce($4, pool),
 			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
-			protected = coalesce($8, protected), image = coalesce($9, image), image_digest = coalesce($16, image_digest),
+			protected = coalesce($8, protected), image = coalesce($9, image), image_digest = coalesce($15, image_digest),
 			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels),
 			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), shell = coalesce($14, shell), changed_at = now()
 		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia, c.Shell, digest)
