@@ -48,9 +48,11 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	waits.Body.Site, waits.Body.Owner, waits.Body.Queue = "lon1", "shop", true
 	a1 := must(client.Call(t.Context(), p.admin, api.AllocationCreate, waits))(t)
 	raw := strings.Repeat("x", 4096)
-	must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "i1", Content: strings.NewReader(raw)}, int64(len(raw))))(t)
+	for _, name := range []string{"i0", "i1"} {
+		must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: name, Content: strings.NewReader(raw)}, int64(len(raw))))(t)
+	}
 	var alias api.SetImageAlias
-	alias.Alias, alias.Body.Image = "stable", "i1"
+	alias.Alias, alias.Body.Image = "stable", "i0"
 	must(client.Call(t.Context(), p.admin, api.ImageAliasSet, alias))(t)
 	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m2"}}))(t)
 	db, err := pgx.Connect(t.Context(), url)

@@ -12,7 +12,7 @@ import (
 // A deploy is of the digest that an alias means when it is asked for, wherever the
 // alias goes afterwards.
 func TestMovedAliasChangesNoDeploy(t *testing.T) {
-	p, _, db := populated(t) // stable is i1
+	p, _, db := populated(t) // stable is i0
 	raw := strings.Repeat("y", 4096)
 	second := must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "i2", Content: strings.NewReader(raw)}, int64(len(raw))))(t)
 	first := must(client.Call(t.Context(), p.admin, api.ImageShow, api.ImageRef{Image: "stable"}))(t)
@@ -28,7 +28,7 @@ func TestMovedAliasChangesNoDeploy(t *testing.T) {
 	if moved.Digest != second.Digest || moved.By != "admin" {
 		t.Errorf("moved to %+v", moved)
 	}
-	for field, want := range map[string]string{"{image,digest}": first.Digest, "{image,name}": "i1", "{alias}": "stable"} {
+	for field, want := range map[string]string{"{image,digest}": first.Digest, "{image,name}": "i0", "{alias}": "stable"} {
 		if got := scan[string](t, db, `SELECT coalesce(run #>> ('{input}'::text[] || $2::text[]), '') FROM workflow WHERE id = $1`, w.ID, field); got != want {
 			t.Errorf("the deploy has %s %q, want %q", field, got, want)
 		}
@@ -36,7 +36,7 @@ func TestMovedAliasChangesNoDeploy(t *testing.T) {
 	for what, err := range map[string]error{
 		"an image called as an alias": errOf(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "stable", Content: strings.NewReader(raw)}, int64(len(raw)))),
 		"an image under an alias":     errOf(client.Call(t.Context(), p.admin, api.ImageDelete, api.ImageRef{Image: "i2"})),
-		"an image that is deployed":   errOf(client.Call(t.Context(), p.admin, api.ImageDelete, api.ImageRef{Image: "i1"})),
+		"an image that is deployed":   errOf(client.Call(t.Context(), p.admin, api.ImageDelete, api.ImageRef{Image: "i0"})),
 	} {
 		if sprout.KindOf(err) != sprout.Conflict {
 			t.Errorf("%s: %v", what, err)
