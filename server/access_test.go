@@ -88,7 +88,7 @@ func expected(s api.Spec, r row, c credential, lon1 sprout.SiteID) outcome {
 		return mayNot
 	case sites.Has(lon1):
 		return through
-	case r.about || s.Resource() != "" && s.Resource() != "image" && s.Resource() != "test": // these are of every site
+	case r.about || s.Resource() != "" && s.Resource() != "image" && s.Resource() != "alias" && s.Resource() != "test": // these are of every site
 		return notThere
 	}
 	return hidden
