@@ -58,7 +58,8 @@ type Machine struct {
 	SecureBoot   bool         `json:"secureBoot" doc:"Its firmware enforces Secure Boot: it boots signed loaders only"`
 	VirtualMedia bool         `json:"virtualMedia" doc:"Its BMC inserts what it boots, as a CD: it needs no DHCP, and boots by UEFI only"`
 	Generation   int64        `json:"generation" doc:"Rises with every workflow; a command of an older one is refused by the site"`
-	Image        string       `json:"image,omitempty" doc:"Name of the deployed image"`
+	Image        string       `json:"image,omitempty" doc:"Name of the deployed image, never an alias"`
+	ImageDigest  string       `json:"imageDigest,omitempty" doc:"Digest of the deployed image: what was written, whatever its name means since; absent: none is deployed, or it was gone before digests were kept" example:"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"`
 	Shell        *Shell       `json:"shell,omitempty" doc:"How to get into it, while it is in rescue"`
 	Addresses    []Address    `json:"addresses"`
 	Inventory    *Inventory   `json:"inventory,omitempty"`

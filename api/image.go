@@ -8,14 +8,14 @@ import (
 	"sprout"
 )
 
-// ImageRef names an image by name, id, digest or unique prefix.
+// ImageRef names an image by name, alias, id, digest or unique prefix.
 type ImageRef struct {
-	Image string `path:"image" doc:"Name, id, digest or unique prefix of an image"`
+	Image string `path:"image" doc:"Name, alias, id, digest or unique prefix of an image"`
 }
 
 // ImportImage is the input of ImageImport. Its body is the image file itself.
 type ImportImage struct {
-	Name         string              `query:"name" required:"true" doc:"Alias that operators use" example:"debian-12"`
+	Name         string              `query:"name" required:"true" doc:"Its own name, which stays" example:"debian-12-20261101"`
 	Architecture sprout.Architecture `query:"architecture" enum:"amd64,arm64" doc:"Empty: what the file itself says, else amd64"`
 	BootModes    []sprout.BootMode   `query:"bootModes" doc:"bios, uefi or both; empty: both"`
 	Digest       string              `query:"digest" doc:"sha256:… that the file must have; empty: not checked"`
@@ -76,5 +76,5 @@ var (
 )
 
 func imageOperations() []Operation {
-	return []Operation{ImageImport, ImageFetch, ImageList, ImageShow, ImageDelete, ImageContent}
+	return []Operation{ImageImport, ImageFetch, ImageList, ImageShow, ImageDelete, ImageContent, ImageAliasSet, ImageAliasList, ImageAliasShow, ImageAliasDelete}
 }

@@ -95,7 +95,7 @@ type AllocateMachine struct {
 
 // A Deployment says what to install.
 type Deployment struct {
-	Image    string          `json:"image" doc:"Name, id or digest of an image" example:"debian-12"`
+	Image    string          `json:"image" doc:"Name, alias, id or digest of an image: what it means now is installed, also where an alias is moved meanwhile" example:"debian-12"`
 	Disk     sprout.DiskRule `json:"disk,omitzero" doc:"The disk to write; empty: the only one that fits"`
 	SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
 	UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`

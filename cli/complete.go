@@ -90,6 +90,7 @@ func (e *env) nounWords() map[string]completer {
 		"NETWORK": words(e, mostOfFew, api.NetworkList, api.ListNetworks{}, func(n sprout.Network) (string, string) { return n.Name, n.SiteName + ", " + subnets(n) }),
 		"SUBNET":  words(e, mostOfFew, api.SubnetList, api.ListSubnets{}, func(s sprout.Subnet) (string, string) { return s.CIDR.String(), string(s.ID) }),
 		"IMAGE":   words(e, mostOfFew, api.ImageList, api.ListImages{}, func(i sprout.Image) (string, string) { return i.Name, string(i.Architecture) }),
+		"ALIAS":   words(e, mostOfFew, api.ImageAliasList, api.Paging{}, func(a sprout.ImageAlias) (string, string) { return a.Name, a.ImageName }),
 		"WORKFLOW": words(e, mostWords, api.WorkflowList, api.ListWorkflows{}, func(w sprout.Workflow) (string, string) {
 			return string(w.ID), w.Kind + " " + w.MachineName + ", " + string(w.State)
 		}),

@@ -15,7 +15,7 @@ var destroying = map[string]string{
 	"site delete": "site delete", "agent delete": "agent delete", "network delete": "network delete", "subnet delete": "subnet delete", "range delete": "range delete", "image delete": "image delete", "test delete": "test delete", "token revoke": "token revoke",
 	"dns record delete": "dns record delete", "dns key delete": "dns key delete", "dhcp option unset": "dhcp option unset",
 	"machine delete": "machine delete", "machine retire": "machine retire", "machine deploy": "machine deploy", "machine release": "machine release", "machine commission": "machine commission",
-	"allocation cancel": "allocation cancel", "quota delete": "quota delete", "rule delete": "rule delete",
+	"allocation cancel": "allocation cancel", "quota delete": "quota delete", "rule delete": "rule delete", "image alias delete": "image alias delete",
 	"machine bulk": "machine release", "address release": "address release",
 }
 
@@ -23,7 +23,7 @@ var destroying = map[string]string{
 var keeping = []string{
 	"site create", "agent token create", "agent enrol", "network create", "network update", "subnet create", "subnet update", "range create", "range update", "address allocate", "address hold", "address probe", "machine create", "machine import", "machine update", "machine accept", "machine allocate",
 	"machine mark-broken", "machine mark-fixed", "machine lock", "machine unlock", "model set", "test add", "image import", "image fetch", "workflow retry", "workflow cancel", "token create", "login create",
-	"dns record create", "dns key create", "dns policy set", "machine network set", "dhcp option set", "machine hardware accept", "allocation create", "allocation extend", "quota set", "rule create", "rule try", "rule set", "rule run", "machine rescue", "machine unrescue", "machine console type",
+	"dns record create", "dns key create", "dns policy set", "machine network set", "dhcp option set", "machine hardware accept", "allocation create", "allocation extend", "quota set", "rule create", "rule try", "rule set", "rule run", "image alias set", "machine rescue", "machine unrescue", "machine console type",
 }
 
 // Whatever deletes or destroys can be planned, and is not done unasked. A new

@@ -16,7 +16,7 @@ import (
 
 func imageCommand(e *env) *cobra.Command {
 	return group("image", "OS images, known by their digest.",
-		imageImportCommand(e), imageBuildCommand(e), imageListCommand(e), imageShowCommand(e),
+		imageImportCommand(e), imageBuildCommand(e), imageListCommand(e), imageShowCommand(e), imageAliasCommand(e),
 		deleteCommand(e, "image", "debian-11", api.ImageDelete, func(ref string) api.ImageRef { return api.ImageRef{Image: ref} }, e.imageLoss))
 }
 
@@ -156,6 +156,7 @@ func imageListCommand(e *env) *cobra.Command {
 		Example: "  sprout image list", None: "no images: sprout image import NAME FILE",
 		Columns: []column[sprout.Image]{
 			{Name: "NAME", Value: func(i sprout.Image) string { return i.Name }},
+			{Name: "ALIASES", Value: func(i sprout.Image) string { return dash(strings.Join(i.Aliases, ", ")) }},
 			{Name: "KIND", Value: func(i sprout.Image) string { return string(i.Kind) }},
 			{Name: "ARCH", Value: func(i sprout.Image) string { return string(i.Architecture) }},
 			{Name: "BOOT", Value: bootModes},
@@ -177,7 +178,7 @@ func imageShowCommand(e *env) *cobra.Command {
 			}
 			return e.answer(i, func() {
 				writeLines(e.stdout, []line{
-					{"Name", i.Name}, {"Kind", string(i.Kind)}, {"Architecture", string(i.Architecture)}, {"Boot modes", bootModes(i)},
+					{"Name", i.Name}, {"Aliases", strings.Join(i.Aliases, ", ")}, {"Kind", string(i.Kind)}, {"Architecture", string(i.Architecture)}, {"Boot modes", bootModes(i)},
 					{"Stored", fmt.Sprintf("%s (%s)", size(i.Bytes), i.Compression)}, {"Digest", i.Digest},
 					{"On disk", size(i.RawBytes)}, {"Raw digest", i.RawDigest}, {"Source", i.Source}, {"Created", moment(i.CreatedAt)}, {"Id", string(i.ID)},
 				})

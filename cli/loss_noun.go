@@ -54,12 +54,15 @@ func (e *env) imageLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	deployed = slices.DeleteFunc(deployed, func(m sprout.Machine) bool { return m.Image != i.Name })
+	deployed = slices.DeleteFunc(deployed, func(m sprout.Machine) bool { return m.ImageDigest != i.Digest && m.Image != i.Name })
 	l := loss{
 		ID: string(i.ID), Name: i.Name, Destroys: []string{size(i.Bytes) + " of " + i.Digest + ", unless another image has the same bytes"},
 		UsedBy: machineNames("machines run it, and go on", "machine runs it, and goes on", deployed),
 	}
-	if len(running) > 0 {
+	switch {
+	case len(i.Aliases) > 0:
+		l.Refused = "it is what " + strings.Join(i.Aliases, ", ") + " means: sprout image alias set " + i.Aliases[0] + " IMAGE moves it"
+	case len(running) > 0:
 		l.Refused = running[0].MachineName + " is being deployed: sprout workflow wait " + string(running[0].ID)
 	}
 	return l, nil

@@ -11,7 +11,7 @@ import (
 func (e *env) showMachine(m sprout.Machine) {
 	writeLines(e.stdout, []line{
 		{"Name", m.Name}, {"Site", m.SiteName}, {"State", string(m.State)}, {"Doing", doing(m)}, {"Waits for", reason(m)},
-		{"Power", powerLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Rescue", shellLine(m.Shell)}, {"Addresses", machineAddresses(m)},
+		{"Power", powerLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Digest", m.ImageDigest}, {"Rescue", shellLine(m.Shell)}, {"Addresses", machineAddresses(m)},
 		{"Flags", flags(m)}, {"Tags", strings.Join(m.Tags, ", ")}, {"Labels", m.Labels.String()}, {"Pool", m.Pool}, {"Zone", m.Zone},
 		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m.BMC)}, {"Id", string(m.ID)},
 	})

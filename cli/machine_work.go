@@ -121,7 +121,7 @@ func machineDeployCommand(e *env) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&in.Image, "image", "", "image to install: name, id or digest")
+	f.StringVar(&in.Image, "image", "", "image to install: name, alias, id or digest")
 	f.StringArrayVar(&keys, "ssh-key", nil, "public key, or a file of them; may be repeated")
 	f.StringVar(&userData, "user-data", "", "file of cloud-init user data; - reads standard input")
 	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, path=…, min=SIZE, max=SIZE, rotational=yes|no, smallest (default the smallest that fits)")

@@ -58,6 +58,7 @@ func resolves(words []string) error {
 func resolvesWhole(words []string) error {
 	root := rootCommand(newEnv(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}))
 	c, rest, err := root.Find(words)
+	c.InitDefaultHelpFlag() // as running it does
 	if err != nil {
 		return err
 	}

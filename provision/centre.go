@@ -107,7 +107,7 @@ func (p centre[T]) accept(ctx context.Context, c *workflow.Call[T]) error {
 		return nil
 	}
 	c.Commit(func(ctx context.Context, tx T) error {
-		return p.Move(ctx, tx, m.ID, sprout.Accept, cause(c.Run), "")
+		return p.Move(ctx, tx, m.ID, sprout.Accept, cause(c.Run), sprout.Image{})
 	})
 	return nil
 }
@@ -126,7 +126,7 @@ func (p centre[T]) finishCommission(_ context.Context, c *workflow.Call[T]) erro
 		if err := p.SkippedTests(ctx, tx, in.Machine, why); err != nil {
 			return err
 		}
-		return p.Move(ctx, tx, in.Machine, sprout.Commissioned, cause(c.Run), "")
+		return p.Move(ctx, tx, in.Machine, sprout.Commissioned, cause(c.Run), sprout.Image{})
 	})
 	return nil
 }
@@ -137,7 +137,7 @@ func (p centre[T]) finishDeploy(_ context.Context, c *workflow.Call[T]) error {
 		return err
 	}
 	c.Commit(func(ctx context.Context, tx T) error {
-		return p.Move(ctx, tx, in.Machine, sprout.Installed, cause(c.Run), in.Image.Name)
+		return p.Move(ctx, tx, in.Machine, sprout.Installed, cause(c.Run), in.Image)
 	})
 	return nil
 }
@@ -164,7 +164,7 @@ func (p centre[T]) finishRelease(ctx context.Context, c *workflow.Call[T]) error
 		event = sprout.Emptied // nobody has it
 	}
 	c.Commit(func(ctx context.Context, tx T) error {
-		if err := p.Move(ctx, tx, in.Machine, event, cause(c.Run), ""); err != nil || data.Forced == "" {
+		if err := p.Move(ctx, tx, in.Machine, event, cause(c.Run), sprout.Image{}); err != nil || data.Forced == "" {
 			return err
 		}
 		return p.Raise(ctx, tx, in.Machine, cause(c.Run), sprout.Failure{
@@ -187,7 +187,7 @@ func (p centre[T]) onEnd(ctx context.Context, tx T, run workflow.Run) error {
 	case run.State == sprout.FailedRun && run.Failure != nil:
 		err = p.Raise(ctx, tx, id, cause(run), *run.Failure)
 		if err == nil && run.Failure.Code == sprout.TestFailed {
-			err = p.Move(ctx, tx, id, sprout.TestsFailed, cause(run), "")
+			err = p.Move(ctx, tx, id, sprout.TestsFailed, cause(run), sprout.Image{})
 		}
 	}
 	if err != nil {

@@ -84,7 +84,7 @@ func (w *centreWorld) Basis(context.Context, sprout.Machine, string) (Basis, err
 }
 func (w *centreWorld) IPAM() ipam.Provider { return centreIPAM{world: w} }
 func (w *centreWorld) DNS() dns.Provider   { return (*centreDNS)(w) }
-func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sprout.Event, _ Cause, _ string) error {
+func (w *centreWorld) Move(_ context.Context, t tx, _ sprout.MachineID, event sprout.Event, _ Cause, _ sprout.Image) error {
 	from := w.state
 	if s, ok := t.Get("state"); ok {
 		from = sprout.State(s)

@@ -74,7 +74,8 @@ type CommissionInput struct {
 // DeployInput is the input of the centre's deploy.
 type DeployInput struct {
 	Machine  sprout.MachineID      `json:"machine"`
-	Image    sprout.Image          `json:"image"`
+	Image    sprout.Image          `json:"image"`           // as it was when the deploy was asked for: moving an alias changes nothing
+	Alias    string                `json:"alias,omitempty"` // that it was asked for by
 	Disk     sprout.DiskRule       `json:"disk"`
 	Subnet   sprout.SubnetID       `json:"subnet,omitempty"`  // where the address of a machine without a network configuration comes from
 	Network  *sprout.NetworkConfig `json:"network,omitempty"` // as netconfig.Check keeps it; nil: the boot interface gets an address of Subnet
@@ -139,8 +140,8 @@ type Centre[T any] interface {
 	DNS() dns.Provider
 
 	// Move moves a machine by the lifecycle, with history, audit and the
-	// site's copy. image is the name of the image now on its disk.
-	Move(ctx context.Context, tx T, id sprout.MachineID, event sprout.Event, by Cause, image string) error
+	// site's copy. image is the one that is now on its disk; zero: none.
+	Move(ctx context.Context, tx T, id sprout.MachineID, event sprout.Event, by Cause, image sprout.Image) error
 	// Delegate stamps the work with the machine's generation, which rose when
 	// its workflow began, and queues it for the site. A site that gets the same
 	// id twice does it once.

@@ -52,7 +52,7 @@ func (p centre[T]) finishRescue(_ context.Context, c *workflow.Call[T]) error {
 		if err := p.Let(ctx, tx, id, *data.Shell); err != nil {
 			return err
 		}
-		return p.Move(ctx, tx, id, sprout.Rescue, cause(c.Run), "")
+		return p.Move(ctx, tx, id, sprout.Rescue, cause(c.Run), sprout.Image{})
 	})
 	return nil
 }
@@ -63,7 +63,7 @@ func (p centre[T]) finishUnrescue(_ context.Context, c *workflow.Call[T]) error 
 		return err
 	}
 	c.Commit(func(ctx context.Context, tx T) error {
-		return p.Move(ctx, tx, id, sprout.Unrescue, cause(c.Run), "")
+		return p.Move(ctx, tx, id, sprout.Unrescue, cause(c.Run), sprout.Image{})
 	})
 	return nil
 }

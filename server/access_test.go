@@ -49,6 +49,7 @@ var rows = map[string]row{
 	"test add": {}, "test list": {}, "test show": {}, "test delete": {}, "test content": {}, "test history": {}, "test fleet": {},
 	"model list": {}, "model show": {}, "model set": {body: `{"limits":{"phone-home":60}}`},
 	"image import": {}, "image fetch": {body: `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {}, "image show": {}, "image delete": {}, "image content": {},
+	"image alias set": {body: `{"image":"i1"}`}, "image alias list": {}, "image alias show": {}, "image alias delete": {},
 	"workflow list": {}, "workflow show": {}, "workflow explain": {}, "workflow retry": {}, "workflow cancel": {},
 	"problem list": {}, "problem show": {}, "provider list": {}, "events": {},
 	"audit list": {}, "audit show": {}, "audit export": {}, "audit verify": {},
@@ -88,7 +89,7 @@ func expected(s api.Spec, r row, c credential, lon1 sprout.SiteID) outcome {
 		return mayNot
 	case sites.Has(lon1):
 		return through
-	case r.about || s.Resource() != "" && s.Resource() != "image" && s.Resource() != "test": // these are of every site
+	case r.about || s.Resource() != "" && s.Resource() != "image" && s.Resource() != "alias" && s.Resource() != "test": // these are of every site
 		return notThere
 	}
 	return hidden

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -235,6 +236,9 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	case "rule":
 		v, err := s.findRule(ctx, ref)
 		return resource{v.Name, v.Name, v}, true, err
+	case "alias":
+		v, err := s.findImageAlias(ctx, ref)
+		return resource{v.Name, v.Name, v}, true, err
 	case "quota":
 		v, err := s.findQuota(ctx, ref)
 		return resource{v.Owner, v.Owner, v}, true, err
@@ -244,6 +248,9 @@ func (s *Server) resource(ctx context.Context, noun, ref string) (r resource, kn
 	}
 	return r, false, nil
 }
+
+// groupOf is how commands call a noun that a path calls otherwise.
+var groupOf = map[string]string{"alias": "image alias", "dnskey": "dns key", "dnsrecord": "dns record", "dhcpoption": "dhcp option"}
 
 // unchanged takes the row of what is to be changed, and refuses if it is not
 // what the sender has seen. Of two who saw the same the second finds what the
@@ -280,7 +287,7 @@ func (s *Server) unchanged(ctx context.Context, tx pgx.Tx, spec api.Spec, x *api
 	if found {
 		why += fmt.Sprintf("; last by %s, %s at %s", last.Actor, last.Action, last.At.Format("2006-01-02 15:04:05 MST"))
 	}
-	return changed(ctx, why, strings.TrimSpace(fmt.Sprintf("sprout %s show %s, and decide anew", noun, now.name)))
+	return changed(ctx, why, strings.TrimSpace(fmt.Sprintf("sprout %s show %s, and decide anew", cmp.Or(groupOf[noun], noun), now.name)))
 }
 
 const (

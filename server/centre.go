@@ -47,7 +47,7 @@ func (c *centre) Subnet(ctx context.Context, _ sprout.SiteID, id sprout.SubnetID
 
 // Move moves a machine on behalf of a workflow and audits it under the name of
 // who asked for the workflow.
-func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event sprout.Event, by provision.Cause, image string) error {
+func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event sprout.Event, by provision.Cause, image sprout.Image) error {
 	origin, err := c.origin(ctx, tx, by)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (c *centre) Move(ctx context.Context, tx pgx.Tx, id sprout.MachineID, event
 	after.State = to
 	if event == sprout.Installed || event == sprout.Released || event == sprout.LeftBehind {
 		change := store.MachineChange{Image: &image}
-		if after.Image = image; event != sprout.Installed {
+		if after.Image, after.ImageDigest = image.Name, image.Digest; event != sprout.Installed {
 			after.Owner, change.Owner = "", new("")
 		}
 		if err := c.store.UpdateMachine(ctx, tx, id, change); err != nil {

@@ -51,7 +51,12 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 	waits.Body.Site, waits.Body.Owner, waits.Body.Queue = "lon1", "shop", true
 	a1 := must(client.Call(t.Context(), p.admin, api.AllocationCreate, waits))(t)
 	raw := strings.Repeat("x", 4096)
-	must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "i1", Content: strings.NewReader(raw)}, int64(len(raw))))(t)
+	for _, name := range []string{"i0", "i1"} {
+		must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: name, Content: strings.NewReader(raw)}, int64(len(raw))))(t)
+	}
+	var alias api.SetImageAlias
+	alias.Alias, alias.Body.Image = "stable", "i0"
+	must(client.Call(t.Context(), p.admin, api.ImageAliasSet, alias))(t)
 	w := must(client.Call(t.Context(), p.admin, api.MachineCommission, api.CommissionMachine{MachineRef: api.MachineRef{Machine: "m2"}}))(t)
 	db, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -66,7 +71,7 @@ func populated(t *testing.T, change ...func(*server.Config)) (plane, *strings.Re
 		SELECT $1, id, 'agt_0', name, 'disk-full', 'critical', 'full', now() FROM site WHERE name = 'lon1'`, problem); err != nil {
 		t.Fatal(err)
 	}
-	return p, strings.NewReplacer("{allocation}", string(a1.ID), "{quota}", "shop", "{rule}", "r1", "{model}", "R1", "{test}", "disk-read", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
+	return p, strings.NewReplacer("{allocation}", string(a1.ID), "{quota}", "shop", "{rule}", "r1", "{alias}", "stable", "{model}", "R1", "{test}", "disk-read", "{record}", "1", "{dnsrecord}", string(r1.ID), "{dhcpoption}", string(o1.ID), "{dnskey}", "lon1%2Fk1", "{site}", "lon1", "{agent}", "lon1", "{network}", "n1", "{range}", "10.0.0.200", "{subnet}", "10.0.0.0%2F24", "{address}", "10.0.0.9", "{machine}", "m1", "{image}", "i1",
 		"{workflow}", string(w.ID), "{token}", "admin", "{attempt}", "latest", "{problem}", problem), db
 }
 
@@ -105,7 +110,7 @@ func TestEveryAnswerOfAGetHasATag(t *testing.T) {
 // now, and says so; nothing is changed.
 func TestEveryChangeHoldsToIfMatch(t *testing.T) {
 	p, named, _ := populated(t)
-	bodies := map[string]string{"image fetch": `{"url":"http://127.0.0.1:1/x","unverified":true}`, "machine update": `{"pool":"x"}`, "machine rescue": `{"sshKeys":["ssh-ed25519 AAAA"]}`, "machine deploy": `{"image":"i1"}`, "allocation extend": `{"for":60}`, "quota set": `{"machines":6}`, "rule set": `{"priority":6}`, "machine network set": `{"interfaces":[]}`, "machine console type": `{"view":"none","at":0,"keys":"Ag=="}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
+	bodies := map[string]string{"image fetch": `{"url":"http://127.0.0.1:1/x","unverified":true}`, "machine update": `{"pool":"x"}`, "machine rescue": `{"sshKeys":["ssh-ed25519 AAAA"]}`, "machine deploy": `{"image":"i1"}`, "allocation extend": `{"for":60}`, "quota set": `{"machines":6}`, "rule set": `{"priority":6}`, "image alias set": `{"image":"i1"}`, "machine network set": `{"interfaces":[]}`, "machine console type": `{"view":"none","at":0,"keys":"Ag=="}`, "model set": `{"limits":{"boot-ramdisk":600}}`,
 		"dns key create": `{"name":"k9"}`, "range create": `{"kind":"reserved","range":"10.0.0.9"}`}
 	_, before, _ := p.exchange(t, "GET", "/v1/machines/m1", "", nil)
 	tried := 0

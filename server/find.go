@@ -136,7 +136,7 @@ func (s *Server) findImage(ctx context.Context, ref string) (i sprout.Image, err
 	if err != nil {
 		return i, err
 	}
-	return match("image", ref, images, func(i sprout.Image) []string { return []string{string(i.ID), i.Name, i.Digest} })
+	return match("image", ref, images, func(i sprout.Image) []string { return append([]string{string(i.ID), i.Name, i.Digest}, i.Aliases...) })
 }
 
 func (s *Server) findWorkflow(ctx context.Context, ref string) (id sprout.WorkflowID, err error) {

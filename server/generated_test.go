@@ -94,7 +94,7 @@ func newGuesser(t *testing.T, p plane) *guesser {
 		plane: p, web: &http.Client{Timeout: 30 * time.Second}, count: map[string]map[int]int{},
 		known: map[string][]string{
 			"site": {"lon1"}, "agent": {"lon1"}, "network": {"n1"}, "address": {"10.0.0.9", "10.0.0.1", "10.0.0.2", "10.0.0.3"}, "subnet": {"lon1/n1", "10.0.0.0/24"}, "machine": {"m1", "m2", "lon1/m1"}, "image": {"i1"},
-			"allocation": {"alc_none"}, "quota": {"shop"}, "rule": {"r1"}, "model": {"R1"}, "test": {"disk-read", "disk-speed"}, "record": {"1", "2", "3"}, "dnsrecord": {"rec_none"}, "dhcpoption": {"opt_none"}, "option": {"pcode", "tcode", "224"}, "dnskey": {"lon1/k1"}, "attempt": {"latest"}, "workflow": {"w"}, "token": {"none"},
+			"allocation": {"alc_none"}, "quota": {"shop"}, "rule": {"r1"}, "alias": {"none"}, "model": {"R1"}, "test": {"disk-read", "disk-speed"}, "record": {"1", "2", "3"}, "dnsrecord": {"rec_none"}, "dhcpoption": {"opt_none"}, "option": {"pcode", "tcode", "224"}, "dnskey": {"lon1/k1"}, "attempt": {"latest"}, "workflow": {"w"}, "token": {"none"},
 		},
 	}
 	g.web.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

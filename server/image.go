@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 // imageImport reads the image to its end before anything is recorded. A name
 // that is taken is refused before that.
 func (s *Server) imageImport(ctx context.Context, in *api.ImportImage) (made sprout.Image, err error) {
-	if old, err := s.store.FindImage(ctx, in.Name); err == nil && old.Name == in.Name {
-		return made, nameTaken(in.Name)
+	if old, err := s.store.FindImage(ctx, in.Name); err == nil && (old.Name == in.Name || slices.Contains(old.Aliases, in.Name)) {
+		return made, nameTaken(in.Name, old)
 	}
 	if err := knownModes(in.BootModes); err != nil {
 		return made, err
@@ -52,10 +53,15 @@ func (s *Server) recordImage(ctx context.Context, operation string, read sprout.
 	return made, err
 }
 
-func nameTaken(name string) error {
+func nameTaken(name string, old sprout.Image) error {
+	if old.Name != name {
+		e := sprout.Errorf(sprout.Conflict, "%s is an alias of image %s already", name, old.Name)
+		e.Field = "name"
+		return e.WithRemedy("another name, then sprout image alias set %s NAME", name)
+	}
 	e := sprout.Errorf(sprout.Conflict, "there is an image %s already", name)
 	e.Field = "name"
-	return e.WithRemedy("sprout image delete %s, or another name", name)
+	return e.WithRemedy("sprout image delete %s, or another name and an alias: sprout image alias set ALIAS NAME", name)
 }
 
 func (s *Server) imageList(ctx context.Context, in *api.ListImages) (api.Page[sprout.Image], error) {
@@ -73,17 +79,16 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 	if err != nil {
 		return api.None{}, err
 	}
-	live, _, err := s.store.Workflows(ctx, store.WorkflowFilter{Kind: "deploy", Live: true, Page: store.Page{Limit: 1}})
-	if err != nil {
-		return api.None{}, err
-	}
-	if len(live) > 0 {
-		return api.None{}, sprout.Errorf(sprout.Conflict, "cannot delete image %s while %s is being deployed", i.Name, live[0].MachineName).
-			WithRemedy("sprout workflow wait %s", live[0].ID)
+	if len(i.Aliases) > 0 {
+		e := sprout.Errorf(sprout.Conflict, "cannot delete image %s: it is what %s means", i.Name, strings.Join(i.Aliases, ", "))
+		return api.None{}, e.WithRemedy("sprout image alias set %s IMAGE moves it, sprout image alias delete %s ends it", i.Aliases[0], i.Aliases[0])
 	}
 	err = s.change(ctx, api.ImageDelete.Name, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) error {
 		about(r, "", i.ID, i.Name)
 		r.Changes = audit.Diff(i, nil)
+		if err := s.notDeploying(ctx, tx, i); err != nil {
+			return err
+		}
 		return s.store.DeleteImage(ctx, tx, i.ID)
 	})
 	if err != nil {
@@ -93,6 +98,21 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 		return api.None{}, err
 	}
 	return api.None{}, s.store.After(ctx, func(context.Context) error { return s.images.Drop(i.Digest) })
+}
+
+// notDeploying refuses while machines are being deployed. It takes the image's row
+// first, which every deploy holds until its workflow is on record: so none begins
+// unseen.
+func (s *Server) notDeploying(ctx context.Context, tx pgx.Tx, i sprout.Image) error {
+	if err := s.store.Lock(ctx, tx, "image", string(i.ID)); err != nil {
+		return err
+	}
+	live, _, err := s.store.In(tx).Workflows(ctx, store.WorkflowFilter{Kind: "deploy", Live: true, Page: store.Page{Limit: 1}})
+	if err != nil || len(live) == 0 {
+		return err
+	}
+	return sprout.Errorf(sprout.Conflict, "cannot delete image %s while %s is being deployed", i.Name, live[0].MachineName).
+		WithRemedy("sprout workflow wait %s", live[0].ID)
 }
 
 // imageContent serves the stored bytes with ranges; they never change, so the

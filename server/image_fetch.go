@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"sprout"
@@ -18,9 +19,9 @@ const fetchHold = time.Second
 // once it is there has it again.
 func (s *Server) imageFetch(ctx context.Context, in *api.FetchImage) (out api.FetchedImage, err error) {
 	from := in.Body
-	if old, err := s.store.FindImage(ctx, in.Image); err == nil && old.Name == in.Image {
-		if old.Source != image.Shown(from.URL) || from.Digest != "" && old.Digest != from.Digest {
-			return out, nameTaken(in.Image)
+	if old, err := s.store.FindImage(ctx, in.Image); err == nil && (old.Name == in.Image || slices.Contains(old.Aliases, in.Image)) {
+		if old.Name != in.Image || old.Source != image.Shown(from.URL) || from.Digest != "" && old.Digest != from.Digest {
+			return out, nameTaken(in.Image, old)
 		}
 		return api.FetchedImage{Image: &old}, nil
 	}

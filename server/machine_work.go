@@ -188,7 +188,9 @@ func (s *Server) deploy(ctx context.Context, around *surroundings, m sprout.Mach
 		}
 		return around.planDeploy(ctx, m, input, subnet)
 	}
-	w, err := s.start(ctx, api.MachineDeploy.Name, provision.Deploy, m, input, s.locked(m.ID, mayDeploy))
+	w, err := s.start(ctx, api.MachineDeploy.Name, provision.Deploy, m, input, s.locked(m.ID, mayDeploy), func(ctx context.Context, tx pgx.Tx) error {
+		return s.store.HoldImage(ctx, tx, input.Image)
+	})
 	plan.Workflow = &w
 	return plan, err
 }
@@ -204,6 +206,10 @@ func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout
 	if err != nil {
 		return out, "", err
 	}
+	if slices.Contains(image.Aliases, d.Image) {
+		out.Alias = d.Image
+	}
+	image.Aliases = nil // of now; the deploy is of the digest
 	out.Image = image
 	if image.Architecture != m.Architecture {
 		return out, "", sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture)

@@ -118,7 +118,7 @@ func (s *Server) putBack(ctx context.Context, tx pgx.Tx, a sprout.Allocation, m 
 	if _, err := s.store.MoveMachine(ctx, tx, m.ID, sprout.Released, actor(ctx), fmt.Sprintf("allocation %s is over", a.ID)); err != nil {
 		return err
 	}
-	if err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Owner: new(""), Image: new("")}); err != nil {
+	if err := s.store.UpdateMachine(ctx, tx, m.ID, store.MachineChange{Owner: new(""), Image: &sprout.Image{}}); err != nil {
 		return err
 	}
 	r := s.ownRecord(ctx, "machine released")

@@ -130,6 +130,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.ImageShow, s.imageShow)
 	route(s, a, api.ImageDelete, s.imageDelete)
 	route(s, a, api.ImageContent, s.imageContent)
+	route(s, a, api.ImageAliasSet, s.imageAliasSet)
+	route(s, a, api.ImageAliasList, s.imageAliasList)
+	route(s, a, api.ImageAliasShow, s.imageAliasShow)
+	route(s, a, api.ImageAliasDelete, s.imageAliasDelete)
 
 	route(s, a, api.WorkflowList, s.workflowList)
 	route(s, a, api.WorkflowShow, s.workflowShow)

@@ -80,6 +80,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"quota set": {denied, `{"machines":5}`}, "quota list": {denied, ""}, "quota show": {denied, ""}, "quota delete": {denied, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""}, "machine console": {missing, ""}, "machine console type": {missing, `{"view":"none","at":0,"keys":"Ag=="}`},
 		"image import": {denied, ""}, "image fetch": {denied, `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
+		"image alias set": {denied, `{"image":"x"}`}, "image alias list": {unseen, ""}, "image alias show": {anyone, ""}, "image alias delete": {denied, ""},
 		"test add": {denied, ""}, "test list": {anyone, ""}, "test show": {anyone, ""}, "test delete": {denied, ""}, "test content": {anyone, ""}, "test history": {unseen, ""}, "test fleet": {missing, ""},
 		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},
 		"workflow list": {unseen, ""}, "workflow show": {missing, ""}, "workflow retry": {missing, ""}, "workflow cancel": {missing, ""},
@@ -90,7 +91,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"provider list": {unseen, ""},
 		"events":        {anyone, ""}, // never ends: watch_test.go looks at it
 	}
-	named := strings.NewReplacer("{allocation}", string(theirAllocation.ID), "{quota}", "x", "{rule}", "x", "{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{test}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
+	named := strings.NewReplacer("{allocation}", string(theirAllocation.ID), "{quota}", "x", "{rule}", "x", "{alias}", "x", "{site}", "par1", "{agent}", "par1", "{network}", "n-par1", "{range}", "10.0.0.200", "{subnet}", "par1%2F10.0.0.0%2F24", "{address}", "10.1.0.9", "{machine}", "m-par1", "{image}", "x", "{workflow}", string(theirs.ID), "{token}", "theirs", "{attempt}", "x", "{model}", "x", "{test}", "x", "{record}", "1", "{dnsrecord}", string(theirRecord.ID), "{dhcpoption}", string(theirOption.ID), "{dnskey}", "par1%2Ftheirs", "{problem}", string(wrong.ID))
 	refused := map[string]bool{} // ids of requests
 	for _, op := range api.Operations() {
 		s := op.Spec()

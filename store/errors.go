@@ -60,6 +60,8 @@ var constraints = map[string]struct {
 	"dns_key_pkey":                 {sprout.Conflict, "name", "the site has a key of this name"},
 	"dns_key_algorithm_check":      {sprout.Invalid, "algorithm", "must be one of hmac-sha256, hmac-sha512"},
 	"image_name_key":               {sprout.Conflict, "name", "an image of this name exists"},
+	"image_name_pkey":              {sprout.Conflict, "name", "an image or an alias of this name exists"},
+	"image_name_image_fkey":        {sprout.Conflict, "image", "aliases name the image, or it is gone"},
 	"image_compression_check":      {sprout.Invalid, "compression", "must be one of none, gzip, xz, zstd"},
 	"machine_site_fkey":            {sprout.Conflict, "site", "the site has machines, or is gone"},
 	"network_site_fkey":            {sprout.Conflict, "site", "the site has networks, or is gone"},

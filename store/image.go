@@ -10,14 +10,16 @@ import (
 )
 
 const imageSelect = `
-	SELECT id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes, created_at, kind, source FROM image `
+	SELECT id, name, digest, bytes, compression, raw_digest, raw_bytes, architecture, boot_modes, created_at, kind, source,
+		ARRAY(SELECT n.name FROM image_name n WHERE n.image = image.id AND NOT n.own ORDER BY n.name) FROM image `
 
 func scanImage(row pgx.CollectableRow) (i sprout.Image, err error) {
-	err = row.Scan(&i.ID, &i.Name, &i.Digest, &i.Bytes, &i.Compression, &i.RawDigest, &i.RawBytes, &i.Architecture, &i.BootModes, &i.CreatedAt, &i.Kind, &i.Source)
+	err = row.Scan(&i.ID, &i.Name, &i.Digest, &i.Bytes, &i.Compression, &i.RawDigest, &i.RawBytes, &i.Architecture, &i.BootModes, &i.CreatedAt, &i.Kind, &i.Source, &i.Aliases)
 	return i, err
 }
 
-// CreateImage records an image. Conflict if the name exists.
+// CreateImage records an image. Conflict if another has the name, or an alias is
+// called so.
 func (s *Store) CreateImage(ctx context.Context, tx pgx.Tx, i sprout.Image) (sprout.Image, error) {
 	if i.Name == "" {
 		return i, sprout.InvalidField("name", "an image needs a name")
@@ -49,11 +51,12 @@ func (s *Store) DeleteImage(ctx context.Context, tx pgx.Tx, id sprout.ImageID) e
 	return s.touch(ctx, tx, gone)
 }
 
-// FindImage returns the image that ref names: its name, id, or digest (the
-// latest with it).
+// FindImage returns the image that ref names: its name, an alias, its id, or its
+// digest (the latest with it).
 func (s *Store) FindImage(ctx context.Context, ref string) (sprout.Image, error) {
 	i, err := one(ctx, s.db, scanImage, imageSelect+`
-		WHERE name = $1 OR id = $1 OR digest = $1 ORDER BY (name = $1) DESC, id DESC LIMIT 1`, ref)
+		WHERE id = (SELECT image FROM image_name WHERE name = $1) OR id = $1 OR digest = $1
+		ORDER BY coalesce(id = (SELECT image FROM image_name WHERE name = $1), false) DESC, id DESC LIMIT 1`, ref)
 	return i, orNotFound(err, "image", ref)
 }
 

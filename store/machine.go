@@ -12,7 +12,7 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.record_console, m.generation, m.image, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.record_console, m.generation, m.image, m.image_digest, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
@@ -25,7 +25,7 @@ func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 // machineDest is where machineColumns go, and the inventory among them.
 func machineDest(m *sprout.Machine, inventory any) []any {
 	return []any{&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.RecordConsole, &m.Generation, &m.Image, &m.Shell, &m.TestsSkipped, &m.SkipReason, inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.RecordConsole, &m.Generation, &m.Image, &m.ImageDigest, &m.Shell, &m.TestsSkipped, &m.SkipReason, inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev}
 }
 
@@ -110,7 +110,7 @@ type MachineChange struct {
 	SecureBoot    *bool
 	VirtualMedia  *bool
 	RecordConsole *bool
-	Image         *string
+	Image         *sprout.Image // now on its disk; the zero Image: none
 	TestsSkipped  *bool
 	Shell         *sprout.Shell // it is shown while the machine is in rescue
 }
@@ -143,14 +143,18 @@ func (s *Store) UpdateMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 	if err := checkSaid(c); err != nil {
 		return err
 	}
+	var image, digest *string
+	if c.Image != nil {
+		image, digest = &c.Image.Name, &c.Image.Digest
+	}
 	n, err := exec(ctx, tx, `
 		UPDATE machine SET name = coalesce($2, name), tags = coalesce($3, tags), pool = coalesce($4, pool),
 			zone = coalesce($5, zone), owner = coalesce($6, owner), locked = coalesce($7, locked),
-			protected = coalesce($8, protected), image = coalesce($9, image),
+			protected = coalesce($8, protected), image = coalesce($9, image), image_digest = coalesce($16, image_digest),
 			tests_skipped = coalesce($10, tests_skipped), labels = coalesce($11, labels),
 			secure_boot = coalesce($12, secure_boot), virtual_media = coalesce($13, virtual_media), shell = coalesce($14, shell),
 			record_console = coalesce($15, record_console), changed_at = now()
-		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, c.Image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia, c.Shell, c.RecordConsole)
+		WHERE id = $1`, id, c.Name, c.Tags, c.Pool, c.Zone, c.Owner, c.Locked, c.Protected, image, c.TestsSkipped, c.Labels, c.SecureBoot, c.VirtualMedia, c.Shell, c.RecordConsole, digest)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return err
 	}

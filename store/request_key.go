@@ -195,6 +195,7 @@ var locks = map[string]string{
 	"subnet":     `SELECT id FROM subnet WHERE id = $1 FOR UPDATE`,
 	"machine":    `SELECT id FROM machine WHERE id = $1 FOR UPDATE`,
 	"image":      `SELECT id FROM image WHERE id = $1 FOR UPDATE`,
+	"alias":      `SELECT name FROM image_name WHERE name = $1 AND NOT own FOR UPDATE`,
 	"workflow":   `SELECT id FROM workflow WHERE id = $1 FOR UPDATE`,
 	"address":    `SELECT id FROM address WHERE id = $1 FOR UPDATE`,
 	"allocation": `SELECT id FROM allocation WHERE id = $1 FOR UPDATE`,

@@ -5,6 +5,18 @@ CREATE TYPE public.inetrange AS RANGE (
     multirange_type_name = public.inetmultirange
 );
 
+CREATE FUNCTION public.keep_image_name() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO image_name (name, image, own) VALUES (NEW.name, NEW.id, true);
+        RETURN NEW;
+    END IF;
+    DELETE FROM image_name WHERE image = OLD.id AND own;
+    RETURN OLD;
+END $$;
+
 CREATE FUNCTION public.raise_revision() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -353,6 +365,14 @@ CREATE TABLE public.image (
     CONSTRAINT image_kind_check CHECK ((kind = ANY (ARRAY['disk'::text, 'rootfs'::text])))
 );
 
+CREATE TABLE public.image_name (
+    name text NOT NULL,
+    image text NOT NULL,
+    own boolean DEFAULT false NOT NULL,
+    set_by text DEFAULT ''::text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.inbox (
     site text NOT NULL,
     last_fact bigint DEFAULT 0 NOT NULL,
@@ -412,10 +432,11 @@ CREATE TABLE public.machine (
     secure_boot boolean DEFAULT false NOT NULL,
     virtual_media boolean DEFAULT false NOT NULL,
     skip_reason text DEFAULT ''::text NOT NULL,
-    outliers jsonb DEFAULT '[]'::jsonb NOT NULL,
-    record_console boolean DEFAULT false NOT NULL,
     expected jsonb,
+    outliers jsonb DEFAULT '[]'::jsonb NOT NULL,
     shell jsonb,
+    image_digest text DEFAULT ''::text NOT NULL,
+    record_console boolean DEFAULT false NOT NULL,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
     CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),
@@ -812,6 +833,9 @@ ALTER TABLE ONLY public.event
 ALTER TABLE ONLY public.image
     ADD CONSTRAINT image_name_key UNIQUE (name);
 
+ALTER TABLE ONLY public.image_name
+    ADD CONSTRAINT image_name_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.image
     ADD CONSTRAINT image_pkey PRIMARY KEY (id);
 
@@ -983,6 +1007,10 @@ CREATE UNIQUE INDEX dns_record_key ON public.dns_record USING btree (site, name,
 
 CREATE INDEX image_digest_index ON public.image USING btree (digest);
 
+CREATE INDEX image_name_image_index ON public.image_name USING btree (image);
+
+CREATE UNIQUE INDEX image_name_own_key ON public.image_name USING btree (image) WHERE own;
+
 CREATE INDEX interface_machine_index ON public.interface USING btree (machine);
 
 CREATE INDEX machine_any_state_index ON public.machine USING btree (state, id);
@@ -1073,6 +1101,10 @@ CREATE TRIGGER audit_unsealed_until_sealed AFTER DELETE ON public.audit_unsealed
 
 CREATE TRIGGER bmc_revision AFTER INSERT OR DELETE OR UPDATE ON public.bmc FOR EACH ROW EXECUTE FUNCTION public.raise_revision_of_machine();
 
+CREATE TRIGGER image_named AFTER INSERT ON public.image FOR EACH ROW EXECUTE FUNCTION public.keep_image_name();
+
+CREATE TRIGGER image_unnamed BEFORE DELETE ON public.image FOR EACH ROW EXECUTE FUNCTION public.keep_image_name();
+
 CREATE TRIGGER machine_revision BEFORE UPDATE ON public.machine FOR EACH ROW WHEN ((NOT ((old.power IS DISTINCT FROM new.power) OR (old.power_at IS DISTINCT FROM new.power_at)))) EXECUTE FUNCTION public.raise_revision();
 
 CREATE TRIGGER workflow_revision BEFORE UPDATE ON public.workflow FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION public.raise_revision();
@@ -1127,6 +1159,9 @@ ALTER TABLE ONLY public.dns_record
 
 ALTER TABLE ONLY public.enrol_token
     ADD CONSTRAINT enrol_token_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.image_name
+    ADD CONSTRAINT image_name_image_fkey FOREIGN KEY (image) REFERENCES public.image(id);
 
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_site_fkey FOREIGN KEY (site) REFERENCES public.site(id) ON DELETE CASCADE;
