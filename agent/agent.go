@@ -130,7 +130,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	s.turns.slow = cmp.Or(c.SlowTurn, s.turns.slow)
 	s.discs = boot.NewDiscs(s.booting())
 	records := &recorders{
-		attempt: s.store.OpenAttempt, tell: s.boots.tell, now: clock.Now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]time.Time{},
+		attempt: s.store.OpenAttempt, tell: s.boots.tell, now: clock.Now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]wantedLine{},
 	}
 	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}, record: records.begin}
 	s.consoles = &consoles{

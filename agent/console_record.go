@@ -31,7 +31,7 @@ type recorders struct {
 
 	mu     sync.Mutex
 	of     map[sprout.MachineID]*recorder
-	always map[sprout.MachineID]time.Time // consoles to keep open, and when to ask for each next
+	always map[sprout.MachineID]wantedLine // consoles to keep open
 }
 
 // A recorder is of one boot.
@@ -44,6 +44,12 @@ type recorder struct {
 	told    int
 }
 
+// A wantedLine is a console that is to be recorded.
+type wantedLine struct {
+	next   time.Time // when to ask the BMC for it
+	failed string    // why there was none, when it was told last
+}
+
 type saidLine struct {
 	at   time.Time
 	text string
@@ -54,7 +60,7 @@ func (r *recorders) begin(machine sprout.MachineID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, known := r.always[machine]; !known {
-		r.always[machine] = r.now()
+		r.always[machine] = wantedLine{next: r.now()}
 	}
 }
 
@@ -63,16 +69,28 @@ func (r *recorders) due(machine sprout.MachineID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if next, known := r.always[machine]; !known || next.After(now) {
+	wanted, known := r.always[machine]
+	if !known || wanted.next.After(now) {
 		return false
 	}
-	r.always[machine] = now.Add(recordRetry)
+	r.always[machine] = wantedLine{now.Add(recordRetry), wanted.failed}
 	return true
 }
 
-// failed tells that there is no console to record.
+// failed tells that there is no console to record: once for each reason, however often
+// the BMC is asked.
 func (r *recorders) failed(machine sprout.MachineID, err error) {
 	f := failureOf(err)
+	r.mu.Lock()
+	wanted, known := r.always[machine]
+	told := known && wanted.failed == f.Reason
+	if known {
+		r.always[machine] = wantedLine{wanted.next, f.Reason}
+	}
+	r.mu.Unlock()
+	if told {
+		return
+	}
 	r.tell(sprout.BootEvent{Machine: machine, What: sprout.SawConsole, Code: f.Code, Detail: "not recorded: " + f.Reason})
 }
 

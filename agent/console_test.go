@@ -104,7 +104,7 @@ func newConsoleRig(t *testing.T) *consoleRig {
 				defer r.mu.Unlock()
 				return r.attempt, r.attempt != ""
 			},
-			tell: func(e sprout.BootEvent) { r.events <- e }, now: r.now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]time.Time{},
+			tell: func(e sprout.BootEvent) { r.events <- e }, now: r.now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]wantedLine{},
 		},
 		now: r.now, open: map[sprout.MachineID]*console{},
 	}
@@ -243,6 +243,22 @@ func TestTheBMCEndsAConsole(t *testing.T) {
 	r.bmc.fails = sprout.Fail(sprout.BMCFailed, "cannot open the console: somebody else has it", "0x80")
 	if a := r.ask(t, sprout.OpenConsole, ben); a.Failure == nil || !strings.Contains(a.Failure.Reason, "somebody else") || len(r.open) != 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A BMC that has no console is asked again and again during a boot; why it has none is
+// told once.
+func TestWhyNothingIsRecordedIsToldOnce(t *testing.T) {
+	r := newConsoleRig(t)
+	r.record.begin("mch_1")
+	for _, why := range []string{"busy", "busy", "off", "off"} {
+		r.record.failed("mch_1", sprout.Fail(sprout.BMCFailed, why, ""))
+	}
+	if len(r.events) != 2 {
+		t.Fatalf("told %d times", len(r.events))
+	}
+	if first, second := <-r.events, <-r.events; first.Detail != "not recorded: busy" || second.Detail != "not recorded: off" {
+		t.Errorf("told: %+v, %+v", first, second)
 	}
 }
 

@@ -16,9 +16,6 @@ import (
 	"sprout/store"
 )
 
-// mostWaiting is how many waiting machines a rule is asked about at once.
-const mostWaiting = 1000
-
 // ruleOf reads a rule: networks, and the machine and the site that it names, are those
 // of now.
 func (s *Server) ruleOf(ctx context.Context, in api.NewRule) (r sprout.Rule, err error) {
@@ -169,8 +166,9 @@ func (s *Server) ruleDelete(ctx context.Context, in *api.RuleRef) (api.None, err
 
 // waiting are the machines that wait to be accepted, the oldest first.
 func (s *Server) waiting(ctx context.Context) ([]sprout.Machine, error) {
-	list, _, err := s.store.Machines(ctx, store.MachineFilter{States: []sprout.State{sprout.Discovered}, Page: store.Page{Limit: mostWaiting}})
-	return list, err
+	return all(func(p store.Page) ([]sprout.Machine, string, error) {
+		return s.store.Machines(ctx, store.MachineFilter{States: []sprout.State{sprout.Discovered}, Page: p})
+	})
 }
 
 func (s *Server) ruleTry(ctx context.Context, in *api.CreateRule) (out api.RuleRound, err error) {
@@ -241,17 +239,18 @@ func itemOf(r sprout.Rule, all []judged, m *sprout.Machine) (item api.RuleItem, 
 	return item, takes, meets
 }
 
-// ruleRun has a rule take the machines that wait. Each is a transaction of its own.
+// ruleRun has a rule take the machines that wait and meet it. Each is a transaction of
+// its own; for the others nothing is locked.
 func (s *Server) ruleRun(ctx context.Context, in *api.RunRule) (out api.RuleRound, err error) {
 	r, err := s.findRule(ctx, in.Rule)
 	if err != nil {
 		return out, err
 	}
+	rules, err := s.store.EveryRule(ctx)
+	if err != nil {
+		return out, err
+	}
 	if in.Body.Plan {
-		rules, err := s.store.EveryRule(ctx)
-		if err != nil {
-			return out, err
-		}
 		return s.planRule(ctx, r.Rule, rules)
 	}
 	waiting, err := s.waiting(ctx)
@@ -259,7 +258,11 @@ func (s *Server) ruleRun(ctx context.Context, in *api.RunRule) (out api.RuleRoun
 		return out, err
 	}
 	out = api.RuleRound{Rule: r.Name, Waiting: len(waiting), Items: []api.RuleItem{}}
-	for _, m := range waiting {
+	for i := range waiting {
+		m := &waiting[i]
+		if _, _, meets := itemOf(r.Rule, judge(s.desk.shelf.provider, rules, m), m); !meets {
+			continue
+		}
 		item, meets, err := s.runOn(ctx, r.Name, m.ID)
 		if err != nil {
 			return out, err

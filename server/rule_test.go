@@ -7,9 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"sprout"
 	"sprout/api"
 	"sprout/client"
+	"sprout/server"
+	"sprout/store/storetest"
 )
 
 // newRule makes a rule that takes machines of at least so many cores.
@@ -105,5 +109,32 @@ func TestAMachineWaitsThatItsRuleCannotName(t *testing.T) {
 	}
 	if r := must(client.Call(t.Context(), p.admin, api.RuleShow, api.RuleRef{Rule: "one"}))(t); r.Taken != 3 {
 		t.Errorf("the rule has taken %d", r.Taken)
+	}
+}
+
+// However many machines wait before it that no rule takes, one that a rule takes is
+// found.
+func TestARuleIsAskedAboutAllThatWait(t *testing.T) {
+	url := storetest.NewURL(t)
+	p := run(t, func(c *server.Config) { c.Database.URL = url })
+	site := must(client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1")))(t)
+	db := must(pgx.Connect(t.Context(), url))(t)
+	t.Cleanup(func() { _ = db.Close(t.Context()) })
+	const before = 1001
+	must(db.Exec(t.Context(), `INSERT INTO machine (site, id, name, state, pool)
+		SELECT $1, 'mch_' || lpad(n::text, 26, '0'), 'a' || lpad(n::text, 5, '0'), 'discovered', CASE WHEN n > $2 THEN 'lab' ELSE '' END FROM generate_series(1, $2::int + 1) n`, site.ID, before))(t)
+	in := newRule("lab", 0, 0, "lab-1")
+	in.Body.Match.Pool = "lab"
+	round := must(client.Call(t.Context(), p.admin, api.RuleTry, in))(t)
+	if round.Waiting != before+1 || len(round.Items) != 1 || round.Items[0].Name != "a01002" || round.Items[0].As != "lab-1" {
+		t.Errorf("tried: %d of %d: %+v", len(round.Items), round.Waiting, round.Items)
+	}
+	must(client.Call(t.Context(), p.admin, api.RuleCreate, in))(t)
+	round = must(client.Call(t.Context(), p.admin, api.RuleRun, api.RunRule{RuleRef: api.RuleRef{Rule: "lab"}}))(t)
+	if len(round.Items) != 1 || round.Items[0].Outcome != "taken" {
+		t.Fatalf("run: %+v", round)
+	}
+	if m := must(show(t, p, "lab-1")())(t); m.State != sprout.Registered {
+		t.Errorf("it is %s", m.State)
 	}
 }
