@@ -76,5 +76,5 @@ var (
 )
 
 func imageOperations() []Operation {
-	return []Operation{ImageImport, ImageFetch, ImageList, ImageShow, ImageDelete, ImageContent, ImageAliasSet, ImageAliasList, ImageAliasShow, ImageAliasDelete}
+	return []Operation{ImageImport, ImageFetch, ImageList, ImageShow, ImageDelete, ImageContent, ImagePrune, ImageAliasSet, ImageAliasList, ImageAliasShow, ImageAliasDelete}
 }

@@ -15,7 +15,7 @@ var destroying = map[string]string{
 	"site delete": "site delete", "agent delete": "agent delete", "network delete": "network delete", "subnet delete": "subnet delete", "range delete": "range delete", "image delete": "image delete", "test delete": "test delete", "token revoke": "token revoke",
 	"dns record delete": "dns record delete", "dns key delete": "dns key delete", "dhcp option unset": "dhcp option unset",
 	"machine delete": "machine delete", "machine retire": "machine retire", "machine deploy": "machine deploy", "machine release": "machine release", "machine commission": "machine commission",
-	"allocation cancel": "allocation cancel", "quota delete": "quota delete", "rule delete": "rule delete", "image alias delete": "image alias delete",
+	"allocation cancel": "allocation cancel", "quota delete": "quota delete", "rule delete": "rule delete", "image alias delete": "image alias delete", "image prune": "image prune",
 	"machine bulk": "machine release", "address release": "address release",
 }
 

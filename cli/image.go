@@ -16,7 +16,7 @@ import (
 
 func imageCommand(e *env) *cobra.Command {
 	return group("image", "OS images, known by their digest.",
-		imageImportCommand(e), imageBuildCommand(e), imageListCommand(e), imageShowCommand(e), imageAliasCommand(e),
+		imageImportCommand(e), imageBuildCommand(e), imageListCommand(e), imageShowCommand(e), imagePruneCommand(e), imageAliasCommand(e),
 		deleteCommand(e, "image", "debian-11", api.ImageDelete, func(ref string) api.ImageRef { return api.ImageRef{Image: ref} }, e.imageLoss))
 }
 

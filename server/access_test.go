@@ -48,7 +48,7 @@ var rows = map[string]row{
 	"quota set": {body: `{"machines":5}`}, "quota list": {}, "quota show": {}, "quota delete": {},
 	"test add": {}, "test list": {}, "test show": {}, "test delete": {}, "test content": {}, "test history": {}, "test fleet": {},
 	"model list": {}, "model show": {}, "model set": {body: `{"limits":{"phone-home":60}}`},
-	"image import": {}, "image fetch": {body: `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {}, "image show": {}, "image delete": {}, "image content": {},
+	"image import": {}, "image fetch": {body: `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {}, "image show": {}, "image delete": {}, "image content": {}, "image prune": {body: `{"plan":true}`},
 	"image alias set": {body: `{"image":"i1"}`}, "image alias list": {}, "image alias show": {}, "image alias delete": {},
 	"workflow list": {}, "workflow show": {}, "workflow explain": {}, "workflow retry": {}, "workflow cancel": {},
 	"problem list": {}, "problem show": {}, "provider list": {}, "events": {},

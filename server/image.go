@@ -41,13 +41,17 @@ func knownModes(modes []sprout.BootMode) error {
 	return nil
 }
 
-// recordImage makes an image of what the image store has read.
+// recordImage makes an image of what the image store has read. Once it is on record
+// nobody drops its bytes; Conflict if somebody has before.
 func (s *Server) recordImage(ctx context.Context, operation string, read sprout.Image) (made sprout.Image, err error) {
 	err = s.change(ctx, operation, func(ctx context.Context, tx pgx.Tx, r *sprout.AuditRecord) (err error) {
 		made, err = s.store.CreateImage(ctx, tx, read)
 		about(r, "", made.ID, made.Name)
 		r.Changes = audit.Diff(nil, made)
 		r.Detail = made.Digest
+		if err == nil && !s.images.Has(made.Digest) {
+			return sprout.Errorf(sprout.Conflict, "cannot record image %s: its bytes were removed meanwhile, as nothing had them", made.Name).WithRemedy("import it again")
+		}
 		return err
 	})
 	return made, err
@@ -94,10 +98,7 @@ func (s *Server) imageDelete(ctx context.Context, in *api.ImageRef) (api.None, e
 	if err != nil {
 		return api.None{}, err
 	}
-	if _, err := s.store.FindImage(ctx, i.Digest); sprout.KindOf(err) != sprout.NotFound {
-		return api.None{}, err
-	}
-	return api.None{}, s.store.After(ctx, func(context.Context) error { return s.images.Drop(i.Digest) })
+	return api.None{}, s.store.After(ctx, func(ctx context.Context) error { return s.dropBytes(ctx, i.Digest) })
 }
 
 // notDeploying refuses while machines are being deployed. It takes the image's row

@@ -129,6 +129,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.ImageList, s.imageList)
 	route(s, a, api.ImageShow, s.imageShow)
 	route(s, a, api.ImageDelete, s.imageDelete)
+	route(s, a, api.ImagePrune, s.imagePrune)
 	route(s, a, api.ImageContent, s.imageContent)
 	route(s, a, api.ImageAliasSet, s.imageAliasSet)
 	route(s, a, api.ImageAliasList, s.imageAliasList)

@@ -79,7 +79,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"rule create": {denied, `{"name":"x","match":{}}`}, "rule try": {denied, `{"name":"x","match":{}}`}, "rule list": {denied, ""}, "rule show": {denied, ""}, "rule set": {denied, `{"priority":1}`}, "rule delete": {denied, ""}, "rule run": {denied, `{}`}, "rule explain": {denied, ""},
 		"quota set": {denied, `{"machines":5}`}, "quota list": {denied, ""}, "quota show": {denied, ""}, "quota delete": {denied, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""}, "machine console": {missing, ""}, "machine console type": {missing, `{"view":"none","at":0,"keys":"Ag=="}`},
-		"image import": {denied, ""}, "image fetch": {denied, `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""},
+		"image import": {denied, ""}, "image fetch": {denied, `{"url":"http://127.0.0.1:1/x","unverified":true}`}, "image list": {unseen, ""}, "image show": {anyone, ""}, "image delete": {denied, ""}, "image content": {anyone, ""}, "image prune": {denied, `{"plan":true}`},
 		"image alias set": {denied, `{"image":"x"}`}, "image alias list": {unseen, ""}, "image alias show": {anyone, ""}, "image alias delete": {denied, ""},
 		"test add": {denied, ""}, "test list": {anyone, ""}, "test show": {anyone, ""}, "test delete": {denied, ""}, "test content": {anyone, ""}, "test history": {unseen, ""}, "test fleet": {missing, ""},
 		"model list": {unseen, ""}, "model show": {missing, ""}, "model set": {denied, `{"limits":{"phone-home":60}}`},
