@@ -308,7 +308,7 @@ func (u *pull) fits(size int64) error {
 	free, _, err := health.Free(u.store.dir)
 	if err == nil && free < uint64(max(0, size-u.have))+health.LeastFree {
 		return errors.Join(errRefused, sprout.Errorf(sprout.Unavailable, "cannot fetch %s: it has %d bytes, and %d MiB are free in %s, of which %d are kept", Shown(u.URL), size, free>>20, u.store.dir, uint64(health.LeastFree)>>20).
-			WithRemedy("free room there, or delete images: sprout image delete NAME"))
+			WithRemedy("free room there, or remove images that nothing needs: sprout image prune"))
 	}
 	return err
 }

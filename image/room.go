@@ -17,7 +17,7 @@ const leaseRoom = health.LeastFree
 func (s *Store) noRoom(err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		return sprout.Errorf(sprout.Unavailable, "cannot keep the image: the disk of %s is full", s.dir).
-			WithRemedy("free room there, or delete images: sprout image delete NAME")
+			WithRemedy("free room there, or remove images that nothing needs: sprout image prune")
 	}
 	return err
 }

@@ -29,20 +29,17 @@ func (s *Server) compareTests(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 		return err
 	}
 	list := untested(before, results)
-	fleets := map[string][]sprout.TestRecord{} // a machine may have sixty disks of a model
 	for _, r := range results {
 		figures := compared(declared[r.Test], r)
 		if len(figures) == 0 {
 			continue
 		}
-		key := fmt.Sprintf("%q %q %v", r.Test, r.Model, r.Parameters)
-		if _, read := fleets[key]; !read {
-			if fleets[key], err = s.store.In(tx).FleetResults(ctx, nil, r.Test, r.Model, told(r.Parameters)); err != nil {
-				return err
-			}
+		fleet, err := s.fleets.of(ctx, s.store.In(tx), r)
+		if err != nil {
+			return err
 		}
 		for _, m := range figures {
-			if o, stray := outlierOf(m, sprout.TestRecord{Machine: id, TestResult: r}, fleets[key]); stray {
+			if o, stray := outlierOf(m, sprout.TestRecord{Machine: id, TestResult: r}, fleet); stray {
 				list = append(list, accepted(o, m, before))
 			}
 		}
@@ -178,7 +175,7 @@ func (s *Server) testFleet(ctx context.Context, in *api.TestFleetOf) (out api.Pa
 		if !strings.Contains(strings.ToLower(model), strings.ToLower(in.Model)) {
 			continue
 		}
-		fleet, err := s.store.FleetResults(ctx, sites, t.Name, model, nil)
+		fleet, _, err := s.store.FleetResults(ctx, sites, t.Name, model, nil)
 		if err != nil {
 			return out, err
 		}

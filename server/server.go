@@ -40,6 +40,7 @@ type Server struct {
 	keys      bus.Keys
 	authority trust.Authority
 	own       *trust.Issuer // of the authority
+	fleets    fleets
 	images    *image.Store
 	outside   *http.Client // that images are fetched with
 	providers provider.Set

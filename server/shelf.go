@@ -30,6 +30,7 @@ type shelf struct {
 	read     time.Time // when the reading began; zero: nothing is known
 	machines []sprout.Machine
 	at       map[sprout.MachineID]int
+	named    map[string][]int          // by name, of which each site may have one
 	taken    []bool                    // beside machines
 	fits     map[string][]int          // by request: places in machines
 	out      map[sprout.MachineID]bool // proposed, and it is not known yet whether they were given
@@ -145,9 +146,11 @@ func (h *shelf) look(ctx context.Context, s *store.Store) (err error) {
 		return err
 	}
 	h.read, h.taken, h.fits = now, make([]bool, len(h.machines)), map[string][]int{}
-	h.at = make(map[sprout.MachineID]int, len(h.machines))
-	for i, m := range h.machines {
+	h.at, h.named = make(map[sprout.MachineID]int, len(h.machines)), make(map[string][]int, len(h.machines))
+	for i := range h.machines {
+		m := &h.machines[i]
 		h.at[m.ID], h.taken[i] = i, h.out[m.ID]
+		h.named[m.Name] = append(h.named[m.Name], i)
 	}
 	return nil
 }
@@ -189,13 +192,21 @@ func (h *shelf) takeOut(place int) sprout.Machine {
 	return m
 }
 
+// choose has the provider choose; of one that is named it is shown no other.
 func (h *shelf) choose(sites sprout.Sites, want alloc.Request) []int {
 	machines := h.machines
-	if !sites.Every() {
+	if want.Name != "" {
 		machines = nil
-		for _, m := range h.machines {
-			if sites.Has(m.Site) {
-				machines = append(machines, m)
+		for _, place := range h.named[want.Name] {
+			machines = append(machines, h.machines[place])
+		}
+	}
+	if !sites.Every() {
+		all := machines
+		machines = nil
+		for i := range all {
+			if sites.Has(all[i].Site) {
+				machines = append(machines, all[i])
 			}
 		}
 	}

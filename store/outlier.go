@@ -19,8 +19,9 @@ const (
 )
 
 // FleetResults returns the newest results of a test that devices of a model passed
-// with the parameters (nil: any): one a device, at most fleetResults.
-func (s *Store) FleetResults(ctx context.Context, sites sprout.Sites, test, model string, parameters map[string]string) ([]sprout.TestRecord, error) {
+// with the parameters (nil: any): one a device, at most fleetResults. There are more, or
+// as many, where it is whole.
+func (s *Store) FleetResults(ctx context.Context, sites sprout.Sites, test, model string, parameters map[string]string) (fleet []sprout.TestRecord, whole bool, err error) {
 	var q selection
 	among(&q, "r.site", sites)
 	equal(&q, "r.test", test)
@@ -35,7 +36,7 @@ func (s *Store) FleetResults(ctx context.Context, sites sprout.Sites, test, mode
 	}, `
 		SELECT r.seq, r.site, r.machine, m.name, r.test, r.kind, r.device, r.serial, r.model, r.parameters, r.metrics, r.at
 		FROM test_result r JOIN machine m ON m.site = r.site AND m.id = r.machine WHERE `+strings.Join(q.conditions, " AND ")+` ORDER BY r.seq DESC LIMIT `+strconv.Itoa(fleetResults), q.args...)
-	return newestOf(list), err
+	return newestOf(list), len(list) == fleetResults, err
 }
 
 // newestOf keeps of results, the newest first, one of each device and parameters.

@@ -29,9 +29,10 @@ type Usage struct {
 
 // A gauge reads usage from /proc (man 5 proc).
 type gauge struct {
-	tick  float64 // seconds
-	reads int
-	last  Usage
+	tick   float64 // seconds
+	looked time.Time
+	took   time.Duration // to look at PostgreSQL's memory, the last time
+	last   Usage
 }
 
 // clockTick is USER_HZ, which Linux has fixed at 100 for user space.
@@ -44,9 +45,10 @@ func newGauge() (*gauge, error) {
 	return &gauge{tick: clockTick}, nil
 }
 
-// postgresEvery is how many reads share one look at PostgreSQL's memory, which
-// is dear to have.
-const postgresEvery = 5
+// memoryShare is how many times as long as a look at PostgreSQL's memory took nobody
+// looks again: the kernel walks over all pages of all its processes, the longer the more
+// they are, and that counts as the trial's processor time.
+const memoryShare = 500
 
 func (g *gauge) read(now time.Time) (time.Time, Usage) {
 	u := Usage{Goroutines: runtime.NumGoroutine(), PostgresMB: g.last.PostgresMB}
@@ -56,8 +58,12 @@ func (g *gauge) read(now time.Time) (time.Time, Usage) {
 		u.CPUSeconds = time.Duration(self.Utime.Nano() + self.Stime.Nano()).Seconds()
 	}
 	readRuntime(&u)
-	g.readPostgres(&u, g.reads%postgresEvery == 0)
-	g.reads++
+	look := now.Sub(g.looked) > memoryShare*g.took
+	began := time.Now()
+	g.readPostgres(&u, look)
+	if look {
+		g.looked, g.took = now, time.Since(began)
+	}
 	g.last = u
 	return now, u
 }
