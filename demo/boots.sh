@@ -149,7 +149,7 @@ boots_again() {
 media_refused() {
     local workflow code
     run sprout machine update "$1" --virtual-media
-    run sprout machine commission "$1" --skip-tests
+    run sprout machine commission "$1" --skip-tests "this script installs, and nothing else"
     workflow=$(field "$1" .activity.workflow)
     must_fail sprout workflow wait "$workflow"
     code=$(sprout workflow show "$workflow" --jq .error.code | tr -d '"')
@@ -158,7 +158,7 @@ media_refused() {
     [[ $(field "$1" '.addresses | length') == 0 ]] || die "$1 keeps the address of a commissioning that failed"
     echo "BOOT $1 refused $code"
     run sprout machine update "$1" --virtual-media=false # as the problem's remedy says
-    run sprout machine commission "$1" --skip-tests --wait
+    run sprout machine commission "$1" --skip-tests "this script installs, and nothing else" --wait
     [[ $(sprout problem list --jq length) == 0 ]] || die "a problem is left"
 }
 # refused KIND: the firmware enforces Secure Boot, and nobody has told Sprout.
