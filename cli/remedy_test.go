@@ -74,8 +74,14 @@ func resolvesWhole(words []string) error {
 		if f == nil {
 			return fmt.Errorf("%s has no flag --%s", c.CommandPath(), name)
 		}
+		if f.NoOptDefVal == "" && i+1 < len(rest) && strings.HasPrefix(rest[i+1], "--") {
+			return fmt.Errorf("--%s has no value", name)
+		}
 		if f.Value.Type() != "string" && f.NoOptDefVal == "" && i+1 < len(rest) {
 			rest[i+1] = "1"
+			if f.Value.Type() == "duration" {
+				rest[i+1] = "1s"
+			}
 		}
 	}
 	if err := c.ParseFlags(rest); err != nil {
