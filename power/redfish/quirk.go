@@ -98,7 +98,7 @@ var quirks = []row{
 	{
 		name: "settings-object", says: `OperationSupportedInFutureStateURI`, set: func(q *quirk) { q.settings = true },
 		does: "the override is written to the system's settings object",
-		why:  "the override is written to the system's settings object (DMTF/Redfish-Tacklebox 144, AMI: ASRock Rack)",
+		why:  "the system itself refuses the override, and names its settings object (DMTF/Redfish-Tacklebox 144, AMI: ASRock Rack)",
 	},
 	{
 		name: "etag", says: `412 |428 `, set: func(q *quirk) { q.etags = []etag{ofBody, strong, anyTag, noTag} },
