@@ -147,6 +147,7 @@ generate: ## Rewrite the files that are generated from code
 	go test ./api -run 'TestOpenAPIIsWhatIsCheckedIn|TestErrorsDocIsGenerated' -update
 	go test ./cli -run TestReferenceIsGenerated -update
 	go test ./store -run TestSchemaIsTheDump -update
+	go test ./provider -run TestQuirksDocIsGenerated -update
 
 clean: ## Remove what was built, but not the caches
 	rm -rf bin

@@ -90,6 +90,8 @@ type About struct {
 
 // A Quirk is a row of a driver's table of what BMCs do otherwise.
 type Quirk struct {
-	Name string
-	Why  string
+	Name  string
+	Known string // by what, in Markdown
+	Does  string // what is done otherwise
+	Why   string // what goes wrong without the row, and where that is known from
 }

@@ -17,6 +17,7 @@ type quirk struct {
 	product      uint16                   // 0: every product
 	uefiDisk     types.BootDeviceSelector // of the disk, in UEFI mode; 0: as the standard says
 	deviceOnly   bool                     // boot flags read back have the device, and neither mode nor the valid bit
+	does         string                   // in Markdown
 	why          string                   // what goes wrong without the row
 }
 
@@ -24,11 +25,13 @@ type quirk struct {
 var quirks = []quirk{
 	{
 		name: "supermicro", manufacturer: 10876, uefiDisk: types.BootDeviceSelectorForceRemoteMedia,
-		why: "in UEFI mode the disk of the standard is ignored; the selector of remote media means the disk (OpenStack story 2008241)",
+		does: "in UEFI mode its disk is the boot device of remote media",
+		why:  "in UEFI mode the disk of the standard is ignored; the selector of remote media means the disk (OpenStack story 2008241)",
 	},
 	{
 		name: "ipmi_sim", manufacturer: 4753, deviceOnly: true,
-		why: "OpenIPMI's simulator keeps the boot device and nothing else of the boot flags (seen with 2.0.33)",
+		does: "of the boot flags that are read back only the device is compared",
+		why:  "OpenIPMI's simulator keeps the boot device and nothing else of the boot flags (seen with 2.0.33)",
 	},
 }
 
@@ -45,8 +48,25 @@ func (p *Driver) identify(ctx context.Context) {
 		Vendor: fmt.Sprintf("IANA enterprise %d", id.ManufacturerID), Model: fmt.Sprintf("product %d", id.ProductID), Firmware: fmt.Sprintf("%d.%02x", id.MajorFirmwareRevision, id.MinorFirmwareRevision),
 	}
 	if p.quirk.name != "" {
-		p.about.Quirks = []power.Quirk{{Name: p.quirk.name, Why: p.quirk.why}}
+		p.about.Quirks = []power.Quirk{p.quirk.shown()}
 	}
+}
+
+// shown is the row as it is shown.
+func (q quirk) shown() power.Quirk {
+	known := fmt.Sprintf("manufacturer %d", q.manufacturer)
+	if q.product != 0 {
+		known += fmt.Sprintf(", product %d", q.product)
+	}
+	return power.Quirk{Name: q.name, Known: known, Does: q.does, Why: q.why}
+}
+
+// Quirks are the rows of the table, for whoever shows it.
+func Quirks() (all []power.Quirk) {
+	for _, q := range quirks {
+		all = append(all, q.shown())
+	}
+	return all
 }
 
 func quirkOf(manufacturer uint32, product uint16) quirk {

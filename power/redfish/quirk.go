@@ -6,6 +6,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strings"
 
 	"sprout"
 	"sprout/power"
@@ -37,6 +38,7 @@ type row struct {
 	vendor, model, firmware string
 	says                    string
 	set                     func(*quirk)
+	does                    string // in Markdown
 	why                     string // and where that is known from
 }
 
@@ -47,49 +49,60 @@ type row struct {
 var quirks = []row{
 	{
 		name: "usb-cd", vendor: `super ?micro`, set: func(q *quirk) { q.usbCD = true },
-		why: "virtual media is a USB CD drive: with Cd as boot device the start fails (sushy, set_system_boot_options: X11, X12)",
+		does: "virtual media is started from as `UsbCd`, where that is offered",
+		why:  "virtual media is a USB CD drive: with Cd as boot device the start fails (sushy, set_system_boot_options: X11, X12)",
 	},
 	{
 		name: "stale-image", vendor: `super ?micro`, set: func(q *quirk) { q.staleImage = true },
-		why: "an ejected image keeps its name, with Inserted false (ansible-collections/community.general 7470)",
+		does: "the name of an image that was ejected means nothing",
+		why:  "an ejected image keeps its name, with Inserted false (ansible-collections/community.general 7470)",
 	},
 	{
 		name: "say-mode", vendor: `super ?micro`, set: func(q *quirk) { q.sayMode = true },
-		why: "an override that does not say the boot mode sets the BMC's own default (DMTF/Redfishtool 106)",
+		does: "a boot override always says the boot mode",
+		why:  "an override that does not say the boot mode sets the BMC's own default (DMTF/Redfishtool 106)",
 	},
 	{
 		name: "any-enabled", vendor: `^sushy emulator$`, set: func(q *quirk) { q.anyEnabled = true },
-		why: "every override reads as Continuous (seen with sushy-tools 2.2.0)",
+		does: "how long an override lasts is not read back",
+		why:  "every override reads as Continuous (seen with sushy-tools 2.2.0)",
 	},
 	{
 		name: "console-websocket", model: `openbmc|^sprout lab bmc$`, set: func(q *quirk) { q.console = "/console0" },
-		why: "the serial console is a WebSocket of the BMC's web server that Redfish does not tell of (openbmc/bmcweb)",
+		does: "the serial console is opened as a WebSocket at `/console0`",
+		why:  "the serial console is a WebSocket of the BMC's web server that Redfish does not tell of (openbmc/bmcweb)",
 	},
 	{
 		name: "console-ipmi", vendor: `super ?micro|dell|lenovo|hpe?$|hewlett`, set: func(q *quirk) { q.consoleByIPMI = true },
-		why: "serial over LAN is there by IPMI, with the same account, where IPMI over LAN is allowed, and Redfish may not say so",
+		does: "the serial console is opened by IPMI, at the same host and for the same account",
+		why:  "serial over LAN is there by IPMI, with the same account, where IPMI over LAN is allowed, and Redfish may not say so",
 	},
 	{
 		name: "mode-fixed", says: `PropertyNotWritable.*BootSourceOverrideMode|BootSourceOverrideMode.*(not writable|read.?only)`,
-		set: func(q *quirk) { q.modeFixed = true },
-		why: "the boot mode is set in the firmware's own setup, and an override that names it is refused (ansible-collections/community.general 3509, HPE)",
+		set:  func(q *quirk) { q.modeFixed = true },
+		does: "the boot mode is left out where it is as wanted, and else is to be set in the firmware's own setup",
+		why:  "the boot mode is set in the firmware's own setup, and an override that names it is refused (ansible-collections/community.general 3509, HPE)",
 	},
 	{
 		name: "image-alone", says: `PropertyUnknown.*(Inserted|WriteProtected)|(Inserted|WriteProtected).*(not in the list of valid properties|unknown)`,
-		set: func(q *quirk) { q.imageAlone = true },
-		why: "a drive without actions takes no property but Image (ansible-collections/community.general 4595, iLO 4)",
+		set:  func(q *quirk) { q.imageAlone = true },
+		does: "a drive is told the image's URL and nothing else",
+		why:  "a drive without actions takes no property but Image (ansible-collections/community.general 4595, iLO 4)",
 	},
 	{
 		name: "with-protocol", says: `(ActionParameterMissing|PropertyMissing|CreateFailedMissingReqProperties).*TransferProtocolType`,
-		set: func(q *quirk) { q.withProtocol = true },
-		why: "an image is taken with TransferProtocolType only (sushy, insert_media)",
+		set:  func(q *quirk) { q.withProtocol = true },
+		does: "a drive is told the URL's protocol too",
+		why:  "an image is taken with TransferProtocolType only (sushy, insert_media)",
 	},
 	{
 		name: "settings-object", says: `OperationSupportedInFutureStateURI`, set: func(q *quirk) { q.settings = true },
-		why: "the override is written to the system's settings object (DMTF/Redfish-Tacklebox 144, AMI: ASRock Rack)",
+		does: "the override is written to the system's settings object",
+		why:  "the system itself refuses the override, and names its settings object (DMTF/Redfish-Tacklebox 144, AMI: ASRock Rack)",
 	},
 	{
 		name: "etag", says: `412 |428 `, set: func(q *quirk) { q.etags = []etag{ofBody, strong, anyTag, noTag} },
+		does: "a change is sent with the tag of the body, a strong one, any, or none, whichever is taken",
 		why: "the ETag that was read is not taken back: that of the body, a weak one as a strong one, any, or none is " +
 			"(ansible-collections/community.general 3268, 6434, 11261: Gigabyte, Lenovo; ansible 56150)",
 	},
@@ -121,8 +134,21 @@ func fits(pattern, said string) bool {
 
 func (p *Driver) apply(r row) {
 	r.set(&p.found.quirk)
-	p.found.about.Quirks = append(p.found.about.Quirks, power.Quirk{Name: r.name, Why: r.why})
-	p.log.Info("quirk of the BMC", "name", r.name)
+	p.found.about.Quirks = append(p.found.about.Quirks, r.quirk())
+	p.log.Info("quirk of the BMC", "name", r.name, "does", r.does)
+}
+
+// quirk is the row as it is shown.
+func (r row) quirk() power.Quirk {
+	var by []string
+	for _, said := range []struct{ what, pattern string }{
+		{"vendor", r.vendor}, {"model", r.model}, {"firmware", r.firmware}, {"a refusal", r.says},
+	} {
+		if said.pattern != "" {
+			by = append(by, said.what+" like `"+said.pattern+"`")
+		}
+	}
+	return power.Quirk{Name: r.name, Known: strings.Join(by, ", "), Does: r.does, Why: r.why}
 }
 
 // probing does what a BMC may refuse for a reason that is in the table: then it is
@@ -155,7 +181,7 @@ func (p *Driver) learn(err error) bool {
 // Quirks are the rows of the table, for whoever shows it.
 func Quirks() (all []power.Quirk) {
 	for _, r := range quirks {
-		all = append(all, power.Quirk{Name: r.name, Why: r.why})
+		all = append(all, r.quirk())
 	}
 	return all
 }
