@@ -60,6 +60,8 @@ func whyKept(u store.ImageUse, age time.Duration) string {
 		return strings.Join(u.Aliases, ", ") + " means it"
 	case u.Deploys > 0:
 		return others(u.Deploy, u.Deploys) + " being deployed with it"
+	case u.Failed > 0:
+		return fmt.Sprintf("the deploy of %s failed, and may be tried again with it", u.Retry)
 	case u.Machines > 0:
 		return others(u.Machine, u.Machines) + " deployed with it"
 	case u.Younger(age):

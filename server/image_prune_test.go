@@ -16,10 +16,10 @@ import (
 // none, and with files that are no image's.
 func prunable(t *testing.T) (p plane, dir string) {
 	p, _, db := populated(t, func(c *server.Config) { dir = filepath.Join(c.Dir, "images") }) // stable is i0
-	for _, name := range []string{"run", "asked", "unused", "same", "young"} {
-		content := strings.Repeat(name[:1], 4096)
+	for _, name := range []string{"run", "asked", "failed", "unused", "same", "young"} {
+		content := (name + strings.Repeat(name[:1], 4096))[:4096]
 		if name == "same" { // as an image that is needed has it
-			content = strings.Repeat("r", 4096)
+			content = ("run" + strings.Repeat("r", 4096))[:4096]
 		}
 		must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: name, Content: strings.NewReader(content)}, 4096))(t)
 	}
@@ -35,6 +35,12 @@ func prunable(t *testing.T) (p plane, dir string) {
 	var deploy api.DeployMachine
 	deploy.Machine, deploy.Body.Image = "m1", "asked"
 	must(client.Call(t.Context(), p.admin, api.MachineDeploy, deploy))(t)
+	p.machine(t, "lon1", "m3", "52:54:00:00:00:23")
+	if _, err := db.Exec(t.Context(), `INSERT INTO workflow (site, id, kind, machine, actor, state, version, run, created_at, ended_at)
+		SELECT site, 'wfl_failed', 'deploy', id, 'admin', 'failed', 1, jsonb_build_object('input', jsonb_build_object('image', jsonb_build_object('digest', (SELECT digest FROM image WHERE name = 'failed')))), now(), now()
+		FROM machine WHERE name = 'm3'`); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"sha256/" + strings.Repeat("ab", 32), "partial/import-1"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("left"), 0o600); err != nil {
 			t.Fatal(err)
@@ -61,7 +67,8 @@ func TestOnlyWhatNothingNeedsIsPruned(t *testing.T) {
 	p, dir := prunable(t)
 	want := map[string]string{
 		"i0": "kept stable means it", "run": "kept m2 is deployed with it", "same": "kept m2 is deployed with it", "asked": "kept m1 is being deployed with it",
-		"young": "kept it is younger than 30 days", "unused": "would-remove", "i1": "would-remove",
+		"failed": "kept the deploy of m3 failed, and may be tried again with it",
+		"young":  "kept it is younger than 30 days", "unused": "would-remove", "i1": "would-remove",
 	}
 	check := func(came map[string]string) {
 		t.Helper()
@@ -88,10 +95,10 @@ func TestOnlyWhatNothingNeedsIsPruned(t *testing.T) {
 	want["young"] = "removed"
 	want["sha256/"+strings.Repeat("ab", 32)] = "removed" // a part of an import is not a day old
 	check(prune(t, p, 0, false))
-	if now := files(t, dir); len(now) != 4 { // i0, run and same, asked, the part
+	if now := files(t, dir); len(now) != 5 { // i0, run and same, asked, failed, the part
 		t.Errorf("the store has %v", now)
 	}
-	for _, ref := range []string{"i0", "run", "same", "asked"} {
+	for _, ref := range []string{"i0", "run", "same", "asked", "failed"} {
 		content, err := p.admin.ImageContent(t.Context(), ref)
 		if err != nil {
 			t.Errorf("%s is kept, and has no bytes: %v", ref, err)

@@ -9,30 +9,36 @@ import (
 	"sprout"
 )
 
-// An ImageUse is an image with what needs it.
+// An ImageUse is an image with what needs it: of each how many, and the name of one.
 type ImageUse struct {
 	sprout.Image
-	Machines int    // that run it, or are brought back to it
-	Machine  string // name of one
-	Deploys  int    // under way with it
-	Deploy   string // name of the machine of one
+	Machines, Deploys, Failed int    // deployed with it; being deployed; whose deploy failed and may be tried again
+	Machine, Deploy, Retry    string // names of machines
 }
 
-// A run of before digests were kept has none, and may be of any image.
+// Of deploys those count that are under way, and the failed ones that nothing came after:
+// workflow retry goes on with the same image. A run of before digests were kept has
+// none, and may be of any image.
 const imageUseSelect = `
-	SELECT i.*, coalesce(m.n, 0), coalesce(m.name, ''), coalesce(w.n, 0), coalesce(w.name, '') FROM (` + imageSelect + `) i
-	LEFT JOIN LATERAL (
-		SELECT count(*) AS n, min(m.name) AS name FROM machine m WHERE m.image_digest = i.digest OR m.image_digest = '' AND m.image = i.name
-	) m ON true
-	LEFT JOIN LATERAL (
-		SELECT count(*) AS n, min(coalesce(m.name, w.id)) AS name FROM workflow w LEFT JOIN machine m ON m.id = w.machine
-		WHERE w.kind = 'deploy' AND w.ended_at IS NULL AND coalesce(w.run #>> '{input,image,digest}', i.digest) = i.digest
-	) w ON true `
+	WITH deploy AS MATERIALIZED (
+		SELECT w.run #>> '{input,image,digest}' AS digest, w.state <> 'failed' AS live, coalesce(m.name, w.id) AS name
+		FROM workflow w LEFT JOIN machine m ON m.id = w.machine
+		WHERE w.kind = 'deploy' AND (w.state IN ('running', 'unwinding') OR w.state = 'failed' AND m.id IS NOT NULL
+			AND NOT EXISTS (SELECT FROM workflow l WHERE l.machine = w.machine AND l.id > w.id)))
+	SELECT i.*, m.n, m.name, d.live, d.name, d.failed, d.failure FROM (` + imageSelect + `) i
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS n, coalesce(min(m.name), '') AS name FROM machine m WHERE m.image_digest = i.digest OR m.image_digest = '' AND m.image = i.name
+	) m
+	CROSS JOIN LATERAL (
+		SELECT count(*) FILTER (WHERE d.live) AS live, coalesce(min(d.name) FILTER (WHERE d.live), '') AS name,
+			count(*) FILTER (WHERE NOT d.live) AS failed, coalesce(min(d.name) FILTER (WHERE NOT d.live), '') AS failure
+		FROM deploy d WHERE coalesce(d.digest, i.digest) = i.digest
+	) d `
 
 func scanImageUse(row pgx.CollectableRow) (u ImageUse, err error) {
 	i := &u.Image
 	err = row.Scan(&i.ID, &i.Name, &i.Digest, &i.Bytes, &i.Compression, &i.RawDigest, &i.RawBytes, &i.Architecture, &i.BootModes, &i.CreatedAt, &i.Kind, &i.Source, &i.Aliases,
-		&u.Machines, &u.Machine, &u.Deploys, &u.Deploy)
+		&u.Machines, &u.Machine, &u.Deploys, &u.Deploy, &u.Failed, &u.Retry)
 	return u, err
 }
 
