@@ -19,6 +19,16 @@ import (
 // section 5.3) with 128 partitions, and what is before it.
 const headBytes = 34 * 512
 
+// containers are what disks of virtual machines come in, by their first bytes. Written to a
+// disk as they are they would be no system. A qcow2 that is not compressed is unpacked.
+var containers = []struct{ magic, name string }{
+	{"QFI\xfb", "a compressed qcow2: decompress the file"},
+	{"KDMV", "VMDK: qemu-img convert -O qcow2 makes one that can be imported"},
+	{"# Disk DescriptorFile", "VMDK: qemu-img convert -O qcow2 makes one that can be imported"},
+	{"vhdxfile", "VHDX: qemu-img convert -O qcow2 makes one that can be imported"},
+	{"conectix", "VHD: qemu-img convert -O qcow2 makes one that can be imported"},
+}
+
 // A content is what was found in an image once decompressed.
 type content struct {
 	kind         sprout.ImageKind
@@ -33,6 +43,11 @@ func inspect(r *meter) (c content, err error) {
 	head, err := in.Peek(headBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return c, err
+	}
+	for _, f := range containers {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return c, fmt.Errorf("expected a disk, a tar or a squashfs within it, found a disk as %s", f.name)
+		}
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte("hsqs")):

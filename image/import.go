@@ -50,6 +50,9 @@ func (s *Store) take(ctx context.Context, r io.Reader, opts ImportOptions) (spro
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // fails once published, as it should
 	defer f.Close()           //nolint:errcheck // publish has synced it
+	if err := lockFile(f); err != nil { // nobody prunes it, however long it stalls
+		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
+	}
 	return s.keep(ctx, r, f, f, opts)
 }
 

@@ -36,8 +36,10 @@ func (s *Store) Files() (all []Leftover, err error) {
 			}
 			f := Leftover{Name: filepath.Join(sub, entry.Name()), Bytes: info.Size(), At: info.ModTime()}
 			switch {
-			case !info.Mode().IsRegular() || sub == "partial" && time.Since(f.At) < partialAge:
+			case sub == "partial" && time.Since(f.At) < partialAge:
 				continue
+			case entry.IsDir(): // a qcow2 that was being converted
+				f.Bytes = below(filepath.Join(s.dir, f.Name))
 			case sub == "sha256":
 				f.Digest, f.At = "sha256:"+entry.Name(), changed(info)
 			}
@@ -45,6 +47,18 @@ func (s *Store) Files() (all []Leftover, err error) {
 		}
 	}
 	return all, nil
+}
+
+// below adds up what the files in a directory have, in bytes; what cannot be read counts
+// nothing.
+func below(dir string) (bytes int64) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes
 }
 
 // changed is when a file got its name: an import may have been written long before.
@@ -69,7 +83,7 @@ func (s *Store) Forget(part Leftover) error {
 	if !strings.HasSuffix(name, ".tag") && lockFile(f) != nil {
 		return nil // it is fetched again since
 	}
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.RemoveAll(name); err != nil {
 		return fmt.Errorf("cannot remove %s: %w", part.Name, err)
 	}
 	return nil

@@ -30,14 +30,25 @@ func (s *Store) importQcow2(ctx context.Context, r io.Reader, opts ImportOptions
 	if opts.Expect != "" && opts.Expect != found {
 		return sprout.Image{}, sprout.InvalidField("digest", "cannot import image: expected %s, found %s over %d bytes", opts.Expect, found, n)
 	}
-	// Backing files would let an image name any file of this machine.
+	if err := checkFile(source, checkQcow2); err != nil {
+		return sprout.Image{}, err
+	}
 	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-O", "raw", "--image-opts",
-		"driver=qcow2,backing=,file.driver=file,file.filename="+strings.ReplaceAll(source, ",", ",,"), raw)
+		"driver=qcow2,file.driver=file,file.filename="+strings.ReplaceAll(source, ",", ",,"), raw)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return sprout.Image{}, sprout.Errorf(sprout.Invalid, "cannot import image: qemu-img: %s: %w", strings.TrimSpace(string(out)), err)
 	}
 	opts.Expect = ""
 	return s.importCompressed(ctx, raw, opts)
+}
+
+func checkFile(name string, check func(io.ReaderAt) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("cannot import image: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return check(f)
 }
 
 func save(name string, r io.Reader) (digest string, n int64, err error) {
