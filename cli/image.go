@@ -52,7 +52,7 @@ func imageImportCommand(e *env) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&arch, "arch", "", "amd64 or arm64 (default what the image itself says, else amd64)")
-	c.Flags().StringSliceVar(&modes, "boot-mode", nil, "bios or uefi; may be repeated (default both)")
+	c.Flags().StringSliceVar(&modes, "boot-mode", nil, "bios or uefi; may be repeated (default what the image itself has, else both)")
 	c.Flags().StringVar(&in.Digest, "digest", "", "sha256:… that the file must have; needed for http://")
 	c.Flags().BoolVar(&unverified, "unverified", false, "take what comes by http:// without a digest")
 	return c

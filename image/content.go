@@ -34,6 +34,8 @@ type content struct {
 	kind         sprout.ImageKind
 	architecture sprout.Architecture // empty: it does not say
 	because      string              // of the architecture, in words
+	modes        []sprout.BootMode   // by which it starts; none: it does not say
+	lacks        string              // what it would need for the other one
 }
 
 // inspect reads r to its end and says what is in it. An error says what was
@@ -165,19 +167,54 @@ var roots = []struct {
 	{[16]byte{0x45, 0xb0, 0x21, 0xb9, 0xf0, 0x1d, 0xc3, 0x41, 0xaf, 0x44, 0x4c, 0x6f, 0x28, 0x0d, 0x3f, 0xae}, sprout.ARM64},
 }
 
+// The types of partitions that loaders are in, as they are on disk (UEFI 2.10 section 5.3.3;
+// of an MBR, section 5.2.2).
+var efiSystem = [16]byte{0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b}
+
+const efiSystemMBR = 0xef
+
+// basicData is of a partition that may be FAT, from which most firmware starts a loader too.
+var basicData = [16]byte{0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9, 0x33, 0x44, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7}
+
+// bootCode is where an MBR has the first program that a BIOS runs.
+const bootCode = 440
+
+// startsBy says by which firmware a disk starts that has an EFI system partition or not. A
+// disk with neither that nor a boot program starts in a way that is not known here.
+func (c *content) startsBy(head []byte, esp bool) {
+	code := string(head[510:512]) == "\x55\xaa" && len(bytes.Trim(head[:bootCode], "\x00")) > 0
+	switch {
+	case code && esp:
+		c.modes = []sprout.BootMode{sprout.BIOS, sprout.UEFI}
+	case code:
+		c.modes, c.lacks = []sprout.BootMode{sprout.BIOS}, "an EFI system partition"
+	case esp:
+		c.modes, c.lacks = []sprout.BootMode{sprout.UEFI}, "a boot program in its first block"
+	}
+}
+
 // inspectDisk holds a disk image to the end of its last partition.
 func inspectDisk(head []byte, in io.Reader, r *meter) (c content, err error) {
 	c.kind = sprout.DiskImage
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		return c, err
 	}
-	if len(head) < headBytes || string(head[512:520]) != "EFI PART" {
+	if len(head) < headBytes || string(head[510:512]) != "\x55\xaa" && string(head[512:520]) != "EFI PART" {
+		return c, nil
+	}
+	if string(head[512:520]) != "EFI PART" {
+		for entry := 446; entry < 510; entry += 16 {
+			if head[entry+4] == efiSystemMBR { // without one UEFI may start it all the same, from any FAT
+				c.startsBy(head, true)
+			}
+		}
 		return c, nil
 	}
 	at, count, each := binary.LittleEndian.Uint64(head[512+72:])*512, binary.LittleEndian.Uint32(head[512+80:]), uint64(binary.LittleEndian.Uint32(head[512+84:]))
 	if each < 128 || each > 4096 {
 		return c, nil // the ramdisk reads it and says what is wrong
 	}
+	esp, fat := false, false
 	for i := range uint64(min(count, 128)) {
 		from := at + i*each
 		if from+128 > uint64(len(head)) {
@@ -190,11 +227,15 @@ func inspectDisk(head []byte, in io.Reader, r *meter) (c content, err error) {
 		if end := int64(binary.LittleEndian.Uint64(e[40:])+1) * 512; end > r.n {
 			return c, fmt.Errorf("it is cut off: its partition %d ends at byte %d, and it has %d bytes", i+1, end, r.n)
 		}
+		esp, fat = esp || bytes.Equal(e[:16], efiSystem[:]), fat || bytes.Equal(e[:16], basicData[:])
 		for _, root := range roots {
 			if bytes.Equal(e[:16], root.id[:]) {
 				c.architecture, c.because = root.architecture, fmt.Sprintf("the type of its partition %d", i+1)
 			}
 		}
+	}
+	if esp || !fat {
+		c.startsBy(head, esp)
 	}
 	return c, nil
 }

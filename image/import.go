@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"sprout"
@@ -21,7 +22,7 @@ import (
 type ImportOptions struct {
 	Name         string
 	Architecture sprout.Architecture // empty: what its content says, else amd64
-	BootModes    []sprout.BootMode   // default BIOS and UEFI
+	BootModes    []sprout.BootMode   // empty: what its content says, else BIOS and UEFI
 	Expect       string              // the digest that the stored bytes must have; empty: any
 }
 
@@ -48,8 +49,8 @@ func (s *Store) take(ctx context.Context, r io.Reader, opts ImportOptions) (spro
 	if err != nil {
 		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // fails once published, as it should
-	defer f.Close()           //nolint:errcheck // publish has synced it
+	defer os.Remove(f.Name())           //nolint:errcheck // fails once published, as it should
+	defer f.Close()                     //nolint:errcheck // publish has synced it
 	if err := lockFile(f); err != nil { // nobody prunes it, however long it stalls
 		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
 	}
@@ -82,6 +83,9 @@ func (s *Store) keep(ctx context.Context, r io.Reader, w io.Writer, f *os.File, 
 		return sprout.Image{}, sprout.Errorf(sprout.Invalid, "cannot import image: %w", err)
 	}
 	if img.Architecture, err = settle(opts.Architecture, raw.found); err != nil {
+		return sprout.Image{}, err
+	}
+	if img.BootModes, err = settleModes(opts.BootModes, raw.found); err != nil {
 		return sprout.Image{}, err
 	}
 	if err := s.publish(f, img.Digest); err != nil {
@@ -124,6 +128,20 @@ func settle(said sprout.Architecture, found content) (sprout.Architecture, error
 			WithRemedy("--arch %s", found.architecture)
 	}
 	return cmp.Or(said, found.architecture, sprout.AMD64), nil
+}
+
+// settleModes says by which firmware an image starts that is said to by some.
+func settleModes(said []sprout.BootMode, found content) ([]sprout.BootMode, error) {
+	if len(said) == 0 {
+		return found.modes, nil
+	}
+	for _, mode := range said {
+		if len(found.modes) > 0 && !slices.Contains(found.modes, mode) {
+			return nil, sprout.InvalidField("bootModes", "cannot import image: expected one that starts by %s, found one that starts by %s alone: it lacks %s", mode, found.modes[0], found.lacks).
+				WithRemedy("--boot-mode %s", found.modes[0])
+		}
+	}
+	return said, nil
 }
 
 func check(img sprout.Image, expect string) error {

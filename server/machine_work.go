@@ -212,13 +212,15 @@ func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout
 	image.Aliases = nil // of now; the deploy is of the digest
 	out.Image = image
 	if image.Architecture != m.Architecture {
-		return out, "", sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture)
+		return out, "", sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture).
+			WithRemedy("one for %s: sprout image list", m.Architecture)
 	}
 	if image.Kind == sprout.RootFS {
 		return out, "", sprout.InvalidField("image", "%s is of a root file system, and only images of disks can be deployed", image.Name)
 	}
 	if m.BootMode != "" && !slices.Contains(image.BootModes, m.BootMode) {
-		return out, "", sprout.InvalidField("image", "%s cannot boot by %s, as machine %s does", image.Name, m.BootMode, m.Name)
+		return out, "", sprout.InvalidField("image", "%s cannot boot by %s, as machine %s does", image.Name, m.BootMode, m.Name).
+			WithRemedy("one that does: sprout image list")
 	}
 	if err := checkKeys(d.SSHKeys); err != nil {
 		return out, "", err
