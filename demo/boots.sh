@@ -11,7 +11,7 @@ LAB_NAME=${LAB_NAME:-boots} LOG_LINES=${LOG_LINES:-40}
 . "$(dirname "$0")/lab.sh"
 PATIENCE=10m
 
-kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media virtual-media-secure no-virtual-media ipv6-pxe ipv6-http ipv6-virtual-media second-boot)
+kinds=(bios-pxe uefi-pxe http secure-boot unsigned second-nic-bios second-nic-uefi nvme virtual-media virtual-media-secure no-virtual-media second-boot ipv6-pxe ipv6-http ipv6-virtual-media) # those of IPv6 are at another site, and last
 declare -A plug=(
     [bios-pxe]="--firmware bios"
     [uefi-pxe]="--firmware uefi"
