@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -14,14 +15,18 @@ func imagePruneCommand(e *env) *cobra.Command {
 	var days int
 	c := &cobra.Command{
 		Use: "prune", Short: "Remove images that nothing needs, and files that are no image's.", Args: takes(0, 0, ""),
-		Long: "Remove images that nothing needs: that no alias means, that no machine is deployed with or being deployed with, and that are older than\n" +
+		Long: "Remove images that nothing needs: that no alias means, that no machine is deployed with, being deployed with or to be tried again with, and that are older than\n" +
 			"--days. Each that is kept says why. Files that are left of imports that were ended go too. Sites fetch an image only for a deploy.",
 		Example: "  sprout image prune --plan\n  sprout image prune --days 7\n  sprout image prune --yes",
 		RunE: func(c *cobra.Command, _ []string) error {
 			in.Body.Days = &days
 			if !in.Body.Plan && !yes {
-				if err := e.confirmPruning(c, in); err != nil {
+				found, err := e.confirmPruning(c, in)
+				if err != nil {
 					return err
+				}
+				if goers(found) == 0 {
+					return e.answer(found, func() { e.showPruning(found) })
 				}
 			}
 			done, err := call(c.Context(), e, api.ImagePrune, in)
@@ -38,20 +43,17 @@ func imagePruneCommand(e *env) *cobra.Command {
 }
 
 // confirmPruning shows what would go, and asks; nothing to go is nothing to ask.
-func (e *env) confirmPruning(c *cobra.Command, in api.PruneImages) error {
+func (e *env) confirmPruning(c *cobra.Command, in api.PruneImages) (api.Pruning, error) {
 	in.Body.Plan = true
 	found, err := call(c.Context(), e, api.ImagePrune, in)
-	if err != nil {
-		return err
-	}
 	n := goers(found)
-	if n == 0 {
-		return nil
+	if err != nil || n == 0 {
+		return found, err
 	}
 	if e.interactive() {
 		e.showPruning(found)
 	}
-	return e.confirm(c.Context(), n, fmt.Sprintf("removes %s, %s", suffixed(n, "images and files", "image or file"), size(found.Bytes)))
+	return found, e.confirm(c.Context(), n, fmt.Sprintf("removes %s, %s", suffixed(n, "images and files", "image or file"), size(found.Bytes)))
 }
 
 func (e *env) showPruning(p api.Pruning) {
@@ -65,7 +67,11 @@ func (e *env) showPruning(p api.Pruning) {
 		{Name: "OUTCOME", Value: func(i api.PruneItem) string { return i.Outcome }},
 		{Name: "WHY", Value: func(i api.PruneItem) string { return dash(i.Why) }},
 	})
-	fmt.Fprintf(e.stderr, "%s: %s\n", suffixed(goers(p), "to go", "to go"), size(p.Bytes))
+	verb := "removed"
+	if slices.ContainsFunc(p.Items, func(i api.PruneItem) bool { return i.Outcome == "would-remove" }) {
+		verb = "to be removed"
+	}
+	fmt.Fprintf(e.stderr, "%d %s, %s\n", goers(p), verb, size(p.Bytes))
 }
 
 // goers counts what a pruning removes.

@@ -35,13 +35,16 @@ func (s *Store) Files() (all []Leftover, err error) {
 				return nil, fmt.Errorf("cannot look through the image store: %w", err)
 			}
 			f := Leftover{Name: filepath.Join(sub, entry.Name()), Bytes: info.Size(), At: info.ModTime()}
+			_, strange := parseDigest("sha256:" + entry.Name())
 			switch {
-			case sub == "partial" && time.Since(f.At) < partialAge:
+			case sub == "sha256" && (strange != nil || !info.Mode().IsRegular()): // somebody else's
+				continue
+			case sub == "sha256":
+				f.Digest, f.At = "sha256:"+entry.Name(), changed(info)
+			case time.Since(f.At) < partialAge:
 				continue
 			case entry.IsDir(): // a qcow2 that was being converted
 				f.Bytes = below(filepath.Join(s.dir, f.Name))
-			case sub == "sha256":
-				f.Digest, f.At = "sha256:"+entry.Name(), changed(info)
 			}
 			all = append(all, f)
 		}

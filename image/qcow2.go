@@ -22,6 +22,14 @@ func (s *Store) importQcow2(ctx context.Context, r io.Reader, opts ImportOptions
 		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // what is left is only room
+	hold, err := os.Open(dir)
+	if err != nil {
+		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
+	}
+	defer hold.Close()                     //nolint:errcheck // only locked
+	if err := lockFile(hold); err != nil { // nobody prunes it, however long it stalls
+		return sprout.Image{}, fmt.Errorf("cannot import image: %w", err)
+	}
 	source, raw := filepath.Join(dir, "source"), filepath.Join(dir, "raw")
 	found, n, err := save(source, r)
 	if err != nil {

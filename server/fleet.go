@@ -18,8 +18,8 @@ const (
 	mostFleets = 64
 )
 
-// A fleets remembers what the devices of a model have passed. Of a fleet that still
-// grows nothing is kept: each result counts there.
+// A fleets remembers what the devices of a model have passed. Of a fleet of which fewer
+// results are read than may be nothing is kept: each counts there.
 type fleets struct {
 	mu    sync.Mutex
 	known map[string]knownFleet
@@ -30,9 +30,14 @@ type knownFleet struct {
 	read    time.Time
 }
 
-// of returns the results to hold r to: of its model, by its test, told the same.
+// fleetKey names the fleet of a result: of its model, by its test, told the same.
+func fleetKey(r sprout.TestResult) string {
+	return fmt.Sprintf("%q %q %v", r.Test, r.Model, r.Parameters)
+}
+
+// of returns the results to hold r to.
 func (f *fleets) of(ctx context.Context, s *store.Store, r sprout.TestResult) ([]sprout.TestRecord, error) {
-	key := fmt.Sprintf("%q %q %v", r.Test, r.Model, r.Parameters)
+	key := fleetKey(r)
 	f.mu.Lock()
 	fleet, found := f.known[key]
 	f.mu.Unlock()
@@ -45,7 +50,7 @@ func (f *fleets) of(ctx context.Context, s *store.Store, r sprout.TestResult) ([
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.known) == mostFleets || f.known == nil {
+	if f.known == nil || !found && len(f.known) >= mostFleets {
 		f.known = map[string]knownFleet{}
 	}
 	f.known[key] = knownFleet{results, time.Now()}

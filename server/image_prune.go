@@ -26,7 +26,8 @@ const (
 )
 
 // imagePrune removes the images that nothing needs, and files that are no image's. Each
-// image is a transaction of its own, in which nothing can come to need it.
+// image is looked at once more when it is locked: nothing can come to need it then. A
+// request that may be repeated is one transaction for all.
 func (s *Server) imagePrune(ctx context.Context, in *api.PruneImages) (out api.Pruning, err error) {
 	age := pruneAfter * 24 * time.Hour
 	if in.Body.Days != nil {
@@ -50,7 +51,7 @@ func (s *Server) imagePrune(ctx context.Context, in *api.PruneImages) (out api.P
 		goes[u.Digest] = item.Outcome != "kept" && (!seen || stays)
 		out.Items = append(out.Items, item)
 	}
-	return out, s.pruneFiles(ctx, min(age, lonelyAfter), in.Body.Plan, goes, &out)
+	return out, s.pruneFiles(ctx, in.Body.Plan, goes, &out)
 }
 
 // whyKept says what an image is needed for; empty: nothing.
@@ -61,7 +62,7 @@ func whyKept(u store.ImageUse, age time.Duration) string {
 	case u.Deploys > 0:
 		return others(u.Deploy, u.Deploys) + " being deployed with it"
 	case u.Failed > 0:
-		return fmt.Sprintf("the deploy of %s failed, and may be tried again with it", u.Retry)
+		return fmt.Sprintf("the deploy of %s did not end well, and may be tried again with it", u.Retry)
 	case u.Machines > 0:
 		return others(u.Machine, u.Machines) + " deployed with it"
 	case u.Younger(age):
@@ -112,14 +113,14 @@ func (s *Server) pruneImage(ctx context.Context, u store.ImageUse, age time.Dura
 
 // pruneFiles removes what no image has, once the images are gone for good. goes says which
 // digests have images, and whether all of them go.
-func (s *Server) pruneFiles(ctx context.Context, age time.Duration, plan bool, goes map[string]bool, out *api.Pruning) error {
+func (s *Server) pruneFiles(ctx context.Context, plan bool, goes map[string]bool, out *api.Pruning) error {
 	files, err := s.images.Files()
 	if err != nil {
 		return err
 	}
 	files = slices.DeleteFunc(files, func(f image.Leftover) bool {
 		all, isImage := goes[f.Digest]
-		return isImage && !all || !isImage && time.Since(f.At) < age
+		return isImage && !all || !isImage && time.Since(f.At) < lonelyAfter
 	})
 	outcome := "removed"
 	if plan {

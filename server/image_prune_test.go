@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sprout"
 	"sprout/api"
@@ -67,7 +68,7 @@ func TestOnlyWhatNothingNeedsIsPruned(t *testing.T) {
 	p, dir := prunable(t)
 	want := map[string]string{
 		"i0": "kept stable means it", "run": "kept m2 is deployed with it", "same": "kept m2 is deployed with it", "asked": "kept m1 is being deployed with it",
-		"failed": "kept the deploy of m3 failed, and may be tried again with it",
+		"failed": "kept the deploy of m3 did not end well, and may be tried again with it",
 		"young":  "kept it is younger than 30 days", "unused": "would-remove", "i1": "would-remove",
 	}
 	check := func(came map[string]string) {
@@ -93,9 +94,14 @@ func TestOnlyWhatNothingNeedsIsPruned(t *testing.T) {
 	delete(want, "unused")
 	delete(want, "i1")
 	want["young"] = "removed"
-	want["sha256/"+strings.Repeat("ab", 32)] = "removed" // a part of an import is not a day old
+	part := filepath.Join(dir, "partial", "import-1")
+	old := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(part, old, old); err != nil {
+		t.Fatal(err)
+	}
+	want["partial/import-1"] = "removed" // what is whole and no image's is not an hour old
 	check(prune(t, p, 0, false))
-	if now := files(t, dir); len(now) != 5 { // i0, run and same, asked, failed, the part
+	if now := files(t, dir); len(now) != 5 { // i0, run and same, asked, failed, what is no image's
 		t.Errorf("the store has %v", now)
 	}
 	for _, ref := range []string{"i0", "run", "same", "asked", "failed"} {

@@ -29,14 +29,19 @@ func (s *Server) compareTests(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 		return err
 	}
 	list := untested(before, results)
+	read := map[string][]sprout.TestRecord{} // a machine may have sixty disks of a model
 	for _, r := range results {
 		figures := compared(declared[r.Test], r)
 		if len(figures) == 0 {
 			continue
 		}
-		fleet, err := s.fleets.of(ctx, s.store.In(tx), r)
-		if err != nil {
-			return err
+		key := fleetKey(r)
+		fleet, found := read[key]
+		if !found {
+			if fleet, err = s.fleets.of(ctx, s.store.In(tx), r); err != nil {
+				return err
+			}
+			read[key] = fleet
 		}
 		for _, m := range figures {
 			if o, stray := outlierOf(m, sprout.TestRecord{Machine: id, TestResult: r}, fleet); stray {

@@ -12,18 +12,18 @@ import (
 // An ImageUse is an image with what needs it: of each how many, and the name of one.
 type ImageUse struct {
 	sprout.Image
-	Machines, Deploys, Failed int    // deployed with it; being deployed; whose deploy failed and may be tried again
+	Machines, Deploys, Failed int    // deployed with it; being deployed; whose deploy failed or was cancelled, and may be tried again
 	Machine, Deploy, Retry    string // names of machines
 }
 
-// Of deploys those count that are under way, and the failed ones that nothing came after:
-// workflow retry goes on with the same image. A run of before digests were kept has
+// Of deploys those count that are under way, and the failed and cancelled ones that
+// nothing came after: workflow retry goes on with the same image. A run of before digests were kept has
 // none, and may be of any image.
 const imageUseSelect = `
 	WITH deploy AS MATERIALIZED (
-		SELECT w.run #>> '{input,image,digest}' AS digest, w.state <> 'failed' AS live, coalesce(m.name, w.id) AS name
+		SELECT w.run #>> '{input,image,digest}' AS digest, w.state IN ('running', 'unwinding') AS live, coalesce(m.name, w.id) AS name
 		FROM workflow w LEFT JOIN machine m ON m.id = w.machine
-		WHERE w.kind = 'deploy' AND (w.state IN ('running', 'unwinding') OR w.state = 'failed' AND m.id IS NOT NULL
+		WHERE w.kind = 'deploy' AND (w.state IN ('running', 'unwinding') OR w.state IN ('failed', 'cancelled') AND m.id IS NOT NULL
 			AND NOT EXISTS (SELECT FROM workflow l WHERE l.machine = w.machine AND l.id > w.id)))
 	SELECT i.*, m.n, m.name, d.live, d.name, d.failed, d.failure FROM (` + imageSelect + `) i
 	CROSS JOIN LATERAL (
