@@ -28,5 +28,5 @@ type PruneItem struct {
 // ImagePrune removes images that nothing needs.
 var ImagePrune = Op[PruneImages, Pruning]{
 	Name: "image prune", Method: "POST", Path: "/v1/images/prune", Role: sprout.Operator, Wide: true,
-	Help: "Remove images that no alias means, no machine runs or is deployed with, and nobody imported lately; and files that are no image's.",
+	Help: "Remove images that no alias means, no machine runs, is deployed with or may be tried again with, and nobody imported lately; and files that are no image's.",
 }

@@ -118,10 +118,7 @@ func (s *Server) pruneFiles(ctx context.Context, plan bool, goes map[string]bool
 	if err != nil {
 		return err
 	}
-	files = slices.DeleteFunc(files, func(f image.Leftover) bool {
-		all, isImage := goes[f.Digest]
-		return isImage && !all || !isImage && time.Since(f.At) < lonelyAfter
-	})
+	files = leaving(files, goes, time.Now())
 	outcome := "removed"
 	if plan {
 		outcome = "would-remove"
@@ -144,6 +141,15 @@ func (s *Server) pruneFiles(ctx context.Context, plan bool, goes map[string]bool
 			}
 		}
 		return err
+	})
+}
+
+// leaving are the files whose images all go, and those that have been no image's for long
+// enough.
+func leaving(files []image.Leftover, goes map[string]bool, now time.Time) []image.Leftover {
+	return slices.DeleteFunc(files, func(f image.Leftover) bool {
+		all, isImage := goes[f.Digest]
+		return isImage && !all || !isImage && now.Sub(f.At) < lonelyAfter
 	})
 }
 
