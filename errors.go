@@ -3,6 +3,7 @@ package sprout
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // A Kind says what a caller may do about an error. An error without a kind is
@@ -64,6 +65,17 @@ func InvalidField(field, format string, args ...any) *Error {
 	e := Errorf(Invalid, format, args...)
 	e.Field = field
 	return e
+}
+
+// Within puts the field of an error below another: "machines[2]" + "name".
+func Within(path string, err error) error {
+	var known *Error
+	if path == "" || !errors.As(err, &known) {
+		return err
+	}
+	deeper := *known
+	deeper.Field = strings.TrimSuffix(path+"."+known.Field, ".")
+	return &deeper
 }
 
 // WithRemedy returns e with the action that helps.

@@ -81,7 +81,7 @@ func (b *bulk) check(ctx context.Context) error {
 		return sprout.InvalidField("select", "selects nothing: restrict it, or set all")
 	case in.Deploy != nil && len(in.Machines) != 1: // of one machine it is the item's own fault
 		_, err := b.around.image(ctx, in.Deploy.Image)
-		return within("deploy", err)
+		return sprout.Within("deploy", err)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (b *bulk) choose(ctx context.Context) error {
 	}
 	machines, err := b.selected(ctx, *b.in.Body.Select)
 	if err != nil {
-		return within("select", err)
+		return sprout.Within("select", err)
 	}
 	if len(machines) > api.MostInBulk {
 		return sprout.InvalidField("select", "%d machines meet it, and one request may be about %d: restrict it further", len(machines), api.MostInBulk)

@@ -42,12 +42,12 @@ func (s *Server) register(ctx context.Context, action, list string, machines []a
 	for i, m := range machines {
 		site, err := s.findSite(ctx, m.Site)
 		if err != nil {
-			return nil, within(at(i), err)
+			return nil, sprout.Within(at(i), err)
 		}
 		ready[i] = machineOf(site, m)
 		if m.VirtualMedia {
 			if err := ready[i].MayBootMedia(); err != nil {
-				return nil, within(at(i), err)
+				return nil, sprout.Within(at(i), err)
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func (s *Server) register(ctx context.Context, action, list string, machines []a
 		for i, m := range ready {
 			m, err := s.store.CreateMachine(ctx, tx, m, actor(ctx))
 			if err != nil {
-				return within(at(i), err)
+				return sprout.Within(at(i), err)
 			}
 			record := s.record(ctx, action)
 			about(&record, m.Site, m.ID, m.Name)

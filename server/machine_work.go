@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -15,17 +14,6 @@ import (
 	"sprout/provision"
 	"sprout/workflow"
 )
-
-// within puts the field of an error below another: "machines[2]" + "name".
-func within(path string, err error) error {
-	var known *sprout.Error
-	if path == "" || !errors.As(err, &known) {
-		return err
-	}
-	deeper := *known
-	deeper.Field = strings.TrimSuffix(path+"."+known.Field, ".")
-	return &deeper
-}
 
 // allowed refuses a workflow before it starts: on a locked machine, and in a
 // state from which the event that crowns it is not legal.

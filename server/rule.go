@@ -25,7 +25,7 @@ func (s *Server) ruleOf(ctx context.Context, in api.NewRule) (r sprout.Rule, err
 	}
 	_, want, err := s.wanted(ctx, in.Match)
 	if err != nil {
-		return r, within("match", err)
+		return r, sprout.Within("match", err)
 	}
 	if r.Constraints, err = json.Marshal(in.Match); err != nil {
 		return r, err

@@ -161,7 +161,7 @@ func (s *Server) testRuns(ctx context.Context, m sprout.Machine, c api.Commissio
 		field := fmt.Sprintf("tests[%d]", i)
 		t, err := s.findTest(ctx, choice.Test)
 		if err != nil {
-			return nil, within(field, err)
+			return nil, sprout.Within(field, err)
 		}
 		if asked[t.Name] {
 			return nil, sprout.InvalidField(field+".test", "cannot run %s twice in one commissioning: its results would have one name", t.Name)
