@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go compiled test-away test-engine test-api test-faults test-real test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release
+.PHONY: bench-api bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go compiled test-away test-engine test-api test-faults test-real test-layouts test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -89,6 +89,11 @@ test-hardware: ramdisk ## Boot a machine with bad disks, a dead link and too lit
 
 test-release: ## Have a real ramdisk erase NVMe, ATA, virtio and USB disks, and log in to it by ssh: some minutes
 	SPROUT_RELEASE=1 go test ./ramdisk -run 'TestEraseInQEMU|TestRescueInQEMU' -count=1 -v -timeout 30m
+
+test-layouts: deps build ## Install a root file system on RAID 1 and on LVM, and boot it with either disk removed: about half an hour (LAYOUTS="plain raid1" for some)
+	bin/sprout ramdisk build --init bin/sprout-ramdisk --dir $(CACHE)/ramdisk --tools
+	bin/sprout image build debian-12 --rootfs --file $(CACHE)/debian-12-rootfs.tar.zst
+	SPROUT_LAYOUTS="$(or $(LAYOUTS),all)" SPROUT_RAMDISK=$(CACHE)/ramdisk SPROUT_ROOTFS=$(CACHE)/debian-12-rootfs.tar.zst go test ./ramdisk -run TestLayoutsInQEMU -count=1 -v -timeout 90m
 
 cloud-init: $(CLOUDINIT) ## Unpack Debian's cloud-init into the cache: tests have it read what we write
 

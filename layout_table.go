@@ -70,6 +70,12 @@ func (l Layout) Table(disk, need int64) ([]DiskPart, *Failure) {
 	return parts, nil
 }
 
+// SmallestDisk is how many bytes the smallest of the disks has: it decides how large
+// the partitions of all are.
+func SmallestDisk(disks []Disk) int64 {
+	return slices.MinFunc(disks, func(a, b Disk) int { return cmp.Compare(a.Bytes, b.Bytes) }).Bytes
+}
+
 // Need is how many bytes each disk must have, without its partition tables, for a root
 // file system of so many bytes: with a quarter more for what the file system keeps.
 func (l Layout) Need(image int64) int64 {

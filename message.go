@@ -123,6 +123,7 @@ type DeployWork struct {
 	Networks []InterfaceSetup `json:"networks"`           // its first static address, which is all that agents before 0.3 configure
 	Links    []LinkSetup      `json:"links,omitempty"`    // none: networks, of centres before 0.3
 	Metadata MetadataBy       `json:"metadata,omitempty"` // empty: MetadataDrive
+	Layout   *Layout          `json:"layout,omitempty"`   // of a root file system; nil: the image is of a disk
 }
 
 // MetadataBy is how an installed system gets its metadata at its first boot.

@@ -15,6 +15,7 @@ import (
 //	POST /ramdisk/report   Report → 204          progress and results
 //	GET  /ramdisk/tests/DIGEST → the executable of a test that it was ordered to run
 //	GET  /ramdisk/tools    → the squashfs of the programs that tests call, with ranges
+//	GET  /ramdisk/layout   → the squashfs of the programs that layouts need, with ranges
 //	GET  /images/DIGEST    → the image's stored bytes, with ranges; with "Prefer: respond-async" 202 Turn
 //	                         while others download, held up to 10 s: ask again. Without it the bytes
 //	                         come one by one until it is the machine's turn
@@ -42,6 +43,7 @@ const (
 	OrderInspect  OrderKind = "inspect"  // report the inventory
 	OrderTest     OrderKind = "test"     // run hardware tests
 	OrderWrite    OrderKind = "write"    // write an image and its config drive
+	OrderInstall  OrderKind = "install"  // make a layout, and unpack a root file system into it
 	OrderErase    OrderKind = "erase"    // erase disks and prove it
 	OrderShell    OrderKind = "shell"    // let in by SSH whoever holds one of the keys
 	OrderReboot   OrderKind = "reboot"   // from disk
@@ -74,6 +76,9 @@ const (
 	ToolsPath = "/ramdisk/tools"
 )
 
+// LayoutToolsPath is where a ramdisk finds what it makes a layout with.
+const LayoutToolsPath = "/ramdisk/layout"
+
 // TimeHeader is the header with which an agent says what time it is when it answers a
 // test of the link: seconds since 1970, with three digits after the point.
 const TimeHeader = "Sprout-Time"
@@ -89,6 +94,9 @@ type Write struct {
 	ConfigDrive ConfigDrive `json:"configDrive"`
 	UserData    []byte      `json:"sealedUserData,omitempty" doc:"Of the config drive, sealed to the agent, which opens it for the ramdisk"`
 	Hostname    string      `json:"hostname"`
+	// Layout is what the disks become for a root file system; nil: the image is of a disk.
+	Layout *Layout `json:"layout,omitempty"`
+	Tools  *Tools  `json:"tools,omitempty"` // to make the layout with; nil: the site has none
 }
 
 // A ConfigDrive is the content of a NoCloud volume labelled cidata; with Ignition it
@@ -134,6 +142,7 @@ type ConsoleLine struct {
 // Written is the proof of a write.
 type Written struct {
 	Disk      Disk    `json:"disk"`
+	Disks     []Disk  `json:"disks,omitempty"` // of a layout: all of them, of which Disk is the first
 	RawDigest string  `json:"rawDigest" doc:"Computed over all that was written"`
 	RawBytes  int64   `json:"rawBytes"`
 	Verified  bool    `json:"verified" doc:"The disk was read back and is the same"`

@@ -73,6 +73,7 @@ const (
 	ImageUnavailable  Code = "image-unavailable"
 	VerifyFailed      Code = "verify-failed"
 	EraseFailed       Code = "erase-failed"
+	LayoutFailed      Code = "layout-failed"
 	DisksNotErased    Code = "disks-not-erased"
 	NoPhoneHome       Code = "no-phone-home"
 	TestFailed        Code = "hardware-test-failed"
@@ -159,6 +160,7 @@ var Problems = []ProblemKind{
 	{DigestMismatch, Critical, "The image's bytes do not match its digest.", "sprout workflow retry {workflow}; a bad copy at the site was dropped and is fetched anew"},
 	{ImageUnavailable, Critical, "The site could not fetch the image.", "check the link to the control plane, then: sprout workflow retry {workflow}"},
 	{VerifyFailed, Critical, "What is on the disk is not what was written.", "replace the disk, then: sprout machine commission {machine}"},
+	{LayoutFailed, Critical, "A layout could not be made on the machine's disks, or the root file system in it not be made to boot.", "sprout workflow show {workflow}, then: sprout workflow retry {workflow}"},
 	{EraseFailed, Critical, "A disk could not be erased, or was not empty when read back.", "replace the disk, or: sprout workflow retry {workflow}"},
 	{DisksNotErased, Critical, "The machine was released by force: its disks may hold what its last owner left, and its system may still run.", "sprout machine release {machine} --erase"},
 	{NoPhoneHome, Critical, "The installed system did not report after its reboot.", "look at its console (in a lab: sprout lab console {machine}), then: sprout workflow retry {workflow}"},

@@ -41,7 +41,8 @@ type site struct {
 
 	store   *sitestore.Store
 	images  *image.Store
-	tools   tools
+	tools   tools // of tests
+	layouts tools // that make layouts
 	engine  *workflow.Engine[*bbolt.Tx]
 	bus     *bus.Site
 	centre  *http.Client // trusts the control plane

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -127,6 +128,14 @@ func (s *site) opened(given sitestore.Given) (sprout.Order, error) {
 	if o.Test != nil {
 		o.Test.Done = given.Done
 		return s.withTools(o)
+	}
+	if o.Write != nil && o.Write.Layout != nil {
+		have, err := s.layouts.of(filepath.Join(s.config.RamdiskDir, layoutToolsFile))
+		if err != nil {
+			return o, err
+		}
+		write := *o.Write
+		write.Tools, o.Write = have, &write
 	}
 	if o.Write == nil || len(o.Write.UserData) == 0 {
 		return o, nil

@@ -30,6 +30,7 @@ func (s *site) web() http.Handler {
 	mux.HandleFunc("GET /ramdisk/payload", s.ofRamdisk(s.payload))
 	mux.HandleFunc("GET "+sprout.TestPath+"{digest}", s.ofRamdisk(s.testFile))
 	mux.HandleFunc("GET "+sprout.ToolsPath, s.ofRamdisk(s.toolsContent))
+	mux.HandleFunc("GET "+sprout.LayoutToolsPath, s.ofRamdisk(s.layoutTools))
 	mux.HandleFunc("GET /images/{digest}", s.ofRamdisk(s.image))
 	mux.HandleFunc("POST /phone-home/{attempt}/{token}", s.phoneHome)
 	mux.HandleFunc("GET /media/{attempt}/{token}/boot.iso", s.media)

@@ -100,6 +100,8 @@ type Deployment struct {
 	SSHKeys  []string        `json:"sshKeys,omitempty" doc:"Authorized keys of the first user"`
 	UserData string          `json:"userData,omitempty" maxLength:"524288" doc:"cloud-init user data; at most 512 KiB, so that the work fits one message to the site"`
 	Network  string          `json:"network,omitempty" doc:"Network to take the address from; empty: the only one of the site"`
+	// Layout is what the disks become for a root file system.
+	Layout *sprout.LayoutChoice `json:"layout,omitempty" doc:"Of an image of a root file system, which needs one: what its disks become"`
 	// Metadata is how the installed system gets it.
 	Metadata sprout.MetadataBy `json:"metadata,omitempty" enum:"drive,http,ignition" doc:"How the system gets its metadata: all of it on its config drive (default), or once, at its first boot, by HTTP from the agent, with a URL that is good until it has reported; it then needs DHCP or an address of its own to get there. ignition: as http, for images whose Ignition reads OpenStack's config drive"`
 }

@@ -38,12 +38,22 @@ type PlannedDisk struct {
 	Serial string `json:"serial,omitempty"`
 	Bytes  int64  `json:"bytes"`
 	Fate   string `json:"fate" enum:"kept,overwritten,erased,unsure" doc:"unsure: it may be the one that is written"`
-	Empty  bool   `json:"empty,omitempty" doc:"It was erased and read back after all that wrote to it: nothing can be lost"`
+	// Partitions are those that a layout makes on it.
+	Partitions []PlannedPartition `json:"partitions,omitempty" doc:"What a layout makes of it; absent: the image has its own, or none are made"`
+	Empty      bool               `json:"empty,omitempty" doc:"It was erased and read back after all that wrote to it: nothing can be lost"`
 	// Of a disk that is erased, or that an erase leaves as it is.
 	Method  sprout.EraseMethod `json:"method,omitempty" doc:"How it is erased" example:"nvme-format"`
 	Proof   string             `json:"proof,omitempty" enum:"whole,sampled" doc:"How much of it is read back: all, or 512 places of 4 MiB of a disk larger than 8 GiB, by a method that speaks for the whole disk"`
 	Seconds float64            `json:"seconds,omitempty" doc:"About how long that takes, as the disk says or by its size"`
 	Why     string             `json:"why,omitempty" doc:"Why a disk is left as it is by an erase, or better methods are passed" example:"is read-only"`
+}
+
+// A PlannedPartition is one that a layout makes on a disk.
+type PlannedPartition struct {
+	Number int    `json:"number" doc:"From 1" example:"3"`
+	Name   string `json:"name" example:"root"`
+	Bytes  int64  `json:"bytes" example:"8589934592"`
+	What   string `json:"what" doc:"What is on it, in words" example:"RAID 1 over 2 disks, ext4 on /"`
 }
 
 // A UsualRun is how long a kind of workflow took in past runs, on machines of

@@ -87,11 +87,13 @@ func machineDeployCommand(e *env) *cobra.Command {
 	var in api.Deployment
 	var keys []string
 	var userData, disk string
+	var layout layoutFlags
 	c := &cobra.Command{
 		Use: "deploy [MACHINE…]", Short: api.MachineDeploy.Help, Args: takes(0, -1, machinesOrSelection),
 		Example: "  sprout machine deploy web-01 --image debian-12 --plan\n" +
 			"  sprout machine deploy web-01 --image debian-12 --ssh-key ~/.ssh/id_ed25519.pub --wait\n" +
-			"  sprout machine deploy --site lon1 --state allocated --image debian-12 --user-data cloud.yaml --disk serial=S4X7,min=400GB --yes",
+			"  sprout machine deploy --site lon1 --state allocated --image debian-12 --user-data cloud.yaml --disk serial=S4X7,min=400GB --yes\n" +
+			"  sprout machine deploy web-01 --image debian-12-rootfs --layout raid1 --swap 2GiB --boot 1GiB --plan",
 		RunE: func(c *cobra.Command, args []string) error {
 			if in.Image == "" {
 				return usage(c, "%s needs --image", c.CommandPath()).WithRemedy("sprout image list")
@@ -101,6 +103,9 @@ func machineDeployCommand(e *env) *cobra.Command {
 				return err
 			}
 			if in.SSHKeys, err = readKeys(keys); err != nil {
+				return err
+			}
+			if in.Layout, err = layout.choice(e); err != nil {
 				return err
 			}
 			if userData != "" {
@@ -126,6 +131,7 @@ func machineDeployCommand(e *env) *cobra.Command {
 	f.StringVar(&userData, "user-data", "", "file of cloud-init user data; - reads standard input")
 	f.StringVar(&disk, "disk", "", "disk to write: serial=…, wwn=…, model=…, name=…, path=…, min=SIZE, max=SIZE, rotational=yes|no, smallest (default the smallest that fits)")
 	f.StringVar(&in.Network, "network", "", "network to take the address from (default the only one)")
+	layout.add(f)
 	f.StringVar((*string)(&in.Metadata), "metadata", "", "how the system gets its metadata: drive, or http, which leaves no user data on its config drive, or ignition, which is http for images with Ignition (default drive)")
 	a.add(c)
 	return c

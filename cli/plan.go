@@ -98,6 +98,9 @@ func (e *env) planLines(item api.BulkItem, otherwise string) (lines []planLine) 
 	p := item.Plan
 	for _, d := range p.Disks {
 		lines = append(lines, planLine{disk: &d, what: e.fateWords(d)})
+		for _, part := range d.Partitions {
+			say(fmt.Sprintf("  %s %d %s, %s: %s", d.Name, part.Number, part.Name, size(part.Bytes), part.What))
+		}
 	}
 	for _, what := range p.Destroys {
 		say(e.paint(e.stderr, red, "lost: ") + what)

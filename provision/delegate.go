@@ -202,7 +202,7 @@ func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout
 	}
 	return sprout.DeployWork{
 		Image: in.Image, Disk: in.Disk, Hostname: data.Name, SSHKeys: in.SSHKeys,
-		UserData: in.UserData, Sealed: in.Sealed, Links: links, Networks: firstOf(links), Metadata: in.Metadata,
+		UserData: in.UserData, Sealed: in.Sealed, Links: links, Networks: firstOf(links), Metadata: in.Metadata, Layout: in.Layout,
 	}, nil
 }
 

@@ -288,8 +288,12 @@ func (p site[T]) writeOrder(c *workflow.Call[T]) (sprout.Order, sprout.DeployWor
 	if in.Metadata.ByHTTP() {
 		secret = nil // the system asks for it: the ramdisk needs none
 	}
-	return sprout.Order{ID: orderID(data.Attempt, "write-image"), Kind: sprout.OrderWrite, Write: &sprout.Write{
-		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname,
+	kind := sprout.OrderWrite
+	if in.Layout != nil {
+		kind = sprout.OrderInstall
+	}
+	return sprout.Order{ID: orderID(data.Attempt, "write-image"), Kind: kind, Write: &sprout.Write{
+		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname, Layout: in.Layout,
 	}}, in, err
 }
 
@@ -309,7 +313,11 @@ func (p site[T]) writeImage(ctx context.Context, c *workflow.Call[T]) error {
 	if w == nil || !w.Verified || w.RawDigest != in.Image.RawDigest {
 		return sprout.Fail(sprout.VerifyFailed, "the ramdisk did not prove what it wrote", fmt.Sprintf("%+v", w))
 	}
-	c.Detail("%d MiB on %s (%s), verified, %.0f s", w.RawBytes>>20, w.Disk.Name, w.Disk.Serial, w.Seconds)
+	on := fmt.Sprintf("%s (%s)", w.Disk.Name, w.Disk.Serial)
+	for _, d := range w.Disks[min(1, len(w.Disks)):] {
+		on += fmt.Sprintf(" and %s (%s)", d.Name, d.Serial)
+	}
+	c.Detail("%d MiB on %s, verified, %.0f s", w.RawBytes>>20, on, w.Seconds)
 	return nil
 }
 

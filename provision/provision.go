@@ -83,6 +83,7 @@ type DeployInput struct {
 	UserData string                `json:"userData,omitempty"` // only on its way in: see Sealed
 	Sealed   bool                  `json:"sealed,omitempty"`   // there is user data, kept sealed beside the run
 	Metadata sprout.MetadataBy     `json:"metadata,omitempty"` // empty: MetadataDrive
+	Layout   *sprout.Layout        `json:"layout,omitempty"`   // of a root file system; nil: the image is of a disk
 }
 
 // Sealed parts the input of a workflow into what may be kept and shown as it is,

@@ -35,6 +35,9 @@ type Agent struct {
 	// Mount makes the programs that tests call usable: file is their squashfs. It
 	// returns the root of their tree, whose /tmp is writable. Nil: it cannot.
 	Mount func(file string) (root string, err error)
+	// Drivers loads modules of the ramdisk, and those of a tree of tools that a layout
+	// needs. Nil: it cannot.
+	Drivers func(root string) error
 	// Console, which may be nil, returns what the kernel warned of since it was
 	// called last.
 	Console func() []sprout.ConsoleLine
@@ -164,6 +167,14 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		}
 		w := &writer{client: a.Client, disks: a.inventory(ctx).Disks, dev: a.Host.dev(), order: *order.Write, progress: p, log: a.Log}
 		written, err := w.write(ctx)
+		report.Written = written
+		return err
+	case sprout.OrderInstall:
+		if order.Write == nil || order.Write.Layout == nil {
+			return fmt.Errorf("the order to install says not what, or without a layout")
+		}
+		i := &installer{client: a.Client, disks: a.inventory(ctx).Disks, mode: a.Host.bootMode(), dev: a.Host.dev(), order: *order.Write, progress: p, log: a.Log, tools: a.layoutTools}
+		written, err := i.install(ctx)
 		report.Written = written
 		return err
 	case sprout.OrderErase:

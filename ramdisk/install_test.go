@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func install(t *testing.T, files string, images *image.Store, img sprout.Image, 
 		t.Fatal(err)
 	}
 	power := func(more ...string) (off func(), console string) {
-		return machine(t, mode, disk, more...)
+		return machine(t, mode, []string{disk}, more...)
 	}
 	off, console := power("-kernel", files+"/vmlinuz", "-initrd", files+"/initrd",
 		"-append", fmt.Sprintf("console=ttyS0 sprout.url=%s sprout.token=%s sprout.mac=%s", s.guestURL(), token, bootMAC))
@@ -105,13 +106,17 @@ func install(t *testing.T, files string, images *image.Store, img sprout.Image, 
 	}
 }
 
-// machine starts a machine of either firmware; off ends it.
-func machine(t *testing.T, mode sprout.BootMode, disk string, more ...string) (off func(), console string) {
+// machine starts a machine of either firmware with the disks; off ends it.
+func machine(t *testing.T, mode sprout.BootMode, disks []string, more ...string) (off func(), console string) {
 	t.Helper()
 	dir := t.TempDir()
 	console = filepath.Join(dir, "console")
 	args := []string{"-accel", "tcg", "-smp", "2", "-m", "1024", "-display", "none", "-serial", "file:" + console,
-		"-drive", "if=virtio,format=raw,cache=unsafe,file=" + disk, "-nic", "user,model=virtio-net-pci,mac=" + bootMAC}
+		"-nic", "user,model=virtio-net-pci,mac=" + bootMAC}
+	for i, disk := range disks {
+		args = append(args, "-drive", fmt.Sprintf("if=none,id=disk%d,format=raw,cache=unsafe,file=%s", i, disk),
+			"-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,serial=%s", i, strings.ToUpper(strings.SplitN(filepath.Base(disk), ",", 2)[0])))
+	}
 	if cpu := os.Getenv("SPROUT_TEST_CPU"); cpu != "" {
 		args = append(args, "-cpu", cpu)
 	}

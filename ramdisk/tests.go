@@ -86,11 +86,28 @@ func (a *Agent) fetch(ctx context.Context, w io.Writer, what, url, digest string
 	return nil
 }
 
-// mounted fetches and mounts the tools, once in a boot.
+// mounted fetches and mounts the tests' tools, once in a boot.
 func (a *Agent) mounted(ctx context.Context, tools *sprout.Tools) (string, error) {
+	return a.mountTools(ctx, tools, "the tests' tools", "tools.squashfs", sprout.ToolsPath)
+}
+
+// layoutTools fetches and mounts what layouts are made with, and loads the drivers.
+func (a *Agent) layoutTools(ctx context.Context, tools *sprout.Tools) (string, error) {
+	root, err := a.mountTools(ctx, tools, "the tools of layouts", "layout.squashfs", sprout.LayoutToolsPath)
+	if err != nil {
+		return "", err
+	}
+	if a.Drivers == nil {
+		return "", fmt.Errorf("it needs drivers, and this ramdisk cannot load any")
+	}
+	return root, a.Drivers(root)
+}
+
+// mountTools fetches and mounts a file of tools, once in a boot.
+func (a *Agent) mountTools(ctx context.Context, tools *sprout.Tools, what, file, url string) (string, error) {
 	switch {
 	case tools == nil:
-		return "", fmt.Errorf("it needs programs, and the site has none: put %s beside the ramdisk (sprout ramdisk build --tools)", "tools.squashfs")
+		return "", fmt.Errorf("it needs programs, and the site has none: put %s beside the ramdisk (sprout ramdisk build --tools)", file)
 	case tools.Architecture != "" && string(tools.Architecture) != runtime.GOARCH:
 		return "", fmt.Errorf("it needs programs, and those that the site has are for %s, not for %s", tools.Architecture, runtime.GOARCH)
 	case a.Mount == nil:
@@ -103,8 +120,8 @@ func (a *Agent) mounted(ctx context.Context, tools *sprout.Tools) (string, error
 	if err != nil {
 		return "", err
 	}
-	a.Log.Info("fetching the tests' tools", "bytes", tools.Bytes)
-	err = a.fetch(ctx, f, "the tests' tools", sprout.ToolsPath, tools.Digest, tools.Bytes)
+	a.Log.Info("fetching "+what, "bytes", tools.Bytes)
+	err = a.fetch(ctx, f, what, url, tools.Digest, tools.Bytes)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}

@@ -203,8 +203,8 @@ func (s *Server) deployInput(ctx context.Context, around *surroundings, m sprout
 		return out, "", sprout.InvalidField("image", "%s is for %s, machine %s is %s", image.Name, image.Architecture, m.Name, m.Architecture).
 			WithRemedy("one for %s: sprout image list", m.Architecture)
 	}
-	if image.Kind == sprout.RootFS {
-		return out, "", sprout.InvalidField("image", "%s is of a root file system, and only images of disks can be deployed", image.Name)
+	if out.Layout, err = layoutFor(image, d.Layout); err != nil {
+		return out, "", err
 	}
 	if m.BootMode != "" && !slices.Contains(image.BootModes, m.BootMode) {
 		return out, "", sprout.InvalidField("image", "%s cannot boot by %s, as machine %s does", image.Name, m.BootMode, m.Name).

@@ -144,6 +144,10 @@ func overwritten(p *api.Plan, m sprout.Machine, in provision.DeployInput) {
 		p.Destroys = append(p.Destroys, "everything on the chosen disk (there is no inventory to choose by)")
 		return
 	}
+	if in.Layout != nil {
+		laidOut(p, m, in)
+		return
+	}
 	chosen, _, failure := in.Disk.Choose(m.Inventory.Disks, in.Image.RawBytes)
 	if failure != nil {
 		p.Warnings = append(p.Warnings, "by the last inventory it would fail: "+failure.Reason)

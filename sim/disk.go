@@ -69,6 +69,24 @@ func (m *Machine) choose(rule sprout.DiskRule, need int64) (sprout.Disk, error) 
 	return d, m.dead(StepWrite, d, sprout.DiskFailed)
 }
 
+// chooseFor returns the disks that an order to write, or to make a layout, means.
+func (m *Machine) chooseFor(w sprout.Write) ([]sprout.Disk, error) {
+	if w.Layout == nil {
+		d, err := m.choose(w.Disk, w.Image.RawBytes)
+		return []sprout.Disk{d}, err
+	}
+	disks, _, failure := w.Layout.Choose(w.Disk, m.spec.Disks, w.Image.RawBytes)
+	if failure != nil {
+		return nil, failure
+	}
+	for _, d := range disks {
+		if err := m.dead(StepWrite, d, sprout.DiskFailed); err != nil {
+			return nil, err
+		}
+	}
+	return disks, nil
+}
+
 // dead is the failure of a disk that a fault has killed, nil where it lives.
 func (m *Machine) dead(step Step, d sprout.Disk, code sprout.Code) error {
 	if m.ails(DeadDisk, step, d) {

@@ -29,7 +29,7 @@ type ram struct {
 
 // orderSteps is the step at which each order is.
 var orderSteps = map[sprout.OrderKind]Step{
-	sprout.OrderInspect: StepInspect, sprout.OrderTest: StepTest, sprout.OrderWrite: StepWrite,
+	sprout.OrderInspect: StepInspect, sprout.OrderTest: StepTest, sprout.OrderWrite: StepWrite, sprout.OrderInstall: StepWrite,
 	sprout.OrderErase: StepErase, sprout.OrderShell: StepShell, sprout.OrderReboot: StepReboot, sprout.OrderPowerOff: StepOff,
 }
 
@@ -90,7 +90,7 @@ func (r *ram) obey(ctx context.Context) error {
 			return errReboot
 		case sprout.OrderPowerOff:
 			return errPowerOff
-		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderErase, sprout.OrderShell:
+		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderInstall, sprout.OrderErase, sprout.OrderShell:
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (r *ram) perform(ctx context.Context, o sprout.Order) (sprout.Report, error
 			more, err = r.runTests(ctx, o.ID, *o.Test)
 			report.Tests = append(report.Tests, more...)
 		}
-	case sprout.OrderWrite:
+	case sprout.OrderWrite, sprout.OrderInstall:
 		report.Written, err = r.write(ctx, o)
 	case sprout.OrderErase:
 		var order sprout.Erase

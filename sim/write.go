@@ -33,7 +33,7 @@ func (r *ram) write(ctx context.Context, o sprout.Order) (*sprout.Written, error
 	if w == nil {
 		return nil, errors.New("the order to write says not what")
 	}
-	d, err := m.choose(w.Disk, w.Image.RawBytes)
+	disks, err := m.chooseFor(*w)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,9 @@ func (r *ram) write(ctx context.Context, o sprout.Order) (*sprout.Written, error
 	if err := body.await(); err != nil {
 		return nil, errors.Join(ctx.Err(), sprout.Fail(sprout.ImageUnavailable, "the image cannot be fetched from the agent", err.Error()))
 	}
-	m.put(d.Name, nil)
+	for _, d := range disks {
+		m.put(d.Name, nil)
+	}
 	began := time.Now()
 	plain, err := decompress(w.Image.Compression, io.TeeReader(body, stored))
 	if err != nil {
@@ -66,8 +68,14 @@ func (r *ram) write(ctx context.Context, o sprout.Order) (*sprout.Written, error
 	if got := digest(stored); got != w.Image.Digest || n != w.Image.RawBytes || digest(raw) != w.Image.RawDigest {
 		return nil, mismatch(w.Image, fmt.Sprintf("stored %s, written %s, %d bytes", got, digest(raw), n))
 	}
-	m.put(d.Name, &System{Image: w.Image.Name, RawDigest: digest(raw), RawBytes: n, Drive: w.ConfigDrive, Hostname: w.Hostname})
-	return &sprout.Written{Disk: d, RawDigest: digest(raw), RawBytes: n, Verified: true, Seconds: time.Since(began).Seconds()}, nil
+	written := &sprout.Written{Disk: disks[0], RawDigest: digest(raw), RawBytes: n, Verified: true, Seconds: time.Since(began).Seconds()}
+	if w.Layout != nil {
+		written.Disks = disks
+	}
+	for _, d := range disks {
+		m.put(d.Name, &System{Image: w.Image.Name, RawDigest: digest(raw), RawBytes: n, Drive: w.ConfigDrive, Hostname: w.Hostname})
+	}
+	return written, nil
 }
 
 func mismatch(img sprout.Image, evidence string) error {

@@ -105,6 +105,10 @@ func run(ctx context.Context, log *slog.Logger) error {
 			}
 		},
 	}
+	agent.Drivers = func(root string) error {
+		modules.Load(system.FileSystems...)
+		return modules.LoadFrom(root, "raid1", "dm_mod")
+	}
 	agent.Shell = shells(port, modules, log)
 	agent.Neighbours = func(ctx context.Context) []sprout.Neighbour { return neighbours.Heard(ctx, switchesUntil) }
 	if kernel, err := system.OpenKernelLog(); err == nil {

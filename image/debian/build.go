@@ -21,6 +21,9 @@ const grubBIOS = "/usr/lib/grub/i386-pc"
 
 // tools are the programs and files of the host that the build uses.
 func (o Options) tools() []string {
+	if o.RootFS {
+		return []string{"mmdebstrap", "tar", "zstd"}
+	}
 	all := programs
 	if o.Architecture == sprout.AMD64 {
 		all = append(all, "grub-mkimage", grubBIOS+"/boot.img")
@@ -69,7 +72,11 @@ func lastLines(s string, n int) string {
 
 // bootstrap makes the root's tree.
 func (b *build) bootstrap(ctx context.Context) error {
-	for _, f := range files(b.uuid, b.loader().console) {
+	own := files(b.uuid, b.loader().console)
+	if b.opts.RootFS {
+		own = rootFiles(b.loader().console)
+	}
+	for _, f := range own {
 		name := b.path(filepath.Join("files", f.name))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
@@ -82,6 +89,9 @@ func (b *build) bootstrap(ctx context.Context) error {
 		return err
 	}
 	all := append(append([]string{b.opts.Kernel}, packages...), b.opts.Packages...)
+	if b.opts.RootFS {
+		all = append(append(all, layoutPackages...), loaderPackages[b.opts.Architecture]...)
+	}
 	args := []string{
 		"--mode=root", "--variant=minbase", "--architectures=" + string(b.opts.Architecture), "--include=" + strings.Join(all, ","),
 		"--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none",
@@ -95,7 +105,7 @@ func (b *build) bootstrap(ctx context.Context) error {
 	for _, unit := range masked {
 		args = append(args, "--customize-hook=ln -sf /dev/null \"$1/etc/systemd/system/"+unit+"\"")
 	}
-	args = append(args, "bookworm", b.path("root"))
+	args = append(args, b.opts.Suite, b.path("root"))
 	return b.run(ctx, "mmdebstrap", append(args, b.opts.Sources...)...)
 }
 
@@ -141,5 +151,11 @@ func (b *build) esp(ctx context.Context) error {
 }
 
 func (b *build) compress(ctx context.Context) error {
-	return b.run(ctx, "zstd", "-q", "-T0", "-"+strconv.Itoa(b.opts.Level), "--rm", b.path("raw"), "-o", b.path("raw.zst"))
+	return b.run(ctx, "zstd", "-q", "-T0", "-"+strconv.Itoa(b.opts.Level), "--rm", b.path("raw"), "-o", b.path("image.zst"))
+}
+
+// pack makes a tar of the root's tree, with owners, modes and extended attributes.
+func (b *build) pack(ctx context.Context) error {
+	return b.run(ctx, "tar", "--create", "--file", b.path("image.zst"), "--directory", b.path("root"), "--numeric-owner", "--xattrs", "--xattrs-include=*",
+		"--sort=name", "--format=pax", "--pax-option=delete=atime,delete=ctime", "--use-compress-program=zstd -q -T0 -"+strconv.Itoa(b.opts.Level), ".")
 }

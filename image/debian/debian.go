@@ -1,9 +1,10 @@
-// Package debian builds a Debian 12 disk image for machines of amd64 with either
+// Package debian builds a Debian disk image for machines of amd64 with either
 // firmware, or of arm64 with UEFI:
 // GPT with a BIOS boot partition, an EFI system partition and an ext4 root that
 // is last, so that it can grow; GRUB for both, that of UEFI signed and behind
 // shim; cloud-init and OpenSSH. It needs root, mmdebstrap, mkfs.ext4, mkfs.vfat,
-// mtools, sfdisk, zstd, shim and GRUB's files. Nothing is mounted and no loop
+// mtools, sfdisk, zstd, shim and GRUB's files. For layouts it builds a tar of a root file
+// system, with what that needs to start from RAID and LVM. Nothing is mounted and no loop
 // device is used, so nothing can be left behind. It must not know of sites or of
 // how an image is installed.
 package debian
@@ -29,16 +30,18 @@ type Options struct {
 	Packages     []string            // more packages
 	Sources      []string            // apt source files; default: the Debian ones of this host
 	Level        int                 // of zstd; default 6
+	Suite        string              // release of Debian; default bookworm
+	RootFS       bool                // a tar of the root file system, for layouts, in place of a disk
 }
 
 func (o Options) withDefaults() Options {
-	o.Architecture = cmp.Or(o.Architecture, sprout.AMD64)
+	o.Architecture, o.Suite = cmp.Or(o.Architecture, sprout.AMD64), cmp.Or(o.Suite, "bookworm")
 	o.Kernel = cmp.Or(o.Kernel, "linux-image-"+string(o.Architecture))
 	if o.Level == 0 {
 		o.Level = 6
 	}
 	if o.Sources == nil {
-		o.Sources = apt.Sources("bookworm")
+		o.Sources = apt.Sources(o.Suite)
 	}
 	return o
 }
@@ -66,23 +69,13 @@ func Build(ctx context.Context, out string, opts Options, log *slog.Logger) erro
 	defer os.RemoveAll(dir) //nolint:errcheck // what is left is only room
 	b := &build{dir: dir, opts: opts, uuid: uuidFrom(key), log: log}
 	began := time.Now()
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
-		{"install packages", b.bootstrap},
-		{"partition", b.partition},
-		{"make root file system", b.root},
-		{"make EFI system partition", b.esp},
-		{"install BIOS boot loader", b.bios},
-		{"compress", b.compress},
-	} {
+	for _, step := range opts.steps() {
 		log.Info("building image", "step", step.name, "after", time.Since(began).Round(time.Second))
-		if err := step.do(ctx); err != nil {
+		if err := step.do(b, ctx); err != nil {
 			return fmt.Errorf("cannot build image: %s: %w", step.name, err)
 		}
 	}
-	if err := os.Rename(b.path("raw.zst"), out); err != nil {
+	if err := os.Rename(b.path("image.zst"), out); err != nil {
 		return fmt.Errorf("cannot build image: %w", err)
 	}
 	if err := os.WriteFile(out+".key", []byte(key), 0o644); err != nil {
@@ -90,6 +83,27 @@ func Build(ctx context.Context, out string, opts Options, log *slog.Logger) erro
 	}
 	log.Info("image is built", "file", out, "took", time.Since(began).Round(time.Second))
 	return nil
+}
+
+// A step is one part of a build.
+type step struct {
+	name string
+	do   func(*build, context.Context) error
+}
+
+func (o Options) steps() []step {
+	install := step{"install packages", (*build).bootstrap}
+	if o.RootFS {
+		return []step{install, {"pack", (*build).pack}}
+	}
+	return []step{
+		install,
+		{"partition", (*build).partition},
+		{"make root file system", (*build).root},
+		{"make EFI system partition", (*build).esp},
+		{"install BIOS boot loader", (*build).bios},
+		{"compress", (*build).compress},
+	}
 }
 
 // A build is one run of Build in its own directory.
@@ -130,6 +144,9 @@ func (o Options) key() string {
 		fmt.Fprintln(h, f.name, f.text)
 	}
 	fmt.Fprint(h, setup(loader.console), loader, earlyConfig("UUID"))
+	if o.RootFS || o.Suite != "bookworm" { // the others keep the key that they have
+		fmt.Fprint(h, o.RootFS, o.Suite, layoutPackages, loaderPackages, rootFiles(loader.console))
+	}
 	return fmt.Sprintf("%x\n", h.Sum(nil))
 }
 

@@ -1,11 +1,27 @@
 package debian
 
+import (
+	"slices"
+
+	"sprout"
+)
+
 // packages are what the image has beside Debian's minimal base.
 var packages = []string{
 	"systemd-sysv", "udev", "dbus", "init", "initramfs-tools", "zstd",
 	"cloud-init", "cloud-guest-utils", "e2fsprogs", "fdisk",
 	"systemd-resolved", "systemd-timesyncd", "iproute2", "iputils-ping", "netplan.io",
 	"openssh-server", "sudo", "ca-certificates", "curl", "less", "vim-tiny",
+}
+
+// layoutPackages are what a root file system has beside them: what starts it from RAID 1
+// and LVM, and makes its boot loader.
+var layoutPackages = []string{"mdadm", "lvm2", "xfsprogs", "dosfstools", "grub-common", "grub2-common"}
+
+// loaderPackages are the boot loaders of machines of an architecture.
+var loaderPackages = map[sprout.Architecture][]string{
+	sprout.AMD64: {"grub-pc-bin", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "shim-signed"},
+	sprout.ARM64: {"grub-efi-arm64-bin", "grub-efi-arm64-signed", "shim-signed"},
 }
 
 // excludes are what a server has no use for. dpkg keeps to them in later
@@ -46,6 +62,14 @@ func files(uuid, console string) []file {
 		{"etc/cloud/cloud.cfg.d/90_sprout.cfg", cloudConfig},
 		{"boot/grub/grub.cfg", grubConfig(uuid, console)},
 	}
+}
+
+// rootFiles are the recipe's own files in a root file system: what depends on its disks
+// is written when it is installed.
+func rootFiles(console string) []file {
+	own := slices.DeleteFunc(files("", console), func(f file) bool { return f.name == "etc/fstab" || f.name == "boot/grub/grub.cfg" })
+	return append(own, file{"etc/default/grub.d/sprout.cfg", "GRUB_TIMEOUT=0\nGRUB_TERMINAL=console\nGRUB_DISABLE_OS_PROBER=true\nGRUB_CMDLINE_LINUX_DEFAULT=\"loglevel=5\"\n" +
+		"GRUB_CMDLINE_LINUX=\"console=tty0 console=" + console + ",115200\"\n"})
 }
 
 // grubConfig boots the newest kernel at once; the links in / are kept by

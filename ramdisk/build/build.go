@@ -28,7 +28,7 @@ type Options struct {
 	KernelVersion string              // "6.1.0-56-amd64"; default: what linux-image-amd64 stands for now
 	InitPath      string              // the static program that becomes /init
 	Modules       []string            // more modules, by name
-	Tools         bool                // build the tests' tools too
+	Tools         bool                // build the tools of tests and of layouts too
 }
 
 // Build makes outDir/vmlinuz and outDir/initrd, or for arm64 outDir/arm64/vmlinuz
@@ -50,8 +50,10 @@ func Build(ctx context.Context, outDir string, opts Options, log *slog.Logger) e
 	if !opts.Tools {
 		return nil
 	}
-	if err := b.tools(ctx); err != nil {
-		return fmt.Errorf("cannot build the tests' tools: %w", err)
+	for _, set := range []toolset{testTools, layoutTools} {
+		if err := b.tools(ctx, set); err != nil {
+			return fmt.Errorf("cannot build %s: %w", set.what, err)
+		}
 	}
 	return nil
 }

@@ -13,32 +13,45 @@ import (
 	"sprout/apt"
 )
 
-// toolPackages are the Debian packages of the programs that tests call. Their
-// dependencies come along.
-var toolPackages = []string{
-	"busybox-static", "smartmontools", "nvme-cli", "fio", "stress-ng", "memtester", "e2fsprogs", "ethtool", "ipmitool", "curl",
+// A toolset is a squashfs of programs, which the ramdisk fetches only where an order
+// needs them.
+type toolset struct {
+	what     string
+	file     string   // what the agent of a site looks for beside vmlinuz
+	packages []string // of Debian; their dependencies come along
+	modules  []string // of the ramdisk's kernel, with all that they need
 }
+
+var (
+	testTools = toolset{what: "the tests' tools", file: "tools.squashfs", packages: []string{
+		"busybox-static", "smartmontools", "nvme-cli", "fio", "stress-ng", "memtester", "e2fsprogs", "ethtool", "ipmitool", "curl",
+	}}
+	layoutTools = toolset{what: "the tools of layouts", file: "layout.squashfs", packages: []string{
+		"busybox-static", "fdisk", "mdadm", "lvm2", "e2fsprogs", "xfsprogs", "dosfstools", "util-linux",
+	}, modules: []string{"raid1", "dm_mod"}}
+)
 
 // leftOut is of their dependencies what no test needs: languages, documents and
 // what the packages' own scripts run.
 var leftOut = []string{
 	"usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/bug", "usr/share/perl*", "usr/lib/*/perl*",
 	"usr/lib/python3*", "usr/share/python3*", "usr/lib/*/gconv", "usr/share/info", "usr/share/zoneinfo", "dev", "tmp", "run", "proc", "sys",
+	"lib/udev/hwdb.d", "usr/lib/udev/hwdb.d", "var/cache", "var/lib/dpkg", "var/lib/apt",
 }
 
 // mounts are the empty directories at which the ramdisk mounts the kernel's file systems.
 var mounts = []string{"dev", "tmp", "run", "proc", "sys"}
 
-// toolsFile is what the agent of a site looks for beside vmlinuz.
-const toolsFile = "tools.squashfs"
-
 // tools makes the squashfs, unless it was made of the same list. Programs of
 // busybox stand in for the shell and whatever else is not there by itself.
-func (b *build) tools(ctx context.Context) error {
-	key := fmt.Sprintf("%x\n", sha256.Sum256(fmt.Append(nil, toolPackages, leftOut, mounts, suite)))
-	if have, err := os.ReadFile(b.path(toolsFile + ".key")); err == nil && string(have) == key {
-		if _, err := os.Stat(b.path(toolsFile)); err == nil {
-			b.log.Info("the tests' tools are built already", "dir", b.dir)
+func (b *build) tools(ctx context.Context, set toolset) error {
+	key := fmt.Sprintf("%x\n", sha256.Sum256(fmt.Append(nil, set.packages, leftOut, mounts, suite)))
+	if len(set.modules) > 0 {
+		key = fmt.Sprintf("%x\n", sha256.Sum256(fmt.Append(nil, key, set.modules, b.opts.KernelVersion)))
+	}
+	if have, err := os.ReadFile(b.path(set.file + ".key")); err == nil && string(have) == key {
+		if _, err := os.Stat(b.path(set.file)); err == nil {
+			b.log.Info(set.what+" are built already", "dir", b.dir)
 			return nil
 		}
 	}
@@ -48,15 +61,18 @@ func (b *build) tools(ctx context.Context) error {
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // what is left is only room
 	root := filepath.Join(tmp, "root")
-	b.log.Info("downloading the tests' tools", "packages", strings.Join(toolPackages, " "))
-	args := []string{"--quiet", "--variant=extract", "--include=" + strings.Join(toolPackages, ","), "--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none", suite, root}
+	b.log.Info("downloading "+set.what, "packages", strings.Join(set.packages, " "))
+	args := []string{"--quiet", "--variant=extract", "--include=" + strings.Join(set.packages, ","), "--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none", suite, root}
 	if _, err := apt.Run(ctx, tmp, "mmdebstrap", append(args, apt.Sources(suite)...)...); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "%w", err).WithRemedy("apt-get install mmdebstrap squashfs-tools, and apt-get update")
 	}
 	if err := linkBusybox(ctx, root); err != nil {
 		return err
 	}
-	made := filepath.Join(tmp, toolsFile)
+	if err := b.toolModules(root, set.modules); err != nil {
+		return err
+	}
+	made := filepath.Join(tmp, set.file)
 	args = []string{root, made, "-quiet", "-no-progress", "-all-root", "-comp", "zstd", "-mkfs-time", "0", "-all-time", "0"}
 	for _, dir := range mounts {
 		args = append(args, "-p", dir+" d 755 0 0")
@@ -69,11 +85,43 @@ func (b *build) tools(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(made, b.path(toolsFile)); err != nil {
+	if err := os.Rename(made, b.path(set.file)); err != nil {
 		return err
 	}
-	b.log.Info("the tests' tools are built", "dir", b.dir, "bytes", info.Size())
-	return os.WriteFile(b.path(toolsFile+".key"), []byte(key), 0o644)
+	b.log.Info(set.what+" are built", "dir", b.dir, "bytes", info.Size())
+	return os.WriteFile(b.path(set.file+".key"), []byte(key), 0o644)
+}
+
+// toolModules puts modules of the ramdisk's kernel into the tree of tools, at
+// modules/VERSION, described as those of the ramdisk are.
+func (b *build) toolModules(root string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	from := filepath.Join(b.kernelTree(), "lib/modules", b.opts.KernelVersion)
+	t, err := readTree(from)
+	if err != nil {
+		return err
+	}
+	picked := t.pick(names)
+	dep, alias, err := t.describe(picked)
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(root, "modules", b.opts.KernelVersion)
+	for _, file := range picked {
+		name := filepath.Join(to, file)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := copyFile(filepath.Join(from, file), name); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(to, "modules.dep"), []byte(dep), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(to, "modules.alias"), []byte(alias), 0o644)
 }
 
 // suite is the release of Debian that the tools are of.

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// toolsAt is where the tree of tools is mounted.
-const toolsAt = "/run/tools"
-
 // MountTools mounts a squashfs as a tree that programs can run in: with the
 // kernel's file systems, and a /tmp of its own. The modules for that are loaded
 // now, not before: installs need none of them. The file may not go while it is
@@ -19,13 +16,14 @@ func (m *Modules) MountTools(file string) (root string, err error) {
 	m.Load("loop", "squashfs")
 	device, err := loop(file)
 	if err != nil {
-		return "", fmt.Errorf("cannot mount the tests' tools: %w", err)
+		return "", fmt.Errorf("cannot mount the tools: %w", err)
 	}
-	if err := os.MkdirAll(toolsAt, 0o755); err != nil {
-		return "", fmt.Errorf("cannot mount the tests' tools: %w", err)
+	toolsAt, err := os.MkdirTemp("/run", "tools-") // tests and layouts have their own
+	if err != nil {
+		return "", fmt.Errorf("cannot mount the tools: %w", err)
 	}
 	if err := unix.Mount(device, toolsAt, "squashfs", unix.MS_RDONLY|unix.MS_NODEV, ""); err != nil {
-		return "", fmt.Errorf("cannot mount the tests' tools from %s: %w", device, err)
+		return "", fmt.Errorf("cannot mount the tools from %s: %w", device, err)
 	}
 	for _, m := range []struct {
 		from, at, kind string
@@ -35,10 +33,21 @@ func (m *Modules) MountTools(file string) (root string, err error) {
 		{"tmpfs", "tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV}, {"tmpfs", "run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV},
 	} {
 		if err := unix.Mount(m.from, filepath.Join(toolsAt, m.at), m.kind, m.flags, ""); err != nil {
-			return "", fmt.Errorf("cannot mount %s for the tests' tools: %w", m.at, err)
+			return "", fmt.Errorf("cannot mount %s for the tools: %w", m.at, err)
 		}
 	}
 	return toolsAt, nil
+}
+
+// LoadFrom loads modules of the running kernel from a tree of tools, with what they
+// need. A tree of another kernel's has none: that is the error.
+func (m *Modules) LoadFrom(root string, names ...string) error {
+	more, err := readModules(filepath.Join(root, "modules", filepath.Base(m.dir)), m.log)
+	if err != nil {
+		return fmt.Errorf("the tools are of another kernel than this ramdisk's, %s: %w", filepath.Base(m.dir), err)
+	}
+	more.Load(names...)
+	return nil
 }
 
 // loop makes a block device of a file, for as long as this boot.
