@@ -176,6 +176,7 @@ func (c *testCentre) misuse(m *testMachine, config Config) {
 		{"phone-home again", "POST", strings.TrimPrefix(home, url), "", nil, 403},
 		{"ramdisk's token as phone-home's", "POST", "/phone-home/att_1/" + old, "", nil, 403},
 		{"tools without a token", "GET", sprout.ToolsPath, "", nil, 401},
+		{"tools of layouts without a token", "GET", sprout.LayoutToolsPath, "", nil, 401},
 		{"a test with a token that is over", "GET", sprout.TestPath + c.imageNoun().Digest, old, nil, 403},
 		{"payload without a token", "GET", "/ramdisk/payload?bytes=10", "", nil, 401},
 		{"no such path", "GET", "/metrics", "", nil, 404},
@@ -202,6 +203,7 @@ func TestUnknownMachineIsDiscovered(t *testing.T) {
 		for path, want := range map[string]int{
 			"/ramdisk/payload?bytes=100000": 200, "/ramdisk/payload?bytes=67108865": 422, "/ramdisk/payload?bytes=-1": 422,
 			"/images/" + c.imageNoun().Digest: 403,                                                                                          // it was ordered to write nothing
+			sprout.LayoutToolsPath:            403,                                                                                          // nor to make a layout
 			sprout.ToolsPath:                  403, sprout.TestPath + c.imageNoun().Digest: 403, sprout.TestPath + "..%2f..%2fsite.db": 403, // nor to test
 		} {
 			if got, body := m.try(t.Context(), http.MethodGet, config.url(netip.Addr{})+path, token, nil); got != want || want == 200 && len(body) != 100000 {

@@ -1,6 +1,7 @@
 package ramdisk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (in *installer) enter() error {
 	for _, m := range []struct {
 		from, at, kind string
 		flags          uintptr
-	}{{"/dev", "dev", "", unix.MS_BIND | unix.MS_REC}, {"proc", "proc", "proc", 0}, {"sysfs", "sys", "sysfs", 0}, {"tmpfs", "run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV}} {
+	}{{"/dev", "dev", "", unix.MS_BIND}, {"proc", "proc", "proc", 0}, {"sysfs", "sys", "sysfs", 0}, {"tmpfs", "run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV}} {
 		if err := in.mountAt(m.from, m.at, m.kind, m.flags); err != nil {
 			return err
 		}
@@ -243,24 +244,26 @@ func (in *installer) fillESP(ctx context.Context) error {
 		_, err := in.within(ctx, in.grubInstall(), "--target="+l.target, "--efi-directory=/boot/efi", "--removable", "--no-nvram")
 		return err
 	}
-	esp, err := os.OpenRoot(filepath.Join(in.target, "boot/efi"))
-	if err != nil {
-		return err
+	if len(in.esp) == 0 {
+		in.esp = map[string][]byte{"EFI/" + in.osID() + "/grub.cfg": []byte(earlyConfig(in.volumes))}
+		for from, to := range map[string]string{shim: l.shimName, grub: l.grubName} {
+			content, err := in.within(ctx, "cat", "/"+from) // which may be a link
+			if err != nil {
+				return err
+			}
+			in.esp["EFI/BOOT/"+to] = []byte(content)
+		}
 	}
-	defer esp.Close() //nolint:errcheck // all files in it are closed
-	if err := esp.MkdirAll("EFI/BOOT", 0o755); err != nil {
-		return err
-	}
-	for from, to := range map[string]string{shim: l.shimName, grub: l.grubName} {
-		if _, err := in.within(ctx, "cp", "/"+from, "/boot/efi/EFI/BOOT/"+to); err != nil {
+	for name, content := range in.esp {
+		name = filepath.Join(in.target, "boot/efi", name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, content, 0o644); err != nil {
 			return err
 		}
 	}
-	dir := "EFI/" + in.osID()
-	if err := esp.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return esp.WriteFile(dir+"/grub.cfg", []byte(earlyConfig(in.volumes)), 0o644)
+	return nil
 }
 
 // first is the first of the names that the new system has; empty: none.
@@ -334,9 +337,31 @@ func (in *installer) check(_ context.Context) error {
 			return fmt.Errorf("the new system has no /%s", pattern)
 		}
 		for _, name := range found {
-			if info, err := os.Stat(name); err != nil || info.Size() == 0 {
+			if info, err := os.Lstat(name); err != nil || info.Size() == 0 {
 				return fmt.Errorf("%s of the new system is empty", strings.TrimPrefix(name, in.target))
 			}
+		}
+	}
+	return in.checkESPs()
+}
+
+// checkESPs reads back what was written to the EFI system partition of each disk.
+func (in *installer) checkESPs() error {
+	for _, d := range in.chosen {
+		if len(in.esp) == 0 {
+			return nil // the image's own grub-install has filled it, or the disks start by BIOS alone
+		}
+		if err := in.mountAt(in.part(d, espNumber), "/boot/efi", "vfat", unix.MS_RDONLY); err != nil {
+			return err
+		}
+		for name, want := range in.esp {
+			got, err := os.ReadFile(filepath.Join(in.target, "boot/efi", name))
+			if err != nil || !bytes.Equal(got, want) {
+				return sprout.Fail(sprout.VerifyFailed, "what was read back is not what was written", fmt.Sprintf("%s on the EFI system partition of %s: %v", name, d.Name, err))
+			}
+		}
+		if err := in.unmountLast(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -34,10 +34,11 @@ type installer struct {
 	chosen  []sprout.Disk
 	parts   []sprout.DiskPart
 	arrays  []array
-	volumes []volume // in the order in which they are mounted
-	mounts  []string // that are mounted now, the last one last
-	sums    tree     // of what was unpacked
-	written map[string]string
+	volumes []volume          // in the order in which they are mounted
+	mounts  []string          // that are mounted now, the last one last
+	sums    tree              // of what was unpacked
+	written map[string]string // files of the new system, by their path
+	esp     map[string][]byte // of each EFI system partition
 	src     *source
 	raw     io.ReadCloser // what is in the image, decompressed
 	digest  string        // of the archive

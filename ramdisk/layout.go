@@ -97,8 +97,12 @@ func (in *installer) tool(ctx context.Context, name string, args ...string) (str
 // lvm runs a command of LVM, which sees the layout's own physical volumes only: groups
 // of the same name on other disks are none of its business.
 func (in *installer) lvm(ctx context.Context, command string, args ...string) (string, error) {
-	return in.tool(ctx, command, append([]string{"--devices", strings.Join(in.physical(), ",")}, args...)...)
+	return in.tool(ctx, command, append([]string{"--devices", strings.Join(in.physical(), ","), "--config", lvmConfig}, args...)...)
 }
+
+// lvmConfig has LVM do without udev, daemons and copies of its metadata: the tree of
+// tools can only be read.
+const lvmConfig = "devices{obtain_device_list_from_udev=0} activation{monitoring=0 udev_sync=0 udev_rules=0} global{use_lvmpolld=0 event_activation=0} backup{backup=0 archive=0}"
 
 // partName is the kernel's name of a disk's partition.
 func partName(disk string, number int) string {
