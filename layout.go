@@ -1,6 +1,7 @@
 package sprout
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -106,27 +107,36 @@ func (c LayoutChoice) Layout() (Layout, error) {
 	if at < 0 {
 		return Layout{}, InvalidField("name", "there is no layout %q: it must be one of %s", c.Name, strings.Join(LayoutNames(), ", "))
 	}
+	if err := c.checkOptions(); err != nil {
+		return Layout{}, err
+	}
+	return Layouts[at].with(c)
+}
+
+// checkOptions checks those of a builtin layout.
+func (c LayoutChoice) checkOptions() error {
 	for _, size := range []struct {
 		field string
 		bytes int64
 	}{{"bootBytes", c.BootBytes}, {"swapBytes", c.SwapBytes}} {
 		if size.bytes != 0 {
 			if err := checkBytes(size.bytes, 4*mib, leastPartition); err != nil {
-				return Layout{}, InvalidField(size.field, "%v", err)
+				return InvalidField(size.field, "%v", err)
 			}
 		}
 	}
 	if c.BootBytes != 0 && c.BootBytes < 256*mib {
-		return Layout{}, InvalidField("bootBytes", "%d bytes hold no two kernels: at least 256 MiB", c.BootBytes)
+		return InvalidField("bootBytes", "%d bytes hold no two kernels: at least 256 MiB", c.BootBytes)
 	}
-	root := UseExt4
-	if c.FileSystem != "" {
-		root = c.FileSystem
+	if c.FileSystem != "" && !c.FileSystem.Mounted() {
+		return InvalidField("fileSystem", "it is ext4 or xfs, not %.40q", c.FileSystem)
 	}
-	if !root.Mounted() {
-		return Layout{}, InvalidField("fileSystem", "it is ext4 or xfs, not %q", root)
-	}
-	b := Layouts[at]
+	return nil
+}
+
+// with is the layout with its options.
+func (b BuiltinLayout) with(c LayoutChoice) (Layout, error) {
+	root := cmp.Or(c.FileSystem, UseExt4)
 	l := Layout{Name: b.Name, Disks: b.Disks}
 	if c.BootBytes != 0 {
 		l.Partitions = append(l.Partitions, LayoutPartition{"boot", c.BootBytes, UseExt4, "/boot"})

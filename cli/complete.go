@@ -120,6 +120,7 @@ func (e *env) flagWords() map[string]completer {
 		"site": nouns["SITE"], "machine": nouns["MACHINE"], "network": nouns["NETWORK"], "subnet": nouns["SUBNET"], "kind": fixed(string(sprout.Dynamic), string(sprout.ReservedRange)), "image": nouns["IMAGE"],
 		"context": nouns["CONTEXT"], "test": nouns["TEST"], "outcome": fixed(string(sprout.Passed), string(sprout.Failed), string(sprout.Skipped)),
 		"spread": fixed("zone"), "output": fixed(formats...), "arch": fixed(string(sprout.AMD64), string(sprout.ARM64)),
+		"layout": fixed(sprout.LayoutNames()...), "file-system": fixed(string(sprout.UseExt4), string(sprout.UseXFS)),
 		"boot-mode": fixed(string(sprout.BIOS), string(sprout.UEFI)), "firmware": fixed(string(sprout.BIOS), string(sprout.UEFI)),
 		"role": fixed(string(sprout.Viewer), string(sprout.Operator), string(sprout.Admin)), "bmc-driver": fixed("redfish", "ipmi", "webhook", "manual"),
 	}

@@ -19,6 +19,7 @@ type toolset struct {
 	what     string
 	file     string   // what the agent of a site looks for beside vmlinuz
 	packages []string // of Debian; their dependencies come along
+	without  []string // beside leftOut
 	modules  []string // of the ramdisk's kernel, with all that they need
 }
 
@@ -28,7 +29,7 @@ var (
 	}}
 	layoutTools = toolset{what: "the tools of layouts", file: "layout.squashfs", packages: []string{
 		"busybox-static", "fdisk", "mdadm", "lvm2", "e2fsprogs", "xfsprogs", "dosfstools", "util-linux",
-	}, modules: []string{"raid1", "dm_mod"}}
+	}, without: []string{"lib/udev", "usr/lib/udev", "lib/systemd", "usr/lib/systemd", "var/cache", "var/lib/dpkg", "var/lib/apt"}, modules: []string{"raid1", "dm_mod"}}
 )
 
 // leftOut is of their dependencies what no test needs: languages, documents and
@@ -36,7 +37,6 @@ var (
 var leftOut = []string{
 	"usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/bug", "usr/share/perl*", "usr/lib/*/perl*",
 	"usr/lib/python3*", "usr/share/python3*", "usr/lib/*/gconv", "usr/share/info", "usr/share/zoneinfo", "dev", "tmp", "run", "proc", "sys",
-	"lib/udev/hwdb.d", "usr/lib/udev/hwdb.d", "var/cache", "var/lib/dpkg", "var/lib/apt",
 }
 
 // mounts are the empty directories at which the ramdisk mounts the kernel's file systems.
@@ -47,7 +47,7 @@ var mounts = []string{"dev", "tmp", "run", "proc", "sys"}
 func (b *build) tools(ctx context.Context, set toolset) error {
 	key := fmt.Sprintf("%x\n", sha256.Sum256(fmt.Append(nil, set.packages, leftOut, mounts, suite)))
 	if len(set.modules) > 0 {
-		key = fmt.Sprintf("%x\n", sha256.Sum256(fmt.Append(nil, key, set.modules, b.opts.KernelVersion)))
+		key = fmt.Sprintf("%x\n", sha256.Sum256(fmt.Append(nil, key, set.without, set.modules, b.opts.KernelVersion)))
 	}
 	if have, err := os.ReadFile(b.path(set.file + ".key")); err == nil && string(have) == key {
 		if _, err := os.Stat(b.path(set.file)); err == nil {
@@ -77,7 +77,7 @@ func (b *build) tools(ctx context.Context, set toolset) error {
 	for _, dir := range mounts {
 		args = append(args, "-p", dir+" d 755 0 0")
 	}
-	args = append(append(args, "-wildcards", "-e"), leftOut...)
+	args = append(append(append(args, "-wildcards", "-e"), leftOut...), set.without...)
 	if _, err := apt.Run(ctx, tmp, "mksquashfs", args...); err != nil {
 		return sprout.Errorf(sprout.Unavailable, "%w", err).WithRemedy("apt-get install squashfs-tools")
 	}
