@@ -2,6 +2,7 @@ package sprout_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,14 @@ func TestBuiltinLayouts(t *testing.T) {
 				t.Errorf("%+v: %s", c, all)
 			}
 		}
+	}
+}
+
+// The document of the API names the layouts that the table has.
+func TestTheDocumentNamesTheLayouts(t *testing.T) {
+	field, _ := reflect.TypeFor[sprout.LayoutChoice]().FieldByName("Name")
+	if got, want := field.Tag.Get("enum"), strings.Join(sprout.LayoutNames(), ","); got != want {
+		t.Errorf("the enum is %s, and the table has %s", got, want)
 	}
 }
 

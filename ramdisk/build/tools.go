@@ -29,7 +29,8 @@ var (
 	}}
 	layoutTools = toolset{what: "the tools of layouts", file: "layout.squashfs", packages: []string{
 		"busybox-static", "fdisk", "mdadm", "lvm2", "e2fsprogs", "xfsprogs", "dosfstools", "util-linux",
-	}, without: []string{"lib/udev", "usr/lib/udev", "lib/systemd", "usr/lib/systemd", "var/cache", "var/lib/dpkg", "var/lib/apt"}, modules: []string{"raid1", "dm_mod"}}
+	}, without: []string{"lib/udev", "usr/lib/udev", "lib/systemd", "usr/lib/systemd", "var/cache", "var/lib/dpkg", "var/lib/apt",
+		"usr/lib/*/libicu*", "usr/bin/perl*", "usr/bin/python3*"}, modules: []string{"raid1", "dm_mod"}}
 )
 
 // leftOut is of their dependencies what no test needs: languages, documents and
