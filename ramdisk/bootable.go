@@ -19,6 +19,7 @@ import (
 
 // within runs a program of the new system in it.
 func (in *installer) within(ctx context.Context, name string, args ...string) (string, error) {
+	in.log.Info("running in the new system", "program", name, "with", strings.Join(args, " "))
 	return runIn(ctx, in.target, "", name, args...)
 }
 
@@ -58,10 +59,11 @@ func (in *installer) put(root *os.Root, name, text string) error {
 }
 
 // configure writes what the new system needs to know of its disks.
-func (in *installer) configure(ctx context.Context) error {
+func (in *installer) configure(_ context.Context) error {
 	if err := in.enter(); err != nil {
 		return err
 	}
+	in.log.Info("the new system is mounted")
 	for _, n := range []struct {
 		needed  bool
 		program string
@@ -85,9 +87,7 @@ func (in *installer) configure(ctx context.Context) error {
 		if _, err := root.Stat("etc/mdadm"); err == nil {
 			name = "etc/mdadm/mdadm.conf"
 		}
-		if files[name], err = in.mdadmConf(ctx); err != nil {
-			return err
-		}
+		files[name] = mdadmConf(in.arrays)
 	}
 	for name, text := range files {
 		if err := in.put(root, name, text); err != nil {
@@ -118,16 +118,19 @@ func fstab(volumes []volume) string {
 	return b.String()
 }
 
-func (in *installer) mdadmConf(ctx context.Context) (string, error) {
+// mdadmConf names the arrays to mdadm (mdadm.conf(5)).
+func mdadmConf(arrays []array) string {
 	conf := "HOMEHOST <system>\nMAILADDR root\n"
-	for _, a := range in.arrays {
-		line, err := in.tool(ctx, "mdadm", "--detail", "--brief", a.device)
-		if err != nil {
-			return "", err
-		}
-		conf += line
+	for _, a := range arrays {
+		conf += fmt.Sprintf("ARRAY %s metadata=1.2 UUID=%s\n", a.device, mdUUID(a.uuid))
 	}
-	return conf, nil
+	return conf
+}
+
+// mdUUID is a UUID as mdadm writes it: four words.
+func mdUUID(uuid string) string {
+	digits := strings.ReplaceAll(uuid, "-", "")
+	return digits[:8] + ":" + digits[8:16] + ":" + digits[16:24] + ":" + digits[24:]
 }
 
 // initramfs has the new system build its own where the kernel finds its root only by

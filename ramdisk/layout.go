@@ -20,6 +20,7 @@ import (
 type array struct {
 	name    string // md0
 	device  string // /dev/md0
+	uuid    string
 	members []string
 }
 
@@ -91,6 +92,7 @@ func inTree(root, name string) (string, error) {
 }
 
 func (in *installer) tool(ctx context.Context, name string, args ...string) (string, error) {
+	in.log.Info("running", "program", name, "with", strings.Join(args, " "))
 	return runIn(ctx, in.root, "", name, args...)
 }
 
@@ -146,25 +148,27 @@ func (in *installer) makeArrays(ctx context.Context) error {
 	if len(in.chosen) < 2 {
 		return nil
 	}
+	// What was never written need not be equal yet: the installed system goes on with that.
+	for _, limit := range []string{"min", "max"} {
+		if err := os.WriteFile("/proc/sys/dev/raid/speed_limit_"+limit, []byte("1000"), 0o644); err != nil { // KiB/s
+			return err
+		}
+	}
 	for _, p := range in.parts {
 		if p.Of == nil {
 			continue
 		}
-		a := array{name: fmt.Sprintf("md%d", len(in.arrays))}
+		a := array{name: fmt.Sprintf("md%d", len(in.arrays)), uuid: newUUID()}
 		a.device = "/dev/" + a.name
 		for _, d := range in.chosen {
 			a.members = append(a.members, in.part(d, p.Number))
 		}
-		args := append([]string{"--create", a.device, "--run", "--level=1", "--metadata=1.2", "--bitmap=internal", "--homehost=any", "--name=" + p.Name,
+		args := append([]string{"--create", a.device, "--run", "--level=1", "--metadata=1.2", "--bitmap=internal", "--homehost=any", "--name=" + p.Name, "--uuid=" + mdUUID(a.uuid),
 			fmt.Sprintf("--raid-devices=%d", len(a.members))}, a.members...)
 		if _, err := in.tool(ctx, "mdadm", args...); err != nil {
 			return err
 		}
 		in.arrays = append(in.arrays, a)
-		// What was never written need not be equal yet: the installed system sees to it.
-		if err := in.say(a, "sync_action", "frozen"); err != nil {
-			return err
-		}
 	}
 	return nil
 }
