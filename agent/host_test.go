@@ -2,11 +2,15 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -18,6 +22,7 @@ import (
 	"sprout/faults/full"
 	"sprout/health"
 	"sprout/sitestore"
+	"sprout/trust"
 )
 
 // says waits until the agent's heartbeats say a trouble, or say it no more.
@@ -177,6 +182,65 @@ func TestAFullStreamHeals(t *testing.T) {
 	c.limit(0)
 	c.says(sprout.BusFull, false)
 	c.stick(false)
+	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
+		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
+	}
+}
+
+// An agent meets a certificate of the control plane that has run out: it goes on
+// asking to be enrolled; later it says so by name, and its work waits and says for
+// what. Once the certificate is renewed all goes on by itself.
+func TestAnExpiredCertificateHeals(t *testing.T) {
+	c := newCentre(t)
+	authority, err := trust.NewAuthority(time.Now().Add(-48 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown atomic.Pointer[tls.Certificate]
+	show := func(from time.Time) {
+		t.Helper()
+		pair, err := authority.Issue([]string{"127.0.0.1"}, from, 24*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Store(&pair)
+	}
+	expired, good := time.Now().Add(-47*time.Hour), time.Now().Add(-time.Hour)
+	asked := make(chan struct{}, 1000)
+	web := httptest.NewUnstartedServer(c.web.Config.Handler)
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	web.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		asked <- struct{}{}
+		return &tls.Config{Certificates: []tls.Certificate{*shown.Load()}}, nil
+	}}
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	config := c.agentConfig()
+	config.Server, config.CA = web.URL, filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(config.CA, authority.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	show(expired)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, config) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended: %v", err)
+		}
+	})
+	for range 2 { // it asks, and asks again
+		<-asked
+	}
+	show(good)
+	introduce(t, c, config)
+	show(expired)
+	web.CloseClientConnections()
+	c.change(true, sprout.ChangeWork, "wfl_1/1", deployWork(c, "wfl_1/1", 1))
+	c.says(sprout.CertificateExpired, true)
+	show(good)
+	c.says(sprout.CertificateExpired, false)
 	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
 		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
 	}

@@ -68,6 +68,8 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"restart-server": tellRestartServer,
 		"wan":            tellWAN,
 		"away":           tellAway,
+		"journal":        tellJournal,
+		"heard":          tellHeard,
 		"plug":           tellPlug,
 		"refit":          tellRefit,
 		"press":          tellPress,
