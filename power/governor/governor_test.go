@@ -66,6 +66,7 @@ func (b *bmc) Switch(context.Context, sprout.PowerState) error { return nil }
 func (b *bmc) Choose(context.Context, power.BootDevice, sprout.BootMode) error {
 	return nil
 }
+func (b *bmc) Systems(context.Context) ([]sprout.FoundSystem, error) { return nil, nil }
 func (b *bmc) Chosen(context.Context) (power.Reading, error)       { return power.Reading{Yes: true}, nil }
 func (b *bmc) Insert(context.Context, string) error                { return nil }
 func (b *bmc) Eject(context.Context) error                         { return nil }
