@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -65,7 +66,7 @@ func TestAddressesOfACrawl(t *testing.T) {
 		{[]string{"fd00::/64"}, "addresses[0]"}, {[]string{"169.254.0.1"}, "addresses[0]"}, {[]string{"10.0.5.9-10.0.5.1"}, "addresses[0]"},
 	} {
 		all, err := crawled(c.texts)
-		got := fieldOf(err)
+		got := wrongField(err)
 		if err == nil {
 			got = fmt.Sprint(all[0], all[len(all)-1], len(all))
 		}
@@ -79,8 +80,16 @@ func TestAddressesOfACrawl(t *testing.T) {
 		t.Errorf("after 10.0.5.32 are %v: %v", part, err)
 	}
 	for _, after := range []string{"10.0.5.254", "10.0.6.1", "x"} {
-		if _, err := partAfter(all, after); fieldOf(err) != "after" {
+		if _, err := partAfter(all, after); wrongField(err) != "after" {
 			t.Errorf("after %s: %v", after, err)
 		}
 	}
+}
+
+func wrongField(err error) string {
+	var known *sprout.Error
+	if errors.As(err, &known) {
+		return known.Field
+	}
+	return ""
 }

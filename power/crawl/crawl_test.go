@@ -151,10 +151,10 @@ func TestCertificatesAreTrustedFirst(t *testing.T) {
 func chassis(w http.ResponseWriter, r *http.Request) {
 	at := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/redfish/v1"), "/")
 	answer, known := map[string]string{
-		"":                                  `{"RedfishVersion": "1.8.0", "Vendor": "Acme", "Systems": {"@odata.id": "/redfish/v1/Systems"}}`,
-		"/Systems":                          `{"Members": [{"@odata.id": "/redfish/v1/Systems/Node1"}, {"@odata.id": "/redfish/v1/Systems/Node2"}]}`,
-		"/Systems/Node1":                    `{"Id": "Node1", "SerialNumber": "C1", "EthernetInterfaces": {"@odata.id": "/redfish/v1/Systems/Node1/EthernetInterfaces"}}`,
-		"/Systems/Node1/EthernetInterfaces": `{"Members": [{"@odata.id": "/redfish/v1/Systems/Node1/EthernetInterfaces/1"}, {"@odata.id": "/redfish/v1/Systems/Node1/EthernetInterfaces/gone"}]}`,
+		"":                                    `{"RedfishVersion": "1.8.0", "Vendor": "Acme", "Systems": {"@odata.id": "/redfish/v1/Systems"}}`,
+		"/Systems":                            `{"Members": [{"@odata.id": "/redfish/v1/Systems/Node1"}, {"@odata.id": "/redfish/v1/Systems/Node2"}]}`,
+		"/Systems/Node1":                      `{"Id": "Node1", "SerialNumber": "C1", "EthernetInterfaces": {"@odata.id": "/redfish/v1/Systems/Node1/EthernetInterfaces"}}`,
+		"/Systems/Node1/EthernetInterfaces":   `{"Members": [{"@odata.id": "/redfish/v1/Systems/Node1/EthernetInterfaces/1"}, {"@odata.id": "/redfish/v1/Systems/Node1/EthernetInterfaces/gone"}]}`,
 		"/Systems/Node1/EthernetInterfaces/1": `{"MACAddress": "525400310301"}`,
 		"/Systems/Node2":                      `{"Id": "Node2", "SerialNumber": "C1", "SKU": "TAG2", "Links": {"ManagedBy": [{"@odata.id": "/redfish/v1/Managers/BMC"}]}}`,
 		"/Managers/BMC":                       `{"FirmwareVersion": "7.1"}`,
