@@ -80,6 +80,7 @@ const (
 	HardwareOutlier   Code = "hardware-outlier"
 	HardwareRestarted Code = "hardware-restarted"
 	HardwareChanged   Code = "hardware-changed"
+	BMCElsewhere      Code = "bmc-elsewhere"
 	SubnetFull        Code = "subnet-full"
 	AddressTaken      Code = "address-conflict"
 	AgentOffline      Code = "agent-offline"
@@ -169,6 +170,7 @@ var Problems = []ProblemKind{
 	{HardwareChanged, Warning, "The machine's hardware is not as it was: firmware, a part that was added or replaced, or where a cable leads.", "sprout machine hardware show {machine}; if it is meant to be so: sprout machine hardware accept {machine}"},
 	{RetiredBooted, Warning, "A machine that was retired has booted at its site. It was given the ramdisk, as any stranger is, and nothing else: nothing is installed on it.", "switch it off and unplug it: it is over a day after its last boot; or take it in anew: sprout machine delete {machine}, and boot it again"},
 	{RuleRefused, Warning, "A rule would take the machine in, and cannot give it what it says. The machine waits as it was found.", "sprout rule explain {machine}; then mend the rule: sprout rule set RULE --name …, and: sprout rule run RULE; or take it in by hand: sprout machine accept {machine} --name NAME"},
+	{BMCElsewhere, Warning, "The machine says that its BMC is at another address than the one by which Sprout drives it.", "sprout machine update {machine} --bmc-url …, if its BMC has moved; then: sprout machine commission {machine}"},
 	{SubnetFull, Critical, "No free address is left in the subnet.", "sprout network list, then free addresses or add a subnet"},
 	{AddressTaken, Warning, "An address is used by somebody who was not given it. It is kept away from until nobody answers for it any more; a deploy takes another.", "find who has it by the MAC address in your switches, and give it another address; it is looked at again by itself, or at once by: sprout address probe {site}/ADDRESS"},
 	{AgentOffline, Critical, "The site's agent does not answer.", "check the site's link and the agent: journalctl -u sprout-agent"},

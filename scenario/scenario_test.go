@@ -79,6 +79,7 @@ func words() map[string]func(*testscript.TestScript, bool, []string) {
 		"go-on":          tellGoOn,
 		"bmc":            tellBMC,
 		"ipmi":           tellIPMI,
+		"bmc-form":       tellBMCForm,
 		"webhook":        tellWebhook,
 		"break":          tellBreak,
 		"heal":           tellHeal,
