@@ -3,7 +3,6 @@ package sprout
 import (
 	"encoding/json"
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +34,7 @@ type RuleGift struct {
 	Tags        []string `json:"tags,omitempty" maxItems:"64" doc:"Tags that it gets besides its own" example:"[\"lab\"]"`
 	Pool        string   `json:"pool,omitempty" maxLength:"200" doc:"Its pool; absent: none" example:"lab"`
 	Zone        string   `json:"zone,omitempty" maxLength:"200" doc:"Its failure zone; absent: none" example:"a"`
-	BMC         *BMC     `json:"bmc,omitempty" doc:"How it is powered; its URL may have the fields of machineName, and {bmc}, the address that the BMC says it has"`
+	BMC         *BMC     `json:"bmc,omitempty" doc:"How it is powered; its URL may have the fields of machineName"`
 	Commission  bool     `json:"commission,omitempty" doc:"Commission it at once; needs a BMC" example:"true"`
 }
 
@@ -49,12 +48,6 @@ var ruleFields = map[string]func(m *Machine, counter int64) string{
 	"uuid": func(m *Machine, _ int64) string {
 		if uuid := m.inventory().UUID; strings.Trim(uuid, "0fF-") != "" {
 			return asLabel(uuid)
-		}
-		return ""
-	},
-	"bmc": func(m *Machine, _ int64) string {
-		if told := m.inventory().BMC; told != nil {
-			return BMCURL(AddressField, told.Address)
 		}
 		return ""
 	},
@@ -140,7 +133,7 @@ func (g RuleGift) Check() error {
 			return err
 		}
 	}
-	whole := Machine{SiteName: "site", Interfaces: []Interface{{MAC: "52:54:00:12:34:56"}}, Inventory: &Inventory{Serial: "S", UUID: "1", Model: "M", BMC: &HostBMC{Address: netip.AddrFrom4([4]byte{192, 0, 2, 1})}}}
+	whole := Machine{SiteName: "site", Interfaces: []Interface{{MAC: "52:54:00:12:34:56"}}, Inventory: &Inventory{Serial: "S", UUID: "1", Model: "M"}}
 	if g.MachineName != "" {
 		if _, err := g.NameOf(&whole, 1); err != nil {
 			return InvalidField("machineName", "%v", err)

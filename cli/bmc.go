@@ -131,8 +131,8 @@ func (e *env) crawled(in api.CrawlBMCs, found api.Crawl, err error) error {
 
 // A crawlRow is a system, or a BMC that told of none.
 type crawlRow struct {
-	sprout.FoundBMC
-	sprout.FoundSystem
+	bmc    sprout.FoundBMC
+	system sprout.FoundSystem
 }
 
 func (e *env) showCrawl(in api.CrawlBMCs, c api.Crawl) {
@@ -145,7 +145,7 @@ func (e *env) showCrawl(in api.CrawlBMCs, c api.Crawl) {
 		switch {
 		case f.State == sprout.BMCSilent:
 		case len(f.Systems) == 0:
-			rows = append(rows, crawlRow{FoundBMC: f})
+			rows = append(rows, crawlRow{bmc: f})
 		default:
 			for _, s := range f.Systems {
 				rows = append(rows, crawlRow{f, s})
@@ -157,17 +157,17 @@ func (e *env) showCrawl(in api.CrawlBMCs, c api.Crawl) {
 		return
 	}
 	writeTable(e, rows, []column[crawlRow]{
-		{Name: "ADDRESS", Value: func(r crawlRow) string { return r.Address.String() }},
-		{Name: "BMC", Value: func(r crawlRow) string { return dash(r.Driver) }},
+		{Name: "ADDRESS", Value: func(r crawlRow) string { return r.bmc.Address.String() }},
+		{Name: "BMC", Value: func(r crawlRow) string { return dash(r.bmc.Driver) }},
 		{Name: "IS", Value: func(r crawlRow) string { return r.is() }},
-		{Name: "MACHINE", Value: func(r crawlRow) string { return dash(r.MachineName) }},
-		{Name: "SYSTEM", Value: func(r crawlRow) string { return dash(r.ID) }, Wide: true},
-		{Name: "MODEL", Value: func(r crawlRow) string { return dash(strings.TrimSpace(r.FoundSystem.Vendor + " " + r.Model)) }},
-		{Name: "SERIAL", Value: func(r crawlRow) string { return dash(r.Serial) }},
-		{Name: "POWER", Value: func(r crawlRow) string { return dash(string(r.Power)) }},
-		{Name: "MACS", Value: func(r crawlRow) string { return dash(strings.Join(r.MACs, " ")) }, Wide: true},
-		{Name: "UUID", Value: func(r crawlRow) string { return dash(r.UUID) }, Wide: true},
-		{Name: "FIRMWARE", Value: func(r crawlRow) string { return dash(r.Firmware) }, Wide: true},
+		{Name: "MACHINE", Value: func(r crawlRow) string { return dash(r.system.MachineName) }},
+		{Name: "SYSTEM", Value: func(r crawlRow) string { return dash(r.system.ID) }, Wide: true},
+		{Name: "MODEL", Value: func(r crawlRow) string { return dash(strings.TrimSpace(r.system.Vendor + " " + r.system.Model)) }},
+		{Name: "SERIAL", Value: func(r crawlRow) string { return dash(r.system.Serial) }},
+		{Name: "POWER", Value: func(r crawlRow) string { return dash(string(r.system.Power)) }},
+		{Name: "MACS", Value: func(r crawlRow) string { return dash(strings.Join(r.system.MACs, " ")) }, Wide: true},
+		{Name: "UUID", Value: func(r crawlRow) string { return dash(r.system.UUID) }, Wide: true},
+		{Name: "FIRMWARE", Value: func(r crawlRow) string { return dash(r.system.Firmware) }, Wide: true},
 		{Name: "WHY, AND WHAT TO DO", Value: func(r crawlRow) string { return dash(r.todo()) }, Whole: true},
 	})
 	line := fmt.Sprintf("%s, %d new, %d known, %d registered", suffixed(bmcsIn(c), "BMCs", "BMC"), systemsIn(c, sprout.SystemNew), systemsIn(c, sprout.SystemKnown), systemsIn(c, sprout.SystemRegistered))
@@ -176,16 +176,16 @@ func (e *env) showCrawl(in api.CrawlBMCs, c api.Crawl) {
 
 // is says what became of an address, or of one system behind it.
 func (r crawlRow) is() string {
-	if r.FoundSystem.State != "" {
-		return string(r.FoundSystem.State)
+	if r.system.State != "" {
+		return string(r.system.State)
 	}
-	return string(r.FoundBMC.State)
+	return string(r.bmc.State)
 }
 
 func (r crawlRow) todo() string {
-	why, remedy := r.FoundBMC.Why, r.FoundBMC.Remedy
-	if r.FoundSystem.State != "" {
-		why, remedy = r.FoundSystem.Why, r.FoundSystem.Remedy
+	why, remedy := r.bmc.Why, r.bmc.Remedy
+	if r.system.State != "" {
+		why, remedy = r.system.Why, r.system.Remedy
 	}
 	if why == "" || remedy == "" {
 		return why + remedy

@@ -138,7 +138,7 @@ func TestACrawlRegistersWhatIsNew(t *testing.T) {
 func TestACrawlByARule(t *testing.T) {
 	y := newYard(t)
 	rule := newRule("lab", 1, 2, "")
-	rule.Body.BMC = &sprout.BMC{Driver: "redfish", URL: "https://{bmc}", Username: "admin", Password: "hunter2-of-rules"}
+	rule.Body.BMC = &sprout.BMC{Driver: "redfish", URL: "https://{serial}.bmc.example", Username: "admin", Password: "hunter2-of-rules"}
 	must(client.Call(t.Context(), y.admin, api.RuleCreate, rule))(t)
 	var in api.CrawlBMCs
 	in.Body.Site, in.Body.Addresses, in.Body.Rule = "lon1", []string{"10.0.5.1"}, "lab"
