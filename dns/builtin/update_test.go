@@ -171,6 +171,52 @@ func TestAnUpdateIsKept(t *testing.T) {
 	}
 }
 
+// Names come many at once: each changes the zone, and its serial. What a secondary saw last is
+// not above what the zone has after a restart, nor is the next change.
+func TestSerialsSurviveABatch(t *testing.T) {
+	const origin = "\x04lon1\x07example\x00"
+	path := filepath.Join(t.TempDir(), "site.db")
+	s := newSite(t, path)
+	applied, err := s.store.Applied()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch []sprout.Change
+	for i := range 100 {
+		name := fmt.Sprintf("n%d.lon1.example", i)
+		raw, err := json.Marshal(sprout.Record{Name: name, IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)}), TTL: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, sprout.Change{Seq: applied + int64(i) + 1, Kind: sprout.ChangeRecord, Key: name, Body: raw})
+	}
+	if err := s.store.Apply(t.Context(), batch...); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := s.zones.Zone(origin)
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sitestore.Open(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	again := &site{store: store, zones: zone.New()}
+	store.Publish(&builtin.Names{
+		Zones: again.zones, Agent: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Policy: builtin.NewPolicy(), Log: slog.New(slog.DiscardHandler),
+		Unseal: func(sealed []byte) (string, error) { return string(sealed), nil },
+	})
+	after, ok := again.zones.Zone(origin)
+	if !ok || int32(after.Serial-before.Serial) < 0 {
+		t.Errorf("the serial was %d and is %d after a restart", before.Serial, after.Serial)
+	}
+	again.apply(t, sprout.ChangeRecord, "more.lon1.example", sprout.Record{Name: "more.lon1.example", IP: netip.MustParseAddr("10.0.0.7"), TTL: 60})
+	if next, _ := again.zones.Zone(origin); int32(next.Serial-before.Serial) <= 0 {
+		t.Errorf("the serial was %d before the restart, and is %d after a change", before.Serial, next.Serial)
+	}
+}
+
 // Who may not transfer gets nothing.
 func TestTransferIsForWhoMay(t *testing.T) {
 	s := newSite(t, filepath.Join(t.TempDir(), "site.db"))
