@@ -251,6 +251,49 @@ func TestTransferIsForWhoMay(t *testing.T) {
 	}
 }
 
+// Whom a policy names by addresses is served from these alone, with a key as without; an
+// update takes a key as well.
+func TestPoliciesHoldAddresses(t *testing.T) {
+	s := newSite(t, filepath.Join(t.TempDir(), "site.db"))
+	ask := func(q *dns.Msg, key, algorithm string) int {
+		t.Helper()
+		c := dns.Client{Net: "tcp", Timeout: 5 * time.Second}
+		if key != "" {
+			q.SetTsig(key, algorithm, 300, time.Now().Unix())
+			c.TsigSecret = map[string]string{key: testSecret}
+		}
+		m, _, err := c.ExchangeContext(t.Context(), q, s.at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Rcode
+	}
+	for from, want := range map[string]int{
+		"10.9.0.0/16": dns.RcodeRefused, "127.0.0.0/8": dns.RcodeSuccess, "127.0.0.2/32": dns.RcodeRefused, "::1/128": dns.RcodeRefused,
+	} {
+		for _, keyed := range []bool{true, false} {
+			policy, ns2, ddns := sprout.DNSPolicy{Transfer: []string{from}, Update: []string{from}}, "", ""
+			if keyed {
+				policy = sprout.DNSPolicy{Transfer: []string{"key:ns2@" + from}, Update: []string{"key:ddns@" + from}}
+				ns2, ddns = "ns2.", "ddns."
+			}
+			s.apply(t, sprout.ChangeDNSPolicy, "sit_1", policy)
+			if got := ask(new(dns.Msg).SetAxfr("lon1.example."), ns2, dns.HmacSHA256); got != want {
+				t.Errorf("%+v: a transfer ends with %s, want %s", policy, dns.RcodeToString[got], dns.RcodeToString[want])
+			}
+			update := new(dns.Msg).SetUpdate("lon1.example.")
+			update.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "dyn.lon1.example.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(10, 0, 0, 77)}})
+			want := want
+			if !keyed {
+				want = dns.RcodeRefused // who is known by an address alone changes nothing
+			}
+			if got := ask(update, ddns, dns.HmacSHA512); got != want {
+				t.Errorf("%+v: an update ends with %s, want %s", policy, dns.RcodeToString[got], dns.RcodeToString[want])
+			}
+		}
+	}
+}
+
 // What is wrong with a signature is said as RFC 8945 section 5.2 has it, and an
 // answer about clocks is signed and says the server's.
 func TestWhatIsWrongWithASignature(t *testing.T) {
