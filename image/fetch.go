@@ -153,8 +153,10 @@ func (d *download) request(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusPartialContent && d.have > 0:
+	switch from, _ := contentRange(resp.Header.Get("Content-Range")); {
+	case resp.StatusCode == http.StatusPartialContent && d.have > 0 && from == d.have:
+	case resp.StatusCode == http.StatusPartialContent:
+		return errors.Join(errors.New("the server's ranges do not fit what is had"), d.restart())
 	case resp.StatusCode == http.StatusOK:
 		if err := d.restart(); err != nil {
 			return err
