@@ -123,7 +123,7 @@ func (c *crawl) takeRule(ctx context.Context) error {
 	b := &c.in.Body
 	if may, enough := api.Reach(bearer(ctx), sprout.Admin); !enough || !may.Every() {
 		return sprout.Errorf(sprout.Denied, "cannot use the BMC account of rule %s: it needs the role admin of all sites", b.Rule).
-			WithRemedy("sprout bmc crawl … --bmc-user USER --bmc-password -")
+			WithRemedy("sprout bmc crawl %s ADDRESS --bmc-user USER --bmc-password -", c.site.Name)
 	}
 	if b.Username != "" || b.Password != "" {
 		return sprout.InvalidField("rule", "cannot use its account and another: give a rule, or a user name and password")

@@ -159,7 +159,7 @@ func (c *crawl) takeNew(ctx context.Context, f sprout.FoundBMC, found *sprout.Fo
 	switch kind := sprout.KindOf(err); {
 	case err == nil:
 	case kind == sprout.Conflict || kind == sprout.Invalid:
-		found.State, found.Why, found.Remedy = sprout.SystemClash, err.Error(), "sprout bmc crawl … --name 'node-{mac}'"
+		found.State, found.Why, found.Remedy = sprout.SystemClash, err.Error(), fmt.Sprintf("sprout bmc crawl %s %s --accept --name 'node-{mac}'", c.site.Name, f.Address)
 		return nil
 	default:
 		return err
