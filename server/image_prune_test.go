@@ -153,26 +153,3 @@ func TestNoImageLosesItsBytesToAnother(t *testing.T) {
 		}
 	}
 }
-
-// A deploy that was cancelled goes on with its image, unless that is gone: then it is
-// said, and nothing begins.
-func TestARetryHoldsItsImage(t *testing.T) {
-	p, _ := prunable(t)
-	all := must(client.Call(t.Context(), p.admin, api.WorkflowList, api.ListWorkflows{Machine: "m1"}))(t)
-	ref := api.WorkflowRef{Workflow: string(all.Items[0].ID)}
-	must(client.Call(t.Context(), p.admin, api.WorkflowCancel, ref))(t)
-	if w := must(p.admin.Follow(t.Context(), all.Items[0].ID, func(sprout.Workflow) {}))(t); w.State != sprout.Cancelled {
-		t.Fatalf("it ended as %s", w.State)
-	}
-	must(client.Call(t.Context(), p.admin, api.ImageDelete, api.ImageRef{Image: "asked"}))(t)
-	_, err := client.Call(t.Context(), p.admin, api.WorkflowRetry, ref)
-	if sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "image asked: it was deleted meanwhile") {
-		t.Errorf("tried again without its image: %v", err)
-	}
-	content := ("asked" + strings.Repeat("a", 4096))[:4096]
-	must(p.admin.ImportImage(t.Context(), api.ImportImage{Name: "under-another-name", Content: strings.NewReader(content)}, 4096))(t)
-	must(client.Call(t.Context(), p.admin, api.WorkflowRetry, ref))(t)
-	if _, err := client.Call(t.Context(), p.admin, api.ImageDelete, api.ImageRef{Image: "under-another-name"}); sprout.KindOf(err) != sprout.Conflict {
-		t.Errorf("deleted while a deploy that was tried again needs it: %v", err)
-	}
-}
