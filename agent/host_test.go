@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -40,15 +39,7 @@ func TestAFullDiskHeals(t *testing.T) {
 	config := c.agentConfig()
 	dir := full.Disk(t, 128<<20)
 	config.DataDir, config.LeastFree = filepath.Join(dir, "data"), 16<<20
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	introduce(t, c, config)
 	c.await("the machine", func(_ []sprout.Fact, applied int64) bool { return applied == 4 })
 	free := full.Fill(t, dir)
@@ -110,15 +101,7 @@ func TestAClockThatJumpsEndsNothing(t *testing.T) {
 	var jumped atomic.Int64
 	began := time.Now()
 	config.Clock = health.ClockOf(func() time.Time { return time.Now().Round(0).Add(time.Duration(jumped.Load())) }, func() time.Duration { return time.Since(began) })
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	m := introduce(t, c, config)
 	m.on = func(o sprout.Order) {
 		if o.Kind == sprout.OrderWrite {
@@ -221,15 +204,7 @@ func TestAnExpiredCertificateHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	show(expired)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	for range 2 { // it asks, and asks again
 		<-asked
 	}

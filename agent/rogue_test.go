@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
@@ -39,15 +38,7 @@ func TestARogueServerIsATrouble(t *testing.T) {
 	t.Cleanup(func() { _, _ = server.Process.Kill(), server.Wait() })
 	config := c.agentConfig()
 	config.Interface, config.Address = "sproutd", netip.MustParsePrefix("10.0.0.1/24")
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	c.await("a heartbeat with both of its addresses", func([]sprout.Fact, int64) bool {
 		return slices.ContainsFunc(c.troubles, func(t sprout.Trouble) bool {
 			return t.Code == sprout.RogueDHCP && strings.Contains(t.Reason, "10.0.0.66") && strings.Contains(t.Reason, mac) && strings.Contains(t.Reason, "sproutd") && strings.Contains(t.Evidence, "OFFER of 10.0.0.15")
