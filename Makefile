@@ -113,6 +113,7 @@ bench-api: build ## Measure the control plane beside what it stands on
 
 bench-ipam: ## Measure how fast addresses are given out, beside bare inserts into the same PostgreSQL
 	@go run ./bench/ipam
+	@go test ./store -run "^$$" -bench Fill -benchtime 1x
 
 bench-alloc: ## Measure how fast machines are allocated to 64 clients, beside bare guarded updates in the same PostgreSQL
 	@go run ./bench/alloc

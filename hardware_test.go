@@ -1,6 +1,7 @@
 package sprout_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -73,5 +74,28 @@ func TestDifferences(t *testing.T) {
 	var none *sprout.Inventory
 	if known := expectedHardware(); len(known.Differences(nil)) != 0 || len(none.Differences(&known)) != 0 {
 		t.Error("what is not known differs")
+	}
+}
+
+// A BMC that is driven by an address is where the machine says, or that is told with both.
+func TestABMCElsewhere(t *testing.T) {
+	told := &sprout.HostBMC{Address: netip.MustParseAddr("10.0.5.12"), Source: "dhcp", By: "ipmi"}
+	for _, c := range []struct {
+		driver, url string
+		told        *sprout.HostBMC
+		want        string
+	}{
+		{"redfish", "https://10.0.5.11", told, "it is driven at 10.0.5.11, and says that its BMC is at 10.0.5.12 (by ipmi, from dhcp)"},
+		{"ipmi", "ipmi://10.0.5.11:6230", told, "it is driven at 10.0.5.11, and says that its BMC is at 10.0.5.12 (by ipmi, from dhcp)"},
+		{"redfish", "https://10.0.5.12:8443", told, ""}, {"redfish", "https://bmc.example", told, ""}, {"redfish", "https://[fd00::1]", told, ""},
+		{"webhook", "https://10.0.5.11", told, ""}, {"redfish", "https://10.0.5.11", nil, ""},
+	} {
+		m := sprout.Machine{BMC: &sprout.BMC{Driver: c.driver, URL: c.url}, Inventory: &sprout.Inventory{BMC: c.told}}
+		if got := m.BMCElsewhere(); got != c.want {
+			t.Errorf("%s: %q, want %q", c.url, got, c.want)
+		}
+	}
+	if got := (&sprout.Machine{}).BMCElsewhere(); got != "" {
+		t.Errorf("a machine without a BMC: %q", got)
 	}
 }

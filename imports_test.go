@@ -53,7 +53,7 @@ var imports = map[string][]string{
 	"hwtest": {"."}, "hwtest/…": {".", "hwtest"},
 	"ipam": {"."}, "ipam/…": {".", "ipam"},
 	"network": {"."}, "network/…": {".", "network"},
-	"power": {"."}, "power/…": {".", "power"},
+	"power": {"."}, "power/…": {".", "power"}, "power/crawl": {".", "power", "power/…"},
 
 	"image": {".", "health"}, "image/…": {".", "apt", "image"}, "apt": {"."},
 	"ramdisk": {".", "fat", "hwtest", "hwtest/…"}, "ramdisk/…": {".", "apt", "lldp", "ramdisk"}, "lldp": {"."},

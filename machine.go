@@ -1,7 +1,9 @@
 package sprout
 
 import (
+	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +156,37 @@ func (b BMC) Check() error {
 	return err
 }
 
+// A HostBMC is where a machine's BMC is, as that or the firmware says in the machine.
+type HostBMC struct {
+	Address netip.Addr `json:"address" doc:"On the LAN" example:"10.0.5.11"`
+	MAC     string     `json:"mac,omitempty" doc:"Of the BMC's port, lower case with colons; absent: it does not say" example:"52:54:00:12:34:60"`
+	Source  string     `json:"source,omitempty" enum:"static,dhcp,firmware,other" doc:"Where it has the address from; absent: it does not say" example:"dhcp"`
+	By      string     `json:"by" enum:"ipmi,smbios" doc:"Who says so: the BMC by IPMI (2.0, section 23.2), or the firmware by SMBIOS (type 42, DSP0270)" example:"ipmi"`
+}
+
+// BMCElsewhere says that the machine tells another address of its BMC than that by which
+// it is driven; empty: it does not, or one of the two is not known. A BMC that is driven by
+// name is where its site resolves that.
+func (m *Machine) BMCElsewhere() string {
+	told := m.inventory().BMC
+	if told == nil || m.BMC == nil || m.BMC.Driver != "redfish" && m.BMC.Driver != "ipmi" {
+		return ""
+	}
+	at, err := url.Parse(m.BMC.URL)
+	if err != nil {
+		return ""
+	}
+	driven, err := netip.ParseAddr(at.Hostname())
+	if err != nil || driven == told.Address || driven.Is4() != told.Address.Is4() {
+		return ""
+	}
+	text := fmt.Sprintf("it is driven at %s, and says that its BMC is at %s (by %s", driven, told.Address, told.By)
+	if told.Source != "" {
+		text += ", from " + told.Source
+	}
+	return text + ")"
+}
+
 // An Inventory is what a machine's ramdisk found in it.
 type Inventory struct {
 	At           time.Time    `json:"at"`
@@ -171,6 +204,7 @@ type Inventory struct {
 	Disks        []Disk       `json:"disks"`
 	Interfaces   []Interface  `json:"interfaces"`
 	PCI          []PCIDevice  `json:"pci,omitempty"`
+	BMC          *HostBMC     `json:"bmc,omitempty" doc:"Where its BMC is, as the machine says from within; absent: it does not"`
 	Neighbours   []Neighbour  `json:"neighbours,omitempty" doc:"Where the ports' cables lead, as far as switches say so by LLDP"`
 }
 

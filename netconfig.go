@@ -67,6 +67,7 @@ type LinkSetup struct {
 	Routes    []Route          `json:"routes,omitempty"` // the default one is to 0.0.0.0/0 or ::/0
 	DNS       []netip.Addr     `json:"dns,omitempty"`
 	Search    []string         `json:"search,omitempty"`
+	NTP       []netip.Addr     `json:"ntp,omitempty"`  // time servers; where DHCP configures it, that brings them
 	Bond      *Bond            `json:"bond,omitempty"` // its members by name
 	VLAN      *VLANInterface   `json:"vlan,omitempty"`
 	Bridge    *BridgeInterface `json:"bridge,omitempty"` // its members by name

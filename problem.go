@@ -81,6 +81,7 @@ const (
 	HardwareOutlier   Code = "hardware-outlier"
 	HardwareRestarted Code = "hardware-restarted"
 	HardwareChanged   Code = "hardware-changed"
+	BMCElsewhere      Code = "bmc-elsewhere"
 	SubnetFull        Code = "subnet-full"
 	AddressTaken      Code = "address-conflict"
 	AgentOffline      Code = "agent-offline"
@@ -171,6 +172,7 @@ var Problems = []ProblemKind{
 	{HardwareChanged, Warning, "The machine's hardware is not as it was: firmware, a part that was added or replaced, or where a cable leads.", "sprout machine hardware show {machine}; if it is meant to be so: sprout machine hardware accept {machine}"},
 	{RetiredBooted, Warning, "A machine that was retired has booted at its site. It was given the ramdisk, as any stranger is, and nothing else: nothing is installed on it.", "switch it off and unplug it: it is over a day after its last boot; or take it in anew: sprout machine delete {machine}, and boot it again"},
 	{RuleRefused, Warning, "A rule would take the machine in, and cannot give it what it says. The machine waits as it was found.", "sprout rule explain {machine}; then mend the rule: sprout rule set RULE --name …, and: sprout rule run RULE; or take it in by hand: sprout machine accept {machine} --name NAME"},
+	{BMCElsewhere, Warning, "The machine says that its BMC is at another address than the one by which Sprout drives it.", "sprout machine update {machine} --bmc-url …, if its BMC has moved; then: sprout machine commission {machine}"},
 	{SubnetFull, Critical, "No free address is left in the subnet.", "sprout network list, then free addresses or add a subnet"},
 	{AddressTaken, Warning, "An address is used by somebody who was not given it. It is kept away from until nobody answers for it any more; a deploy takes another.", "find who has it by the MAC address in your switches, and give it another address; it is looked at again by itself, or at once by: sprout address probe {site}/ADDRESS"},
 	{AgentOffline, Critical, "The site's agent does not answer.", "check the site's link and the agent: journalctl -u sprout-agent"},
@@ -181,7 +183,7 @@ var Problems = []ProblemKind{
 	{AgentVersion, Critical, "The site's agent speaks an older or newer protocol than this control plane can work with; the site works on alone.", "install the agent of the control plane's own version, or of the one before, at site {site}"},
 	{DiskFull, Critical, "The disk of an agent or a server has no room: what must be kept before it is answered is not answered, leases included.", "free room on it: it goes on by itself"},
 	{ClockWrong, Critical, "A host's clock is wrong, or was set while work ran. Leases and deadlines go on by the time that has passed.", "set the clock by NTP: timedatectl set-ntp true; it goes on by itself"},
-	{BusFull, Critical, "The bus takes no more news of the site: its stream is at its limit. The site keeps its news and works on.", "give the bus's disk or its stream more room: the agent sends everything by itself, in order"},
+	{BusFull, Critical, "The bus has no more room: it takes no news of the site, or drops changes that the site has not taken. Nothing is lost: who sent them keeps them, and the site works on.", "give the bus's disk or its stream more room: everything is sent again by itself, in order"},
 	{DownloadsStuck, Warning, "Machines of the site wait for their turn to download an image, and those whose turn it is do not come to an end.", "look at the disk and the link of the machine that the evidence names; or let more download at once: images.atOnce of the agent at site {site}"},
 	{KeaUnreachable, Critical, "The site's agent cannot talk to the Kea that answers DHCP there. Kea goes on by what it was told last.", "start Kea at site {site}, and let the agent use its control socket: what changed meanwhile is told to it by itself"},
 	{KeaRefused, Critical, "The Kea that answers DHCP at a site does not take what it is told: new machines, subnets and reservations have no effect there.", "mend what the reason names at site {site}: it is tried again by itself"},
@@ -189,7 +191,7 @@ var Problems = []ProblemKind{
 	{PowerDNSUnreachable, Critical, "The site's agent cannot talk to the PowerDNS that answers for the site's names. PowerDNS goes on by what it was told last.", "start PowerDNS at site {site}, with its API: what changed meanwhile is told to it by itself"},
 	{PowerDNSRefused, Critical, "The PowerDNS that answers for a site's names does not take what it is told: names that come and go have no effect there.", "mend what the reason names at site {site}: it is tried again by itself"},
 	{PowerDNSChanged, Warning, "Somebody else changed a zone of Sprout's in the PowerDNS that answers for a site's names. Sprout put it back.", "find who else writes to PowerDNS at site {site}: what is to last belongs into Sprout (sprout dns record create)"},
-	{CertificateExpired, Critical, "A certificate has run out, or is about to: whoever checks it does not connect any more.", "renew the files that the evidence names: they are read again by themselves"},
+	{CertificateExpired, Critical, "A certificate has run out, or is about to: whoever checks it does not connect any more.", "renew the server's files of tls.certificate: they are read again by themselves; and compare the hosts' clocks"},
 	{DatabaseReadOnly, Critical, "PostgreSQL takes no changes: it is a standby, or is set read-only. Sites work on; nothing new can be asked for.", "point database.url at the primary: it goes on by itself"},
 	{DatabaseFull, Critical, "The disk of PostgreSQL has no room. Sites work on; what is asked for is refused where keeping it needs room.", "free room on the database's disk: it goes on by itself"},
 	{DatabaseSlow, Warning, "PostgreSQL answers slowly: everything that is asked for takes longer.", "look at its disk, at its load and at long transactions: select * from pg_stat_activity"},

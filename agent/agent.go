@@ -25,6 +25,7 @@ import (
 	"sprout/health"
 	"sprout/image"
 	"sprout/power"
+	"sprout/power/crawl"
 	"sprout/provision"
 	"sprout/sitestore"
 	"sprout/trust"
@@ -47,6 +48,7 @@ type site struct {
 	bus     *bus.Site
 	centre  *http.Client // trusts the control plane
 	power   *bmcs
+	crawler *crawl.Crawler
 	discs   *boot.Discs
 	live    *live
 	orders  *orders
@@ -134,6 +136,7 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 		attempt: s.store.OpenAttempt, tell: s.boots.tell, now: clock.Now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]wantedLine{},
 	}
 	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}, record: records.begin}
+	s.crawler = crawl.New(c.Log, clock.Now)
 	s.consoles = &consoles{
 		power: func(id sprout.MachineID) (power.Provider, error) { return s.Power(ctx, id) }, say: func(l sprout.Live) error { return s.bus.PublishLive(l) },
 		record: records, now: clock.Now, open: map[sprout.MachineID]*console{},

@@ -45,6 +45,20 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
+// runAgent runs an agent in this process until the test ends.
+func runAgent(t *testing.T, c Config) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, c) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended: %v", err)
+		}
+	})
+}
+
 // startAgent runs an agent in a process of its own; kill kills it.
 func startAgent(t *testing.T, c Config) (kill func()) {
 	t.Helper()

@@ -183,7 +183,11 @@ func distrustOr(err error, c Config) error {
 		return sprout.Errorf(sprout.Denied, "cannot enrol: %s", denied.Message).
 			WithRemedy("compare server with where the token was made; make a fresh one: sprout agent token create --site …")
 	}
-	if distrust := trust.Distrust(err, c.Server, nil); distrust != nil {
+	distrust := trust.Distrust(err, c.Server, nil)
+	if trust.Expired(err) && distrust != nil {
+		return sprout.Errorf(sprout.Unavailable, "cannot enrol: the agent %s", distrust.Message)
+	}
+	if distrust != nil {
 		return sprout.Errorf(sprout.Denied, "cannot enrol: the token names no authority, and without it the agent %s", distrust.Message).
 			WithRemedy("copy all of the token; or name the authority by ca in the agent's configuration")
 	}

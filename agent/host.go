@@ -24,6 +24,7 @@ func (s *site) watchHost(ctx context.Context) error {
 			s.log.Warn("disk not looked at", "error", err)
 		}
 		s.lookAtClock(ctx)
+		s.lookAtCertificate(ctx)
 	}
 	look()
 	return every(ctx, lookEvery, look)

@@ -1,12 +1,15 @@
 package agent
 
 import (
-	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -18,6 +21,7 @@ import (
 	"sprout/faults/full"
 	"sprout/health"
 	"sprout/sitestore"
+	"sprout/trust"
 )
 
 // says waits until the agent's heartbeats say a trouble, or say it no more.
@@ -35,15 +39,7 @@ func TestAFullDiskHeals(t *testing.T) {
 	config := c.agentConfig()
 	dir := full.Disk(t, 128<<20)
 	config.DataDir, config.LeastFree = filepath.Join(dir, "data"), 16<<20
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	introduce(t, c, config)
 	c.await("the machine", func(_ []sprout.Fact, applied int64) bool { return applied == 4 })
 	free := full.Fill(t, dir)
@@ -105,15 +101,7 @@ func TestAClockThatJumpsEndsNothing(t *testing.T) {
 	var jumped atomic.Int64
 	began := time.Now()
 	config.Clock = health.ClockOf(func() time.Time { return time.Now().Round(0).Add(time.Duration(jumped.Load())) }, func() time.Duration { return time.Since(began) })
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	m := introduce(t, c, config)
 	m.on = func(o sprout.Order) {
 		if o.Kind == sprout.OrderWrite {
@@ -177,6 +165,57 @@ func TestAFullStreamHeals(t *testing.T) {
 	c.limit(0)
 	c.says(sprout.BusFull, false)
 	c.stick(false)
+	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
+		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
+	}
+}
+
+// An agent meets a certificate of the control plane that has run out: it goes on
+// asking to be enrolled; later it says so by name, and its work waits and says for
+// what. Once the certificate is renewed all goes on by itself.
+func TestAnExpiredCertificateHeals(t *testing.T) {
+	c := newCentre(t)
+	authority, err := trust.NewAuthority(time.Now().Add(-48 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown atomic.Pointer[tls.Certificate]
+	show := func(from time.Time) {
+		t.Helper()
+		pair, err := authority.Issue([]string{"127.0.0.1"}, from, 24*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Store(&pair)
+	}
+	expired, good := time.Now().Add(-47*time.Hour), time.Now().Add(-time.Hour)
+	asked := make(chan struct{}, 1000)
+	web := httptest.NewUnstartedServer(c.web.Config.Handler)
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	web.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		asked <- struct{}{}
+		return &tls.Config{Certificates: []tls.Certificate{*shown.Load()}}, nil
+	}}
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	config := c.agentConfig()
+	config.Server, config.CA = web.URL, filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(config.CA, authority.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	show(expired)
+	runAgent(t, config)
+	for range 2 { // it asks, and asks again
+		<-asked
+	}
+	show(good)
+	introduce(t, c, config)
+	show(expired)
+	web.CloseClientConnections()
+	c.change(true, sprout.ChangeWork, "wfl_1/1", deployWork(c, "wfl_1/1", 1))
+	c.says(sprout.CertificateExpired, true)
+	show(good)
+	c.says(sprout.CertificateExpired, false)
 	if got := c.awaitEnd("wfl_1/1"); got.State != sprout.Succeeded {
 		t.Errorf("the work ended as %s: %v", got.State, got.Failure)
 	}

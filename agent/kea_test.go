@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -25,15 +24,7 @@ func TestKeaServesASite(t *testing.T) {
 	config := c.agentConfig()
 	config.Interface, config.Address = w.Device, netip.MustParsePrefix("10.0.0.1/24")
 	config.DHCP = DHCP{Provider: "kea", Kea: Kea{Socket: kea.Socket}}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	c.change(true, sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"})
 	c.change(true, sprout.ChangeSubnet, "sub_1", sprout.Subnet{
 		ID: "sub_1", Site: "sit_1", CIDR: netip.MustParsePrefix("10.0.0.0/24"), Discover: true,

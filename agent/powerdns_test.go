@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -19,15 +18,7 @@ func TestPowerDNSServesASite(t *testing.T) {
 	d, c := powerdnstest.New(t), newCentre(t)
 	config := c.agentConfig()
 	config.DNS = DNS{Provider: "powerdns", PowerDNS: PowerDNS{URL: d.URL, KeyFile: d.KeyFile}}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, config) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("the agent ended: %v", err)
-		}
-	})
+	runAgent(t, config)
 	c.change(true, sprout.ChangeSite, "sit_1", sprout.Site{ID: "sit_1", Name: "lon1", Domain: "lon1.example"})
 	c.says(sprout.PowerDNSUnreachable, true)
 	d.Start(t)

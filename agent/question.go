@@ -34,6 +34,12 @@ func (s *site) answerQuestion(ctx context.Context, q sprout.Question) (any, erro
 			return nil, sprout.Errorf(sprout.Invalid, "cannot read the question: it must be at most %d addresses", sprout.MostProbes)
 		}
 		return s.probe(ctx, ips), nil
+	case sprout.CrawlBMCs:
+		var of sprout.CrawlQuestion
+		if err := json.Unmarshal(q.Body, &of); err != nil || len(of.Addresses) > sprout.MostCrawledAtOnce {
+			return nil, sprout.Errorf(sprout.Invalid, "cannot read the question: it must be at most %d addresses", sprout.MostCrawledAtOnce)
+		}
+		return s.crawl(ctx, of)
 	case sprout.OpenConsole, sprout.KeepConsole, sprout.TypeConsole, sprout.CloseConsole:
 		var of sprout.ConsoleQuestion
 		if err := json.Unmarshal(q.Body, &of); err != nil || of.View == "" {

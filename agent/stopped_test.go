@@ -219,9 +219,12 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 		// unreserved: the site keeps no address for the machine.
 		unreserved bool
 		media      bool // it boots by virtual media
-		want       sprout.Code
-		proof      string // in reason or evidence
-		seen       string // the last boot event of the attempt
+		// hangs has a simulated one that found nothing to boot hang, in place of
+		// beginning once more: what it does after its work has failed is another boot.
+		hangs bool
+		want  sprout.Code
+		proof string // in reason or evidence
+		seen  string // the last boot event of the attempt
 	}{
 		{name: "never asks", faults: silentAt(sim.StepDHCP), want: sprout.NoDiscover, proof: "not one DHCP packet", seen: sprout.SawPowerOn},
 		{name: "stops after the offer", boot: func(_ context.Context, f *firmware) error { return f.discover(0) }, want: sprout.OfferIgnored, proof: "127.31.0.", seen: sprout.SawOffer},
@@ -263,7 +266,7 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 		{name: "loses power", faults: faultAt(sim.PowerLoss, sim.StepKernel, ""), want: sprout.PowerLost, proof: "off", seen: sprout.SawScript},
 		{name: "has two disks that fit", spec: sim.Spec{Disks: twins}, want: sprout.DiskAmbiguous, seen: sprout.SawOrderFailed},
 		{name: "gets another image's bytes", faults: faultAt(sim.Corrupt, sim.StepWrite, ""), want: sprout.DigestMismatch, proof: "went bad on their way", seen: sprout.SawOrderFailed},
-		{name: "boots the network again", faults: faultAt(sim.NetworkFirst, sim.StepDisk, ""), want: sprout.DiskNotBooted, proof: "no installed system came up", seen: sprout.SawOrderDone},
+		{name: "boots the network again", hangs: true, faults: faultAt(sim.NetworkFirst, sim.StepDisk, ""), want: sprout.DiskNotBooted, proof: "no installed system came up", seen: sprout.SawOrderDone},
 		{name: "has no such disk", disk: sprout.DiskRule{Serial: "none"}, want: sprout.NoDiskMatches, seen: sprout.SawOrderFailed},
 		{name: "never comes home", faults: []sim.Fault{{Kind: sim.NeverHome, Step: sim.StepHome}}, want: sprout.NoPhoneHome, proof: "order-done", seen: sprout.SawOrderDone},
 	} {
@@ -285,8 +288,16 @@ func TestStoppedBootsAreDiagnosed(t *testing.T) {
 			} else {
 				spec := test.spec
 				spec.Name, spec.MACs = name, []string{mac.String()}
-				m, err := sim.New(sim.Config{Spec: spec, Wire: s.wire(), Pace: sim.Pace{LoadersWhole: true}, Faults: test.faults})
-				if err != nil {
+				var m *sim.Machine
+				watch := func(e sim.Entry) {
+					if test.hangs && strings.HasPrefix(e.Detail, "cannot boot") {
+						if err := m.Inject(sim.Fault{Kind: sim.Silent, Step: sim.StepDHCP}); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				var err error
+				if m, err = sim.New(sim.Config{Spec: spec, Wire: s.wire(), Pace: sim.Pace{LoadersWhole: true}, Faults: test.faults, Watch: watch}); err != nil {
 					t.Fatal(err)
 				}
 				id = s.plug(name, mac.String(), reserved, m, test.media)

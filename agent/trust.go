@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -84,5 +85,54 @@ func (s *site) fetching() (*http.Client, error) {
 	if len(authorities) == 0 {
 		authorities = []byte(s.enrol.CA)
 	}
-	return trusting(authorities)
+	client, err := trusting(authorities)
+	if err == nil {
+		client.Transport = expiry{client.Transport, s.sayExpired}
+	}
+	return client, err
+}
+
+// An expiry is a way to the control plane that says when its certificate has run
+// out, and when it is good again.
+type expiry struct {
+	http.RoundTripper
+	says func(err error)
+}
+
+// RoundTrip is http.RoundTripper's.
+func (e expiry) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := e.RoundTripper.RoundTrip(r)
+	if err == nil || trust.Expired(err) {
+		e.says(err)
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (e expiry) CloseIdleConnections() {
+	if t, ok := e.RoundTripper.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// sayExpired says that the control plane's certificate has run out; nil: that it
+// is good.
+func (s *site) sayExpired(err error) {
+	if err == nil {
+		s.troubles.Set(sprout.CertificateExpired, "", "")
+		return
+	}
+	evidence := err.Error()
+	if said := trust.Distrust(err, s.config.Server, nil); said != nil {
+		evidence = said.Message
+	}
+	s.troubles.Set(sprout.CertificateExpired, "the control plane's certificate has run out, or this host's clock is wrong: no image can be fetched", evidence)
+}
+
+// lookAtCertificate asks the control plane again whose certificate had run out:
+// nobody else may for long.
+func (s *site) lookAtCertificate(ctx context.Context) {
+	if s.troubles.Has(sprout.CertificateExpired) {
+		_, _ = s.offCentre(ctx) // sayExpired hears how it went
+	}
 }

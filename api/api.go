@@ -96,7 +96,7 @@ func Operations() []Operation {
 	var all []Operation
 	for _, noun := range [][]Operation{
 		siteOperations(), agentOperations(), networkOperations(), addressOperations(), dhcpOperations(), dnsOperations(), machineOperations(), consoleOperations(), imageOperations(),
-		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), testOperations(), watchOperations(), allocationOperations(), quotaOperations(), ruleOperations(),
+		workflowOperations(), problemOperations(), auditOperations(), tokenOperations(), loginOperations(), providerOperations(), bootOperations(), explainOperations(), modelOperations(), testOperations(), watchOperations(), allocationOperations(), quotaOperations(), ruleOperations(), bmcOperations(),
 	} {
 		all = append(all, noun...)
 	}

@@ -133,6 +133,24 @@ func (c *Centre) RemoveSite(ctx context.Context, site sprout.SiteID) error {
 	return nil
 }
 
+// Kept tells how many changes the bus still has for a site, and whether its stream
+// is so full that it drops the oldest, taken or not.
+func (c *Centre) Kept(ctx context.Context, site sprout.SiteID) (changes int, full bool, err error) {
+	unread := func(err error) (int, bool, error) {
+		return 0, false, sprout.Errorf(sprout.Unavailable, "cannot ask the bus what it has for site %s: %w", site, err)
+	}
+	stream, err := c.js.Stream(ctx, downStream)
+	if err != nil {
+		return unread(err)
+	}
+	consumer, err := c.js.Consumer(ctx, downStream, string(site))
+	if err != nil {
+		return unread(err)
+	}
+	holds, has := stream.CachedInfo(), consumer.CachedInfo()
+	return int(has.NumPending) + has.NumAckPending, 2*holds.State.Bytes >= uint64(holds.Config.MaxBytes), nil
+}
+
 // Publish sends a change to its site and returns once it is stored. The same
 // Seq published twice within repeatWithin is stored once. An Invalid error means
 // that the bus takes this change at no time, as it is larger than a message may be.

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crypto/tls"
@@ -32,7 +34,9 @@ type Server struct {
 	nats     *server.Server
 	keys     Keys
 	accounts *server.MemAccResolver
+	dir      string
 	log      *slog.Logger
+	broken   atomic.Bool // a write of a stream has failed
 
 	mu      sync.Mutex
 	revoked []string
@@ -40,7 +44,7 @@ type Server struct {
 
 // StartServer starts the embedded server and returns once it takes connections.
 func StartServer(c Config) (*Server, error) {
-	s := &Server{keys: c.Keys, accounts: &server.MemAccResolver{}, log: c.Log, revoked: c.Revoked}
+	s := &Server{keys: c.Keys, accounts: &server.MemAccResolver{}, dir: c.Dir, log: c.Log, revoked: c.Revoked}
 	opts, err := s.options(c)
 	if err != nil {
 		return nil, err
@@ -49,7 +53,7 @@ func StartServer(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the embedded NATS server: %w", err)
 	}
-	s.nats.SetLoggerV2(natsLog{c.Log}, false, false, false)
+	s.nats.SetLoggerV2(natsLog{c.Log, &s.broken}, false, false, false)
 	s.nats.Start()
 	if !s.nats.ReadyForConnections(10 * time.Second) {
 		s.nats.Shutdown()
@@ -143,6 +147,26 @@ func (s *Server) Revoke(userPublicKeys ...string) error {
 	return nil
 }
 
+// Mend starts the streams anew if a write of one has failed since they were
+// started, as it does on a full disk: NATS takes nothing into such a stream any
+// more, and does not answer. It is to be called when there is room again. What was
+// acknowledged is there; who publishes and reads finds the streams again by itself.
+func (s *Server) Mend() error {
+	if !s.broken.Swap(false) {
+		return nil
+	}
+	s.log.Warn("streams are started anew: a write has failed")
+	err := s.nats.ShutdownJetStream()
+	if err == nil {
+		err = s.nats.EnableJetStream(&server.JetStreamConfig{StoreDir: s.dir})
+	}
+	if err != nil {
+		s.broken.Store(true)
+		return sprout.Errorf(sprout.Unavailable, "cannot start the bus's streams anew: %w", err)
+	}
+	return nil
+}
+
 // URL is where agents connect; empty when the server does not listen.
 func (s *Server) URL() string { return s.nats.ClientURL() }
 
@@ -161,12 +185,22 @@ func (s *Server) Close(ctx context.Context) {
 	s.log.Info("bus server stopped")
 }
 
-// natsLog gives NATS's words to slog; what it calls a notice is detail to us.
-type natsLog struct{ log *slog.Logger }
+// natsLog gives NATS's words to slog; what it calls a notice is detail to us. That
+// a write failed for good is told nowhere else.
+type natsLog struct {
+	log    *slog.Logger
+	broken *atomic.Bool
+}
 
 func (l natsLog) Noticef(f string, a ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, a...)) }
 func (l natsLog) Warnf(f string, a ...any)   { l.log.Warn("nats: " + fmt.Sprintf(f, a...)) }
-func (l natsLog) Errorf(f string, a ...any)  { l.log.Error("nats: " + fmt.Sprintf(f, a...)) }
 func (l natsLog) Fatalf(f string, a ...any)  { l.log.Error("nats: " + fmt.Sprintf(f, a...)) }
 func (l natsLog) Debugf(f string, a ...any)  { l.log.Debug("nats: " + fmt.Sprintf(f, a...)) }
 func (l natsLog) Tracef(string, ...any)      {}
+
+func (l natsLog) Errorf(f string, a ...any) {
+	if strings.Contains(f, "ritical write error") {
+		l.broken.Store(true)
+	}
+	l.log.Error("nats: " + fmt.Sprintf(f, a...))
+}

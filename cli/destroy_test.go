@@ -23,7 +23,7 @@ var destroying = map[string]string{
 var keeping = []string{
 	"site create", "agent token create", "agent enrol", "network create", "network update", "subnet create", "subnet update", "range create", "range update", "address allocate", "address hold", "address probe", "machine create", "machine import", "machine update", "machine accept", "machine allocate",
 	"machine mark-broken", "machine mark-fixed", "machine lock", "machine unlock", "model set", "test add", "image import", "image fetch", "workflow retry", "workflow cancel", "token create", "login create",
-	"dns record create", "dns key create", "dns policy set", "machine network set", "dhcp option set", "machine hardware accept", "allocation create", "allocation extend", "quota set", "rule create", "rule try", "rule set", "rule run", "image alias set", "machine rescue", "machine unrescue", "machine console type",
+	"dns record create", "dns key create", "dns policy set", "machine network set", "dhcp option set", "machine hardware accept", "allocation create", "allocation extend", "quota set", "rule create", "rule try", "rule set", "rule run", "image alias set", "machine rescue", "machine unrescue", "machine console type", "bmc crawl",
 }
 
 // Whatever deletes or destroys can be planned, and is not done unasked. A new

@@ -73,6 +73,7 @@ func TestEveryCommandPrintsOneDocument(t *testing.T) {
 		{"allocation extend", "A --for never", 0, "", ""}, {"allocation cancel", "A --plan", 0, "", ""}, {"allocation cancel", "A", 4, "", ""}, {"allocation cancel", "A -y", 0, "", ""}, {"allocation wait", "A", 1, "", ""},
 		{"quota set", "shop --machines 2", 0, "", ""}, {"quota list", "", 0, "", ""}, {"quota show", "shop", 0, "", ""}, {"quota delete", "shop --plan", 0, "", ""}, {"quota delete", "shop", 4, "", ""}, {"quota delete", "shop -y", 0, "", ""},
 		{"rule create", "lab --match cores=2,memory=1GiB --name n-{serial} --plan", 0, "", ""}, {"rule create", "lab --match cores>=2 --name n-{serial} --tag lab", 0, "", ""}, {"rule create", "lab --match color=red", 2, "", ""}, {"rule create", "Lab", 2, "", ""},
+		{"bmc crawl", "lon1 10.0.5.0/24 --plan", 0, "", ""}, {"bmc crawl", "lon1 10.0.5.1", 5, "", ""}, {"bmc crawl", "lon1 10.0.5.1 --accept", 4, "", ""}, {"bmc crawl", "lon1 10.0.0.0/16 --plan", 2, "", ""},
 		{"rule list", "", 0, "", ""}, {"rule show", "lab", 0, "", ""}, {"rule set", "lab --priority 3", 0, "", ""}, {"rule run", "lab", 0, "", ""}, {"rule run", "nolab --plan", 1, "", ""}, {"rule explain", "m1", 0, "", ""},
 		{"rule delete", "lab --plan", 0, "", ""}, {"rule delete", "lab", 4, "", ""}, {"rule delete", "lab -y", 0, "", ""},
 		{"dhcp option set", "ntp-servers 10.0.0.3 --site lon1 --machine m1", 0, "O", "id"}, {"dhcp option set", "nonsense 1 --site lon1", 2, "", ""}, {"dhcp option list", "--site lon1", 0, "", ""}, {"dhcp option show", "O", 0, "", ""},

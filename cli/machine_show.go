@@ -13,7 +13,7 @@ func (e *env) showMachine(m sprout.Machine) {
 		{"Name", m.Name}, {"Site", m.SiteName}, {"State", string(m.State)}, {"Doing", doing(m)}, {"Waits for", reason(m)},
 		{"Power", powerLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Digest", m.ImageDigest}, {"Rescue", shellLine(m.Shell)}, {"Addresses", machineAddresses(m)},
 		{"Flags", flags(m)}, {"Tags", strings.Join(m.Tags, ", ")}, {"Labels", m.Labels.String()}, {"Pool", m.Pool}, {"Zone", m.Zone},
-		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m.BMC)}, {"Id", string(m.ID)},
+		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m)}, {"Id", string(m.ID)},
 	})
 	e.showInterfaces(m)
 	e.showInventory(m.Inventory)
@@ -55,11 +55,16 @@ func flags(m sprout.Machine) string {
 	return strings.Join(on, ", ")
 }
 
-func bmcLine(b *sprout.BMC) string {
-	if b == nil {
+// bmcLine is the machine's BMC; of one that has none, where it says that one is.
+func bmcLine(m sprout.Machine) string {
+	switch {
+	case m.BMC != nil:
+		return strings.TrimSpace(m.BMC.Driver + " " + m.BMC.URL)
+	case m.Inventory == nil || m.Inventory.BMC == nil:
 		return ""
 	}
-	return strings.TrimSpace(b.Driver + " " + b.URL)
+	at := sprout.BMCURL("https://"+sprout.AddressField, m.Inventory.BMC.Address)
+	return fmt.Sprintf("none; the machine says that it has one: sprout machine update %s --bmc-url %s --bmc-user … --bmc-password -", m.Name, at)
 }
 
 func (e *env) showInterfaces(m sprout.Machine) {

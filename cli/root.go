@@ -18,7 +18,7 @@ import (
 func groups() []heading {
 	return []heading{
 		{"Machines and what they need:", []func(*env) *cobra.Command{
-			siteCommand, networkCommand, subnetCommand, rangeCommand, dnsCommand, machineCommand, allocationCommand, quotaCommand, ruleCommand, modelCommand, testCommand, bootCommand, imageCommand, workflowCommand, problemCommand, eventsCommand, addressCommand, dhcpCommand, leaseCommand,
+			siteCommand, networkCommand, subnetCommand, rangeCommand, dnsCommand, machineCommand, bmcCommand, allocationCommand, quotaCommand, ruleCommand, modelCommand, testCommand, bootCommand, imageCommand, workflowCommand, problemCommand, eventsCommand, addressCommand, dhcpCommand, leaseCommand,
 		}},
 		{"The control plane and its sites:", []func(*env) *cobra.Command{
 			statusCommand, loginCommand, contextCommand, agentCommand, tokenCommand, auditCommand, providerCommand, serverCommand,

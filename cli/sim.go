@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -25,7 +24,7 @@ import (
 // simCommand tries a whole installation with simulated machines.
 func simCommand(e *env) *cobra.Command {
 	var c trial.Config
-	var faults, link, goal, dir, profile string
+	var faults, link, goal, dir string
 	var limits map[string]string
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Try a whole installation with simulated machines.", Args: takes(0, 0, "no arguments"),
@@ -50,7 +49,7 @@ func simCommand(e *env) *cobra.Command {
 	f.DurationVar(&c.Patience, "patience", 0, "how long each stage of a machine may take (default 40m)")
 	f.StringToStringVar(&limits, "limit", nil, "how long steps may take on these machines, as boot-ramdisk=1m (default: what Sprout says)")
 	f.StringVar(&c.Heap, "heap", "", "write profiles of the live heap, one a stage, to this directory")
-	f.StringVar(&profile, "profile", "", "write a CPU profile, labelled by part, to this file")
+	f.StringVar(&c.Profile, "profile", "", "write a CPU profile, labelled by part, to this file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		c.Goal = trial.Goal(goal)
 		if c.Faults, err = e.readFaults(faults); err != nil {
@@ -81,14 +80,7 @@ func simCommand(e *env) *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		end, err := startProfile(profile)
-		if err != nil {
-			return err
-		}
 		report, err := e.trial(ctx, c)
-		if err := end(); err != nil {
-			return err
-		}
 		if err != nil {
 			return err
 		}
@@ -123,24 +115,6 @@ func (e *env) readFaults(file string) ([]trial.Fault, error) {
 	return faults, decodeStrict(raw, file, &faults)
 }
 
-// startProfile profiles until the returned function is called; no file, no profile.
-func startProfile(file string) (end func() error, err error) {
-	if file == "" {
-		return func() error { return nil }, nil
-	}
-	out, err := os.Create(file)
-	if err != nil {
-		return nil, sprout.InvalidField("--profile", "cannot write it: %v", err)
-	}
-	if err := pprof.StartCPUProfile(out); err != nil {
-		return nil, fmt.Errorf("cannot profile: %w", err)
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		return out.Close()
-	}, nil
-}
-
 // trialTells is how often a trial says how far it is where nobody's terminal is.
 const trialTells = 5 * time.Second
 
@@ -148,24 +122,30 @@ const trialTells = 5 * time.Second
 // every few seconds.
 func (e *env) trial(ctx context.Context, c trial.Config) (trial.Report, error) {
 	live := isTerminal(e.stderr)
-	var said time.Duration
-	c.Progress = func(p trial.Progress) {
-		line := fmt.Sprintf("%6s  discovered %d, ready %d, deployed %d of %d; failures %d; %.0f machines/min",
-			p.Elapsed.Round(time.Second), p.Discovered, p.Ready, p.Deployed, p.Machines, p.Failures, p.PerMinute)
-		switch {
-		case live:
-			fmt.Fprintf(e.stderr, "\r%s\x1b[K", line)
-		case p.Elapsed-said >= trialTells-time.Second/2:
-			said = p.Elapsed
-			fmt.Fprintln(e.stderr, line)
-		}
-	}
+	c.Progress = tellTrial(e.stderr, live)
 	fmt.Fprintf(e.stderr, "Starting a control plane and the agents of %d sites…\n", c.Sites)
 	report, err := trial.Run(ctx, c)
 	if live {
 		fmt.Fprintln(e.stderr)
 	}
 	return report, err
+}
+
+// tellTrial says on a stream how far a trial is: live in one line, else in a line
+// every trialTells.
+func tellTrial(to io.Writer, live bool) func(trial.Progress) {
+	var said time.Duration
+	return func(p trial.Progress) {
+		line := fmt.Sprintf("%6s  discovered %d, ready %d, deployed %d of %d; failures %d; %.0f machines/min",
+			p.Elapsed.Round(time.Second), p.Discovered, p.Ready, p.Deployed, p.Machines, p.Failures, p.PerMinute)
+		switch {
+		case live:
+			fmt.Fprintf(to, "\r%s\x1b[K", line)
+		case p.Elapsed-said >= trialTells-time.Second/2:
+			said = p.Elapsed
+			fmt.Fprintln(to, line)
+		}
+	}
 }
 
 // showTrial prints the report, keeps it in files, and fails where the product has.

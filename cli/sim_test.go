@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"sprout/sim/trial"
 )
@@ -31,6 +35,65 @@ func TestSimulateDocFaults(t *testing.T) {
 		if name, _, _ := strings.Cut(name, " "); !strings.Contains(string(doc), "`"+name+"`") {
 			t.Errorf("the how-to does not tell of the fault %s", name)
 		}
+	}
+}
+
+// A trial by the command line: its progress, its report in every form, and the
+// files that it is kept in.
+func TestSimReports(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	var out, errs strings.Builder
+	code := Main(t.Context(), []string{"sim", "--sites", "2", "--machines", "6", "--link", "5ms", "--report", dir, "--profile", filepath.Join(t.TempDir(), "cpu"), "-o", "json"}, strings.NewReader(""), &out, &errs)
+	if code != 0 || !strings.Contains(errs.String(), "agents of 2 sites") || !strings.Contains(errs.String(), "The report is in "+dir) {
+		t.Fatalf("exit code %d: %s", code, errs.String())
+	}
+	var said, kept trial.Report
+	read := func(name string) []byte {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	if err := errors.Join(json.Unmarshal([]byte(out.String()), &said), json.Unmarshal(read("report.json"), &kept)); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(said, kept) || kept.Reached.Deployed != 6 || kept.Setup.Link != "5ms,0%" {
+		t.Errorf("report.json is of %+v, which reached %+v; printed was %+v", kept.Setup, kept.Reached, said.Setup)
+	}
+	c := kept.Cost
+	if c.ServerCPU <= 0 || c.AgentsCPU <= 0 || c.MachinesCPU <= 0 || c.ServerCPU+c.AgentsCPU+c.MachinesCPU > 1.2*c.CPUSeconds+0.5 {
+		t.Errorf("of %.2f s of processor time %.2f are the server's, %.2f the agents', %.2f the machines'", c.CPUSeconds, c.ServerCPU, c.AgentsCPU, c.MachinesCPU)
+	}
+	for name, words := range map[string][]string{
+		"report.txt":  {kept.Summary(), "link 5ms", "agents at rest", "machines, the rest garbage", "per minute"},
+		"report.html": {"<!doctype html>", kept.Summary(), "of it server and agents", "agents, once all is done", "of it server, agents, machines", "</html>"},
+	} {
+		text := string(read(name))
+		for _, want := range words {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s lacks %q", name, want)
+			}
+		}
+	}
+}
+
+// Whoever has no terminal is told every few seconds how far a trial is.
+func TestSimTellsHowFarItIs(t *testing.T) {
+	var lines, live strings.Builder
+	tell, tellLive := tellTrial(&lines, false), tellTrial(&live, true)
+	for s := 1; s <= 11; s++ {
+		p := trial.Progress{Elapsed: time.Duration(s) * time.Second, Machines: 50, Discovered: 4 * s, Ready: 2 * s, Deployed: s, Failures: 1, PerMinute: 60}
+		tell(p)
+		tellLive(p)
+	}
+	want := "    5s  discovered 20, ready 10, deployed 5 of 50; failures 1; 60 machines/min\n" +
+		"   10s  discovered 40, ready 20, deployed 10 of 50; failures 1; 60 machines/min\n"
+	if lines.String() != want {
+		t.Errorf("told was\n%s", lines.String())
+	}
+	if n := strings.Count(live.String(), "\r"); n != 11 || strings.Contains(live.String(), "\n") {
+		t.Errorf("a terminal was told %d times: %q", n, live.String())
 	}
 }
 

@@ -18,8 +18,8 @@ declare -A plug=(
     [http]="--firmware uefi --netboot http"
     [secure-boot]="--firmware uefi --secure-boot"
     [unsigned]="--firmware uefi --secure-boot"
-    [second-nic-bios]="--firmware bios --nic nolink --nic model=virtio"
-    [second-nic-uefi]="--firmware uefi --nic nolink --nic model=virtio"
+    [second-nic-bios]="--firmware bios --nic nolink,mac=52:54:00:77:01:01 --nic model=virtio,mac=52:54:00:77:01:02"
+    [second-nic-uefi]="--firmware uefi --nic nolink,mac=52:54:00:77:02:01 --nic model=virtio,mac=52:54:00:77:02:02"
     [nvme]="--firmware uefi --disk 4G,bus=nvme"
     [virtual-media]="--firmware uefi"
     [virtual-media-secure]="--firmware uefi --secure-boot"
@@ -36,22 +36,43 @@ declare -A image=([arm64]=-arm64 [arm64-secure]=-arm64)
 # What is refused, and the problem that says so.
 declare -A refusal=([unsigned]=loader-refused [no-virtual-media]=media-refused)
 # What the installed system has to say besides its name, by kind.
+no_lease='test -z "$(ls /run/systemd/netif/leases /var/lib/dhcp 2>/dev/null | grep -v :$)"'
+no_ipv4='test -z "$(ip -4 -br addr show scope global)"'
+second_nic() { echo "test \$(ls -d /sys/class/net/e* | wc -l) -eq 2 && test \"\$(grep -lx 1 /sys/class/net/e*/carrier 2>/dev/null | xargs -n1 dirname | xargs -I{} cat {}/address)\" = $1"; }
 declare -A proof=(
     [bios-pxe]='test ! -e /sys/firmware/efi'
     [uefi-pxe]='test -e /sys/firmware/efi'
     [http]='test -e /sys/firmware/efi'
     [secure-boot]='test "$(od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c)" -eq 1 && sudo dmesg | grep "Secure boot enabled"'
-    [second-nic-bios]='test "$(cat /sys/class/net/e*/carrier 2>/dev/null | grep -c 1)" -eq 1'
-    [second-nic-uefi]='test "$(cat /sys/class/net/e*/carrier 2>/dev/null | grep -c 1)" -eq 1'
+    [second-nic-bios]=$(second_nic 52:54:00:77:01:02)
+    [second-nic-uefi]=$(second_nic 52:54:00:77:02:02)
     [nvme]='findmnt -no SOURCE / | grep "^/dev/nvme0n1"'
-    [virtual-media]='test -e /sys/firmware/efi && ! test -e /run/systemd/netif/leases/*'
-    [virtual-media-secure]='sudo dmesg | grep "Secure boot enabled"'
+    [virtual-media]="test -e /sys/firmware/efi && $no_lease"
+    [virtual-media-secure]="sudo dmesg | grep 'Secure boot enabled' && $no_lease"
     [arm64]='test "$(uname -m)" = aarch64'
     [arm64-secure]='test "$(uname -m)" = aarch64 && sudo dmesg | grep -i "secure boot enabled"'
-    [ipv6-pxe]='test -z "$(ip -4 -br addr show scope global)"'
-    [ipv6-http]='test -z "$(ip -4 -br addr show scope global)"'
-    [ipv6-virtual-media]='test -z "$(ip -4 -br addr show scope global)"'
+    [ipv6-pxe]=$no_ipv4
+    [ipv6-http]=$no_ipv4
+    [ipv6-virtual-media]="$no_ipv4 && $no_lease"
     [second-boot]='grep -q "installed by sprout" /etc/motd'
+)
+# What the timeline of every boot into the ramdisk has to show, by kind: a jq
+# expression over its events.
+said='def by(what; file): any(.[]; .what == what and (.file // "" | endswith(file))); def none_of(p): all(.[]; .what | startswith(p) | not);'
+only6='all(.[]; (.from // "::" | contains(":")) and (.ip // "::" | contains(":")))'
+declare -A shown=(
+    [bios-pxe]='any(.[]; .client == "ipxe") and by("http-script"; "")'
+    [uefi-pxe]='by("tftp-done"; "snponly.efi")'
+    [http]='by("http-snponly.efi"; "") and none_of("tftp-")'
+    [secure-boot]='by("tftp-done"; "shimx64.efi") and by("tftp-done"; "grubx64.efi") and by("tftp-done"; "vmlinuz")'
+    [second-nic-bios]='all(.[] | select(.what | startswith("dhcp-")); .mac == "52:54:00:77:01:02")'
+    [second-nic-uefi]='by("tftp-done"; "snponly.efi") and all(.[] | select(.what | startswith("dhcp-")); .mac == "52:54:00:77:02:02")'
+    [nvme]='by("tftp-done"; "snponly.efi")'
+    [virtual-media]='by("http-media"; "") and none_of("dhcp-")'
+    [virtual-media-secure]='by("http-media"; "") and none_of("dhcp-")'
+    [ipv6-pxe]="by(\"tftp-done\"; \"snponly.efi\") and $only6"
+    [ipv6-http]="by(\"http-snponly.efi\"; \"\") and none_of(\"tftp-\") and $only6"
+    [ipv6-virtual-media]="by(\"http-media\"; \"\") and none_of(\"dhcp-\") and $only6"
 )
 
 field() { sprout machine show "$1" --jq "$2" | tr -d '"'; }
@@ -87,7 +108,23 @@ installed() {
     run sprout machine deploy "$1" --image "debian-12${image[$1]:-}" --ssh-key "$DIR/key.pub" "${@:2}" --wait --yes
     ip=$(field "$1" '.addresses[0].ip')
     in_lab "${SSH[@]}" "debian@$ip" "set -e; test \"\$(hostname -f)\" = $1.$SITE.sprout.test; ${proof[$1]}" || die "$1 is not what was installed"
+    booted "$1"
     echo "BOOT $1 installed $((SECONDS - begin))"
+}
+# booted KIND: its commissioning and its deploy each came to the ramdisk by what the
+# kind is called after.
+booted() {
+    local attempt hellos=0
+    for attempt in $(sprout boot list "$1" --jq '.[].id' | tr -d '"'); do
+        sprout boot show "$1" --attempt "$attempt" -o json >"$DIR/boot.json"
+        jq -e '[.events[] | select(.what == "ramdisk-hello")] == []' "$DIR/boot.json" >/dev/null && continue
+        hellos=$((hellos + 1))
+        [[ -z ${shown[$1]:-} ]] || jq -e ".events | $said ${shown[$1]}" "$DIR/boot.json" >/dev/null || {
+            jq -c '.events[]' "$DIR/boot.json" >&2
+            die "$attempt of $1 does not show that it booted by $1: ${shown[$1]}"
+        }
+    done
+    ((hellos >= 2)) || die "$1 came to the ramdisk $hellos times, not to commission and to deploy"
 }
 # found KIND: plugged in and switched on, a machine that Sprout has not heard of is
 # discovered, and accepted under the name of its kind.
@@ -103,18 +140,13 @@ found() {
 # without_dhcp KIND: its BMC inserts what it boots where DHCP is off, and nothing of
 # it asks for an address; the drive is empty afterwards.
 without_dhcp() {
-    local url password asked
+    local url password
     run sprout subnet update "$CIDR" --dhcp off
     run sprout machine update "$1" --virtual-media
     installed "$1"
     url=$(sed -n 's/.*url: *//p' "$DIR/$1.yaml" | tr -d '"' | head -1)
     password=$(sed -n 's/.*password: *//p' "$DIR/$1.yaml" | tr -d '"' | head -1)
     in_lab curl -fsu "admin:$password" "$url/redfish/v1/Systems/1/VirtualMedia/Cd" | jq -e '.Inserted == false and .Image == null' >/dev/null || die "the virtual drive of $1 is not empty"
-    for asked in $(sprout boot list "$1" --jq '.[].id' | tr -d '"'); do
-        sprout boot show "$1" --attempt "$asked" -o json >"$DIR/boot.json"
-        jq -e '[.events[].what] | index("http-media")' "$DIR/boot.json" >/dev/null || die "$1 did not boot from virtual media in $asked"
-        jq -e '[.events[].what | select(startswith("dhcp-"))] == []' "$DIR/boot.json" >/dev/null || die "$1 asked DHCP in $asked"
-    done
     run sprout subnet update "$CIDR" --dhcp server
 }
 # boots_again KIND: what told the system who it is has ended by its second boot.
@@ -155,6 +187,7 @@ media_refused() {
     code=$(sprout workflow show "$workflow" --jq .error.code | tr -d '"')
     run sprout problem list
     [[ $code == "${refusal[$1]}" ]] || die "$1 failed by $code, not by ${refusal[$1]}"
+    [[ $(sprout problem list --jq '[.[].code] | join(" ")' | tr -d '"') == "$code" ]] || die "the problems are not $code alone"
     [[ $(field "$1" '.addresses | length') == 0 ]] || die "$1 keeps the address of a commissioning that failed"
     echo "BOOT $1 refused $code"
     run sprout machine update "$1" --virtual-media=false # as the problem's remedy says
@@ -174,6 +207,7 @@ refused() {
     code=$(sprout workflow show "$workflow" --jq .error.code | tr -d '"')
     run sprout problem list
     [[ $code == "${refusal[$1]}" ]] || die "$1 failed by $code, not by ${refusal[$1]}"
+    [[ $(sprout problem list --jq '[.[].code] | join(" ")' | tr -d '"') == "$code" ]] || die "the problems are not $code alone"
     echo "BOOT $1 refused $code"
     run sprout machine update "$1" --secure-boot # as the problem's remedy says
     run sprout workflow retry "$workflow" --wait

@@ -12,7 +12,7 @@ run sprout lab up --name "$LAB_NAME" --site lab1 --cidr 10.20.0.0/24 --address 1
 run sprout network create prov --site lab1 --cidr 10.20.0.0/24 --gateway 10.20.0.1 --dynamic 10.20.0.100-10.20.0.199 --discover
 run sprout subnet create prov --cidr fd00:20::/64
 run sprout network create office --site lab1 --vlan 100 --cidr 10.30.0.0/24 --gateway 10.30.0.1
-run sprout subnet update 10.30.0.0/24 --route 172.16.0.0/12=10.30.0.254
+run sprout subnet update 10.30.0.0/24 --route 172.16.0.0/12=10.30.0.254 --ntp 10.30.0.123 --dns 10.30.0.53 --search office.sprout.test
 run sprout lab plug m1 --name "$LAB_NAME" --memory 1G --disk 4G --nic mac=52:54:00:77:00:01 --nic mac=52:54:00:77:00:02 --nic mac=52:54:00:77:00:03 --nic mac=52:54:00:77:00:04 -o yaml >"$DIR/machines.yaml"
 run sprout machine import --site lab1 -f "$DIR/machines.yaml"
 run sprout machine commission m1 --skip-tests "this script installs, and nothing else" --wait
@@ -67,6 +67,16 @@ holds "lan2 in br0" addr.json "$(link lan2 '.master == "br0"')"
 holds "spare up, without any address" addr.json "$(link spare '(.flags | index("UP")) != null and .addr_info == []')"
 holds "one default route, which DHCP brought" route.json '[.[] | select(.dst == "default")] | length == 1 and .[0].gateway == "10.20.0.1" and .[0].dev == "br0"'
 holds "the subnet's static route" route.json '.[] | select(.dst == "172.16.0.0/12") | .gateway == "10.30.0.254"'
+says() { # says WHAT EXPECTED COMMAND…: the host's answer has it
+    on "${@:3}" >"$DIR/said"
+    grep -qF -- "$2" "$DIR/said" || { cat "$DIR/said" >&2; die "$1"; }
+    echo "Debian has: $1"
+}
+says "the agent as the bond's name server" 10.20.0.1 resolvectl dns bond0
+says "the site's domain to search by the bond" lab1.sprout.test resolvectl domain bond0
+says "the subnet's name server on the VLAN" 10.30.0.53 resolvectl dns bond0.100
+says "the subnet's domain on the VLAN" office.sprout.test resolvectl domain bond0.100
+says "the subnet's time server" 10.30.0.123 timedatectl show-timesync -p SystemNTPServers --value
 [[ $(in_lab dig +short @10.20.0.1 m1.lab1.sprout.test AAAA) == fd00:20::7 ]] || die "no AAAA for m1"
 [[ $(in_lab dig +short @10.20.0.1 bond0-100.m1.lab1.sprout.test A) == "$office" ]] || die "no name for the VLAN's address"
 

@@ -125,8 +125,9 @@ func (g *ground) checkRest() {
 	})
 }
 
-// checkAddresses sees that no two machines have one address, and that each lease
-// that a machine was given last is on record.
+// checkAddresses sees that no two machines have one address, as the record has it
+// and as the machines themselves were given them; and that each lease that a
+// machine was given last is on record.
 func (g *ground) checkAddresses(cells []*cell) {
 	t := g.t
 	t.Helper()
@@ -139,6 +140,7 @@ func (g *ground) checkAddresses(cells []*cell) {
 		}
 		held[a.IP] = a.MAC
 	}
+	g.checkGiven()
 	g.eventually("every lease is on record", func(ctx context.Context) (string, bool) {
 		holder, err := g.leases(ctx)
 		if err != nil {
@@ -153,6 +155,71 @@ func (g *ground) checkAddresses(cells []*cell) {
 			}
 		}
 		return "", true
+	})
+}
+
+// checkGiven reads in the machines' own journals which address each had, and when:
+// no two that are on have the same, and what a stranger was leased is leased to
+// nobody else while that may be in force.
+func (g *ground) checkGiven() {
+	g.t.Helper()
+	type event struct {
+		sim.Entry
+		of *subject
+	}
+	var all []event
+	for _, s := range g.all {
+		for _, e := range s.slot.Machine.Journal() {
+			all = append(all, event{e, s})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b event) int { return a.At.Compare(b.At) })
+	now, holder, leased := map[*subject]netip.Addr{}, map[netip.Addr]*subject{}, map[netip.Addr]event{}
+	for _, e := range all {
+		ip, had := addressOf(e.Entry)
+		if had || e.Step == sim.StepOff {
+			delete(holder, now[e.of])
+			delete(now, e.of)
+		}
+		if !had {
+			continue
+		}
+		if other := holder[ip]; other != nil {
+			g.t.Errorf("%s is %s's when %s has it at %s: %s", ip, other.name, e.of.name, e.At.Format(time.TimeOnly), e.Entry)
+		}
+		if was, ok := leased[ip]; ok && was.of != e.of && e.At.Sub(was.At) < leaseTime {
+			g.t.Errorf("%s was leased to %s at %s, and to %s already at %s", ip, was.of.name, was.At.Format(time.TimeOnly), e.of.name, e.At.Format(time.TimeOnly))
+		}
+		now[e.of], holder[ip] = ip, e.of
+		if ip.As4()[2] >= firstDynamic>>8 {
+			leased[ip] = e
+		}
+	}
+}
+
+// checkLeases compares the lease journal of the site with the centre's record: each
+// lease that was given is in both, with the same holder, and no holder has another
+// one's address.
+func (g *ground) checkLeases(s *sitestore.Store) {
+	t := g.t
+	t.Helper()
+	g.eventually("the site and the centre say the same of every lease", func(ctx context.Context) (string, bool) {
+		record, err := g.leases(ctx)
+		if err != nil {
+			return err.Error(), false
+		}
+		journal := s.Leases()
+		for _, l := range journal {
+			if l.State != "offered" && record[l.IP] != l.MAC { // nobody is told of an offer
+				return fmt.Sprintf("%s is %s's to the site (%s), and to the centre %q's", l.IP, l.MAC, l.State, record[l.IP]), false
+			}
+		}
+		for ip, mac := range record {
+			if l, ok := s.LeaseByIP(ip); !ok || l.MAC != mac {
+				return fmt.Sprintf("%s is %s's to the centre, and to the site %+v", ip, mac, l), false
+			}
+		}
+		return fmt.Sprintf("%d leases", len(journal)), true
 	})
 }
 
@@ -211,6 +278,7 @@ func (g *ground) closeBooks() {
 			}
 		}
 	}
+	g.checkLeases(s)
 	must(t, s.Close())
 	g.eventually("the centre has heard every fact once", func(ctx context.Context) (string, bool) {
 		var heard int64

@@ -39,8 +39,9 @@ type ground struct {
 	db      *postgres.Server
 	nats    *process // nil: the server embeds it
 	servers []*process
+	lines   []lines // of each server
 	agent   *process
-	front   *wan.Relay // what stands before the replicas
+	front   *wan.Relay // what stands before the replicas, and asks none that is cut off
 	wan     wan.Relays // between the agent and the control plane: the API and the bus
 	client  *client.Client
 	image   sprout.Image
@@ -48,6 +49,7 @@ type ground struct {
 	wire    sim.Wire
 	lasts   time.Duration // how long what is stopped or cut is so
 
+	turn     atomic.Int64 // of the replica that is asked next
 	limiting sync.Mutex
 	limited  bool
 
@@ -76,15 +78,19 @@ func newGround(t *testing.T, octet byte, embedded bool, lasts time.Duration) *gr
 		must(t, g.nats.start())
 	}
 	for i := range map[bool]int{true: 1, false: 2}[embedded] {
-		c := child{Role: "server", Name: fmt.Sprintf("server%d", i), Dir: plane, Database: g.db.URL(), Listen: freeTCP(t), BusAt: bus}
+		c := child{Role: "server", Name: fmt.Sprintf("server%d", i), Dir: plane, Listen: freeTCP(t), BusAt: bus}
+		l := lines{api: g.lay(c.Listen, nil), database: g.lay("", g.dialPostgres)}
 		if !embedded {
-			c.Bus = "nats://" + bus
+			l.bus = g.lay(bus, nil)
+			c.Bus = "nats://" + l.bus.Address()
 		}
+		c.Database = g.databaseAt(l.database)
 		p := g.process(c)
+		g.servers, g.lines = append(g.servers, p), append(g.lines, l)
 		must(t, p.start())
-		g.servers = append(g.servers, p)
 	}
-	g.layLines(bus)
+	g.front = g.lay("", g.dialFront)
+	g.wan = wan.Relays{g.lay("", g.dialFront), g.lay(bus, nil)}
 	token := must1(os.ReadFile(filepath.Join(plane, "admin-token")))(t)
 	g.client = must1(client.New(client.Config{URL: "http://" + g.front.Address(), Token: strings.TrimSpace(string(token))}))(t)
 	g.rack = sim.NewRack(bmcUser, bmcPassword, nil)
@@ -101,26 +107,9 @@ func (g *ground) process(c child) *process {
 	return &process{child: c, log: must1(os.Create(filepath.Join(g.dir, c.Name+".log")))(g.t)}
 }
 
-// layLines lays what is before the replicas, and the WAN.
-func (g *ground) layLines(bus string) {
-	var turn atomic.Int64
-	front := func(ctx context.Context, _ string) (conn net.Conn, err error) { // takes turns
-		for range g.servers {
-			at := g.servers[int(turn.Add(1))%len(g.servers)].Listen
-			if conn, err = new(net.Dialer).DialContext(ctx, "tcp", at); err == nil {
-				return conn, nil
-			}
-		}
-		return nil, err
-	}
-	lay := func(to string, dial wan.Dial) *wan.Relay {
-		r := must1(wan.Listen("127.0.0.1:0", wan.Weather{}, 0, dial))(g.t)
-		r.Lead(to)
-		return r
-	}
-	g.front = lay("", front)
-	g.wan = wan.Relays{lay("", front), lay(bus, nil)}
-}
+// firstDynamic is where the addresses begin that hosts without one of their own
+// are leased.
+const firstDynamic = 0x8000
 
 // startSite makes the site with its network and starts its agent.
 func (g *ground) startSite(octet byte) {
@@ -134,7 +123,7 @@ func (g *ground) startSite(octet byte) {
 	var network api.CreateNetwork
 	b := &network.Body
 	b.Site, b.Name, b.Discover, b.CIDR, b.Gateway = "far", "provisioning", true, netip.PrefixFrom(at(0), 16).String(), at(3).String()
-	b.Reserved, b.Dynamic = []string{at(1).String() + "-" + at(9).String()}, []string{at(0x8000).String() + "-" + at(0x8fff).String()}
+	b.Reserved, b.Dynamic = []string{at(1).String() + "-" + at(9).String()}, []string{at(firstDynamic).String() + "-" + at(0x8fff).String()}
 	must1(client.Call(t.Context(), g.client, api.NetworkCreate, network))(t)
 	var ask api.CreateAgentToken
 	ask.Body.Site = "far"
@@ -194,6 +183,9 @@ func (g *ground) close() {
 		}
 	}
 	g.wan.Close()
+	for _, l := range g.lines {
+		l.all().Close()
+	}
 	if g.front != nil {
 		g.front.Close()
 	}
@@ -359,9 +351,6 @@ func (g *ground) resumePostgres() error {
 	}
 	return signalAll(pids, syscall.SIGCONT)
 }
-
-func (g *ground) cut() error  { g.wan.Cut(); return nil }
-func (g *ground) heal() error { g.wan.Heal(); return nil }
 
 // freeTCP finds a free port of loopback.
 func freeTCP(t *testing.T) string {

@@ -85,12 +85,15 @@ func TestTableIsOfWhatThereIs(t *testing.T) {
 	}
 }
 
-// A few cells of the matrix, quickly: a replica is stopped for a moment, the agent
-// dies, and machines lose power.
+// A few cells of the matrix, quickly: a replica is stopped for a moment, somebody is
+// cut off for one, the agent dies, and machines lose power.
 func TestSomeFaults(t *testing.T) {
 	t.Parallel()
 	some := map[string][]string{
 		"replica stop":       {"discover/hello", "commission/centre:accept", "deploy/centre:publish-name", "deploy/write-image"},
+		"replica cut":        {"deploy/centre:publish-name"},
+		"postgres cut":       {"commission/centre:accept"},
+		"ramdisk cut":        {"deploy/write-image"},
 		"agent kill":         {"discover/inspect", "commission/centre:accept", "commission/power-on", "deploy/write-image", "deploy/phone-home", "release/erase-disks"},
 		"agent kill-in-sync": {"deploy/write-image", "deploy/phone-home", "release/erase-disks"},
 		"power lost":         {"deploy/write-image", "commission/inspect"},

@@ -13,7 +13,6 @@ import (
 	"sprout"
 	"sprout/api"
 	"sprout/client"
-	"sprout/provision"
 	"sprout/sim"
 )
 
@@ -113,7 +112,9 @@ func (g *ground) happen(f fault, cells []*cell) error {
 			}
 		}
 		g.gate.release(pass{string(c.id), c.place})
-		c.slot.Machine.Release()
+		if c.after == nil || c.fault.each != nil { // else it is what is stopped
+			c.slot.Machine.Release()
+		}
 		return nil
 	})
 	if f.rush > 0 {
@@ -126,9 +127,15 @@ func (g *ground) happen(f fault, cells []*cell) error {
 			return err
 		}
 	}
-	if f.lasts {
+	if slices.ContainsFunc(cells, func(c *cell) bool { return c.lasts }) {
 		_ = sprout.Pause(g.t.Context(), g.lasts)
 	}
+	g.each(cells, func(_ context.Context, c *cell) error {
+		if c.after == nil {
+			return nil
+		}
+		return c.after(g, c)
+	})
 	if f.mends != nil {
 		if err := f.mends(g); err != nil {
 			return fmt.Errorf("cannot mend %s: %w", f.who, err)
@@ -145,170 +152,6 @@ func (g *ground) breaks(f fault) error {
 		return fmt.Errorf("cannot %s %s: %w", f.how, f.who, err)
 	}
 	return nil
-}
-
-// plug racks a machine that nobody knows.
-func (g *ground) plug() (*subject, error) {
-	n := len(g.all) + 1
-	s := &subject{name: fmt.Sprintf("m%03d", n), image: g.image.RawDigest, mac: fmt.Sprintf("52:54:00:%02x:%02x:%02x", g.wire.Relay.As4()[1], n>>8, n&0xff)}
-	slot, err := g.rack.Plug(sim.Config{
-		Spec: sim.Spec{Name: s.name, MACs: []string{s.mac}, BootMode: []sprout.BootMode{sprout.BIOS, sprout.UEFI}[n%2]}, Wire: g.wire,
-	})
-	if s.slot = slot; err == nil {
-		g.all = append(g.all, s)
-	}
-	return s, err
-}
-
-// prepare finds the cell its machine, and brings it to the state from which its
-// workflow starts.
-func (g *ground) prepare(ctx context.Context, c *cell) (err error) {
-	g.mu.Lock()
-	s := g.machines[c.key()]
-	if s == nil || c.Kind == discover || c.Step == accept {
-		if s, err = g.plug(); err == nil {
-			g.machines[c.key()] = s
-		}
-	}
-	g.mu.Unlock()
-	c.subject = s
-	if err != nil || c.Kind == discover {
-		return err
-	}
-	if c.Step == accept {
-		return g.find(ctx, c)
-	}
-	if s.id == "" {
-		var in api.CreateMachine
-		in.Body.Name, in.Body.Site, in.Body.MACs = s.name, "far", []string{s.mac}
-		in.Body.BMC = &sprout.BMC{Driver: "redfish", URL: s.slot.URL, Username: bmcUser, Password: bmcPassword}
-		made, err := ask(ctx, g, api.MachineCreate, in)
-		if err != nil {
-			return err
-		}
-		s.id = made.ID
-	}
-	return g.bring(ctx, c)
-}
-
-// accept is the step that takes in a machine which was discovered. It does nothing
-// with one that somebody has described.
-const accept = "accept"
-
-// find has the machine discovered, and tells how to switch it.
-func (g *ground) find(ctx context.Context, c *cell) error {
-	found := &cell{subject: c.subject, place: place{Kind: discover}}
-	if err := g.set(ctx, found); err != nil {
-		return err
-	}
-	if err := g.settleDiscovery(ctx, found); err != nil {
-		return err
-	}
-	in := api.UpdateMachine{MachineRef: api.MachineRef{Machine: string(c.id)}}
-	in.Body.BMC = &sprout.BMC{Driver: "redfish", URL: c.slot.URL, Username: bmcUser, Password: bmcPassword}
-	_, err := ask(ctx, g, api.MachineUpdate, in)
-	return err
-}
-
-// bring takes the machine through the workflows before the cell's own.
-func (g *ground) bring(ctx context.Context, c *cell) error {
-	for range 6 {
-		m, err := ask(ctx, g, api.MachineShow, api.MachineRef{Machine: string(c.id)})
-		if err != nil {
-			return err
-		}
-		next := ""
-		switch {
-		case c.Kind == provision.Commission && (m.State == sprout.Registered && !c.machine || m.State == sprout.Ready):
-			return nil // one whose own trouble it waits for must be of a known model: see limit
-		case c.Kind == provision.Deploy && m.State == sprout.Allocated, c.Kind == provision.Release && m.State == sprout.Deployed,
-			c.Kind == provision.Rescue && m.State == sprout.Deployed, c.Kind == provision.Unrescue && m.State == sprout.Rescued:
-			return nil
-		case m.State == sprout.Registered:
-			next = provision.Commission
-		case m.State == sprout.Ready:
-			var in api.AllocateMachine
-			in.Body.Site, in.Body.Name, in.Body.Owner = "far", c.name, "faults"
-			if _, err := ask(ctx, g, api.MachineAllocate, in); err != nil {
-				return err
-			}
-			continue
-		case m.State == sprout.Allocated:
-			next = provision.Deploy
-		case m.State == sprout.Deployed && c.Kind == provision.Unrescue:
-			next = provision.Rescue
-		case m.State == sprout.Rescued:
-			next = provision.Unrescue
-		case m.State == sprout.Deployed:
-			next = provision.Release
-		default:
-			return fmt.Errorf("the machine is %s", m.State)
-		}
-		id, err := g.begin(ctx, c.subject, next)
-		if err != nil {
-			return err
-		}
-		if err := g.awaitSuccess(ctx, id); err != nil {
-			return err
-		}
-		if err := g.limit(ctx); err != nil {
-			return err
-		}
-	}
-	return errors.New("the machine does not come to the state to start from")
-}
-
-// shortLimits are how many seconds steps may take that wait for a machine which may
-// never come: the usual is half an hour.
-var shortLimits = map[string]int64{"boot-ramdisk": 150, "phone-home": 150}
-
-// limit shortens them on the machines' model, once it is known.
-func (g *ground) limit(ctx context.Context) error {
-	g.limiting.Lock()
-	defer g.limiting.Unlock()
-	if g.limited {
-		return nil
-	}
-	in := api.SetModel{ModelRef: api.ModelRef{Model: "Sprout Simulated"}}
-	in.Body.Limits = shortLimits
-	_, err := ask(ctx, g, api.ModelSet, in)
-	g.limited = err == nil
-	return err
-}
-
-// begin begins a workflow on the machine.
-func (g *ground) begin(ctx context.Context, s *subject, kind string) (sprout.WorkflowID, error) {
-	ref := api.MachineRef{Machine: string(s.id)}
-	switch kind {
-	case provision.Commission:
-		w, err := ask(ctx, g, api.MachineCommission, api.CommissionMachine{MachineRef: ref})
-		return w.ID, err
-	case provision.Deploy:
-		in := api.DeployMachine{MachineRef: ref}
-		in.Body.Image = g.image.Name
-		plan, err := ask(ctx, g, api.MachineDeploy, in)
-		if err != nil {
-			return "", err
-		}
-		return plan.Workflow.ID, nil
-	case provision.Release:
-		in := api.ReleaseMachine{MachineRef: ref}
-		in.Body.Erase = true
-		plan, err := ask(ctx, g, api.MachineRelease, in)
-		if err != nil {
-			return "", err
-		}
-		return plan.Workflow.ID, nil
-	case provision.Rescue:
-		in := api.RescueMachine{MachineRef: ref}
-		in.Body.SSHKeys = []string{"ssh-ed25519 AAAA faults"}
-		w, err := ask(ctx, g, api.MachineRescue, in)
-		return w.ID, err
-	case provision.Unrescue:
-		w, err := ask(ctx, g, api.MachineUnrescue, ref)
-		return w.ID, err
-	}
-	return "", fmt.Errorf("nobody has told this test how to begin a %s", kind)
 }
 
 func (g *ground) awaitSuccess(ctx context.Context, id sprout.WorkflowID) error {
@@ -381,6 +224,23 @@ func (g *ground) losePowerAndBack(c *cell) error {
 	return c.slot.Machine.PowerOn(context.Background(), c.slot.BMC.TakeBoot())
 }
 
+// goOn lets a machine go on that was held.
+func (g *ground) goOn(c *cell) error {
+	c.slot.Machine.Release()
+	return nil
+}
+
+// pullCable and plugCable take a machine off the network and put it back.
+func (g *ground) pullCable(c *cell) error {
+	c.slot.Machine.CutOff(true)
+	return nil
+}
+
+func (g *ground) plugCable(c *cell) error {
+	c.slot.Machine.CutOff(false)
+	return nil
+}
+
 // inject has the machine's ramdisk break when it comes to the place.
 func inject(kind sim.FaultKind) func(*ground, *cell) error {
 	return func(_ *ground, c *cell) error {
@@ -411,8 +271,8 @@ func (g *ground) settle(ctx context.Context, c *cell) error {
 				c.outcome = "retried " + strings.Join(causes, ",")
 			}
 			return nil
-		case w.Error == nil || w.Error.Code == sprout.InternalFailure || w.Error.Code == "":
-			return fmt.Errorf("%s %s without a cause that has a name: %w", w.Kind, w.State, w.Error)
+		case !named(w.Error):
+			return fmt.Errorf("%s %s without a cause that has a name: %w (%s)", w.Kind, w.State, w.Error, evidenceOf(w.Error))
 		}
 		causes = append(causes, string(w.Error.Code))
 		_, err = ask(ctx, g, api.WorkflowRetry, api.WorkflowRef{Workflow: string(c.workflow)})
@@ -421,6 +281,23 @@ func (g *ground) settle(ctx context.Context, c *cell) error {
 		}
 	}
 	return fmt.Errorf("it fails however often it is retried: %v", causes)
+}
+
+// named tells whether a failure says what went wrong. Nobody cancels here, nor
+// starts another version: those would be defects. That time ran out is no cause;
+// what was waited for meanwhile is, or what the step itself complained of.
+func named(f *sprout.Failure) bool {
+	if f == nil || slices.Contains([]sprout.Code{"", sprout.InternalFailure, sprout.UnknownStep, sprout.CancelledByUser}, f.Code) {
+		return false
+	}
+	return f.Code != sprout.StepTimeout || strings.Contains(f.Reason, "it waited for ") || f.Evidence != ""
+}
+
+func evidenceOf(f *sprout.Failure) string {
+	if f == nil {
+		return "no evidence"
+	}
+	return f.Evidence
 }
 
 // activity is where a workflow is, for people.
@@ -527,7 +404,7 @@ func ask[In, Out any](ctx context.Context, g *ground, op api.Op[In, Out], in In)
 
 // addressOf reads the address that a machine's journal says it had at a step.
 func addressOf(e sim.Entry) (netip.Addr, bool) {
-	_, text, ok := strings.Cut(e.Detail, " from ")
+	_, text, ok := strings.Cut(" "+e.Detail, " from ")
 	ip, err := netip.ParseAddr(text)
 	return ip, ok && err == nil
 }

@@ -65,8 +65,8 @@ type fault struct {
 	// when everybody is at work; 0: while everything is held.
 	rush int
 	// each breaks one machine that is held; before has it break by itself when
-	// it comes there, in place of holding it.
-	each, before func(*ground, *cell) error
+	// it comes there, in place of holding it; after mends it, once that has lasted.
+	each, before, after func(*ground, *cell) error
 }
 
 // runsRamdisk tells where the machine's ramdisk is at work.
@@ -79,7 +79,14 @@ func runsRamdisk(p place) bool {
 func isOn(p place) bool { return p.At != "centre" }
 
 // faults is the table of what is broken in an installation of two replicas with a
-// NATS of its own, and in one whose only server embeds NATS.
+// NATS of its own, and in one whose only server embeds NATS. Everybody is killed,
+// stopped and cut off, but for what cannot be:
+//
+//   - the WAN is no process that could be killed. It is cut, which both ends are
+//     told; and stopped: what is sent arrives late, and nobody is told.
+//   - power cannot be cut off and live: lost is its kill and its cut. It is not
+//     stopped either, but comes back.
+//   - a ramdisk that hangs is one that is stopped for good.
 func faults(embedded bool) []fault {
 	processes := func(who string, of func(*ground) []*process) []fault {
 		return []fault{
@@ -87,24 +94,34 @@ func faults(embedded bool) []fault {
 			{who: who, how: "stop", breaks: func(g *ground) error { return g.halt(of(g)) }, lasts: true, mends: func(g *ground) error { return g.resume(of(g)) }},
 		}
 	}
+	cut := func(who string, c cutting) fault {
+		return fault{who: who, how: "cut", breaks: c.cut, lasts: true, mends: c.heal}
+	}
 	if embedded {
-		return processes("server", func(g *ground) []*process { return g.servers })
+		return append(processes("server", func(g *ground) []*process { return g.servers }), cut("server", ofServer))
 	}
 	agent := func(g *ground) []*process { return []*process{g.agent} }
 	all := slices.Concat(
 		processes("replica", func(g *ground) []*process { return g.servers[:1] }),
+		[]fault{cut("replica", ofReplica)},
 		processes("agent", agent),
 		[]fault{{who: "agent", how: "kill-in-sync", breaks: (*ground).killInSync, mends: (*ground).afterSync}},
 		[]fault{{who: "agent", how: "kill-in-rush", rush: 20, breaks: func(g *ground) error { return g.kill(agent(g)) }, mends: func(g *ground) error { return g.start(agent(g)) }}},
+		[]fault{{who: "agent", how: "cut", breaks: (*ground).cutAgent, lasts: true, mends: (*ground).healAgent}},
 		processes("nats", func(g *ground) []*process { return []*process{g.nats} }),
+		[]fault{cut("nats", ofNATS)},
 	)
 	return append(all,
 		fault{who: "postgres", how: "kill", breaks: (*ground).killPostgres, mends: (*ground).startPostgres},
 		fault{who: "postgres", how: "stop", breaks: (*ground).haltPostgres, lasts: true, mends: (*ground).resumePostgres},
-		fault{who: "wan", how: "cut", breaks: (*ground).cut, lasts: true, mends: (*ground).heal},
+		cut("postgres", ofPostgres),
+		cut("wan", ofWAN),
+		fault{who: "wan", how: "stop", breaks: (*ground).stallWAN, lasts: true, mends: (*ground).flowWAN},
 		fault{who: "power", how: "lost", machine: true, at: isOn, each: (*ground).losePower},
 		fault{who: "power", how: "lost-and-back", machine: true, at: isOn, each: (*ground).losePowerAndBack},
 		fault{who: "ramdisk", how: "kill", machine: true, at: runsRamdisk, before: inject(sim.Killed)},
 		fault{who: "ramdisk", how: "hang", machine: true, at: runsRamdisk, before: inject(sim.Silent)},
+		fault{who: "ramdisk", how: "stop", machine: true, at: runsRamdisk, lasts: true, after: (*ground).goOn},
+		fault{who: "ramdisk", how: "cut", machine: true, at: runsRamdisk, each: (*ground).pullCable, lasts: true, after: (*ground).plugCable},
 	)
 }

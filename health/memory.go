@@ -18,13 +18,13 @@ import (
 // top.
 type Memory struct {
 	Limit   int `json:"limit,omitempty" yaml:"limit,omitempty" doc:"MiB above which the process collects garbage without pause; 0: 90 % of its cgroup's limit, else half of the host's memory"`
-	Garbage int `json:"garbage,omitempty" yaml:"garbage,omitempty" doc:"Garbage before it is collected, in percent of what lives; 0: 100"`
+	Garbage int `json:"garbage,omitempty" yaml:"garbage,omitempty" doc:"Garbage before it is collected, in percent of what lives; 0: 200"`
 }
 
 const (
 	leastLimit     = 64 // MiB: what an agent without machines needs, and some
 	leastGarbage   = 10
-	defaultGarbage = 100
+	defaultGarbage = 200
 )
 
 // Check refuses what would make a process only collect garbage.

@@ -171,7 +171,11 @@ var roots = []struct {
 // of an MBR, section 5.2.2).
 var efiSystem = [16]byte{0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b}
 
-const efiSystemMBR = 0xef
+// Types of MBR partitions.
+const (
+	efiSystemMBR  = 0xef
+	protectiveMBR = 0xee // over all of a GPT
+)
 
 // basicData is of a partition that may be FAT, from which most firmware starts a loader too.
 var basicData = [16]byte{0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9, 0x33, 0x44, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7}
@@ -193,7 +197,8 @@ func (c *content) startsBy(head []byte, esp bool) {
 	}
 }
 
-// inspectDisk holds a disk image to the end of its last partition.
+// inspectDisk holds a disk image to the end of its last partition, and of a GPT to the second
+// copy at the end of the disk.
 func inspectDisk(head []byte, in io.Reader, r *meter) (c content, err error) {
 	c.kind = sprout.DiskImage
 	if _, err := io.Copy(io.Discard, in); err != nil {
@@ -203,6 +208,9 @@ func inspectDisk(head []byte, in io.Reader, r *meter) (c content, err error) {
 		return c, nil
 	}
 	if string(head[512:520]) != "EFI PART" {
+		if err := wholeMBR(head, r.n); err != nil {
+			return c, err
+		}
 		for entry := 446; entry < 510; entry += 16 {
 			if head[entry+4] == efiSystemMBR { // without one UEFI may start it all the same, from any FAT
 				c.startsBy(head, true)
@@ -234,8 +242,32 @@ func inspectDisk(head []byte, in io.Reader, r *meter) (c content, err error) {
 			}
 		}
 	}
+	if second := binary.LittleEndian.Uint64(head[512+32:]); second >= uint64(r.n/512) { // UEFI 2.10 section 5.3.2: AlternateLBA
+		return c, fmt.Errorf("it is cut off: the second copy of its partition table is in sector %d, and it has %d sectors", second, r.n/512)
+	}
 	if esp || !fat {
 		c.startsBy(head, esp)
 	}
 	return c, nil
+}
+
+// wholeMBR refuses an MBR of a disk with so many bytes where a partition ends behind them.
+// What is no MBR but ends as one, as the first sector of a file system, has partitions of
+// no possible status.
+func wholeMBR(head []byte, bytes int64) error {
+	for entry := 446; entry < 510; entry += 16 {
+		if head[entry]&^0x80 != 0 {
+			return nil
+		}
+	}
+	for i := range 4 {
+		e := head[446+16*i:]
+		if kind := e[4]; kind == 0 || kind == protectiveMBR {
+			continue
+		}
+		if end := (int64(binary.LittleEndian.Uint32(e[8:])) + int64(binary.LittleEndian.Uint32(e[12:]))) * 512; end > bytes {
+			return fmt.Errorf("it is cut off: its partition %d ends at byte %d, and it has %d bytes", i+1, end, bytes)
+		}
+	}
+	return nil
 }

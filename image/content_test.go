@@ -96,6 +96,7 @@ func gpt(kind []byte, last uint64) []byte {
 	raw := disk()
 	head := raw[512:]
 	copy(head, "EFI PART")
+	binary.LittleEndian.PutUint64(head[32:], 2047)
 	binary.LittleEndian.PutUint64(head[72:], 2)
 	binary.LittleEndian.PutUint32(head[80:], 128)
 	binary.LittleEndian.PutUint32(head[84:], 128)
@@ -103,6 +104,24 @@ func gpt(kind []byte, last uint64) []byte {
 	copy(raw[1024:], kind)
 	binary.LittleEndian.PutUint64(raw[1024+32:], 64)
 	binary.LittleEndian.PutUint64(raw[1024+40:], last)
+	return raw
+}
+
+// mbr is a disk whose only partition has the status, and lies between two sectors.
+func mbr(status byte, first, last uint32) []byte {
+	raw := disk()
+	clear(raw[446:512])
+	copy(raw[510:], "\x55\xaa")
+	raw[446], raw[450] = status, 0x83
+	binary.LittleEndian.PutUint32(raw[454:], first)
+	binary.LittleEndian.PutUint32(raw[458:], last-first+1)
+	return raw
+}
+
+// twoTables is a GPT that says where its second copy is.
+func twoTables(second uint64) []byte {
+	raw := gpt(arm64Root, 1000)
+	binary.LittleEndian.PutUint64(raw[512+32:], second)
 	return raw
 }
 
@@ -127,6 +146,8 @@ func TestWrongContentIsRefused(t *testing.T) {
 		"squashfs with a tail":       {append(bytes.Clone(fs), make([]byte, 4<<20)...), "", "bytes follow its squashfs"},
 		"disk of another machine":    {gpt(arm64Root, 1000), sprout.AMD64, "expected one for amd64, found one for arm64, by the type of its partition 1"},
 		"disk without its last part": {gpt(arm64Root, 4000), "", "cut off: its partition 1 ends at byte 2048512, and it has 1048576 bytes"},
+		"disk without its end":       {twoTables(2048), "", "cut off: the second copy of its partition table is in sector 2048, and it has 2048 sectors"},
+		"MBR without its last part":  {mbr(0x80, 64, 2048), "", "cut off: its partition 1 ends at byte 1049088, and it has 1048576 bytes"},
 	} {
 		s := newStore(t)
 		_, err := s.Import(t.Context(), bytes.NewReader(c.raw), image.ImportOptions{Architecture: c.arch})
@@ -135,6 +156,11 @@ func TestWrongContentIsRefused(t *testing.T) {
 		}
 		if left := partials(t, s); len(left) > 0 {
 			t.Errorf("%s: left behind %v", name, left)
+		}
+	}
+	for name, raw := range map[string][]byte{"a GPT": twoTables(2047), "an MBR": mbr(0, 64, 2047), "what is no MBR": mbr('x', 64, 2048)} {
+		if _, err := newStore(t).Import(t.Context(), bytes.NewReader(raw), image.ImportOptions{}); err != nil {
+			t.Errorf("%s that is whole: %v", name, err)
 		}
 	}
 	img, err := newStore(t).Import(t.Context(), bytes.NewReader(gpt(arm64Root, 1000)), image.ImportOptions{})

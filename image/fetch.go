@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash"
@@ -28,8 +29,8 @@ const (
 // another goroutine with the bytes so far.
 //
 // The error is a *sprout.Failure: DigestMismatch where the bytes are not the
-// image's (they are dropped), ImageUnavailable where they could not be had, DiskFull; or
-// the context's.
+// image's (they are dropped), ImageUnavailable where they could not be had,
+// CertificateExpired, DiskFull; or the context's.
 func (s *Store) Fetch(ctx context.Context, client *http.Client, url string, header http.Header, img sprout.Image, progress func(done, total int64)) error {
 	if _, err := parseDigest(img.Digest); err != nil {
 		return err
@@ -90,6 +91,9 @@ func (d *download) run(ctx context.Context) error {
 		if full := d.room(0); full != nil { // others fetch too
 			return full
 		}
+		if expired(err) {
+			return sprout.Fail(sprout.CertificateExpired, fmt.Sprintf("cannot fetch image %s: the certificate of who has it has run out, or this host's clock is wrong", d.img.Name), err.Error())
+		}
 		if failed == fetchTries || errors.Is(err, errRefused) {
 			return sprout.Fail(sprout.ImageUnavailable, fmt.Sprintf("cannot fetch image %s: %v", d.img.Name, err),
 				fmt.Sprintf("%s: %d of %d bytes had", d.url, d.have, d.img.Bytes))
@@ -127,6 +131,12 @@ func (d *download) restart() error {
 
 var errRefused = errors.New("refused")
 
+// expired tells that a certificate has run out: that heals when it is renewed.
+func expired(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+}
+
 func (d *download) request(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
 	if err != nil {
@@ -143,8 +153,10 @@ func (d *download) request(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusPartialContent && d.have > 0:
+	switch from, _ := contentRange(resp.Header.Get("Content-Range")); {
+	case resp.StatusCode == http.StatusPartialContent && d.have > 0 && from == d.have:
+	case resp.StatusCode == http.StatusPartialContent:
+		return errors.Join(errors.New("the server's ranges do not fit what is had"), d.restart())
 	case resp.StatusCode == http.StatusOK:
 		if err := d.restart(); err != nil {
 			return err

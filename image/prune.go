@@ -72,19 +72,19 @@ func changed(info fs.FileInfo) time.Time {
 	return info.ModTime()
 }
 
-// Forget removes a part of an image, unless another process is at it.
+// Forget removes a part of an image, unless another process is at it. A tag is part
+// of what it belongs to.
 func (s *Store) Forget(part Leftover) error {
 	name := filepath.Join(s.dir, part.Name)
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	held, err := os.Open(strings.TrimSuffix(name, tagged))
+	switch {
+	case err == nil:
+		defer held.Close() //nolint:errcheck // only locked
+		if lockFile(held) != nil {
+			return nil // it is fetched again since
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("cannot remove %s: %w", part.Name, err)
-	}
-	defer f.Close() //nolint:errcheck // only locked
-	if !strings.HasSuffix(name, ".tag") && lockFile(f) != nil {
-		return nil // it is fetched again since
 	}
 	if err := os.RemoveAll(name); err != nil {
 		return fmt.Errorf("cannot remove %s: %w", part.Name, err)

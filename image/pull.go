@@ -23,6 +23,9 @@ import (
 // asks for any more.
 const pullIdle = 2 * time.Minute
 
+// tagged ends the name of a file beside a partial one: what its server calls the content.
+const tagged = ".tag"
+
 // partialAge is how long the part of an image that nobody asks for is kept.
 const partialAge = 24 * time.Hour
 
@@ -119,15 +122,11 @@ func (s *Store) Close() {
 
 func (s *Store) pullAll(ctx context.Context, client *http.Client, p Pull, at *pulling) (img sprout.Image, err error) {
 	s.forgetPartials()
-	name := filepath.Join(s.dir, "partial", p.key())
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := openLocked(filepath.Join(s.dir, "partial", p.key()))
 	if err != nil {
-		return img, s.noRoom(fmt.Errorf("cannot import image: %w", err))
+		return img, s.noRoom(err)
 	}
 	defer f.Close() //nolint:errcheck // publish has synced it
-	if err := lockFile(f); err != nil {
-		return img, sprout.Errorf(sprout.Conflict, "cannot import image: another replica fetches it").WithRemedy("ask again in a while")
-	}
 	u := &pull{Pull: p, store: s, client: client, file: f, at: at}
 	if err := u.download(ctx); err != nil {
 		return img, s.noRoom(err)
@@ -138,18 +137,44 @@ func (s *Store) pullAll(ctx context.Context, client *http.Client, p Pull, at *pu
 	}
 	img, err = s.keep(ctx, f, io.Discard, f, p.Options)
 	if ctx.Err() == nil { // what is wrong stays wrong, and what is right is elsewhere
-		_ = os.Remove(name)
-		_ = os.Remove(name + ".tag")
+		_ = os.Remove(f.Name())
+		_ = os.Remove(f.Name() + tagged)
 	}
 	return img, s.noRoom(err)
 }
 
-// forgetPartials removes parts of images that nobody has asked for in a day.
+// openLocked opens the partial file of a pull, which nobody else is at. What was
+// removed between its opening and its locking is made anew.
+func openLocked(name string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("cannot import image: %w", err)
+		}
+		if err := lockFile(f); err != nil {
+			_ = f.Close()
+			return nil, sprout.Errorf(sprout.Conflict, "cannot import image: another replica fetches it").WithRemedy("ask again in a while")
+		}
+		mine, err := f.Stat()
+		if err == nil {
+			if now, gone := os.Stat(name); gone == nil && os.SameFile(mine, now) {
+				return f, nil
+			}
+		}
+		_ = f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("cannot import image: %w", err)
+		}
+	}
+}
+
+// forgetPartials removes parts of images that nobody has asked for in a day, as far
+// as it can: prune says what it cannot.
 func (s *Store) forgetPartials() {
-	old, _ := filepath.Glob(filepath.Join(s.dir, "partial", "pull-*"))
-	for _, name := range old {
-		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > partialAge {
-			_ = os.Remove(name)
+	all, _ := s.Files()
+	for _, f := range all {
+		if f.Digest == "" {
+			_ = s.Forget(f)
 		}
 	}
 }
@@ -322,7 +347,7 @@ func (u *pull) restart() error {
 // tag is what the server called the content of which there is a part: a strong
 // entity tag, or a date. Empty: it said nothing that can be relied upon.
 func (u *pull) tag() string {
-	raw, _ := os.ReadFile(u.file.Name() + ".tag")
+	raw, _ := os.ReadFile(u.file.Name() + tagged)
 	return string(raw)
 }
 
@@ -331,7 +356,7 @@ func (u *pull) setTag(h http.Header) {
 	if tag == "" || strings.HasPrefix(tag, "W/") {
 		tag = h.Get("Last-Modified")
 	}
-	_ = os.WriteFile(u.file.Name()+".tag", []byte(tag), 0o644) // without it the download begins anew
+	_ = os.WriteFile(u.file.Name()+tagged, []byte(tag), 0o644) // without it the download begins anew
 }
 
 // contentRange reads "bytes 5-9/10" and "bytes */10" (RFC 9110 section 14.4);

@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,6 +215,43 @@ func TestFetch(t *testing.T) {
 	}
 	if n := web.requests.Load(); n != 2 {
 		t.Errorf("8 callers and one cut made %d requests, want 2", n)
+	}
+}
+
+// A server goes on from another place than it was asked for: the image is fetched anew,
+// and is whole.
+func TestFetchHoldsAnAnswerToItsPlace(t *testing.T) {
+	from, to, raw := newStore(t), newStore(t), disk()
+	img, err := from.Import(t.Context(), bytes.NewReader(raw), image.ImportOptions{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var asked []string
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, r.Header.Get("Range"))
+		switch len(asked) {
+		case 1: // cut off
+			w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+			_, _ = w.Write(raw[:300<<10])
+		case 2:
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", 1000, len(raw)-1, len(raw)))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(raw[1000:])
+		default:
+			_, _ = w.Write(raw)
+		}
+	}))
+	defer web.Close()
+	if err := to.Fetch(t.Context(), web.Client(), web.URL, nil, img, nil); err != nil || !to.Has(img.Digest) {
+		t.Errorf("it has it: %t, %v", to.Has(img.Digest), err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"", "bytes=307200-", ""}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
 	}
 }
 

@@ -44,11 +44,13 @@ func CheckIgnition(userData string) error {
 // operator's own merged into it, which wins where both speak. User data that is
 // no Ignition configuration is an Invalid error: it would be left out unseen.
 func (i Instance) ignition() (string, error) {
+	files := []any{file("/etc/hostname", i.Hostname+"\n")}
+	if servers := i.timeServers(); len(servers) > 0 {
+		files = append(files, file("/etc/systemd/timesyncd.conf.d/sprout.conf", "[Time]\nNTP="+strings.Join(servers, " ")+"\n"))
+	}
 	config := map[string]any{
 		"ignition": map[string]any{"version": "3.3.0"},
-		"storage": map[string]any{"files": []any{map[string]any{
-			"path": "/etc/hostname", "mode": 0o644, "overwrite": true, "contents": map[string]any{"source": data(i.Hostname + "\n")},
-		}}},
+		"storage":  map[string]any{"files": files},
 		"systemd": map[string]any{"units": []any{map[string]any{
 			"name": "sprout-phone-home.service", "enabled": true, "contents": homeUnit(i.Home),
 		}}},
@@ -67,6 +69,10 @@ func (i Instance) ignition() (string, error) {
 		return "", fmt.Errorf("cannot write an Ignition configuration: %w", err)
 	}
 	return string(raw), nil
+}
+
+func file(path, content string) map[string]any {
+	return map[string]any{"path": path, "mode": 0o644, "overwrite": true, "contents": map[string]any{"source": data(content)}}
 }
 
 // data is content in its own URL (RFC 2397).

@@ -7,6 +7,7 @@ package metadata
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -69,13 +70,30 @@ func (i Instance) start(seedFrom string) (d sprout.ConfigDrive, err error) {
 // operator's user data stays as it was written and wins where both speak.
 func (i Instance) vendor() (string, error) {
 	short, _, _ := strings.Cut(i.Hostname, ".")
-	return document("#cloud-config\n", map[string]any{
+	config := map[string]any{
 		"hostname": short, "fqdn": i.Hostname, "prefer_fqdn_over_hostname": false,
 		"ssh_authorized_keys": i.SSHKeys,
 		"phone_home": map[string]any{
 			"url": i.Home, "post": []string{"hostname", "instance_id"}, "tries": 20,
 		},
-	})
+	}
+	if servers := i.timeServers(); len(servers) > 0 {
+		config["ntp"] = map[string]any{"enabled": true, "servers": servers}
+	}
+	return document("#cloud-config\n", config)
+}
+
+// timeServers are those of the networks in which it has an address of its own: network
+// configurations have no place for them.
+func (i Instance) timeServers() (servers []string) {
+	for _, l := range i.Links {
+		for _, at := range l.NTP {
+			if !slices.Contains(servers, at.String()) {
+				servers = append(servers, at.String())
+			}
+		}
+	}
+	return servers
 }
 
 func (i Instance) user() string {

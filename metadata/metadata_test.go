@@ -19,7 +19,13 @@ func full() Instance {
 	return Instance{
 		ID: "wfl_1", Hostname: "web-01.lon1.example", SSHKeys: []string{"ssh-ed25519 AAAA me", "ssh-ed25519 BBBB you"},
 		UserData: "#cloud-config\nruncmd: [\"true\"]\n", Home: "http://10.0.0.1/phone-home/att_1/tok",
-		Links: []sprout.LinkSetup{{MAC: "52:54:00:00:00:01", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24"), netip.MustParsePrefix("fd00::7/64")}}},
+		Links: []sprout.LinkSetup{
+			{
+				MAC: "52:54:00:00:00:01", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24"), netip.MustParsePrefix("fd00::7/64")},
+				NTP: []netip.Addr{netip.MustParseAddr("10.0.0.123")},
+			},
+			{MAC: "52:54:00:00:00:02", NTP: []netip.Addr{netip.MustParseAddr("fd00::123"), netip.MustParseAddr("10.0.0.123")}},
+		},
 	}
 }
 
@@ -64,6 +70,25 @@ func TestASeedHasNoSecret(t *testing.T) {
 	}
 	if !strings.Contains(d.NetworkConfig, "10.0.0.7/24") {
 		t.Error("the volume does not say how the system gets to the rest")
+	}
+}
+
+// Time servers have no place in a network configuration: cloud-init's module of that
+// name has them, each once, and a file of systemd-timesyncd where Ignition configures.
+func TestTimeServers(t *testing.T) {
+	i := full()
+	d, err := i.Drive()
+	if want := "ntp:\n    enabled: true\n    servers:\n        - 10.0.0.123\n        - fd00::123\n"; err != nil || !strings.Contains(d.VendorData, want) {
+		t.Errorf("%v: %s\nhas not\n%s", err, d.VendorData, want)
+	}
+	i.UserData = ""
+	got, err := i.Answer("ignition")
+	if want := data("[Time]\nNTP=10.0.0.123 fd00::123\n"); err != nil || !strings.Contains(got, `"/etc/systemd/timesyncd.conf.d/sprout.conf"`) || !strings.Contains(got, want) {
+		t.Errorf("%v: %s\nhas not %s", err, got, want)
+	}
+	i.Links = nil
+	if d, err = i.Drive(); err != nil || strings.Contains(d.VendorData, "ntp") {
+		t.Errorf("%v: without time servers it says %s", err, d.VendorData)
 	}
 }
 

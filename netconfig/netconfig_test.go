@@ -27,6 +27,7 @@ func site() Model {
 	office := subnet("sub_o4", "10.30.0.0/24", "10.30.0.1", 9000)
 	office.Routes = []sprout.Route{{To: netip.MustParsePrefix("172.16.0.0/12"), Via: netip.MustParseAddr("10.30.0.254"), Metric: 50}}
 	office.DNS, office.Domain = []netip.Addr{netip.MustParseAddr("10.30.0.53")}, "office.example"
+	office.NTP = []netip.Addr{netip.MustParseAddr("10.30.0.123")}
 	ranged := subnet("sub_p4", "10.20.0.0/24", "10.20.0.1", 1500)
 	ranged.Ranges = []sprout.Range{{Kind: sprout.Dynamic, First: netip.MustParseAddr("10.20.0.100"), Last: netip.MustParseAddr("10.20.0.199")}}
 	networks := []sprout.Network{
@@ -187,6 +188,11 @@ func TestKeptAndRendered(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("it is not testdata/full.yaml:\n%s", got)
+	}
+	for _, l := range set(t, kept) { // of the office, on a VLAN of the bond
+		if want := map[string]int{"bond0.100": 1}[l.Name]; len(l.NTP) != want {
+			t.Errorf("%s has the time servers %v, want %d", l.Name, l.NTP, want)
+		}
 	}
 	wants := Wanted(kept)
 	names := Names("m1.lon1.example", wants, []bool{true, false, true})

@@ -127,8 +127,10 @@ func back(t *testing.T, raw string) map[string]sprout.LinkSetup {
 	return links
 }
 
-// plain is a setup with what is said by default said.
+// plain is a setup with what is said by default said, and without time servers, for
+// which cloud-init has a module of its own.
 func plain(l sprout.LinkSetup) sprout.LinkSetup {
+	l.NTP = nil
 	if l.Bond != nil {
 		b := *l.Bond
 		if b.MIIMon == 0 {

@@ -31,6 +31,7 @@ func Setup(c sprout.NetworkConfig, given []sprout.Address, around Surroundings) 
 			l.Routes = append(l.Routes, sub.Routes...)
 			l.DNS = union(l.DNS, servers(sub, around.Resolver))
 			l.Search = union(l.Search, domains(sub, around.Domain))
+			l.NTP = union(l.NTP, sub.NTP)
 			n++
 		}
 		links[i] = l

@@ -38,6 +38,8 @@ type Provider interface {
 	// EjectMedia takes out what is in; nothing is no error, nor is a BMC that has no
 	// virtual CD.
 	EjectMedia(ctx context.Context) error
+	// Systems reads what the BMC tells of each machine behind it.
+	Systems(ctx context.Context) ([]sprout.FoundSystem, error)
 	// Console opens the machine's serial console. It lasts until it is closed or the
 	// BMC ends it; what else the BMC is asked goes on meanwhile.
 	Console(ctx context.Context) (io.ReadWriteCloser, error)
@@ -66,6 +68,9 @@ type Driver interface {
 	Eject(ctx context.Context) error
 	// Media reads whether something is in the virtual CD; a BMC without one has nothing.
 	Media(ctx context.Context) (Reading, error)
+	// Systems reads what the BMC tells of each machine behind it, whichever of them is
+	// driven. A driver that cannot know has none.
+	Systems(ctx context.Context) ([]sprout.FoundSystem, error)
 	// Console opens the serial console, on a connection of its own.
 	Console(ctx context.Context) (io.ReadWriteCloser, error)
 	// About is what is known of the BMC, without asking it.

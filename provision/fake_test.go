@@ -148,6 +148,8 @@ func (b *siteBMC) BootOnce(_ context.Context, d power.BootDevice, _ sprout.BootM
 	b.boot = d
 	return nil
 }
+func (b *siteBMC) Systems(context.Context) ([]sprout.FoundSystem, error) { return nil, nil }
+
 func (b *siteBMC) InsertMedia(_ context.Context, url string) error {
 	b.media = url
 	return nil

@@ -249,9 +249,11 @@ func (p site[T]) fetchImage(ctx context.Context, c *workflow.Call[T]) error {
 	c.Detail("%s", in.Image.Name)
 	err := p.FetchImage(ctx, in.Image, nil)
 	var failed *sprout.Failure
-	if errors.As(err, &failed) && failed.Code == sprout.DiskFull && c.Now.Add(roomAgain).Before(c.Run.StepDeadline) {
-		// Room may come by itself: another image goes, or somebody frees some.
-		return workflow.AgainAfter(roomAgain, "room on the disk of the site's agent: "+failed.Evidence)
+	if !errors.As(err, &failed) || !c.Now.Add(roomAgain).Before(c.Run.StepDeadline) {
+		return err
+	}
+	if waits := passing[failed.Code]; waits != "" {
+		return workflow.AgainAfter(roomAgain, waits+": "+failed.Evidence)
 	}
 	return err
 }
@@ -280,7 +282,15 @@ func (p site[T]) fetchTests(ctx context.Context, c *workflow.Call[T]) error {
 	return nil
 }
 
-// roomAgain is how often a full disk is looked at again.
+// passing are the reasons not to have an image that end by themselves, and what
+// is waited for then.
+var passing = map[sprout.Code]string{
+	sprout.DiskFull:           "room on the disk of the site's agent", // another image goes, or somebody frees some
+	sprout.CertificateExpired: "the control plane's certificate to be renewed",
+}
+
+// roomAgain is how often a full disk, and a certificate that has run out, is looked
+// at again.
 const roomAgain = 10 * time.Second
 
 // bmc is the machine that the run is about, and its BMC.

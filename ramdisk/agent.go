@@ -32,6 +32,9 @@ type Agent struct {
 	// Neighbours, which may be nil, waits until switches have had time to say where
 	// the ports' cables lead, and returns what they said.
 	Neighbours func(context.Context) []sprout.Neighbour
+	// BMC, which may be nil, asks the machine's own BMC which address it has; nil: it
+	// does not say.
+	BMC func() *sprout.HostBMC
 	// Mount makes the programs that tests call usable: file is their squashfs. It
 	// returns the root of their tree, whose /tmp is writable. Nil: it cannot.
 	Mount func(file string) (root string, err error)
@@ -151,6 +154,7 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 	case sprout.OrderInspect:
 		a.waitLinks(ctx)
 		inv := a.inventory(ctx)
+		inv.BMC = a.bmc()
 		if a.Neighbours != nil {
 			p.wait("the switch to say by LLDP where cables lead")
 			inv.Neighbours = a.Neighbours(ctx)
@@ -207,6 +211,16 @@ func (a *Agent) inventory(ctx context.Context) sprout.Inventory {
 		inv.Interfaces[i].Boot = inv.Interfaces[i].MAC == a.BootMAC
 	}
 	return inv
+}
+
+// bmc is where the machine's BMC is: as that says, or else the firmware.
+func (a *Agent) bmc() *sprout.HostBMC {
+	if a.BMC != nil {
+		if found := a.BMC(); found != nil {
+			return found
+		}
+	}
+	return a.Host.hostInterface()
 }
 
 func (a *Agent) waitLinks(ctx context.Context) {

@@ -17,8 +17,11 @@
 //	                                      agents are processes of their own, and this is kill -9
 //	restart-server                        stops the control plane without grace and starts it again
 //	wan cut|heal                          the link between all agents and the control plane
-//	away MACHINE SITE NAME                for $SPROUT_AWAY: the machine loses power and boots by the network, and the
-//	                                      site's DNS is asked for the name, again and again; sets $rounds
+//	away MACHINE SITE NAME                for $SPROUT_AWAY: the machine loses power and boots by the network, a host that
+//	                                      nobody knows leases an address, and the site's DNS is asked for the name and
+//	                                      knows its address, again and again; sets $rounds
+//	journal SITE                          notes what the agent of the site, which is alone, has to tell; heard SITE: the
+//	                                      centre has heard each of it once and in order, within 5 s for 10,000 facts
 //	plug NAME SITE [uefi] [mac=M] [disk=SERIAL:BYTES[:removable|:frozen]]… [fault=F]…
 //	                                      racks a machine, off; sets $NAME_mac and $NAME_bmc
 //	press NAME                            presses its power button

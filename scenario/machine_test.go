@@ -50,6 +50,12 @@ func tellPlug(s *story, ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(name+"_bmc", slot.URL)
 }
 
+// tellBMCForm sets $form to where every BMC is that is at the port of one.
+func tellBMCForm(_ *story, ts *testscript.TestScript, _ bool, args []string) {
+	usage(ts, len(args) == 1, "bmc-form URL")
+	ts.Setenv("form", "http://{address}:"+args[0][strings.LastIndex(args[0], ":")+1:])
+}
+
 // tellRefit changes what a machine is made of while it is off: a disk that is not
 // named is taken out.
 func tellRefit(s *story, ts *testscript.TestScript, _ bool, args []string) {

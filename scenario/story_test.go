@@ -48,6 +48,8 @@ type story struct {
 	squatters map[string]*sim.Squatters // by site
 	watches   map[string]*watch         // by name
 	seen      map[string]int            // entries of each machine's journal that were awaited
+	journal   journal                   // of the site that was alone last
+	strangers map[string]netip.Addr     // what hosts that nobody knows were leased meanwhile, by MAC
 }
 
 // authority is the file of the control plane's own certificates.
@@ -68,6 +70,7 @@ func begin(env *testscript.Env, cluster *storetest.Cluster, ports *portBook) (er
 	s := &story{
 		dir: dir, ports: ports, database: url, log: log, logged: logged, said: &record{}, sites: map[string]*site{}, squatters: map[string]*sim.Squatters{},
 		rack: sim.NewRack(bmcUser, bmcPassword, log.With("process", "rack")), seen: map[string]int{}, watches: map[string]*watch{},
+		strangers: map[string]netip.Addr{},
 	}
 	t, ok := env.T().(testing.TB)
 	if !ok {

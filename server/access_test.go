@@ -45,6 +45,7 @@ var rows = map[string]row{
 	"machine bulk":      {body: `{"action":"lock","select":{"site":"lon1"},"plan":true}`, about: true},
 	"allocation create": {body: `{"site":"lon1","pool":"none"}`, about: true}, "allocation list": {}, "allocation show": {}, "allocation extend": {body: `{"for":60}`}, "allocation cancel": {},
 	"rule create": {body: `{"name":"r9","match":{"pool":"none"}}`}, "rule try": {body: `{"name":"r8","match":{"pool":"none"}}`}, "rule list": {}, "rule show": {}, "rule set": {body: `{"priority":1}`}, "rule delete": {}, "rule run": {body: `{}`}, "rule explain": {},
+	"bmc crawl": {body: `{"site":"lon1","addresses":["10.0.5.1"],"plan":true}`, about: true},
 	"quota set": {body: `{"machines":5}`}, "quota list": {}, "quota show": {}, "quota delete": {},
 	"test add": {}, "test list": {}, "test show": {}, "test delete": {}, "test content": {}, "test history": {}, "test fleet": {},
 	"model list": {}, "model show": {}, "model set": {body: `{"limits":{"phone-home":60}}`},

@@ -34,7 +34,23 @@ func (s *Server) keepInventory(ctx context.Context, tx pgx.Tx, id sprout.Machine
 	if err := s.store.ExpectHardware(ctx, tx, id, expected); err != nil {
 		return err
 	}
+	if err := s.tellBMC(ctx, tx, id); err != nil {
+		return err
+	}
 	return s.tellHardware(ctx, tx, id, differences)
+}
+
+// tellBMC raises the problem that a machine's BMC is not where it is driven, or closes it.
+func (s *Server) tellBMC(ctx context.Context, tx pgx.Tx, id sprout.MachineID) error {
+	m, err := s.store.In(tx).Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	var said []string
+	if elsewhere := m.BMCElsewhere(); elsewhere != "" {
+		said = append(said, elsewhere)
+	}
+	return s.tellMachine(ctx, tx, id, sprout.BMCElsewhere, said)
 }
 
 // tellHardware raises one problem for what the machine has less of, and one for

@@ -61,6 +61,11 @@ func (s *Server) watchHealth(ctx context.Context) error {
 		if err := s.condition.Disk(s.config.Dir, health.LeastFree, "no image can be imported, and the bus may not keep what it is given"); err != nil {
 			s.log.Warn("disk not looked at", "error", err)
 		}
+		if s.embedded != nil && !s.condition.Has(sprout.DiskFull) {
+			if err := s.embedded.Mend(); err != nil {
+				s.log.Warn("the bus keeps nothing", "error", err)
+			}
+		}
 		s.lookAtCertificate(time.Now())
 		took = s.lookAtDatabase(ctx, took)
 		s.keepCondition(ctx)

@@ -203,7 +203,8 @@ func TestProblemsOfASilentReplicaEnd(t *testing.T) {
 	})
 }
 
-// A database whose commits take long is a problem until they no longer do.
+// A database whose commits take long is a problem until they no longer do. One that
+// is cut off is told so to whoever asks, as something that passes.
 func TestASlowDatabaseHeals(t *testing.T) {
 	at := must(pgx.ParseConfig(storetest.NewURL(t)))(t)
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
@@ -218,6 +219,18 @@ func TestASlowDatabaseHeals(t *testing.T) {
 	p.awaitProblem(t, sprout.DatabaseSlow)
 	relay.Turn(wan.Weather{})
 	p.awaitNoProblem(t, sprout.DatabaseSlow)
+	relay.Cut()
+	for range 20 { // connections that stood, and such as cannot be made
+		_, err := client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1"))
+		if sprout.KindOf(err) != sprout.Unavailable || !strings.Contains(err.Error(), "the database") {
+			t.Fatalf("without a database: %v", err)
+		}
+	}
+	relay.Heal()
+	made := func() (sprout.Site, error) {
+		return client.Call(t.Context(), p.admin, api.SiteCreate, siteNamed("lon1"))
+	}
+	eventually(t, made, func(sprout.Site) bool { return true })
 }
 
 // A certificate of somebody else's that runs out is a problem, until its files are

@@ -155,7 +155,10 @@ func (s *Server) machineUpdate(ctx context.Context, in *api.UpdateMachine) (spro
 			return err
 		}
 		r.Changes = passwordGiven(b.BMC)
-		return s.store.SetBMC(ctx, tx, m.ID, *b.BMC)
+		if err := s.store.SetBMC(ctx, tx, m.ID, *b.BMC); err != nil {
+			return err
+		}
+		return s.tellBMC(ctx, tx, m.ID)
 	})
 }
 

@@ -192,8 +192,18 @@ func raiseAtSite(ctx context.Context, s *store.Store, id sprout.SiteID, code spr
 // not lost.
 func (s *Server) repair(ctx context.Context, site sprout.SiteID, applied int64) error {
 	missing, err := s.store.PublishedAfter(ctx, site, applied, lagFor, relayBatch)
-	if err != nil {
+	if err != nil || len(missing) == 0 {
 		return err
+	}
+	kept, full, err := s.bus.Kept(ctx, site)
+	if err != nil { // the site is sent what it lacks all the same
+		s.log.Warn("cannot tell whether the bus dropped changes", "site", site, "error", err)
+	}
+	if err == nil && full && kept < len(missing) {
+		reason := "the bus dropped changes that the site had not taken: they are sent again"
+		if err := raiseAtSite(ctx, s.store, site, sprout.BusFull, reason, fmt.Sprintf("its stream down is full; change %d is the first that the site lacks", missing[0].Seq)); err != nil {
+			return err
+		}
 	}
 	return s.sendAgain(ctx, site, missing)
 }
@@ -205,8 +215,6 @@ func (s *Server) sendAgain(ctx context.Context, site sprout.SiteID, changes []sp
 			return err
 		}
 	}
-	if len(changes) > 0 {
-		s.log.Info("changes sent to a site again", "site", site, "from", changes[0].Seq, "count", len(changes))
-	}
+	s.log.Info("changes sent to a site again", "site", site, "from", changes[0].Seq, "count", len(changes))
 	return nil
 }

@@ -67,6 +67,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	route(s, a, api.AllocationShow, s.allocationShow)
 	route(s, a, api.AllocationExtend, s.allocationExtend)
 	route(s, a, api.AllocationCancel, s.allocationCancel)
+	route(s, a, api.BMCCrawl, s.bmcCrawl)
 	route(s, a, api.RuleCreate, s.ruleCreate)
 	route(s, a, api.RuleTry, s.ruleTry)
 	route(s, a, api.RuleList, s.ruleList)

@@ -76,6 +76,7 @@ func TestATokenOfOneSiteSeesAndChangesOnlyThat(t *testing.T) {
 		"machine release": {missing, `{}`}, "machine rescue": {missing, `{"sshKeys":["ssh-ed25519 AAAA"]}`}, "machine unrescue": {missing, ""}, "machine mark-broken": {missing, `{"reason":"x"}`}, "machine mark-fixed": {missing, `{"reason":"x"}`}, "machine retire": {missing, `{"reason":"x"}`},
 		"machine bulk": {missing, `{"action":"lock","select":{"site":"par1"}}`}, "machine lock": {missing, ""}, "machine unlock": {missing, ""}, "machine history": {missing, ""},
 		"allocation create": {missing, `{"site":"par1"}`}, "allocation list": {unseen, ""}, "allocation show": {missing, ""}, "allocation extend": {missing, `{"for":60}`}, "allocation cancel": {missing, ""},
+		"bmc crawl":   {missing, `{"site":"par1","addresses":["10.0.5.1"],"plan":true}`},
 		"rule create": {denied, `{"name":"x","match":{}}`}, "rule try": {denied, `{"name":"x","match":{}}`}, "rule list": {denied, ""}, "rule show": {denied, ""}, "rule set": {denied, `{"priority":1}`}, "rule delete": {denied, ""}, "rule run": {denied, `{}`}, "rule explain": {denied, ""},
 		"quota set": {denied, `{"machines":5}`}, "quota list": {denied, ""}, "quota show": {denied, ""}, "quota delete": {denied, ""},
 		"boot list": {missing, ""}, "boot show": {missing, ""}, "machine explain": {missing, ""}, "machine console": {missing, ""}, "machine console type": {missing, `{"view":"none","at":0,"keys":"Ag=="}`},

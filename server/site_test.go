@@ -31,6 +31,8 @@ type far struct {
 	facts   int64
 	changes []sprout.Change
 	came    chan struct{}
+	hears   sync.WaitGroup
+	deaf    context.CancelFunc
 }
 
 func enrol(t *testing.T, p plane, site string) *far {
@@ -59,11 +61,43 @@ func enrol(t *testing.T, p plane, site string) *far {
 	f.bus = must(bus.ConnectSite(bus.SiteConfig{
 		URL: f.enrol.Bus.URL, Site: f.enrol.Site.ID, Agent: f.enrol.Agent.ID, JWT: f.enrol.Bus.JWT, Seed: seed, Log: slog.New(slog.DiscardHandler),
 	}))(t)
-	ctx, stop := context.WithCancel(context.Background())
-	var parts sync.WaitGroup
-	parts.Go(func() { _ = f.bus.Changes(ctx, bus.OneByOne(f.apply)) })
-	t.Cleanup(func() { stop(); parts.Wait(); f.bus.Close() })
+	f.hear(f.apply)
+	t.Cleanup(func() { f.away(); f.bus.Close() })
 	return f
+}
+
+// hear takes changes until it is away.
+func (f *far) hear(apply func(context.Context, sprout.Change) error) {
+	ctx, stop := context.WithCancel(context.Background())
+	f.deaf = stop
+	f.hears.Go(func() { _ = f.bus.Changes(ctx, bus.OneByOne(apply)) })
+}
+
+func (f *far) away() {
+	f.deaf()
+	f.hears.Wait()
+}
+
+// inOrder is apply as a real agent has it: none before its turn.
+func (f *far) inOrder(ctx context.Context, c sprout.Change) error {
+	f.mu.Lock()
+	applied := f.applied
+	f.mu.Unlock()
+	switch {
+	case c.Seq > applied+1:
+		return sprout.Errorf(sprout.Conflict, "cannot apply change %d after %d", c.Seq, applied)
+	case c.Seq <= applied:
+		return nil
+	}
+	return f.apply(ctx, c)
+}
+
+// beat says how far it is.
+func (f *far) beat() {
+	f.mu.Lock()
+	h := sprout.Heartbeat{Agent: f.enrol.Agent.ID, Version: "test", Address: "10.20.0.1", At: time.Now(), Applied: f.applied, Facts: f.facts}
+	f.mu.Unlock()
+	_ = f.bus.PublishBeat(h) // it says so again
 }
 
 func (f *far) apply(_ context.Context, c sprout.Change) error {

@@ -38,7 +38,11 @@ func (s *Server) findSubnet(ctx context.Context, ref string) (sub sprout.Subnet,
 	}
 	var said []string
 	for _, sub := range list[:min(len(list), 5)] {
-		said = append(said, string(sub.ID))
+		in := "the usual VRF"
+		if sub.VRF != "" {
+			in = "VRF " + sub.VRF
+		}
+		said = append(said, fmt.Sprintf("%s (%s)", sub.ID, in))
 	}
 	return sub, sprout.InvalidField("subnet", "%q is %s: say which", ref, strings.Join(said, " or "))
 }

@@ -85,7 +85,8 @@ func (s *Server) versioned(ctx context.Context, id sprout.WorkflowID) (out api.V
 
 func (s *Server) workflowRetry(ctx context.Context, in *api.WorkflowRef) (sprout.Workflow, error) {
 	return s.act(ctx, api.WorkflowRetry.Name, in.Workflow, func(ctx context.Context, w sprout.Workflow, record workflow.Effect[pgx.Tx]) error {
-		return s.engine.Retry(ctx, string(w.ID), workflow.StartOptions{}, record)
+		hold := func(ctx context.Context, tx pgx.Tx) error { return s.store.HoldImageOf(ctx, tx, w.ID) }
+		return s.engine.Retry(ctx, string(w.ID), workflow.StartOptions{}, hold, record)
 	})
 }
 

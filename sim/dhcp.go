@@ -216,7 +216,7 @@ func (m *Machine) arch() uint16 {
 // A relay is the relay agent of one machine: a socket in the machine's subnet
 // that carries its broadcasts to the server and the answers back.
 type relay struct {
-	conn   *net.UDPConn
+	conn   socket
 	server netip.AddrPort
 	within time.Duration // the first wait for an answer
 	stop   func() bool
@@ -235,7 +235,7 @@ func (m *Machine) openRelay(ctx context.Context) (*relay, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // only wakes the reader
 	within := m.pace.Offer
 	set(&within, offerWithin)
-	return &relay{conn: conn, server: m.wire.DHCP, within: within, stop: stop}, nil
+	return &relay{conn: socket{conn, &m.cable}, server: m.wire.DHCP, within: within, stop: stop}, nil
 }
 
 func (r *relay) Close() {

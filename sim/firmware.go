@@ -43,7 +43,7 @@ func (m *Machine) bootNetwork(ctx context.Context) error {
 	if err := m.at(ctx, StepScript, "%s from %s", u.Path, l.ip); err != nil {
 		return err
 	}
-	w := newWeb(l.ip)
+	w := newWeb(l.ip, &m.cable)
 	defer w.Close()
 	kernel, err := m.runScript(ctx, w, l)
 	if err != nil {
@@ -69,7 +69,7 @@ func (m *Machine) fetchLoader(ctx context.Context, l lease) error {
 		return err
 	}
 	if strings.HasPrefix(l.file, "http://") {
-		w := newWeb(l.ip)
+		w := newWeb(l.ip, &m.cable)
 		defer w.Close()
 		// OVMF asks for the size first.
 		if err := w.load(ctx, http.MethodHead, l.file, 0); err != nil {
@@ -85,7 +85,7 @@ func (m *Machine) fetchLoader(ctx context.Context, l lease) error {
 	}
 	port := m.wire.TFTPPort
 	set(&port, 69)
-	_, err := tftpGet(ctx, l.ip, netip.AddrPortFrom(l.server, port), l.file, limit, func() error {
+	_, err := tftpGet(ctx, &m.cable, l.ip, netip.AddrPortFrom(l.server, port), l.file, limit, func() error {
 		if stalls {
 			return m.hang(ctx, stall)
 		}

@@ -31,6 +31,8 @@ type Machine struct {
 	memory int
 	watch  func(Entry)
 
+	cable cable
+
 	switching sync.Mutex // held by whoever turns power on or off
 
 	serial sync.Mutex

@@ -262,3 +262,33 @@ func TestManyMachinesAtOnce(t *testing.T) {
 		t.Fatalf("%d machines said hello with %d leases, want %d", len(seen), len(s.store.Leases()), n)
 	}
 }
+
+// A machine whose cable is out reaches nobody, tries again, and boots once it is in
+// again. What it had begun is lost.
+func TestAMachineWithoutItsCable(t *testing.T) {
+	s := newSite(t)
+	m, err := sim.New(sim.Config{Spec: spec("m1"), Wire: s.wire, Pace: sim.Pace{Offer: 10 * time.Millisecond, Retry: 10 * time.Millisecond}})
+	must(t, err)
+	t.Cleanup(m.Close)
+	m.CutOff(true)
+	must(t, m.PowerOn(t.Context(), emulator.Boot{}))
+	await(t, m, sim.StepDHCP, "cannot boot, trying again: cannot get an offer")
+	if l := s.store.Leases(); len(l) != 0 {
+		t.Errorf("without a cable it was leased %+v", l)
+	}
+	m.CutOff(false)
+	receive(t, s.hellos)
+	await(t, m, sim.StepIdle, "")
+	m.CutOff(true)
+	must(t, m.PowerOff(t.Context()))
+	must(t, m.PowerOn(t.Context(), emulator.Boot{}))
+	before := len(m.Journal())
+	if _, _, err := m.Await(t.Context(), before, func(e sim.Entry) bool { return strings.HasPrefix(e.Detail, "cannot boot") }); err != nil {
+		t.Fatal(err)
+	}
+	m.CutOff(false)
+	receive(t, s.hellos)
+	if inv := s.order(sprout.Order{Kind: sprout.OrderInspect}).Inventory; inv == nil {
+		t.Error("it is not inspected")
+	}
+}

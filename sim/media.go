@@ -40,7 +40,7 @@ func (m *Machine) bootMedia(ctx context.Context) error {
 	if err := sprout.Pause(ctx, m.pace.Kernel); err != nil {
 		return err
 	}
-	w := newWeb(ip.Addr())
+	w := newWeb(ip.Addr(), &m.cable)
 	defer w.Close()
 	return m.runRamdisk(ctx, w, cmdline)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ type Rack struct {
 
 	server *http.Server
 	serves sync.WaitGroup
+	cut    atomic.Bool // the BMCs do not answer
 
 	mu    sync.Mutex
 	port  uint16 // of every BMC; 0: none was plugged yet
@@ -58,6 +60,9 @@ func NewRack(username, password string, log *slog.Logger) *Rack {
 
 // serve lets the BMC answer whose address was asked.
 func (r *Rack) serve(w http.ResponseWriter, req *http.Request) {
+	if r.cut.Load() {
+		panic(http.ErrAbortHandler) // the connection is torn
+	}
 	asked, _ := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	r.mu.Lock()
 	bmc := r.at[asked.AddrPort().Addr().Unmap()]
@@ -72,6 +77,17 @@ func (r *Rack) serve(w http.ResponseWriter, req *http.Request) {
 // HangUp drops the connections to BMCs on which nothing is asked just now, and
 // keeps none from then on.
 func (r *Rack) HangUp() { r.server.SetKeepAlivesEnabled(false) }
+
+// CutOff takes every machine and BMC of the rack off the network, or puts them
+// back.
+func (r *Rack) CutOff(out bool) {
+	r.cut.Store(out)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.slots {
+		s.Machine.CutOff(out)
+	}
+}
 
 // listen opens the port of every BMC, once. r.mu is held.
 func (r *Rack) listen() error {

@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			local := netip.MustParseAddr("127.0.0.1")
-			w := newWeb(local)
+			w := newWeb(local, &cable{})
 			defer w.Close()
 			k, err := m.runScript(context.Background(), w, lease{ip: local, server: local, file: server.URL + "/script"})
 			switch {

@@ -44,7 +44,7 @@ func (m *Machine) readSeed(ctx context.Context, s *System) (seed, error) {
 	out.source = source
 	texts := []string{s.Drive.VendorData, s.Drive.UserData}
 	if meta.SeedFrom != "" {
-		if texts, err = fetchSeed(ctx, source, meta.SeedFrom); err != nil {
+		if texts, err = m.fetchSeed(ctx, source, meta.SeedFrom); err != nil {
 			return seed{}, err
 		}
 	}
@@ -73,8 +73,8 @@ func (m *Machine) readSeed(ctx context.Context, s *System) (seed, error) {
 
 // fetchSeed fetches vendor-data and user-data over HTTP, as NoCloud's seedfrom
 // has cloud-init do. Of what comes in parts it returns the cloud-configs.
-func fetchSeed(ctx context.Context, source netip.Addr, from string) (texts []string, err error) {
-	w := newWeb(source)
+func (m *Machine) fetchSeed(ctx context.Context, source netip.Addr, from string) (texts []string, err error) {
+	w := newWeb(source, &m.cable)
 	defer w.Close()
 	for _, name := range []string{"vendor-data", "user-data"} {
 		resp, err := w.do(ctx, "GET", from+name, nil, "")

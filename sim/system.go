@@ -54,7 +54,7 @@ func (m *Machine) phoneHome(ctx context.Context, s *System) error {
 		m.note(StepHome, "fault: %s", f)
 		return errors.New("fault: " + f.String())
 	}
-	w := newWeb(seed.source)
+	w := newWeb(seed.source, &m.cable)
 	defer w.Close()
 	form := url.Values{"hostname": {seed.hostname}, "instance_id": {seed.instance}}.Encode()
 	for range max(seed.tries, 1) {

@@ -30,7 +30,7 @@ const (
 // tftpGet reads a file as firmware does, up to limit bytes (0: all). Below the
 // file's size it aborts with error 8, as OVMF does that only wants the size.
 // first is called when the first block has come, before it is acknowledged.
-func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file string, limit int, first func() error) (int, error) {
+func tftpGet(ctx context.Context, over *cable, local netip.Addr, server netip.AddrPort, file string, limit int, first func() error) (int, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
 	if err != nil {
 		return 0, fmt.Errorf("cannot open a socket on %s: %w", local, err)
@@ -41,7 +41,7 @@ func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file 
 			_ = conn.Close()
 		}
 	}()
-	t := transfer{conn: conn, peer: server, block: 512, first: first}
+	t := transfer{conn: socket{conn, over}, peer: server, block: 512, first: first}
 	t.last = readRequest(file)
 	got, err := t.run(limit)
 	if ctx.Err() != nil {
@@ -55,7 +55,7 @@ func tftpGet(ctx context.Context, local netip.Addr, server netip.AddrPort, file 
 
 // A transfer is one read request to its end.
 type transfer struct {
-	conn  *net.UDPConn
+	conn  socket
 	peer  netip.AddrPort // the server's port of this transfer, once it has answered
 	fixed bool           // peer is it
 	last  []byte         // the packet to send again

@@ -10,16 +10,24 @@ import (
 	"time"
 )
 
-// A web is a machine's HTTP: it dials from the machine's own address.
+// A web is a machine's HTTP: it dials from the machine's own address, over its
+// cable.
 type web struct {
 	client *http.Client
 	source netip.Addr
 }
 
-func newWeb(source netip.Addr) *web {
+func newWeb(source netip.Addr, over *cable) *web {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}, Timeout: 5 * time.Second}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return over.carry(conn)
+	}
 	return &web{source: source, client: &http.Client{Transport: &http.Transport{
-		DialContext: dialer.DialContext, DisableCompression: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
+		DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
 	}}}
 }
 

@@ -64,7 +64,7 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 	var shows []func(*replica)
 	var refused []Refusal
 	d := s.draft()
-	var serial uint32
+	var first, newest uint32
 	names := slices.ContainsFunc(changes, func(c sprout.Change) bool { return c.Kind.OfNames() })
 	err = s.db.Update(func(tx *bbolt.Tx) (err error) {
 		for _, c := range changes {
@@ -84,7 +84,7 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 			shows = append(shows, more...)
 		}
 		if refused, err = refusals(tx); err == nil && names {
-			serial, err = s.raiseSerial(tx)
+			first, newest, err = s.raiseSerial(tx, len(shows))
 		}
 		return err
 	})
@@ -94,10 +94,13 @@ func (s *Store) Apply(ctx context.Context, changes ...sprout.Change) error {
 	s.replica.mu.Lock()
 	defer s.replica.mu.Unlock()
 	if names {
-		s.replica.serial = serial
+		s.replica.serial = first
 	}
 	for _, show := range shows {
 		show(&s.replica)
+	}
+	if names {
+		s.replica.serial = newest
 	}
 	s.replica.refused = refused
 	s.replica.tell(changes)

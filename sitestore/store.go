@@ -84,7 +84,7 @@ func (s *Store) load() error {
 		if err := rekeyLeases(tx); err != nil || serialOf(tx) > 0 {
 			return err
 		}
-		_, err := s.raiseSerial(tx)
+		_, _, err := s.raiseSerial(tx, 1)
 		return err
 	})
 	if err != nil {

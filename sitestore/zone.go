@@ -78,7 +78,7 @@ func (s *Store) UpdateNames(ctx context.Context, remove, add []sprout.Record) er
 			err = errors.Join(err, recordTable.put(tx, r.Key(), r))
 		}
 		if err == nil {
-			serial, err = s.raiseSerial(tx)
+			serial, _, err = s.raiseSerial(tx, 1)
 		}
 		return errors.Join(err, s.AppendFact(tx, fact))
 	})
@@ -132,13 +132,15 @@ func (r *replica) keepRecord(key string, record *sprout.Record) {
 	set(r.records, key, record)
 }
 
-// raiseSerial makes in tx the serial of the names' next state: the time in
-// seconds, or one more than the last. So it rises (RFC 1982) also where the
-// agent begins anew with an empty store.
-func (s *Store) raiseSerial(tx *bbolt.Tx) (uint32, error) {
+// raiseSerial makes in tx the serials of the names' next states, one for each of so many
+// changes: the time in seconds, or one more than the last. So it rises (RFC 1982) also
+// where the agent begins anew with an empty store. A zone takes one more with every change
+// that is shown: the newest, which is kept, is not below what any zone was seen with.
+func (s *Store) raiseSerial(tx *bbolt.Tx, changes int) (first, newest uint32, err error) {
 	b := tx.Bucket([]byte(recordTable))
 	next := max(b.Sequence()+1, uint64(max(s.now().Unix(), 0)))
-	return uint32(next & 0xffffffff), b.SetSequence(next)
+	last := next + uint64(max(changes, 1)-1)
+	return uint32(next & 0xffffffff), uint32(last & 0xffffffff), b.SetSequence(last)
 }
 
 // serialOf reads the serial of the names' state.

@@ -99,7 +99,7 @@ func idsOf(list []sprout.Address) []string {
 func (s *Store) room(ctx context.Context, tx pgx.Tx, f fence, b sprout.AddressBlock) (netip.Addr, error) {
 	bounds := hosts(f.CIDR)
 	if b.Aligned { // what is a prefix of its own may lie at the edge of this one
-		bounds = run{f.CIDR.Masked().Addr(), lastOf(f.CIDR)}
+		bounds = run{f.CIDR.Masked().Addr(), LastOf(f.CIDR)}
 	}
 	look := looker(ctx, tx, f.ID, bounds)
 	for at := bounds.first; at.IsValid(); {

@@ -17,7 +17,7 @@ func (r run) has(ip netip.Addr) bool { return !ip.Less(r.first) && !r.last.Less(
 // not the network's own and, in IPv4, not the broadcast address. A prefix of 31
 // or 32 bits (127 or 128) has neither (RFC 3021, RFC 6164).
 func hosts(p netip.Prefix) run {
-	r := run{p.Masked().Addr(), lastOf(p)}
+	r := run{p.Masked().Addr(), LastOf(p)}
 	if p.Addr().BitLen()-p.Bits() <= 1 {
 		return r
 	}
@@ -28,8 +28,8 @@ func hosts(p netip.Prefix) run {
 	return r
 }
 
-// lastOf returns the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
+// LastOf returns the last address of a prefix.
+func LastOf(p netip.Prefix) netip.Addr {
 	raw := p.Masked().Addr().AsSlice()
 	for bit := p.Bits(); bit < len(raw)*8; bit++ {
 		raw[bit/8] |= 1 << (7 - bit%8)

@@ -41,3 +41,13 @@ func (s *Store) DeleteBMC(ctx context.Context, tx pgx.Tx, id sprout.MachineID) e
 	}
 	return s.replicateMachine(ctx, tx, id)
 }
+
+// BMCPassword opens the password of a machine's BMC; empty: it has none.
+func (s *Store) BMCPassword(ctx context.Context, id sprout.MachineID) (string, error) {
+	sealed, err := one(ctx, s.db, pgx.RowTo[[]byte], `SELECT secret FROM bmc WHERE machine = $1`, id)
+	if err != nil || len(sealed) == 0 {
+		return "", orNotFound(err, "the BMC of machine", string(id))
+	}
+	secret, err := s.config.Key.Open(string(id), sealed)
+	return string(secret), err
+}

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -87,6 +90,9 @@ func explain(err error) error {
 	var pg *pgconn.PgError
 	var known *sprout.Error
 	var defect *statementError
+	if isAway(err) && !errors.As(err, &known) {
+		return unavailable(err, "cannot reach the database now, try again", "look at PostgreSQL and the way to it; Sprout goes on by itself")
+	}
 	if err == nil || !errors.As(err, &pg) || errors.As(err, &known) || errors.As(err, &defect) {
 		return err
 	}
@@ -112,6 +118,18 @@ func explain(err error) error {
 		return sprout.Errorf(sprout.Unavailable, "cannot finish in the database now, try again: %w", err)
 	}
 	return &statementError{pg, err}
+}
+
+// isAway tells that the connection to PostgreSQL broke, or none could be had; not
+// that whoever asked has given up.
+func isAway(err error) bool {
+	var pg *pgconn.PgError
+	if err == nil || errors.As(err, &pg) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var dial *pgconn.ConnectError
+	var line *net.OpError
+	return errors.As(err, &dial) || errors.As(err, &line) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
 }
 
 // Undone tells whether PostgreSQL has undone a transaction for the sake of

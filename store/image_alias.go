@@ -66,12 +66,29 @@ func (s *Store) DeleteImageAlias(ctx context.Context, tx pgx.Tx, name string) er
 	return s.touch(ctx, tx, happened(sprout.WasChanged, "", image))
 }
 
+// HoldImageOf does as HoldImage for what a deploy installs, whatever image has its
+// bytes now. A run of before digests were kept, and one of another kind, needs none.
+func (s *Store) HoldImageOf(ctx context.Context, tx pgx.Tx, id sprout.WorkflowID) error {
+	gone, err := many(ctx, tx, pgx.RowTo[string], `
+		WITH held AS MATERIALIZED (SELECT i.digest FROM image i WHERE i.digest = (SELECT run #>> '{input,image,digest}' FROM workflow WHERE id = $1) FOR KEY SHARE)
+		SELECT coalesce(run #>> '{input,image,name}', '') FROM workflow
+		WHERE id = $1 AND kind = 'deploy' AND run #>> '{input,image,digest}' <> '' AND NOT EXISTS (SELECT FROM held)`, id)
+	if err == nil && len(gone) > 0 {
+		return deletedMeanwhile(gone[0])
+	}
+	return err
+}
+
+func deletedMeanwhile(image string) error {
+	return sprout.Errorf(sprout.Conflict, "cannot use image %s: it was deleted meanwhile", image).WithRemedy("sprout image list")
+}
+
 // HoldImage keeps an image from being deleted until the transaction ends. Any
 // number may hold it at once. Conflict if it is gone.
 func (s *Store) HoldImage(ctx context.Context, tx pgx.Tx, i sprout.Image) error {
 	held, err := many(ctx, tx, pgx.RowTo[string], `SELECT id FROM image WHERE id = $1 FOR KEY SHARE`, i.ID)
 	if err == nil && len(held) == 0 {
-		return sprout.Errorf(sprout.Conflict, "cannot use image %s: it was deleted meanwhile", i.Name).WithRemedy("sprout image list")
+		return deletedMeanwhile(i.Name)
 	}
 	return err
 }

@@ -101,3 +101,37 @@ func TestHeldImageIsNotDeleted(t *testing.T) {
 		t.Errorf("held after it is gone: %v", err)
 	}
 }
+
+// A deploy that is tried again needs its image's bytes, whatever image has them now.
+func TestARetryHoldsItsImage(t *testing.T) {
+	s := storetest.New(t)
+	i := madeImage(t, s, "a1")
+	m := storetest.Machine(t, s, storetest.Site(t, s, "lon1").ID, "m1", "52:54:00:00:00:01")
+	if _, err := s.Pool().Exec(t.Context(), `INSERT INTO workflow (site, id, kind, machine, actor, state, version, run, created_at, ended_at)
+		SELECT site, 'wfl_1', 'deploy', id, 'admin', 'failed', 1, jsonb_build_object('input', jsonb_build_object('image', jsonb_build_object('name', 'a1', 'digest', $2::text))), now(), now()
+		FROM machine WHERE id = $1`, m.ID, i.Digest); err != nil {
+		t.Fatal(err)
+	}
+	hold := func(ctx context.Context, tx pgx.Tx) error { return s.HoldImageOf(ctx, tx, "wfl_1") }
+	remove := func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '50ms'`); err != nil {
+			return err
+		}
+		return s.DeleteImage(ctx, tx, i.ID)
+	}
+	if err := s.Tx(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		err := hold(ctx, tx)
+		if gone := s.Tx(t.Context(), remove); gone == nil {
+			t.Error("deleted while a retry holds it")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Tx(t.Context(), remove); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Tx(t.Context(), hold); sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "image a1: it was deleted meanwhile") {
+		t.Errorf("held after it is gone: %v", err)
+	}
+}

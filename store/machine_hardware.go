@@ -39,6 +39,40 @@ func (s *Store) MachineOf(ctx context.Context, site sprout.SiteID, hw Hardware) 
 	return id, orNotFound(err, "machine", cmp.Or(append(macs, hw.UUID)...))
 }
 
+// A Likeness is a machine that something found may be, and in what it is like it.
+type Likeness struct {
+	ID            sprout.MachineID
+	Name          string
+	State         sprout.State
+	UUID, Serial  string // of its last inventory; empty: it has none
+	System        string // Redfish id at its BMC; empty: the only one, or it has none
+	HasBMC        bool
+	ByMAC, ByHost bool // one of the MACs is of its ports; its BMC is at the address
+	ByUUID        bool
+	BySerial      bool
+}
+
+// Alike returns the machines of the site that have one of the MACs, one of the UUIDs, one
+// of the serial numbers, or a BMC at the host, an address as URLs have it: what of those is
+// proof enough is for the caller to say. At most 100, the surest first.
+func (s *Store) Alike(ctx context.Context, site sprout.SiteID, macs, uuids, serials []string, host string) ([]Likeness, error) {
+	var urls []string
+	for _, end := range []string{"", ":%", "/%", "?%"} {
+		urls = append(urls, "%://"+host+end)
+	}
+	return many(ctx, s.db, pgx.RowToStructByPos[Likeness], `
+		SELECT m.id, m.name, m.state, lower(coalesce(m.inventory ->> 'uuid', '')), coalesce(m.inventory ->> 'serial', ''), coalesce(b.system, ''), b.machine IS NOT NULL,
+			bool_or(found.how = 'mac'), bool_or(found.how = 'host'), bool_or(found.how = 'uuid'), bool_or(found.how = 'serial')
+		FROM (
+			SELECT machine AS id, 'mac' AS how FROM interface WHERE site = $1 AND mac = ANY ($2::text[]::macaddr[])
+			UNION ALL SELECT id, 'uuid' FROM machine WHERE site = $1 AND lower(inventory ->> 'uuid') = ANY ($3::text[])
+			UNION ALL SELECT id, 'serial' FROM machine WHERE site = $1 AND inventory ->> 'serial' = ANY ($4::text[])
+			UNION ALL SELECT machine, 'host' FROM bmc WHERE site = $1 AND url LIKE ANY ($5::text[])
+		) found JOIN machine m ON m.site = $1 AND m.id = found.id LEFT JOIN bmc b ON b.site = m.site AND b.machine = m.id
+		GROUP BY m.site, m.id, b.site, b.machine
+		ORDER BY bool_or(found.how = 'mac') DESC, bool_or(found.how = 'uuid') DESC, m.id LIMIT 100`, site, macs, uuids, serials, urls)
+}
+
 // namesTried is how many machines may be named alike but for a number.
 const namesTried = 10
 

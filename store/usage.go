@@ -108,7 +108,7 @@ func (s *Store) count(ctx context.Context, u *sprout.Usage) error {
 	at := map[netip.Addr]*sprout.Cell{}
 	for i, ip := 0, u.Drawn.Addr(); i < len(u.Cells); i++ {
 		at[ip] = &u.Cells[i]
-		ip = lastOf(netip.PrefixFrom(ip, u.Block)).Next()
+		ip = LastOf(netip.PrefixFrom(ip, u.Block)).Next()
 	}
 	rows, err := s.db.Query(ctx, `
 		SELECT host(network(set_masklen(ip, $2)))::inet, count(*) FILTER (WHERE allocated), count(*) FILTER (WHERE NOT allocated)

@@ -22,7 +22,7 @@ type loss struct {
 // A span is a run of addresses, both ends included.
 type span struct{ first, last netip.Addr }
 
-func spanOf(p netip.Prefix) span { return span{p.Masked().Addr(), lastOf(p)} }
+func spanOf(p netip.Prefix) span { return span{p.Masked().Addr(), LastOf(p)} }
 
 // mostUses is how far uses are counted, and someUses how many are named.
 const (

@@ -103,6 +103,13 @@ func Shown(ctx context.Context, address string) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
+// Expired tells whether a connection failed only because the server's certificate
+// has run out, or is of the future: that heals when it is renewed.
+func Expired(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+}
+
 // Distrust tells whether a connection failed because the server's certificate
 // is not trusted, and puts that into words for whoever pinned something. It is
 // nil for every other error.
@@ -117,7 +124,7 @@ func Distrust(err error, server string, authorities []byte) *sprout.Error {
 			WithRemedy("add the name to tls.names of the server's configuration, or use one that it has")
 	}
 	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+	if Expired(err) && errors.As(err, &invalid) {
 		return sprout.Errorf(sprout.Denied, "cannot trust %s: its certificate has expired, or is of the future: it is good from %s to %s",
 			server, invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339)).
 			WithRemedy("renew the files of tls.certificate at the server, which reads them again by itself; and compare this host's clock")

@@ -59,7 +59,7 @@ func (r *Relay) Address() string { return r.listener.Addr().String() }
 // Bytes is how many were carried, both ways.
 func (r *Relay) Bytes() int64 { return r.bytes.Load() }
 
-// Torn is how many connections were lost to the weather.
+// Torn is how many connections were lost to the weather, or to a cut.
 func (r *Relay) Torn() int64 { return r.torn.Load() }
 
 // Lead says where the relay leads from now on.
@@ -84,6 +84,7 @@ func (r *Relay) Cut() {
 	for c := range r.conns {
 		reset(c)
 	}
+	r.torn.Add(int64(len(r.conns)+1) / 2) // each has two ends
 	clear(r.conns)
 }
 

@@ -97,6 +97,9 @@ func TestRelayIsCutAndHeals(t *testing.T) {
 		}
 		_ = again.Close()
 	}
+	if l.Torn() != 1 {
+		t.Errorf("%d connections were torn by a cut of one", l.Torn())
+	}
 	l.Heal()
 	if again, err = net.Dial("tcp4", l.Address()); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func (all Relays) Bytes() (n int64) {
 	return n
 }
 
-// Torn is how many connections were lost to the weather.
+// Torn is how many connections were lost to the weather, or to a cut.
 func (all Relays) Torn() (n int64) {
 	for _, r := range all {
 		n += r.Torn()

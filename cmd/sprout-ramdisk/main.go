@@ -98,7 +98,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	agent := &ramdisk.Agent{
 		Client:  &ramdisk.Client{URL: url, Token: cmdline["sprout.token"], HTTP: &http.Client{}, Log: log},
 		BootMAC: port.MAC, Boot: bootID(), Tests: builtin.Provider{}, Log: log,
-		Settle: modules.Settle, Mount: modules.MountTools,
+		Settle: modules.Settle, Mount: modules.MountTools, BMC: modules.BMC,
 		Links: func(ctx context.Context) {
 			if err := system.WaitLinks(ctx, linksUntil, log); err != nil {
 				log.Warn("cannot wait for links", "error", err)

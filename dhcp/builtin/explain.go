@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 
@@ -31,21 +30,26 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	if p.Options, err = asked(q.Firmware); err != nil {
 		return dhcp.Explanation{}, err
 	}
+	site, at := s.site(), s.config.Address
 	if q.Subnet != "" {
-		relay, err := s.relayOf(q.Subnet)
+		sub, err := s.subnet(q.Subnet)
 		if err != nil {
 			return dhcp.Explanation{}, err
 		}
-		p.GatewayIPAddr = relay.AsSlice()
+		at = sub.CIDR.Masked().Addr().Next() // from there its relay would ask
+		p.GatewayIPAddr = at.AsSlice()
+		if sub.VRF != site.VRF {
+			p.Options[optionRelay] = append([]byte{virtualSubnet, byte(1 + len(sub.VRF))}, FormatVSS(sub.VRF)...)
+		}
 	}
-	site := s.site()
-	a := Decide(Request{Packet: p}, site)
+	r := Request{Packet: p}
+	a := Decide(r, site)
 	e := dhcp.Explanation{Reason: a.Reason}
 	if a.Reply == nil {
 		return e, nil
 	}
 	e.IP, e.BootFile, e.To = field(a.Reply.YourIPAddr), bootFileOf(a.Reply), a.To.String()
-	sub := within(site.Ledger.Subnets(), e.IP)
+	sub := within(site.link(r.vss(), at), e.IP)
 	if sub != nil {
 		e.Subnet = sub.CIDR
 	}
@@ -92,14 +96,14 @@ func optionsOf(o dhcpv4.Options) (list []sprout.DHCPOption) {
 	return list
 }
 
-// relayOf is an address in the subnet from which a relay would ask.
-func (s *Server) relayOf(id sprout.SubnetID) (netip.Addr, error) {
+// subnet finds one that somebody asks about.
+func (s *Server) subnet(id sprout.SubnetID) (sprout.Subnet, error) {
 	for _, sub := range s.config.Ledger.Subnets() {
 		if (sub.ID == id || sub.CIDR.String() == string(id)) && sub.CIDR.Addr().Is4() {
-			return sub.CIDR.Masked().Addr().Next(), nil
+			return sub, nil
 		}
 	}
-	return netip.Addr{}, sprout.Errorf(sprout.NotFound, "cannot explain subnet %s: this site has no such IPv4 subnet", id)
+	return sprout.Subnet{}, sprout.Errorf(sprout.NotFound, "cannot explain subnet %s: this site has no such IPv4 subnet", id)
 }
 
 // asked is what each firmware says of itself in a DISCOVER.
@@ -112,17 +116,27 @@ func asked(f dhcp.Firmware) (dhcpv4.Options, error) {
 		o[77] = []byte("iPXE")
 		return o, nil
 	}
-	arch, err := strconv.ParseUint(cmp.Or(map[dhcp.Firmware]string{dhcp.BIOS: "0", dhcp.UEFI: "7", dhcp.UEFIHTTP: "16"}[f], f), 10, 16)
+	arch, http, err := Architecture(f)
 	if err != nil {
-		return nil, sprout.InvalidField("arch", "cannot explain firmware %q: bios, uefi, http, ipxe, or the number of an architecture is needed", f)
+		return nil, err
 	}
 	class := "PXEClient"
-	if slices.Contains(httpArches, uint16(arch)) {
+	if http {
 		class = "HTTPClient"
 	}
 	o[optionVendorClass] = fmt.Appendf(nil, "%s:Arch:%05d:UNDI:003001", class, arch)
-	o[93] = binary.BigEndian.AppendUint16(nil, uint16(arch))
+	o[93] = binary.BigEndian.AppendUint16(nil, arch)
 	return o, nil
+}
+
+// Architecture is the number of a firmware's (RFC 4578 section 2.1), and tells whether it
+// boots by HTTP. The error is Invalid: there is no such firmware.
+func Architecture(f dhcp.Firmware) (arch uint16, http bool, err error) {
+	n, err := strconv.ParseUint(cmp.Or(map[dhcp.Firmware]string{dhcp.BIOS: "0", dhcp.UEFI: "7", dhcp.UEFIHTTP: "16"}[f], f), 10, 16)
+	if err != nil {
+		return 0, false, sprout.InvalidField("arch", "cannot explain firmware %q: bios, uefi, http, ipxe, or the number of an architecture is needed", f)
+	}
+	return uint16(n), slices.Contains(httpArches, uint16(n)), nil
 }
 
 // Client is what a client with the firmware says of itself. The error is Invalid:

@@ -283,6 +283,21 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Of two subnets of one prefix in two VRFs the one that is asked about is explained,
+// as its relay names it (RFC 6607).
+func TestExplainVRF(t *testing.T) {
+	s, err := builtin.New(builtin.Config{Address: ip("10.0.0.1"), Ledger: dhcptest.NewMemory(vrfSeed())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sub, want := range map[sprout.SubnetID]string{"sub_blue": "10.0.0.200/30", "sub_a": "10.0.0.100/30", "": "10.0.0.100/30"} {
+		e, err := s.Explain(dhcp.Question{MAC: stranger, Subnet: sub})
+		if err != nil || !netip.MustParsePrefix(want).Contains(e.IP) || e.Subnet.String() != "10.0.0.0/24" {
+			t.Errorf("%q: %s of %s, %v; want one of %s", sub, e.IP, e.Subnet, err, want)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	l := dhcptest.NewMemory(seed())
 	for name, c := range map[string]builtin.Config{

@@ -9,6 +9,9 @@ type VSS struct {
 	Name   string
 }
 
+// FormatVSS is the value that ParseVSS reads of a VRF's name.
+func FormatVSS(vrf string) []byte { return append([]byte{0}, vrf...) }
+
 // ParseVSS reads the value of the sub-option, or of DHCPv6's option: a name, or
 // the 7 bytes of a VPN id of RFC 2685, which is a name in hexadecimal.
 func ParseVSS(raw []byte) VSS {

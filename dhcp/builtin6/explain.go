@@ -11,6 +11,7 @@ import (
 
 	"sprout"
 	"sprout/dhcp"
+	"sprout/dhcp/builtin"
 )
 
 // Explain says what the machine would be offered if it asked now, and why:
@@ -20,15 +21,20 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	if err != nil || len(mac) != 6 {
 		return dhcp.Explanation{}, sprout.InvalidField("mac", "cannot explain %q: a MAC address like 52:54:00:12:34:56 is needed", q.MAC)
 	}
-	r := Request{Message: solicit(mac, q.Firmware), From: netip.AddrPortFrom(toEUI64(mac), clientPort), Frame: mac.String()}
+	asks, err := solicit(mac, q.Firmware)
+	if err != nil {
+		return dhcp.Explanation{}, err
+	}
+	site, at := s.site(), s.config.Address
+	r := Request{Message: asks, From: netip.AddrPortFrom(toEUI64(mac), clientPort), Frame: mac.String()}
 	if q.Subnet != "" {
-		relay, err := s.relayOf(q.Subnet, mac)
+		sub, err := s.subnet(q.Subnet)
 		if err != nil {
 			return dhcp.Explanation{}, err
 		}
-		r.Relays = []*dhcpv6.RelayMessage{relay}
+		at = sub.CIDR.Masked().Addr().Next()
+		r.Relays = []*dhcpv6.RelayMessage{relayIn(sub, at, mac, site.VRF)}
 	}
-	site := s.site()
 	a := Decide(r, site)
 	e := dhcp.Explanation{IP: a.IP, BootFile: a.BootFile, Reason: a.Reason}
 	if a.Reply == nil {
@@ -37,7 +43,7 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	if e.To = a.To.Addr().String(); a.To.Port() != 0 {
 		e.To = a.To.String()
 	}
-	if sub := within(site.Ledger.Subnets(), e.IP); sub != nil {
+	if sub := within(site.link(r.vss(), at), e.IP); sub != nil {
 		e.Subnet = sub.CIDR
 	}
 	e.Options = site.optionsOf(a)
@@ -71,37 +77,46 @@ func (s *Site) optionsOf(a Answer) (list []sprout.DHCPOption) {
 	return list
 }
 
-// relayOf is what a relay in the subnet would forward.
-func (s *Server) relayOf(id sprout.SubnetID, mac net.HardwareAddr) (*dhcpv6.RelayMessage, error) {
+// subnet finds one that somebody asks about.
+func (s *Server) subnet(id sprout.SubnetID) (sprout.Subnet, error) {
 	for _, sub := range s.config.Ledger.Subnets() {
 		if (sub.ID == id || sub.CIDR.String() == string(id)) && sub.CIDR.Addr().Is6() {
-			relay := &dhcpv6.RelayMessage{
-				MessageType: dhcpv6.MessageTypeRelayForward, LinkAddr: sub.CIDR.Masked().Addr().Next().AsSlice(), PeerAddr: toEUI64(mac).AsSlice(),
-			}
-			relay.AddOption(dhcpv6.OptClientLinkLayerAddress(iana.HWTypeEthernet, mac))
-			return relay, nil
+			return sub, nil
 		}
 	}
-	return nil, sprout.Errorf(sprout.NotFound, "cannot explain subnet %s: this site has no such IPv6 subnet", id)
+	return sprout.Subnet{}, sprout.Errorf(sprout.NotFound, "cannot explain subnet %s: this site has no such IPv6 subnet", id)
+}
+
+// relayIn is what a relay in the subnet would forward.
+func relayIn(sub sprout.Subnet, at netip.Addr, mac net.HardwareAddr, own string) *dhcpv6.RelayMessage {
+	relay := &dhcpv6.RelayMessage{MessageType: dhcpv6.MessageTypeRelayForward, LinkAddr: at.AsSlice(), PeerAddr: toEUI64(mac).AsSlice()}
+	relay.AddOption(dhcpv6.OptClientLinkLayerAddress(iana.HWTypeEthernet, mac))
+	if sub.VRF != own {
+		relay.AddOption(&dhcpv6.OptionGeneric{OptionCode: optionVSS, OptionData: builtin.FormatVSS(sub.VRF)})
+	}
+	return relay
 }
 
 // solicit is what each firmware asks.
-func solicit(mac net.HardwareAddr, f dhcp.Firmware) *dhcpv6.Message {
+func solicit(mac net.HardwareAddr, f dhcp.Firmware) (*dhcpv6.Message, error) {
 	m := &dhcpv6.Message{MessageType: dhcpv6.MessageTypeSolicit}
 	m.AddOption(dhcpv6.OptClientID(&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: mac}))
 	m.AddOption(&dhcpv6.OptIANA{})
 	m.AddOption(dhcpv6.OptRequestedOption(dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList, dhcpv6.OptionNTPServer, dhcpv6.OptionFQDN, dhcpv6.OptionBootfileURL))
 	switch f {
-	case dhcp.BIOS:
-		m.AddOption(dhcpv6.OptClientArchType(iana.INTEL_X86PC))
-	case dhcp.UEFI:
-		m.AddOption(dhcpv6.OptClientArchType(iana.EFI_X86_64))
-	case dhcp.UEFIHTTP:
-		m.AddOption(dhcpv6.OptClientArchType(iana.EFI_X86_64_HTTP))
-		m.AddOption(&dhcpv6.OptVendorClass{EnterpriseNumber: intel, Data: [][]byte{[]byte(httpClient)}})
+	case dhcp.NoBoot:
+		return m, nil
 	case dhcp.IPXE:
 		m.AddOption(&dhcpv6.OptUserClass{UserClasses: [][]byte{[]byte("iPXE")}})
-	case dhcp.NoBoot:
+		return m, nil
 	}
-	return m
+	arch, http, err := builtin.Architecture(f)
+	if err != nil {
+		return nil, err
+	}
+	m.AddOption(dhcpv6.OptClientArchType(iana.Arch(arch)))
+	if http {
+		m.AddOption(&dhcpv6.OptVendorClass{EnterpriseNumber: intel, Data: [][]byte{[]byte(httpClient)}})
+	}
+	return m, nil
 }

@@ -31,6 +31,7 @@ func TestExplain(t *testing.T) {
 		{dhcp.Question{MAC: web01, Firmware: dhcp.UEFIHTTP}, "fd00:20::5/128", "http://[fd00:20::1]/boot/snponly.efi", "for web-01"},
 		{dhcp.Question{MAC: stranger, Firmware: dhcp.IPXE}, "fd00:20::100/126", "http://[fd00:20::1]/boot/52-54-00-00-00-09.ipxe", "to be discovered"},
 		{dhcp.Question{MAC: stranger, Subnet: "sub_b", Firmware: dhcp.UEFI}, "fd00:21::/64", "", "does not allow discovery"},
+		{dhcp.Question{MAC: web01, Firmware: "16"}, "fd00:20::5/128", "http://[fd00:20::1]/boot/snponly.efi", "for web-01"},
 		{dhcp.Question{MAC: stranger}, "fd00:20::100/126", "", "a free address of the dynamic range"},
 	} {
 		e, err := s.Explain(c.ask)
@@ -43,6 +44,9 @@ func TestExplain(t *testing.T) {
 	}
 	if _, err := s.Explain(dhcp.Question{MAC: "x"}); sprout.KindOf(err) != sprout.Invalid {
 		t.Errorf("no MAC: %v", err)
+	}
+	if _, err := s.Explain(dhcp.Question{MAC: stranger, Firmware: "toaster"}); sprout.KindOf(err) != sprout.Invalid {
+		t.Errorf("no firmware: %v", err)
 	}
 	if all := ledger.Leases(); len(all) > 0 {
 		t.Errorf("leases: %v", all)

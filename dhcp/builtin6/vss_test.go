@@ -8,6 +8,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
 	"sprout"
+	"sprout/dhcp"
 	"sprout/dhcp/builtin6"
 	"sprout/dhcp/dhcptest"
 )
@@ -24,6 +25,15 @@ func TestVRF(t *testing.T) {
 	seed.Subnets = append(seed.Subnets, blue)
 	seed.Reservations = append(seed.Reservations, sprout.Reservation{MAC: db01, IP: ip("10.0.0.6"), Subnet: "sub_4", More: []sprout.Reservation{
 		{MAC: db01, IP: ip("fd00:20::6"), Subnet: "sub_a"}, {MAC: db01, IP: ip("fd00:20::206"), Subnet: "sub_blue"}}})
+	explainer, err := builtin6.New(builtin6.Config{Address: ip("fd00:20::1"), DUID: server, Ledger: dhcptest.NewMemory(seed)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sub, want := range map[sprout.SubnetID]string{"sub_blue": "fd00:20::200/126", "sub_a": "fd00:20::100/126"} {
+		if e, err := explainer.Explain(dhcp.Question{MAC: stranger, Subnet: sub}); err != nil || !netip.MustParsePrefix(want).Contains(e.IP) {
+			t.Errorf("explained in %s: %+v, %v; want one of %s", sub, e, err, want)
+		}
+	}
 	taken := bound("fd00:20::200", other) // of the agent's VRF: the same address is free in the other
 	for _, c := range []struct {
 		name, mac string

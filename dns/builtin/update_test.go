@@ -171,6 +171,52 @@ func TestAnUpdateIsKept(t *testing.T) {
 	}
 }
 
+// Names come many at once: each changes the zone, and its serial. What a secondary saw last is
+// not above what the zone has after a restart, nor is the next change.
+func TestSerialsSurviveABatch(t *testing.T) {
+	const origin = "\x04lon1\x07example\x00"
+	path := filepath.Join(t.TempDir(), "site.db")
+	s := newSite(t, path)
+	applied, err := s.store.Applied()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch []sprout.Change
+	for i := range 100 {
+		name := fmt.Sprintf("n%d.lon1.example", i)
+		raw, err := json.Marshal(sprout.Record{Name: name, IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)}), TTL: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, sprout.Change{Seq: applied + int64(i) + 1, Kind: sprout.ChangeRecord, Key: name, Body: raw})
+	}
+	if err := s.store.Apply(t.Context(), batch...); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := s.zones.Zone(origin)
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sitestore.Open(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	again := &site{store: store, zones: zone.New()}
+	store.Publish(&builtin.Names{
+		Zones: again.zones, Agent: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Policy: builtin.NewPolicy(), Log: slog.New(slog.DiscardHandler),
+		Unseal: func(sealed []byte) (string, error) { return string(sealed), nil },
+	})
+	after, ok := again.zones.Zone(origin)
+	if !ok || int32(after.Serial-before.Serial) < 0 {
+		t.Errorf("the serial was %d and is %d after a restart", before.Serial, after.Serial)
+	}
+	again.apply(t, sprout.ChangeRecord, "more.lon1.example", sprout.Record{Name: "more.lon1.example", IP: netip.MustParseAddr("10.0.0.7"), TTL: 60})
+	if next, _ := again.zones.Zone(origin); int32(next.Serial-before.Serial) <= 0 {
+		t.Errorf("the serial was %d before the restart, and is %d after a change", before.Serial, next.Serial)
+	}
+}
+
 // Who may not transfer gets nothing.
 func TestTransferIsForWhoMay(t *testing.T) {
 	s := newSite(t, filepath.Join(t.TempDir(), "site.db"))
@@ -201,6 +247,49 @@ func TestTransferIsForWhoMay(t *testing.T) {
 		}
 		if (got > 0) != c.good || (err == nil) != c.good {
 			t.Errorf("%s: %d records, %v", name, got, err)
+		}
+	}
+}
+
+// Whom a policy names by addresses is served from these alone, with a key as without; an
+// update takes a key as well.
+func TestPoliciesHoldAddresses(t *testing.T) {
+	s := newSite(t, filepath.Join(t.TempDir(), "site.db"))
+	ask := func(q *dns.Msg, key, algorithm string) int {
+		t.Helper()
+		c := dns.Client{Net: "tcp", Timeout: 5 * time.Second}
+		if key != "" {
+			q.SetTsig(key, algorithm, 300, time.Now().Unix())
+			c.TsigSecret = map[string]string{key: testSecret}
+		}
+		m, _, err := c.ExchangeContext(t.Context(), q, s.at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Rcode
+	}
+	for from, want := range map[string]int{
+		"10.9.0.0/16": dns.RcodeRefused, "127.0.0.0/8": dns.RcodeSuccess, "127.0.0.2/32": dns.RcodeRefused, "::1/128": dns.RcodeRefused,
+	} {
+		for _, keyed := range []bool{true, false} {
+			policy, ns2, ddns := sprout.DNSPolicy{Transfer: []string{from}, Update: []string{from}}, "", ""
+			if keyed {
+				policy = sprout.DNSPolicy{Transfer: []string{"key:ns2@" + from}, Update: []string{"key:ddns@" + from}}
+				ns2, ddns = "ns2.", "ddns."
+			}
+			s.apply(t, sprout.ChangeDNSPolicy, "sit_1", policy)
+			if got := ask(new(dns.Msg).SetAxfr("lon1.example."), ns2, dns.HmacSHA256); got != want {
+				t.Errorf("%+v: a transfer ends with %s, want %s", policy, dns.RcodeToString[got], dns.RcodeToString[want])
+			}
+			update := new(dns.Msg).SetUpdate("lon1.example.")
+			update.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "dyn.lon1.example.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(10, 0, 0, 77)}})
+			want := want
+			if !keyed {
+				want = dns.RcodeRefused // who is known by an address alone changes nothing
+			}
+			if got := ask(update, ddns, dns.HmacSHA512); got != want {
+				t.Errorf("%+v: an update ends with %s, want %s", policy, dns.RcodeToString[got], dns.RcodeToString[want])
+			}
 		}
 	}
 }

@@ -297,6 +297,11 @@ func keepsUsed(t *testing.T, s Site) {
 			t.Errorf("to %s: got %v", cidr, err)
 		}
 	}
+	spare := create(t, s, sprout.Network{Site: s.Site, Name: "spare", Subnets: []sprout.Subnet{{CIDR: netip.MustParsePrefix("10.21.0.0/24")}}}).Subnets[0]
+	s.Use(t, spare.ID) // it has no range: the address alone, 10.21.0.1, is in the way
+	spare.CIDR = netip.MustParsePrefix("10.21.0.128/25")
+	_, err = s.Provider.UpdateSubnet(t.Context(), spare)
+	wantError(t, "a prefix that leaves an address out", err, sprout.Conflict, "cidr", "10.21.0.1 (")
 	_, err = change(t, s, func(sub *sprout.Subnet) { sub.Gateway = netip.MustParseAddr("10.20.0.10") })
 	wantError(t, "gateway in use", err, sprout.Conflict, "gateway", "10.20.0.10 (")
 	_, err = s.Provider.CreateRange(t.Context(), sub.ID, span(sprout.Dynamic, "10.20.0.10", "10.20.0.20"))

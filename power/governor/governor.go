@@ -125,6 +125,12 @@ func (g *Governor) EjectMedia(ctx context.Context) error {
 	return g.do(ctx, func() error { return g.eject(ctx) })
 }
 
+// Systems reads what the BMC tells of each machine behind it.
+func (g *Governor) Systems(ctx context.Context) (all []sprout.FoundSystem, err error) {
+	err = g.do(ctx, func() error { all, err = g.inner.Systems(ctx); return err })
+	return all, err
+}
+
 // Console opens the serial console. The BMC's turn ends when it is open.
 func (g *Governor) Console(ctx context.Context) (line io.ReadWriteCloser, err error) {
 	err = g.do(ctx, func() error { line, err = g.inner.Console(ctx); return err })

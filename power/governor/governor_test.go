@@ -66,13 +66,14 @@ func (b *bmc) Switch(context.Context, sprout.PowerState) error { return nil }
 func (b *bmc) Choose(context.Context, power.BootDevice, sprout.BootMode) error {
 	return nil
 }
-func (b *bmc) Chosen(context.Context) (power.Reading, error)       { return power.Reading{Yes: true}, nil }
-func (b *bmc) Insert(context.Context, string) error                { return nil }
-func (b *bmc) Eject(context.Context) error                         { return nil }
-func (b *bmc) Media(context.Context) (power.Reading, error)        { return power.Reading{}, nil }
-func (b *bmc) Console(context.Context) (io.ReadWriteCloser, error) { return nil, io.EOF }
-func (b *bmc) About() power.About                                  { return power.About{Model: "test"} }
-func (b *bmc) Close(context.Context) error                         { return nil }
+func (b *bmc) Systems(context.Context) ([]sprout.FoundSystem, error) { return nil, nil }
+func (b *bmc) Chosen(context.Context) (power.Reading, error)         { return power.Reading{Yes: true}, nil }
+func (b *bmc) Insert(context.Context, string) error                  { return nil }
+func (b *bmc) Eject(context.Context) error                           { return nil }
+func (b *bmc) Media(context.Context) (power.Reading, error)          { return power.Reading{}, nil }
+func (b *bmc) Console(context.Context) (io.ReadWriteCloser, error)   { return nil, io.EOF }
+func (b *bmc) About() power.About                                    { return power.About{Model: "test"} }
+func (b *bmc) Close(context.Context) error                           { return nil }
 
 func silent(context.Context) error {
 	return sprout.Fail(sprout.BMCUnreachable, "cannot reach the BMC", "no route to host")

@@ -252,3 +252,32 @@ func evidence(err error) string {
 	_ = errors.As(err, &f)
 	return f.Evidence
 }
+
+// ipmi_sim is found without a password, and tells its GUID with one.
+func TestSimulatorIsFoundAndRead(t *testing.T) {
+	url, _ := simulate(t, freePort(t))
+	greeter, err := ipmi.New(ipmi.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) { // until it serves
+		if err = greeter.Greet(t.Context()); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("ipmi_sim does not answer: %v", err)
+		}
+	}
+	all, err := client(t, ipmi.Config{URL: url, Password: password}).Systems(t.Context())
+	if err != nil || len(all) != 1 || all[0].UUID == "" || all[0].Power != sprout.PowerOff || all[0].BMCFirmware == "" {
+		t.Errorf("it tells of %+v: %v", all, err)
+	}
+	wantFailure(t, errOf(client(t, ipmi.Config{URL: url, Password: "wrong"}).Systems(t.Context())), sprout.BMCDenied, "cannot log in")
+	nobody, err := ipmi.New(ipmi.Config{URL: fmt.Sprintf("ipmi://127.0.0.1:%d", freePort(t))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, nobody.Greet(t.Context()), sprout.BMCUnreachable, "cannot reach the BMC")
+}
+
+func errOf[T any](_ T, err error) error { return err }

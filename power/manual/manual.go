@@ -57,6 +57,9 @@ func (d Driver) Eject(context.Context) error { return nil }
 // Media is nothing.
 func (d Driver) Media(context.Context) (power.Reading, error) { return power.Reading{}, nil }
 
+// Systems are none: there is nobody who would tell.
+func (d Driver) Systems(context.Context) ([]sprout.FoundSystem, error) { return nil, nil }
+
 // Console fails: there is nobody who has it.
 func (d Driver) Console(context.Context) (io.ReadWriteCloser, error) {
 	f := d.ask("open the console", "")

@@ -19,7 +19,9 @@ type link struct {
 }
 
 type root struct {
+	Version string `json:"RedfishVersion"`
 	Vendor  string `json:"Vendor"`
+	Product string `json:"Product"`
 	Systems link   `json:"Systems"`
 	Links   struct {
 		Sessions link `json:"Sessions"`
@@ -43,6 +45,11 @@ type system struct {
 	Manufacturer string  `json:"Manufacturer"`
 	Model        string  `json:"Model"`
 	PowerState   string  `json:"PowerState"`
+	Serial       string  `json:"SerialNumber"`
+	SKU          string  `json:"SKU"`
+	UUID         string  `json:"UUID"`
+	Firmware     string  `json:"BiosVersion"`
+	Ports        link    `json:"EthernetInterfaces"`
 	Boot         boot    `json:"Boot"`
 	Media        link    `json:"VirtualMedia"`
 	Console      console `json:"SerialConsole"`

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -135,7 +136,11 @@ func TestSushyToolsContract(t *testing.T) {
 			t.Errorf("by %s the emulator keeps %+v", mode, system.Boot)
 		}
 	}
-	_, err := client(t, redfish.Config{URL: s.url, Password: "wrong"}).Status(t.Context())
+	all, err := p.Systems(t.Context())
+	if err != nil || len(all) != 1 || !strings.EqualFold(all[0].UUID, path.Base(sushySystem)) || len(all[0].MACs) == 0 || all[0].Power == "" {
+		t.Errorf("it tells of %+v: %v", all, err)
+	}
+	_, err = client(t, redfish.Config{URL: s.url, Password: "wrong"}).Status(t.Context())
 	var f *sprout.Failure
 	if !errors.As(err, &f) || f.Code != sprout.BMCDenied {
 		t.Errorf("with a wrong password: %v, want bmc-denied", err)

@@ -106,6 +106,9 @@ func (p *Driver) Choose(ctx context.Context, device power.BootDevice, mode sprou
 	return err
 }
 
+// Systems are none: the program is asked about one machine only.
+func (p *Driver) Systems(context.Context) ([]sprout.FoundSystem, error) { return nil, nil }
+
 // Chosen is what the program said, when it was told, that it will boot from.
 func (p *Driver) Chosen(context.Context) (power.Reading, error) {
 	return power.Reading{Yes: p.kept == p.wanted, Says: fmt.Sprintf("%s answering device %q", p.at, p.kept)}, nil

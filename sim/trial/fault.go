@@ -15,7 +15,7 @@ import (
 )
 
 // A Fault is one entry of a faults file: something that goes wrong with each
-// machine with a probability, or with the WAN at a time.
+// machine with a probability, at once or from a time on, or with the WAN at a time.
 type Fault struct {
 	Fault       string   `json:"fault"`
 	Probability float64  `json:"probability,omitempty"` // of each machine, 0 to 1
@@ -26,8 +26,8 @@ type Fault struct {
 	Times       int      `json:"times,omitempty"`       // how often to one machine; 0: once, and a dead disk for ever
 	Device      string   `json:"device,omitempty"`      // the dead disk's serial, the other server's address, the wrong file or clock
 	Site        string   `json:"site,omitempty"`        // the one whose WAN it is, as sim-2; empty: all
-	At          string   `json:"at,omitempty"`          // of the trial, as 30s; for faults of the WAN
-	For         string   `json:"for,omitempty"`         // how long, as 10s; 0: 10s
+	At          string   `json:"at,omitempty"`          // of the trial, as 30s; faults of machines wait for their step from then on
+	For         string   `json:"for,omitempty"`         // how long, as 10s; 0: 10s; for faults of the WAN
 }
 
 // A kind is what a faults file may name.
@@ -98,8 +98,12 @@ func (f Fault) check() error {
 		return f.checkSchedule()
 	}
 	switch {
-	case f.At != "" || f.For != "":
-		return sprout.InvalidField("at", "%s happens to machines with a probability, not at a time", f.Fault)
+	case f.For != "":
+		return sprout.InvalidField("for", "%s happens to machines, so many times and not for a time", f.Fault)
+	case f.At != "" && f.During != "":
+		return sprout.InvalidField("during", "%s happens from a time on: it cannot wait for a workflow too", f.Fault)
+	case f.At != "" && !isTime(f.At):
+		return sprout.InvalidField("at", "%q must be a time after the start, like 30s", f.At)
 	case f.Site != "":
 		return sprout.InvalidField("site", "%s happens to machines", f.Fault)
 	case f.During != "" && !slices.Contains(Goals, f.During):
@@ -126,13 +130,19 @@ func (f Fault) checkSchedule() error {
 	if f.Probability != 0 || f.Step != "" || f.Times != 0 || f.Percent != 0 || f.Device != "" || f.Machine != "" || f.During != "" {
 		return sprout.InvalidField("fault", "%s happens at a time: it has at, for and site, nothing else", f.Fault)
 	}
-	if d, err := time.ParseDuration(f.At); err != nil || d < 0 {
+	if !isTime(f.At) {
 		return sprout.InvalidField("at", "%q must be a time after the start, like 30s", f.At)
 	}
 	if d, err := time.ParseDuration(f.For); f.For != "" && (err != nil || d <= 0) {
 		return sprout.InvalidField("for", "%q must be a duration, like 10s", f.For)
 	}
 	return nil
+}
+
+// isTime tells whether a text is a time after the start.
+func isTime(text string) bool {
+	d, err := time.ParseDuration(text)
+	return err == nil && d >= 0
 }
 
 // onMachine is the fault as package sim knows it.
@@ -167,6 +177,10 @@ func (t *trial) inflict(s *subject, during Goal) error {
 		if cmp.Or(f.During, Discover) != during {
 			continue
 		}
+		if f.At != "" {
+			t.delayed.Go(func() { t.inflictLater(s, f) })
+			continue
+		}
 		t.score.fault(f.Fault)
 		if err := f.give(s); err != nil {
 			return err
@@ -175,12 +189,28 @@ func (t *trial) inflict(s *subject, during Goal) error {
 	return nil
 }
 
+// inflictLater has a fault happen to the machine from its time on; one that
+// is plugged in later has it at once.
+func (t *trial) inflictLater(s *subject, f Fault) {
+	at, _ := time.ParseDuration(f.At) // check has read it
+	if !wait(t.beside, time.Until(t.score.start().Add(at))) {
+		return
+	}
+	if err := f.give(s); err != nil {
+		t.Log.Error("fault not given", "fault", f.Fault, "machine", s.name, "error", err)
+		return
+	}
+	t.score.fault(f.Fault)
+}
+
 // give hands a fault to the machine, or to its BMC.
 func (f Fault) give(s *subject) error {
 	k, err := f.kind()
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case k.bmc != nil:
 		f.Times = max(f.Times, 1)
@@ -192,8 +222,6 @@ func (f Fault) give(s *subject) error {
 	case k.sim != "":
 		return s.slot.Machine.Inject(f.onMachine(k))
 	default:
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.dropAt = k.step
 		if f.Step != "" {
 			s.dropAt = f.Step

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sprout"
+	"sprout/wan"
 )
 
 // Each fault that a file may name really happens to the machine that it is given
@@ -42,6 +43,7 @@ func TestEachFaultOfMachines(t *testing.T) {
 		{Fault{Fault: "stall", During: Deploy}, "stall@loader*1", sprout.TFTPStalled},
 		{Fault{Fault: "wrong-file", During: Deploy}, "wrong-file@loader*1", sprout.WrongLoader},
 		{Fault{Fault: "never-home", During: Deploy}, "never-home@home*1", sprout.NoPhoneHome},
+		{Fault{Fault: "never-home", At: "1s"}, "never-home@home*1", sprout.NoPhoneHome},
 	}
 	config := Config{Machines: 2 * len(rows), Seed: 1, Limits: map[string]time.Duration{"boot-ramdisk": time.Minute, "phone-home": time.Minute}}
 	for i := range rows {
@@ -85,11 +87,12 @@ func TestEachFaultOfMachines(t *testing.T) {
 func TestCutOfOneSite(t *testing.T) {
 	t.Parallel()
 	const lasts = 8 * time.Second
+	link := wan.Weather{Delay: 40 * time.Millisecond}
 	began := time.Now()
 	var mu sync.Mutex
 	first := map[string]time.Duration{} // of each site, when its first machine was ready
 	r, err := Run(t.Context(), Config{
-		Sites: 2, Machines: 8, Goal: Commission, Seed: 1,
+		Sites: 2, Machines: 8, Goal: Commission, Seed: 1, Link: link,
 		Faults: []Fault{{Fault: "wan-cut", Site: "sim-2", At: "0s", For: lasts.String()}, {Fault: "link-flap", Site: "sim-1", At: "500ms"}},
 		Ended: func(r Result) {
 			mu.Lock()
@@ -101,6 +104,18 @@ func TestCutOfOneSite(t *testing.T) {
 	})
 	if err != nil || r.Outcomes[Finished] != 8 || !r.OK() || r.Faults["wan-cut"] != 1 || r.Faults["link-flap"] != 1 {
 		t.Fatalf("%v, %s, faults %v", err, r.Summary(), r.Faults)
+	}
+	if r.LinkTorn < 2 { // each of the two had a connection to the bus at least
+		t.Errorf("a cut and a flap tore %d connections", r.LinkTorn)
+	}
+	for _, s := range r.Steps {
+		if s.At == "whole" && s.Name == string(Commission) && s.P50 < 2*link.Delay.Seconds()*0.8 {
+			t.Errorf("half of the commissions took %.3f s over a link of %s each way", s.P50, link)
+		}
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "link 40ms,0%") || !strings.Contains(text.String(), fmt.Sprintf("link dropped: %d", r.LinkTorn)) {
+		t.Errorf("%v, the report does not tell of the link:\n%s", err, text.String())
 	}
 	if near, far := first["sim-1"], first["sim-2"]; far <= near {
 		t.Errorf("the first machine of the site that was cut off was ready after %s, that of the other after %s", far, near)

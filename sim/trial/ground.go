@@ -300,7 +300,7 @@ func start(part string, run func(context.Context) error) *process {
 	p := &process{cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		pprof.Do(ctx, pprof.Labels("part", part), func(ctx context.Context) { p.err = run(ctx) })
+		pprof.Do(ctx, pprof.Labels(partLabel, part), func(ctx context.Context) { p.err = run(ctx) })
 	}()
 	return p
 }

@@ -84,6 +84,15 @@ func TestAgentsKeepLittleOfAMachine(t *testing.T) {
 		t.Errorf("the agent holds %d B more for each machine each time that it is deployed and released again, it may %d", grown, mostOfRound)
 		t.Log(last.more(after))
 	}
+	// No other trial runs beside: what the process gives back is theirs.
+	stop()
+	watching.Wait()
+	var cost Cost
+	cost.PeakMemoryMB, _ = residentMB()
+	trial.weigh(&cost)
+	if cost.MachinesMB < 0 || cost.AgentsMB <= 0 || cost.ProductMB <= cost.AgentsMB || cost.AgentPerMachine <= 0 {
+		t.Errorf("of %.0f MB %.1f are the machines', %.1f the agents', %.1f server and agents", cost.PeakMemoryMB, cost.MachinesMB, cost.AgentsMB, cost.ProductMB)
+	}
 }
 
 // held is how many bytes live on the heap, by who asked for them.

@@ -56,14 +56,14 @@ type subject struct {
 	home  netip.Addr // the last that it phoned home from; the machine's goroutine's
 	known sprout.MachineID
 
-	faults   []Fault         // that its dice gave it
+	faults []Fault // that its dice gave it
+
+	mu       sync.Mutex      // the machine tells from its own goroutine, and faults come at their time
 	bmc      emulator.Faults // of its BMC
 	squatted int             // so many of its addresses are to be somebody else's
-
-	mu     sync.Mutex // the machine tells from its own goroutine
-	step   sim.Step
-	since  time.Time
-	dropAt sim.Step // at which its BMC forgets its sessions; empty: never
+	step     sim.Step
+	since    time.Time
+	dropAt   sim.Step // at which its BMC forgets its sessions; empty: never
 
 	result Result
 }
@@ -151,8 +151,8 @@ func (t *trial) pass(ctx context.Context, s *subject, round []stage) {
 // end tells how it ended with the machine.
 func (t *trial) end(s *subject) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	result := s.result
-	s.mu.Unlock()
 	if s.bmc != (emulator.Faults{}) {
 		left := s.slot.BMC.Faults()
 		for name, times := range map[string]int{"bmc-503": s.bmc.Unavailable - left.Unavailable, "boot-order-ignored": s.bmc.IgnoreOverride - left.IgnoreOverride} {

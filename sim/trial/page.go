@@ -123,7 +123,10 @@ th { border-bottom: 1px solid #999 } td.n, th.n { text-align: right } code { fon
 {{.Memory}}{{.CPU}}
 {{with .Cost}}<table><tr><th></th><th class="n">in all</th><th class="n">a machine</th></tr>
 <tr><td>processor time</td><td class="n">{{f0 .CPUSeconds}} s, PostgreSQL {{f0 .PostgresSeconds}} s</td><td class="n">{{ms .CPUPerMachine}}</td></tr>
-<tr><td>peak memory</td><td class="n">{{f0 .PeakMemoryMB}} MB, PostgreSQL {{f0 .PeakPostgresMB}} MB</td><td class="n">{{f0 .MemoryPerMachine}} KiB</td></tr>
+{{if .ServerCPU}}<tr><td>of it server, agents, machines</td><td class="n">{{f0 .ServerCPU}} s, {{f0 .AgentsCPU}} s, {{f0 .MachinesCPU}} s</td><td></td></tr>
+{{end}}<tr><td>peak memory</td><td class="n">{{f0 .PeakMemoryMB}} MB, PostgreSQL {{f0 .PeakPostgresMB}} MB</td><td class="n">{{f0 .MemoryPerMachine}} KiB</td></tr>
+<tr><td>of it server and agents</td><td class="n">{{f0 .ProductMB}} MB</td><td></td></tr>
+<tr><td>agents, once all is done</td><td class="n">{{f0 .AgentsMB}} MB</td><td class="n">{{f0 .AgentPerMachine}} KiB</td></tr>
 <tr><td>SQL statements</td><td></td><td class="n">{{f0 .SQLPerMachine}} in {{f0 .TxPerMachine}} transactions</td></tr>
 <tr><td>on the bus</td><td></td><td class="n">{{kb .BusPerMachine}}</td></tr>
 <tr><td>between agents and API</td><td></td><td class="n">{{kb .APIPerMachine}}</td></tr></table>{{end}}

@@ -25,7 +25,7 @@ type Report struct {
 	Violations  []string        `json:"violations"` // what must never happen
 	Faults      map[string]int  `json:"faults"`     // how often each was injected
 	BootRetries int             `json:"bootRetries"`
-	LinkTorn    int64           `json:"linkTorn"` // connections that the link's loss has dropped
+	LinkTorn    int64           `json:"linkTorn"` // connections that the link's loss, or a cut, has dropped
 	Steps       []Step          `json:"steps"`
 	Cost        Cost            `json:"cost"`
 	Statements  []Statement     `json:"statements"` // those waited for most first
@@ -76,10 +76,13 @@ type Step struct {
 type Cost struct {
 	PeakMemoryMB     float64 `json:"peakMemoryMb"`
 	PeakPostgresMB   float64 `json:"peakPostgresMb"`
-	PeakLiveMB       float64 `json:"peakLiveMb"`   // what lived on the heap of server, agents and machines when garbage was collected
-	PeakStacksMB     float64 `json:"peakStacksMb"` // of goroutines
-	GCSeconds        float64 `json:"gcSeconds"`    // of cpuSeconds, the collection of garbage
-	CPUSeconds       float64 `json:"cpuSeconds"`   // server, agents and simulated machines
+	PeakLiveMB       float64 `json:"peakLiveMb"`         // what lived on the heap of server, agents and machines when garbage was collected
+	PeakStacksMB     float64 `json:"peakStacksMb"`       // of goroutines
+	GCSeconds        float64 `json:"gcSeconds"`          // of cpuSeconds, the collection of garbage
+	CPUSeconds       float64 `json:"cpuSeconds"`         // server, agents and simulated machines
+	ServerCPU        float64 `json:"serverCpuSeconds"`   // of cpuSeconds, the control plane with its bus; sampled
+	AgentsCPU        float64 `json:"agentsCpuSeconds"`   // the agents
+	MachinesCPU      float64 `json:"machinesCpuSeconds"` // the simulated machines, and the requests of who manages them
 	PostgresSeconds  float64 `json:"postgresCpuSeconds"`
 	CPUPerMachine    float64 `json:"cpuSecondsPerMachine"` // with PostgreSQL's
 	SQLPerMachine    float64 `json:"sqlPerMachine"`        // statements, begin and commit included
@@ -105,7 +108,7 @@ const topStatements = 15
 // Most are the statements that people are shown.
 func (r Report) Most() []Statement { return r.Statements[:min(topStatements, len(r.Statements))] }
 
-func (t *trial) report() Report {
+func (t *trial) report(parts map[string]float64) Report {
 	s := t.score
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,6 +130,7 @@ func (t *trial) report() Report {
 		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Code, b.Code), cmp.Compare(a.Step, b.Step))
 	})
 	r.Cost, r.Statements = t.cost()
+	r.Cost.ServerCPU, r.Cost.AgentsCPU, r.Cost.MachinesCPU = parts["server"], parts["agents"], parts["machines"]
 	return r
 }
 

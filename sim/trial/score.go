@@ -118,6 +118,13 @@ func (s *score) begin(now time.Time) {
 	s.sql.reset()
 }
 
+// start is when the trial began.
+func (s *score) start() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.began
+}
+
 func (s *score) finish(now time.Time, interrupted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -97,13 +97,16 @@ func (r Report) writeCost(out *strings.Builder) {
 		row("peak memory", fmt.Sprintf("%.0f MB", c.PeakMemoryMB), "and PostgreSQL", fmt.Sprintf("%.0f MB", c.PeakPostgresMB))
 		row("of it", fmt.Sprintf("%.0f MB", c.PeakLiveMB), "of heap that lived", fmt.Sprintf("%.0f MB", c.PeakStacksMB), "of stacks, each at its peak")
 		row("processor time", fmt.Sprintf("%.1f s", c.CPUSeconds), "and PostgreSQL", fmt.Sprintf("%.1f s", c.PostgresSeconds))
+		if c.ServerCPU > 0 {
+			row("of it", fmt.Sprintf("%.1f s", c.ServerCPU), "server,", fmt.Sprintf("%.1f s", c.AgentsCPU), "agents,", fmt.Sprintf("%.1f s", c.MachinesCPU), "machines, the rest garbage")
+		}
 		row("a machine", fmt.Sprintf("%.0f ms", 1000*c.CPUPerMachine), "of processor time in all")
 		row("", fmt.Sprintf("%.0f", c.SQLPerMachine), "SQL statements", fmt.Sprintf("in %.0f transactions", c.TxPerMachine))
 		row("", fmt.Sprintf("%.1f kB", c.BusPerMachine/1000), "on the bus")
 		row("", fmt.Sprintf("%.1f kB", c.APIPerMachine/1000), "between agents and API")
 		row("", fmt.Sprintf("%.0f KiB", c.MemoryPerMachine), "of memory, the simulated machine's included")
 		row("", fmt.Sprintf("%.1f KiB", c.AgentPerMachine), "of its agent's memory")
-		row("server and agents", fmt.Sprintf("%.0f MB", c.ProductMB), "of the peak")
+		row("server and agents", fmt.Sprintf("%.0f MB", c.ProductMB), "of the peak,", fmt.Sprintf("%.0f MB", c.AgentsMB), "of the agents at rest")
 	})
 	out.WriteString("\nStatements that were waited for most:\n")
 	table(out, func(row func(...any)) {

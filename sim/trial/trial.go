@@ -58,6 +58,8 @@ type Config struct {
 	// Heap is where a profile of what lives on the heap is written after each
 	// stage, or at the end where stages are not apart; empty: nowhere.
 	Heap string
+	// Profile is the file that a CPU profile is written to; empty: none.
+	Profile string
 	// Progress is called every second until the end; nil: nobody is told.
 	Progress func(Progress)
 	Log      *slog.Logger // nil: nothing is logged
@@ -147,6 +149,9 @@ type trial struct {
 
 	limiting sync.Mutex
 	limited  bool
+
+	beside  context.Context // of what happens to machines at a time
+	delayed sync.WaitGroup
 }
 
 // The user of every simulated BMC.
@@ -221,15 +226,22 @@ func (t *trial) run(ctx context.Context) (Report, error) {
 	})
 	helpers.Go(func() { t.ground.schedule(beside, t.Faults, t.score) })
 	helpers.Go(func() { t.measure(beside, gauge) })
-	pprof.Do(ctx, pprof.Labels("part", "machines"), t.manageAll)
+	profile := startProfile()
+	t.beside = beside
+	pprof.Do(ctx, pprof.Labels(partLabel, "machines"), t.manageAll)
 	stop()
 	helpers.Wait()
+	t.delayed.Wait()
+	parts, err := profile.end(t.Profile)
+	if err != nil {
+		return Report{}, err
+	}
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return Report{}, err
 	}
 	t.score.finish(time.Now(), ctx.Err() != nil)
 	t.score.sample(gauge.read(time.Now()))
-	return t.report(), nil
+	return t.report(parts), nil
 }
 
 // manageAll takes every machine to the goal.
