@@ -190,16 +190,26 @@ func (in *installer) loaders(ctx context.Context) error {
 // errNoLoader is of an image that has no loader for a kind of firmware.
 var errNoLoader = errors.New("the image has no boot loader for it")
 
-func (in *installer) grubConfig(ctx context.Context) (err error) {
-	switch {
-	case in.has("grub-mkconfig"):
-		_, err = in.within(ctx, "grub-mkconfig", "-o", "/boot/grub/grub.cfg")
-	case in.has("grub2-mkconfig"):
-		_, err = in.within(ctx, "grub2-mkconfig", "-o", "/boot/grub2/grub.cfg")
-	default:
-		err = errors.New("the image has no grub-mkconfig")
+// grubConfig has the new system write the loader's configuration. That of an image in
+// which no loader was installed yet has no place for it.
+func (in *installer) grubConfig(ctx context.Context) error {
+	for _, grub := range []string{"grub", "grub2"} {
+		if !in.has(grub + "-mkconfig") {
+			continue
+		}
+		root, err := os.OpenRoot(in.target)
+		if err != nil {
+			return err
+		}
+		err = root.MkdirAll("boot/"+grub, 0o755)
+		_ = root.Close() // only a directory was made
+		if err != nil {
+			return err
+		}
+		_, err = in.within(ctx, grub+"-mkconfig", "-o", "/boot/"+grub+"/grub.cfg")
+		return err
 	}
-	return err
+	return errors.New("the image has no grub-mkconfig")
 }
 
 func (in *installer) grubInstall() string {
