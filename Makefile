@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go compiled test-away test-engine test-api test-faults test-real test-layouts test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release
+.PHONY: bench-api bench-install bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go compiled test-away test-engine test-api test-faults test-real test-layouts test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -134,6 +134,10 @@ bench-boot: deps ## Measure TFTP and HTTP of boot files beside tftpd-hpa, atftpd
 	@./install-packages bench/boot/packages.debian
 	@test -x $(ATFTPD) || (mkdir -p $(CACHE) && cd $(CACHE) && apt-get download -q atftpd && dpkg-deb -x atftpd_*.deb atftpd)
 	@go build -trimpath -o bin/bench-boot ./bench/boot && bin/bench-boot --atftpd $(ATFTPD)
+
+bench-install: deps ramdisk image ## Measure an install beside the least that a script can do, on the same machine and image: about a quarter of an hour (FIRMWARE=bios, TURNS=5)
+	@./install-packages bench/install/packages.debian
+	@bench/install/install.sh
 
 check: lint lint-api test test-api generate ## Lint, test, and compare the generated files
 	git diff --exit-code

@@ -2,9 +2,11 @@ package boot_test
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,6 +191,31 @@ func TestRanges(t *testing.T) {
 		w := r.do("GET", "/boot/initrd", "10.0.0.101", c.header...)
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) || w.Header().Get("Content-Range") != c.where {
 			t.Errorf("%s: %d, %q: %q", name, w.Code, w.Header().Get("Content-Range"), w.Body)
+		}
+	}
+}
+
+// A machine that is to boot its disk is given back to its firmware, which has its
+// own order: no script and no configuration of GRUB names a disk or another loader.
+func TestTheDiskIsTheFirmwaresChoice(t *testing.T) {
+	r := handler(t)
+	script := r.do("GET", "/boot/52-54-00-00-00-02.ipxe", "10.0.0.101").Body.String()
+	f, err := r.tftp("grub/grub.cfg", netip.MustParseAddr("10.0.0.101"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grub, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"iPXE": script, "GRUB": string(grub)} {
+		if !strings.Contains(text, "db-01 has no boot intent") {
+			t.Errorf("%s is told:\n%s", name, text)
+		}
+		for _, word := range []string{"sanboot", "chain", "0x80", "hd0", "configfile", ".efi", "search", "boot\n", "linux"} {
+			if strings.Contains(strings.ReplaceAll(text, "reboot\n", ""), word) {
+				t.Errorf("%s is told %q:\n%s", name, word, text)
+			}
 		}
 	}
 }

@@ -93,15 +93,19 @@ func (s *Store) PutAnswers(ctx context.Context, tx pgx.Tx, keys []RequestKey, an
 // Answer returns what a request was answered before; nil if it was not carried
 // out, or too long ago.
 func (s *Store) Answer(ctx context.Context, k RequestKey) ([]byte, error) {
-	if _, err := exec(ctx, s.db, `DELETE FROM request_key WHERE id = $1 AND created_at <= now() - $2::interval`, k.ID, KeepKeys); err != nil {
-		return nil, err
+	type row struct {
+		Digest, Sealed []byte
+		Old            bool
 	}
-	type row struct{ Digest, Sealed []byte }
-	r, err := one(ctx, s.db, pgx.RowToStructByPos[row], `SELECT digest, sealed FROM request_key WHERE id = $1`, k.ID)
+	r, err := one(ctx, s.db, pgx.RowToStructByPos[row], `
+		SELECT digest, sealed, created_at <= now() - $2::interval FROM request_key WHERE id = $1`, k.ID, KeepKeys)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
 	case err != nil:
+		return nil, err
+	case r.Old:
+		_, err := exec(ctx, s.db, `DELETE FROM request_key WHERE id = $1 AND created_at <= now() - $2::interval`, k.ID, KeepKeys)
 		return nil, err
 	case !bytes.Equal(r.Digest, k.Digest):
 		return nil, ErrKeyOther

@@ -127,11 +127,6 @@ func (s *Store) SaveRun(ctx context.Context, tx pgx.Tx, run workflow.Run) error 
 	if err := forgetSecret(ctx, tx, run); err != nil {
 		return err
 	}
-	if old.State != run.State || old.Step != run.StepName { // else the site's work goes on as it was
-		if _, err := exec(ctx, tx, `DELETE FROM workflow_live WHERE workflow = $1`, run.ID); err != nil {
-			return err
-		}
-	}
 	if t, ok := tx.(*txn); ok {
 		t.mover.id, t.mover.mover = sprout.WorkflowID(run.ID), old.mover
 	}
@@ -150,14 +145,17 @@ type runRow struct {
 }
 
 // replaceRun is pgx.ErrNoRows if another was first, and where a run that has
-// ended would move again, unless that is wanted.
+// ended would move again, unless that is wanted. What the site's work looked like is
+// over where the run is at another step.
 func replaceRun(ctx context.Context, tx pgx.Tx, run workflow.Run, revived bool) (runRow, error) {
 	before := run.Version
 	run.Version++
 	return one(ctx, tx, scanRunRow, `
 		WITH old AS (
 			SELECT id, state, step_name FROM workflow
-			WHERE id = $1 AND version = $2 AND ($9 OR $10 OR ended_at IS NULL) FOR NO KEY UPDATE)
+			WHERE id = $1 AND version = $2 AND ($9 OR $10 OR ended_at IS NULL) FOR NO KEY UPDATE),
+		over AS (
+			DELETE FROM workflow_live l USING old WHERE l.workflow = old.id AND (old.state, old.step_name) <> ($3, $4))
 		UPDATE workflow w SET state = $3, step_name = $4, version = $5, next_at = $6, run = $7, ended_at = $8
 		FROM old WHERE w.id = old.id
 		RETURNING old.state, old.step_name, `+moverWords,

@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"syscall"
@@ -11,7 +12,8 @@ import (
 	"sprout/dns/zone"
 )
 
-// A batch is one system call's worth of datagrams, in memory that is made once.
+// A batch is one system call's worth of datagrams, in memory that is made once and
+// outside of the heap: of 350 KB a site that is asked now and then uses some pages.
 // The addresses stay as the kernel wrote them: what is answered goes back where
 // it came from, and nothing is parsed or allocated on the way. (x/net's
 // ReadBatch makes a net.UDPAddr of each.)
@@ -38,9 +40,14 @@ type header struct {
 	_ [4]byte
 }
 
-// newBatch makes a batch; info: the socket tells where datagrams were sent to.
-func newBatch(info bool) *batch {
-	b := new(batch)
+// newBatch makes a batch; info: the socket tells where datagrams were sent to. It is
+// gone after free.
+func newBatch(info bool) (b *batch, free func(), err error) {
+	pages, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(*b)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot get memory for datagrams: %w", err)
+	}
+	b = (*batch)(unsafe.Pointer(&pages[0]))
 	for i := range batchSize {
 		get, put := &b.iov[i], &b.iov[batchSize+i]
 		get.Base, put.Base = &b.get[i][0], &b.put[i][0]
@@ -53,7 +60,7 @@ func newBatch(info bool) *batch {
 			b.in[i].Control = &b.info[i][0]
 		}
 	}
-	return b
+	return b, func() { _ = unix.Munmap(pages) }, nil
 }
 
 // receive takes what has come, at least one datagram, without waiting.

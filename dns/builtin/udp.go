@@ -55,7 +55,12 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn, info bool) err
 	if err != nil {
 		return err
 	}
-	u := &udpLoop{server: s, conn: conn, raw: raw, batch: newBatch(info), reader: s.config.Zones.NewReader()}
+	batch, free, err := newBatch(info)
+	if err != nil {
+		return err
+	}
+	defer free()
+	u := &udpLoop{server: s, conn: conn, raw: raw, batch: batch, reader: s.config.Zones.NewReader()}
 	receive := func(fd uintptr) bool {
 		u.came, u.errno = u.batch.receive(fd)
 		return u.errno != syscall.EAGAIN
