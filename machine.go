@@ -69,6 +69,7 @@ type Machine struct {
 	TestsSkipped bool         `json:"testsSkipped" doc:"The last commissioning ran without hardware tests"`
 	SkipReason   string       `json:"skipReason,omitempty" doc:"Why it did, as who asked for it said" example:"tested by the vendor"`
 	Problems     []Problem    `json:"problems,omitempty"`
+	RestsUntil   *time.Time   `json:"restsUntil,omitempty" doc:"It waits in the ramdisk, switched on, until then: a deploy needs no power cycle. Absent: it does not" example:"2026-11-01T14:02:00Z"`
 	CreatedAt    time.Time    `json:"createdAt"`
 	ChangedAt    time.Time    `json:"changedAt"`
 	Rev          int64        `json:"revision" doc:"Rises with what people and workflows decide, not with what is measured: what If-Match compares"`

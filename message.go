@@ -110,6 +110,17 @@ type CommissionWork struct {
 	SkipTests  bool      `json:"skipTests,omitempty"`
 	SkipReason string    `json:"skipReason,omitempty"`
 	Tests      []TestRun `json:"tests,omitempty"` // beside the ramdisk's own
+	// FastTrack is how many seconds the machine then waits in the ramdisk; 0: it is
+	// switched off, as agents before 0.5 do always.
+	FastTrack int `json:"fastTrack,omitempty"`
+}
+
+// A Rest is a machine that waits in the ramdisk of a boot attempt, switched on.
+type Rest struct {
+	Attempt AttemptID `json:"attempt"`
+	Until   time.Time `json:"until"` // then it switches itself off
+	Mode    BootMode  `json:"mode,omitempty"`
+	Boot    string    `json:"boot,omitempty"` // as in its Hello
 }
 
 // DeployWork is the input of a deploy at a site.
@@ -188,6 +199,7 @@ const (
 	FactTests      FactKind = "tests"      // []TestResult
 	FactPower      FactKind = "power"      // PowerState
 	FactStep       FactKind = "step"       // StepRecord of site work
+	FactRest       FactKind = "rest"       // Rest
 	FactWorkEnded  FactKind = "work-ended" // WorkResult
 	FactLease      FactKind = "lease"      // Lease
 	FactNames      FactKind = "names"      // NamesFact

@@ -46,6 +46,7 @@ const (
 	OrderInstall  OrderKind = "install"  // make a layout, and unpack a root file system into it
 	OrderErase    OrderKind = "erase"    // erase disks and prove it
 	OrderShell    OrderKind = "shell"    // let in by SSH whoever holds one of the keys
+	OrderWait     OrderKind = "wait"     // for a deploy, and switch the machine off if none comes
 	OrderReboot   OrderKind = "reboot"   // from disk
 	OrderPowerOff OrderKind = "poweroff" //
 )
@@ -59,6 +60,11 @@ type Order struct {
 	Write *Write     `json:"write,omitempty"`
 	Erase *Erase     `json:"erase,omitempty"`
 	Keys  []string   `json:"keys,omitempty"` // of a shell, as in authorized_keys
+	// Seconds is how long to wait.
+	Seconds int `json:"seconds,omitempty"`
+	// Kexec says of a reboot that the kernel on the disk is to be started in place of
+	// the firmware, where that can be done.
+	Kexec bool `json:"kexec,omitempty"`
 }
 
 // A TestOrder names the tests to run beside the ramdisk's own. Their executables
@@ -129,6 +135,7 @@ type Report struct {
 	Erased    []Erased     `json:"erased,omitempty"`
 	Shell     *Shell       `json:"shell,omitempty"`
 	Failure   *Failure     `json:"failure,omitempty"`
+	Start     string       `json:"start,omitempty"` // of a reboot by kexec: what is started, or why the firmware is
 	// Console is what the kernel warned of since the last report, the oldest first.
 	Console []ConsoleLine `json:"console,omitempty"`
 }

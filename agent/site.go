@@ -88,6 +88,17 @@ func (s *site) SetIntent(_ context.Context, tx *bbolt.Tx, in sprout.Intent) erro
 	return s.store.SetIntent(tx, in)
 }
 
+// Rest has the ramdisk of an attempt wait for a deploy.
+func (s *site) Rest(_ context.Context, tx *bbolt.Tx, id sprout.MachineID, rest sprout.Rest) error {
+	tx.OnCommit(func() { s.turns.end(id) })
+	return s.store.Rest(tx, id, rest)
+}
+
+// Resting returns the attempt whose ramdisk waits.
+func (s *site) Resting(_ context.Context, id sprout.MachineID) (sprout.Rest, bool, error) {
+	return s.store.Resting(id)
+}
+
 // BootDisk makes it boot its disk; the ramdisk's token stays good.
 func (s *site) BootDisk(_ context.Context, tx *bbolt.Tx, id sprout.MachineID) error {
 	return s.store.BootDisk(tx, id)

@@ -77,6 +77,7 @@ type Commission struct {
 	Destructive bool                `json:"destructive,omitempty" doc:"Tests may overwrite the disks" example:"false"`
 	SkipTests   bool                `json:"skipTests,omitempty" doc:"Run none; recorded as such, with the reason"`
 	SkipReason  string              `json:"skipReason,omitempty" maxLength:"500" doc:"Why tests are skipped; needed where they are" example:"tested by the vendor"`
+	FastTrack   int                 `json:"fastTrack,omitempty" minimum:"0" maximum:"604800" doc:"Seconds that the machine then waits in the ramdisk, switched on, at most a week: a deploy in that time needs no power cycle, and ends by kexec. 0: it is switched off" example:"28800"`
 }
 
 // CommissionMachine is the input of MachineCommission.

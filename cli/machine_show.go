@@ -11,7 +11,7 @@ import (
 func (e *env) showMachine(m sprout.Machine) {
 	writeLines(e.stdout, []line{
 		{"Name", m.Name}, {"Site", m.SiteName}, {"State", string(m.State)}, {"Doing", doing(m)}, {"Waits for", reason(m)},
-		{"Power", powerLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Digest", m.ImageDigest}, {"Rescue", shellLine(m.Shell)}, {"Addresses", machineAddresses(m)},
+		{"Power", powerLine(m)}, {"Rests", restLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Digest", m.ImageDigest}, {"Rescue", shellLine(m.Shell)}, {"Addresses", machineAddresses(m)},
 		{"Flags", flags(m)}, {"Tags", strings.Join(m.Tags, ", ")}, {"Labels", m.Labels.String()}, {"Pool", m.Pool}, {"Zone", m.Zone},
 		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m)}, {"Id", string(m.ID)},
 	})
@@ -33,6 +33,13 @@ func powerLine(m sprout.Machine) string {
 		return string(m.Power)
 	}
 	return fmt.Sprintf("%s (%s)", m.Power, ago(m.PowerAt))
+}
+
+func restLine(m sprout.Machine) string {
+	if m.RestsUntil == nil {
+		return ""
+	}
+	return "in the ramdisk until " + moment(*m.RestsUntil) + ": a deploy needs no power cycle"
 }
 
 func flags(m sprout.Machine) string {

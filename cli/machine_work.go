@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,19 +54,22 @@ func machineCommissionCommand(e *env) *cobra.Command {
 	a := &machineAction{env: e, started: true}
 	var in api.Commission
 	var tests []string
+	var wait time.Duration
 	c := &cobra.Command{
 		Use: "commission [MACHINE…]", Short: api.MachineCommission.Help, Args: takes(0, -1, machinesOrSelection),
 		Long: "Inspect a machine and test its hardware. The usual tests take seconds; --test adds others, each once for each device it is\n" +
 			"for. A machine on which a test fails is set aside as broken. Tests are skipped only for a reason, which is shown with the machine.",
 		Example: "  sprout machine commission web-01 web-02 --wait\n  sprout machine commission --site lon1 --state registered --plan\n" +
 			"  sprout machine commission web-01 --test smart --test disk-speed:runtime=1m --wait\n" +
-			"  sprout machine commission web-01 --skip-tests \"burned in by the vendor\"",
+			"  sprout machine commission web-01 --skip-tests \"burned in by the vendor\"\n" +
+			"  sprout machine commission --pool web --fast-track 8h --yes",
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if in.Tests, err = testChoices(tests); err != nil {
 				return err
 			}
 			in.SkipTests = c.Flags().Changed("skip-tests")
+			in.FastTrack = int(wait.Seconds())
 			a.in.Body.Action, a.in.Body.Commission = "commission", &in
 			a.one = func(ctx context.Context, ref string) (*sprout.Workflow, error) {
 				w, err := call(ctx, e, api.MachineCommission, api.CommissionMachine{MachineRef: machineRef(ref), Body: in})
@@ -76,6 +80,7 @@ func machineCommissionCommand(e *env) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringArrayVar(&tests, "test", nil, "run this test too: NAME or NAME:PARAMETER=VALUE,…; may be repeated")
+	f.DurationVar(&wait, "fast-track", 0, "how long the machine then waits in the ramdisk, switched on, as 8h: a deploy in that time needs no power cycle, and ends by kexec (default it is switched off)")
 	f.BoolVar(&in.Destructive, "destructive", false, "tests may overwrite the disks")
 	f.StringVar(&in.SkipReason, "skip-tests", "", "do not test the hardware, and why; this is recorded and shown")
 	a.add(c)

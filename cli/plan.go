@@ -108,6 +108,9 @@ func (e *env) planLines(item api.BulkItem, otherwise string) (lines []planLine) 
 	for _, what := range p.Addresses {
 		say(what)
 	}
+	if p.FastTrack {
+		say("waits in the ramdisk: needs no power cycle, and is started by kexec")
+	}
 	for _, what := range p.Warnings {
 		say(e.paint(e.stderr, yellow, "beware: ") + what)
 	}

@@ -178,7 +178,7 @@ func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error 
 func (p centre[T]) commissionWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
 	var in CommissionInput
 	err := c.Input(&in)
-	return sprout.CommissionWork{SkipTests: in.SkipTests, SkipReason: in.SkipReason, Tests: in.Tests}, err
+	return sprout.CommissionWork{SkipTests: in.SkipTests, SkipReason: in.SkipReason, Tests: in.Tests, FastTrack: in.FastTrack}, err
 }
 
 func (p centre[T]) releaseWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {

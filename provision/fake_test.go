@@ -38,6 +38,9 @@ type siteWorld struct {
 	turn     sprout.Turn     // of the machine, once it was ordered to write
 	forgot   bool            // the agent was started anew, and knows no turns
 	cause    *sprout.Failure // what the site can tell of a boot that stopped
+	rest     *sprout.Rest    // its ramdisk waits
+	starts   int             // how often it was switched on
+	kexec    bool            // it was told to start the kernel on its disk by itself
 }
 
 func newSiteWorld() *siteWorld {
@@ -97,8 +100,24 @@ func (w *siteWorld) Diagnose(_ context.Context, _ sprout.MachineID, attempt spro
 }
 func (w *siteWorld) SetIntent(_ context.Context, t tx, in sprout.Intent) error {
 	t.Put("intent", string(in.Attempt))
+	t.Put("woken", "yes")
 	t.Put("token", in.Token)
 	return nil
+}
+func (w *siteWorld) Rest(_ context.Context, t tx, _ sprout.MachineID, rest sprout.Rest) error {
+	if w.rest != nil && w.Values()["token"] == "" {
+		return sprout.Errorf(sprout.NotFound, "cannot find boot attempt %s: it is over", rest.Attempt)
+	}
+	t.Delete("intent")
+	t.Delete("woken")
+	w.rest = &rest
+	return nil
+}
+func (w *siteWorld) Resting(context.Context, sprout.MachineID) (sprout.Rest, bool, error) {
+	if w.rest == nil || w.Values()["woken"] != "" {
+		return sprout.Rest{}, false, nil
+	}
+	return *w.rest, true, nil
 }
 func (w *siteWorld) BootDisk(_ context.Context, t tx, _ sprout.MachineID) error {
 	t.Delete("intent")
@@ -110,6 +129,7 @@ func (w *siteWorld) ClearIntent(_ context.Context, t tx, _ sprout.MachineID) err
 }
 func (w *siteWorld) EndAttempt(_ context.Context, t tx, _ sprout.MachineID) error {
 	t.Delete("token")
+	t.Put("woken", "yes")
 	return nil
 }
 func (w *siteWorld) Give(_ context.Context, t tx, _ sprout.AttemptID, o sprout.Order) error {
@@ -119,6 +139,7 @@ func (w *siteWorld) Give(_ context.Context, t tx, _ sprout.AttemptID, o sprout.O
 	if o.Kind == sprout.OrderTest {
 		w.ordered = o
 	}
+	w.kexec = w.kexec || o.Kexec
 	t.Put("order", o.ID)
 	return nil
 }
@@ -139,6 +160,7 @@ func (b *siteBMC) Set(_ context.Context, want sprout.PowerState) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if want == sprout.PowerOn && b.power != want {
+		b.starts++
 		b.booted = b.media
 	}
 	b.power = want

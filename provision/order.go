@@ -18,6 +18,10 @@ func (p site[T]) awaitRamdisk(ctx context.Context, c *workflow.Call[T]) error {
 	if err != nil {
 		return err
 	}
+	if data.Awake {
+		c.Detail("%s, the ramdisk that waited", data.Mode)
+		return nil
+	}
 	if payload, ok := c.Take(SignalHello); ok {
 		var seen HelloSeen
 		if err := json.Unmarshal(payload, &seen); err != nil {
@@ -368,8 +372,10 @@ func (p site[T]) bootDisk(ctx context.Context, c *workflow.Call[T]) error {
 	c.Commit(func(ctx context.Context, tx T) error { return p.BootDisk(ctx, tx, id) })
 	if home(c.Run.Signals[SignalPhoneHome], data.Attempt) {
 		c.Detail("the installed system runs already")
-	} else if _, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot}); err != nil {
+	} else if report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot, Kexec: data.Awake}); err != nil {
 		return err
+	} else if report.Start != "" {
+		c.Detail("%s", report.Start)
 	}
 	c.Commit(func(ctx context.Context, tx T) error { return p.ClearIntent(ctx, tx, id) })
 	return nil

@@ -69,6 +69,9 @@ type CommissionInput struct {
 	SkipTests  bool             `json:"skipTests"`
 	SkipReason string           `json:"skipReason,omitempty"`
 	Subnet     sprout.SubnetID  `json:"subnet,omitempty"` // of the address of a machine that boots by virtual media
+	// FastTrack is how many seconds the machine then waits in the ramdisk; 0: it is
+	// switched off.
+	FastTrack int `json:"fastTrack,omitempty"`
 }
 
 // DeployInput is the input of the centre's deploy.
@@ -212,6 +215,11 @@ type Site[T any] interface {
 	// SetIntent makes the machine boot the ramdisk next and makes its tokens
 	// good; it replaces an older intent, whose tokens end.
 	SetIntent(ctx context.Context, tx T, in sprout.Intent) error
+	// Rest has the ramdisk of an attempt wait, with its token alone: the machine boots
+	// its disk otherwise.
+	Rest(ctx context.Context, tx T, id sprout.MachineID, rest sprout.Rest) error
+	// Resting returns the attempt whose ramdisk waits on the machine; false: none.
+	Resting(ctx context.Context, id sprout.MachineID) (sprout.Rest, bool, error)
 	// BootDisk makes it boot its disk from now on; what runs on it goes on, and
 	// may be given orders.
 	BootDisk(ctx context.Context, tx T, id sprout.MachineID) error

@@ -66,6 +66,9 @@ type siteData struct {
 	Restarts []sprout.Restart         `json:"restarts,omitempty"` // while hardware was tested
 	Resumed  time.Time                `json:"resumed,omitzero"`   // when the machine was started to go on with its tests; its ramdisk has not been heard of since
 	Taken    []sprout.AddressConflict `json:"taken,omitempty"`    // addresses that somebody else uses
+	Rest     *sprout.Rest             `json:"rest,omitempty"`     // of a deploy: the machine waits in the ramdisk
+	Awake    bool                     `json:"awake,omitempty"`    // and has answered
+	Restless string                   `json:"restless,omitempty"` // of a commissioning: why it cannot wait
 }
 
 func (p site[T]) commission() workflow.Definition[T] {
@@ -79,7 +82,7 @@ func (p site[T]) commission() workflow.Definition[T] {
 		{Name: "inspect", Do: p.inspect, Quick: true, Timeout: p.limits.Order},
 		{Name: "test-hardware", Do: p.testHardware, Quick: true, Timeout: p.limits.Order},
 		{Name: "judge-tests", Do: p.judgeTests, Quick: true, Timeout: shortStep},
-		{Name: "power-off", Do: p.powerOff, Timeout: p.limits.Power, Attempts: 3},
+		{Name: "power-off", Do: p.powerOffOrRest, Timeout: p.limits.Power, Attempts: 3},
 	}}
 }
 
@@ -88,7 +91,7 @@ func (p site[T]) deploy() workflow.Definition[T] {
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
 		{Name: "fetch-image", Do: p.fetchImage, Timeout: p.limits.FetchImage, Attempts: 3},
 		{Name: "probe-addresses", Do: p.probeAddresses, Added: true, Timeout: shortStep},
-		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
+		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.undoIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
 		{Name: "eject-media", Do: p.ejectMedia, Quick: true, Added: true, Timeout: p.limits.Power, Attempts: 3},
@@ -181,6 +184,15 @@ func (p site[T]) setIntent(ctx context.Context, c *workflow.Call[T]) error {
 	if in.ExpiresAt.IsZero() {
 		in.ExpiresAt = c.Now.Add(deployBy)
 	}
+	m, err := p.Machine(ctx, id)
+	if err != nil {
+		return err
+	}
+	if data.Rest, err = p.rested(ctx, c, m); err != nil {
+		return err
+	} else if data.Rest != nil {
+		in.Attempt = data.Rest.Attempt
+	}
 	data.Attempt = in.Attempt
 	var input SiteInput
 	if err := c.Input(&input); err != nil {
@@ -196,10 +208,6 @@ func (p site[T]) setIntent(ctx context.Context, c *workflow.Call[T]) error {
 	if host.Metadata.ByHTTP() {
 		in.MetadataToken = sprout.NewSecret()
 		data.Metadata = fmt.Sprintf("%s/metadata/%s/%s/", url, in.Attempt, in.MetadataToken)
-	}
-	m, err := p.Machine(ctx, id)
-	if err != nil {
-		return err
 	}
 	if data.Media = ""; m.VirtualMedia {
 		in.MediaToken = sprout.NewSecret()
@@ -323,6 +331,9 @@ func (p site[T]) awaitBMC(ctx context.Context, c *workflow.Call[T]) error {
 // powerOn starts the machine from the network, once, or from what its BMC inserts;
 // a running one is stopped first.
 func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
+	if awake, err := p.wake(c); awake || err != nil {
+		return err
+	}
 	id, bmc, err := p.bmc(ctx, c)
 	if err != nil {
 		return err

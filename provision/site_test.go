@@ -43,7 +43,11 @@ func (w *siteWorld) drive(t *testing.T, e *workflow.Engine[tx], run workflow.Run
 	case SignalHello:
 		err = e.Signal(t.Context(), run.ID, SignalHello, HelloSeen{Attempt: sprout.AttemptID(values["intent"])})
 	case SignalOrderDone:
-		err = e.Signal(t.Context(), run.ID, SignalOrderDone, reportOf(values["order"], run.StepName, testImage))
+		r := reportOf(values["order"], run.StepName, testImage)
+		if w.kexec {
+			r.Start = "started by kexec: /boot/vmlinuz"
+		}
+		err = e.Signal(t.Context(), run.ID, SignalOrderDone, r)
 	case SignalPhoneHome:
 		attempt, _, _ := strings.Cut(values["order"], "/")
 		err = e.Signal(t.Context(), run.ID, SignalPhoneHome, HomeSeen{Attempt: sprout.AttemptID(attempt)})

@@ -47,11 +47,21 @@ type Agent struct {
 	// Shell, which may be nil, lets in by SSH who holds one of the keys, in place of
 	// those of an earlier call, as long as this boot. It says how.
 	Shell func(ctx context.Context, keys []string) (sprout.Shell, error)
+	// Kexec, which may be nil, has the kernel that is installed on a disk started by
+	// the next reboot, in place of the firmware. It says which it is.
+	Kexec func(ctx context.Context, disk string) (string, error)
 	Log   *slog.Logger
 
-	done  map[string]sprout.Report // orders already performed in this boot
-	tools map[string]string        // root of the tree of tools, by digest
+	done    map[string]sprout.Report // orders already performed in this boot
+	tools   map[string]string        // root of the tree of tools, by digest
+	until   time.Time                // a machine that waits for a deploy is switched off then; zero: it does not
+	written string                   // name of the disk that was written; empty: none, or several
+	loaded  bool                     // a kernel is loaded that the next reboot starts
 }
+
+// Loaded tells whether the reboot that Run has returned is to start a kernel that is
+// loaded, in place of the firmware.
+func (a *Agent) Loaded() bool { return a.loaded }
 
 // Run says hello and performs orders until one of them ends this boot: then it
 // returns OrderReboot or OrderPowerOff, which the caller carries out. It
@@ -64,9 +74,13 @@ func (a *Agent) Run(ctx context.Context) (sprout.OrderKind, error) {
 	}
 	a.Log.Info("the agent knows this machine; waiting for orders", "agent", a.Client.URL)
 	for after := ""; ; {
-		order, err := a.Client.Order(ctx, after)
+		order, err := a.next(ctx, after)
 		if err != nil {
 			return "", err
+		}
+		if order.ID == "" {
+			a.Log.Info("nobody wanted this machine: switching it off")
+			return sprout.OrderPowerOff, nil
 		}
 		report, seen := a.done[order.ID]
 		if !seen {
@@ -89,6 +103,20 @@ func (a *Agent) Run(ctx context.Context) (sprout.OrderKind, error) {
 			return order.Kind, nil
 		}
 	}
+}
+
+// next is the next order; one without an id says that the time to wait is over.
+func (a *Agent) next(ctx context.Context, after string) (sprout.Order, error) {
+	if a.until.IsZero() {
+		return a.Client.Order(ctx, after)
+	}
+	waiting, stop := context.WithDeadline(ctx, a.until)
+	defer stop()
+	order, err := a.Client.Order(waiting, after)
+	if err != nil && ctx.Err() == nil {
+		return sprout.Order{}, nil
+	}
+	return order, err
 }
 
 func (a *Agent) say(order sprout.Order, r sprout.Report) {
@@ -171,7 +199,9 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		}
 		w := &writer{client: a.Client, disks: a.inventory(ctx).Disks, dev: a.Host.dev(), order: *order.Write, progress: p, log: a.Log}
 		written, err := w.write(ctx)
-		report.Written = written
+		if report.Written = written; err == nil {
+			a.written = written.Disk.Name
+		}
 		return err
 	case sprout.OrderInstall:
 		if order.Write == nil || order.Write.Layout == nil {
@@ -196,10 +226,37 @@ func (a *Agent) do(ctx context.Context, order sprout.Order, p *progress, report 
 		shell, err := a.Shell(ctx, order.Keys)
 		report.Shell = &shell
 		return err
-	case sprout.OrderReboot, sprout.OrderPowerOff:
+	case sprout.OrderWait:
+		a.until = time.Now().Add(time.Duration(order.Seconds) * time.Second)
+		a.Log.Info("waiting for a deploy", "until", a.until.UTC().Format(time.RFC3339))
+		return nil
+	case sprout.OrderReboot:
+		if order.Kexec {
+			report.Start = a.load(ctx)
+		}
+		return nil
+	case sprout.OrderPowerOff:
 		return nil
 	}
 	return fmt.Errorf("this ramdisk (version %s) knows no order %q", sprout.Version, order.Kind)
+}
+
+// load has the next reboot start the kernel that was installed, and says what is
+// started by what: where that cannot be done, the firmware starts the machine.
+func (a *Agent) load(ctx context.Context) string {
+	err := errors.New("this ramdisk cannot")
+	switch {
+	case a.written == "":
+		err = errors.New("no image of one disk was written")
+	case a.Kexec != nil:
+		var what string
+		if what, err = a.Kexec(ctx, a.written); err == nil {
+			a.loaded = true
+			return "started by kexec: " + what
+		}
+	}
+	a.Log.Warn("the firmware starts the machine", "why", err)
+	return "started by its firmware, not by kexec: " + err.Error()
 }
 
 func (a *Agent) inventory(ctx context.Context) sprout.Inventory {

@@ -23,6 +23,7 @@ func (s *Server) facts() map[sprout.FactKind]func(context.Context, pgx.Tx, sprou
 		sprout.FactInventory:  s.factInventory,
 		sprout.FactTests:      s.factTests,
 		sprout.FactPower:      s.factPower,
+		sprout.FactRest:       s.factRest,
 		sprout.FactWorkEnded:  s.factWorkEnded,
 		sprout.FactNames:      s.factNames,
 	}
@@ -204,6 +205,19 @@ func (s *Server) factTests(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 		}
 	}
 	return s.tellMachine(ctx, tx, m.ID, sprout.HardwareRestarted, restarts)
+}
+
+// factRest keeps that a machine waits in the ramdisk.
+func (s *Server) factRest(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	rest, err := body[sprout.Rest](f)
+	if err != nil {
+		return err
+	}
+	m, err := s.machineAt(ctx, tx, site, f)
+	if err != nil {
+		return err
+	}
+	return s.store.SetRest(ctx, tx, m.ID, rest.Until)
 }
 
 func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {

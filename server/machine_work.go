@@ -104,7 +104,11 @@ func (s *Server) commission(ctx context.Context, m sprout.Machine, c api.Commiss
 	if err != nil {
 		return sprout.Workflow{}, err
 	}
-	input := provision.CommissionInput{Machine: m.ID, Tests: runs, SkipTests: c.SkipTests, SkipReason: strings.TrimSpace(c.SkipReason), Subnet: subnet}
+	if c.FastTrack > 0 && m.VirtualMedia {
+		return sprout.Workflow{}, sprout.InvalidField("fastTrack", "cannot have %s wait in the ramdisk: it boots by virtual media, with an address that it has only meanwhile", m.Name).
+			WithRemedy("sprout machine commission %s", m.Name)
+	}
+	input := provision.CommissionInput{Machine: m.ID, Tests: runs, SkipTests: c.SkipTests, SkipReason: strings.TrimSpace(c.SkipReason), Subnet: subnet, FastTrack: c.FastTrack}
 	return s.start(ctx, api.MachineCommission.Name, provision.Commission, m, input, s.locked(m.ID, mayCommission))
 }
 

@@ -105,6 +105,7 @@ func (a *surroundings) planDeploy(ctx context.Context, m sprout.Machine, in prov
 		return p, err
 	}
 	overwritten(&p, m, in)
+	p.FastTrack = m.RestsUntil != nil && !m.VirtualMedia
 	p.Usual, err = a.usualRun(ctx, provision.Deploy, m)
 	return p, err
 }

@@ -30,7 +30,7 @@ type ram struct {
 // orderSteps is the step at which each order is.
 var orderSteps = map[sprout.OrderKind]Step{
 	sprout.OrderInspect: StepInspect, sprout.OrderTest: StepTest, sprout.OrderWrite: StepWrite, sprout.OrderInstall: StepWrite,
-	sprout.OrderErase: StepErase, sprout.OrderShell: StepShell, sprout.OrderReboot: StepReboot, sprout.OrderPowerOff: StepOff,
+	sprout.OrderErase: StepErase, sprout.OrderShell: StepShell, sprout.OrderReboot: StepReboot, sprout.OrderWait: StepIdle, sprout.OrderPowerOff: StepOff,
 }
 
 // runRamdisk says hello and performs orders until one of them ends the boot.
@@ -90,7 +90,7 @@ func (r *ram) obey(ctx context.Context) error {
 			return errReboot
 		case sprout.OrderPowerOff:
 			return errPowerOff
-		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderInstall, sprout.OrderErase, sprout.OrderShell:
+		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderInstall, sprout.OrderErase, sprout.OrderShell, sprout.OrderWait:
 		}
 	}
 }
@@ -124,7 +124,11 @@ func (r *ram) perform(ctx context.Context, o sprout.Order) (sprout.Report, error
 		report.Erased, err = m.erase(order)
 	case sprout.OrderShell:
 		report.Shell = &sprout.Shell{User: "root", Address: r.web.source.String(), HostKey: "SHA256:" + m.spec.Name}
-	case sprout.OrderReboot, sprout.OrderPowerOff:
+	case sprout.OrderReboot:
+		if o.Kexec {
+			report.Start = "started by kexec: a simulated kernel"
+		}
+	case sprout.OrderPowerOff, sprout.OrderWait:
 	default:
 		err = fmt.Errorf("this ramdisk knows no order %q", o.Kind)
 	}

@@ -21,7 +21,8 @@ type Attempt struct {
 	IP        netip.Addr       `json:"ip,omitzero"`       // of an unknown machine
 	Purpose   string           `json:"purpose"`
 	ExpiresAt time.Time        `json:"expiresAt"`
-	Tokens    [][]byte         `json:"tokens"` // hashes of those that are good
+	Tokens    [][]byte         `json:"tokens"`         // hashes of those that are good
+	Rest      *sprout.Rest     `json:"rest,omitempty"` // its ramdisk waits for a deploy
 }
 
 // A Use is the one purpose that a token serves.
@@ -97,8 +98,14 @@ func (s *Store) setIntent(tx *bbolt.Tx, owner string, in sprout.Intent, a Attemp
 	} else if ok && old.Attempt == in.Attempt {
 		return nil // a repeat: the step's commit was lost, not its effect
 	}
-	if err := s.endAttempts(tx, owner); err != nil {
+	resting, err := takeUp(tx, a)
+	if err != nil {
 		return err
+	}
+	if a.Tokens = resting; resting == nil {
+		if err := s.endAttempts(tx, owner); err != nil {
+			return err
+		}
 	}
 	for _, t := range []struct {
 		token string

@@ -12,7 +12,7 @@ import (
 )
 
 const machineColumns = `m.id, m.site, s.name, m.name, m.state, m.power, m.power_at, m.architecture, m.boot_mode,
-	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.record_console, m.generation, m.image, m.image_digest, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, m.inventory,
+	m.tags, m.labels, m.pool, m.zone, m.owner, m.locked, m.protected, m.secure_boot, m.virtual_media, m.record_console, m.generation, m.image, m.image_digest, CASE WHEN m.state = 'rescued' THEN m.shell END, m.tests_skipped, m.skip_reason, CASE WHEN m.rests_until > now() THEN m.rests_until END, m.inventory,
 	m.created_at, m.changed_at, m.revision`
 
 const machineSelect = `SELECT ` + machineColumns + ` FROM machine m JOIN site s ON s.id = m.site `
@@ -25,7 +25,7 @@ func scanMachine(row pgx.CollectableRow) (m sprout.Machine, err error) {
 // machineDest is where machineColumns go, and the inventory among them.
 func machineDest(m *sprout.Machine, inventory any) []any {
 	return []any{&m.ID, &m.Site, &m.SiteName, &m.Name, &m.State, &m.Power, &m.PowerAt, &m.Architecture, &m.BootMode,
-		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.RecordConsole, &m.Generation, &m.Image, &m.ImageDigest, &m.Shell, &m.TestsSkipped, &m.SkipReason, inventory,
+		&m.Tags, &m.Labels, &m.Pool, &m.Zone, &m.Owner, &m.Locked, &m.Protected, &m.SecureBoot, &m.VirtualMedia, &m.RecordConsole, &m.Generation, &m.Image, &m.ImageDigest, &m.Shell, &m.TestsSkipped, &m.SkipReason, &m.RestsUntil, inventory,
 		&m.CreatedAt, &m.ChangedAt, &m.Rev}
 }
 
@@ -268,8 +268,17 @@ func (s *Store) DeleteMachine(ctx context.Context, tx pgx.Tx, id sprout.MachineI
 // changes nothing.
 func (s *Store) SetPower(ctx context.Context, tx pgx.Tx, id sprout.MachineID, power sprout.PowerState, at time.Time) error {
 	n, err := exec(ctx, tx, `
-		UPDATE machine SET power = $2, power_at = $3 WHERE id = $1 AND (power_at IS NULL OR power_at <= $3)`, id, power, at)
+		UPDATE machine SET power = $2, power_at = $3, rests_until = CASE WHEN $2 <> 'off' THEN rests_until END WHERE id = $1 AND (power_at IS NULL OR power_at <= $3)`, id, power, at)
 	if err != nil || n == 0 {
+		return err
+	}
+	return s.touch(ctx, tx, changed("", id))
+}
+
+// SetRest notes until when a machine waits in the ramdisk. It does so no more when it
+// is off, or the next workflow begins.
+func (s *Store) SetRest(ctx context.Context, tx pgx.Tx, id sprout.MachineID, until time.Time) error {
+	if _, err := exec(ctx, tx, `UPDATE machine SET rests_until = $2 WHERE id = $1`, id, until); err != nil {
 		return err
 	}
 	return s.touch(ctx, tx, changed("", id))

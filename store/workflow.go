@@ -63,7 +63,7 @@ func (s *Store) occupy(ctx context.Context, tx pgx.Tx, id sprout.MachineID, kind
 		Locked bool
 	}
 	m, err := one(ctx, tx, pgx.RowToStructByPos[row], `
-		UPDATE machine SET generation = generation + 1, changed_at = now() WHERE id = $1 RETURNING name, locked`, id)
+		UPDATE machine SET generation = generation + 1, rests_until = NULL, changed_at = now() WHERE id = $1 RETURNING name, locked`, id)
 	if err != nil {
 		return orNotFound(err, "machine", string(id))
 	}

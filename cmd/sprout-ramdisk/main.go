@@ -14,6 +14,7 @@ import (
 	"sprout"
 	"sprout/hwtest/builtin"
 	"sprout/ramdisk"
+	"sprout/ramdisk/kexec"
 	"sprout/ramdisk/system"
 )
 
@@ -109,6 +110,10 @@ func run(ctx context.Context, log *slog.Logger) error {
 		modules.Load(system.FileSystems...)
 		return modules.LoadFrom(root, "raid1", "dm_mod")
 	}
+	agent.Kexec = func(_ context.Context, disk string) (string, error) {
+		modules.Load(system.FileSystems...)
+		return kexec.Load("/dev", disk)
+	}
 	agent.Shell = shells(port, modules, log)
 	agent.Neighbours = func(ctx context.Context) []sprout.Neighbour { return neighbours.Heard(ctx, switchesUntil) }
 	if kernel, err := system.OpenKernelLog(); err == nil {
@@ -122,6 +127,9 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 	if last == sprout.OrderPowerOff {
 		return system.PowerOff(log)
+	}
+	if agent.Loaded() {
+		log.Error("cannot start the kernel that is loaded", "error", system.Kexec(log))
 	}
 	return system.Reboot(log)
 }

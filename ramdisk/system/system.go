@@ -122,6 +122,12 @@ func Reboot(log *slog.Logger) error {
 	return end(log, "rebooting", unix.LINUX_REBOOT_CMD_RESTART)
 }
 
+// Kexec starts the kernel that was loaded before, without the firmware. It returns
+// only when the kernel refuses.
+func Kexec(log *slog.Logger) error {
+	return end(log, "starting the installed kernel", unix.LINUX_REBOOT_CMD_KEXEC)
+}
+
 // PowerOff switches the machine off.
 func PowerOff(log *slog.Logger) error {
 	return end(log, "powering off", unix.LINUX_REBOOT_CMD_POWER_OFF)
