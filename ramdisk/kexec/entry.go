@@ -83,6 +83,10 @@ func parseGRUB(text string) (e Entry, err error) {
 			continue // what it does not start a kernel by may be anything
 		}
 		switch words[0] {
+		case "set":
+			if d, ok := strings.CutPrefix(strings.Join(words[1:], " "), "default="); ok && d != "0" && d != "" && !strings.Contains(d, "$") {
+				return Entry{}, fmt.Errorf("its default is %q, not the first entry", d)
+			}
 		case "menuentry":
 			if e.Kernel != "" {
 				return e, e.plain()
@@ -90,7 +94,7 @@ func parseGRUB(text string) (e Entry, err error) {
 			in = true
 		case "linux", "linux16", "linuxefi":
 			if in && len(words) > 1 && e.Kernel == "" {
-				e.Kernel, e.Cmdline = words[1], strings.Join(words[2:], " ")
+				e.Kernel, e.Cmdline = words[1], cmdline(words[2:])
 			}
 		case "initrd", "initrd16", "initrdefi":
 			if in && e.Kernel != "" && e.Initrds == nil {
@@ -102,6 +106,16 @@ func parseGRUB(text string) (e Entry, err error) {
 		return e, errors.New("its menu has no entry that starts a kernel")
 	}
 	return e, e.plain()
+}
+
+// cmdline is the kernel's of words: one with a space is quoted, as by GRUB's linux.
+func cmdline(words []string) string {
+	for i, w := range words {
+		if strings.ContainsAny(w, " \t") {
+			words[i] = `"` + w + `"`
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // plain wants no variables of the boot loader, which only it can fill in.
