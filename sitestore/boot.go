@@ -143,6 +143,12 @@ func (s *Store) ClearIntent(tx *bbolt.Tx, machine sprout.MachineID) error {
 		if err != nil {
 			return err
 		}
+		if a.Rest != nil { // its ramdisk has no token any more
+			a.Rest = nil
+			if err := attemptTable.put(tx, id, a); err != nil {
+				return err
+			}
+		}
 		for _, key := range a.Tokens {
 			t, ok, err := tokenTable.get(tx, string(key))
 			if err == nil && ok && (t.Use == RamdiskUse || t.Use == MediaUse) {
