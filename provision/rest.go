@@ -16,6 +16,10 @@ import (
 // started anew: it asks for orders all the time.
 const wakeWithin = 20 * time.Second
 
+// wakeUsually is how long it takes at most, unless something is wrong: then the BMC is
+// asked whether the machine is on.
+const wakeUsually = 2 * time.Second
+
 // powerOffOrRest ends a commissioning: the machine waits in the ramdisk, if that was
 // asked for and its ramdisk can; else it is switched off.
 func (p site[T]) powerOffOrRest(ctx context.Context, c *workflow.Call[T]) error {
@@ -88,8 +92,8 @@ func (p site[T]) undoIntent(ctx context.Context, c *workflow.Call[T]) error {
 // wake tells whether the machine's ramdisk waits and has answered: then it needs no
 // start. One that is silent has lost power, or hangs: the machine is started anew, and
 // goes on in the same boot attempt.
-func (p site[T]) wake(c *workflow.Call[T]) (bool, error) {
-	_, data, err := p.state(c)
+func (p site[T]) wake(ctx context.Context, c *workflow.Call[T]) (bool, error) {
+	id, data, err := p.state(c)
 	if err != nil || data.Rest == nil {
 		return false, err
 	}
@@ -109,7 +113,11 @@ func (p site[T]) wake(c *workflow.Call[T]) (bool, error) {
 		if err := c.Keep(data); err != nil {
 			return false, err
 		}
-		return false, workflow.WaitFor(SignalOrderDone, wakeWithin, "the ramdisk that waits to answer")
+		return false, workflow.WaitFor(SignalOrderDone, wakeUsually, "the ramdisk that waits to answer")
+	case !answered && p.powered(ctx, c, id) != nil:
+		data.Rest = nil
+		c.Detail("it waits in the ramdisk no more, its BMC says that it is off: the machine is started anew")
+		return false, c.Keep(data)
 	case !answered && c.Now.Before(c.Run.StepStarted.Add(wakeWithin)):
 		return false, workflow.WaitFor(SignalOrderDone, c.Run.StepStarted.Add(wakeWithin).Sub(c.Now), "the ramdisk that waits to answer")
 	}

@@ -331,7 +331,7 @@ func (p site[T]) awaitBMC(ctx context.Context, c *workflow.Call[T]) error {
 // powerOn starts the machine from the network, once, or from what its BMC inserts;
 // a running one is stopped first.
 func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
-	if awake, err := p.wake(c); awake || err != nil {
+	if awake, err := p.wake(ctx, c); awake || err != nil {
 		return err
 	}
 	id, bmc, err := p.bmc(ctx, c)
