@@ -25,6 +25,7 @@ type ram struct {
 	web     *web
 	client  *ramdisk.Client
 	done    map[string]sprout.Report // orders performed in this boot
+	until   time.Time                // it waits for a deploy, and switches the machine off then; zero: it does not
 }
 
 // orderSteps is the step at which each order is.
@@ -70,7 +71,7 @@ func (r *ram) obey(ctx context.Context) error {
 		if err := r.machine.at(ctx, StepIdle, "after %q", after); err != nil {
 			return err
 		}
-		order, err := r.client.Order(ctx, after)
+		order, err := r.next(ctx, after)
 		if err != nil {
 			return err
 		}
@@ -87,12 +88,36 @@ func (r *ram) obey(ctx context.Context) error {
 		after = order.ID
 		switch order.Kind {
 		case sprout.OrderReboot:
-			return errReboot
+			return r.restart(ctx, order)
 		case sprout.OrderPowerOff:
 			return errPowerOff
 		case sprout.OrderInspect, sprout.OrderTest, sprout.OrderWrite, sprout.OrderInstall, sprout.OrderErase, sprout.OrderShell, sprout.OrderWait:
 		}
 	}
+}
+
+// next is the next order; errPowerOff once the time is over that it was to wait.
+func (r *ram) next(ctx context.Context, after string) (sprout.Order, error) {
+	if r.until.IsZero() {
+		return r.client.Order(ctx, after)
+	}
+	waiting, stop := context.WithDeadline(ctx, r.until)
+	defer stop()
+	order, err := r.client.Order(waiting, after)
+	if err != nil && ctx.Err() == nil {
+		return order, errPowerOff
+	}
+	return order, err
+}
+
+// restart ends the ramdisk: by kexec the installed system runs at once, else the
+// firmware does.
+func (r *ram) restart(ctx context.Context, o sprout.Order) error {
+	if system, installed := r.machine.installed(); o.Kexec && installed {
+		r.machine.note(StepReboot, "by kexec")
+		return r.machine.runSystem(ctx, system)
+	}
+	return errReboot
 }
 
 // perform does one order. What the order fails by is in the report; the error
@@ -125,10 +150,14 @@ func (r *ram) perform(ctx context.Context, o sprout.Order) (sprout.Report, error
 	case sprout.OrderShell:
 		report.Shell = &sprout.Shell{User: "root", Address: r.web.source.String(), HostKey: "SHA256:" + m.spec.Name}
 	case sprout.OrderReboot:
-		if o.Kexec {
-			report.Start = "started by kexec: a simulated kernel"
+		if system, installed := m.installed(); o.Kexec && installed {
+			report.Start = "started by kexec: the kernel of " + system.Image
+		} else if o.Kexec {
+			report.Start = "started by its firmware, not by kexec: no disk has a system"
 		}
-	case sprout.OrderPowerOff, sprout.OrderWait:
+	case sprout.OrderWait:
+		r.until = time.Now().Add(time.Duration(o.Seconds) * time.Second)
+	case sprout.OrderPowerOff:
 	default:
 		err = fmt.Errorf("this ramdisk knows no order %q", o.Kind)
 	}
