@@ -7,7 +7,7 @@ export CACHE
 CLOUDINIT := $(CACHE)/cloud-init
 
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-install bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go compiled test-away test-engine test-api test-faults test-real test-layouts test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release
+.PHONY: bench-api bench-install bench-sim bench-ipam bench-alloc bench-dhcp bench-dns bench-boot help deps build ramdisk image demo dev test test-go compiled test-away test-engine test-api test-faults test-real test-layouts test-boots test-ipv6 test-network test-hardware test-arm64 arm64 fuzz cloud-init check lint generate clean lint-api sushy-tools test-release test-fasttrack
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ test-ipv6: ramdisk image ## Boot OVMF where there is no IPv4, by PXE and by HTTP
 
 test-network: ramdisk image ## Install a machine with a bond, a VLAN, a bridge and DHCP, and ask it what it has: a few minutes
 	@demo/network.sh
+
+test-fasttrack: ramdisk image ## Install machines that wait in the ramdisk, by kexec, BIOS and UEFI, and start them from their disks: about a quarter of an hour (FIRMWARES=bios)
+	@demo/fast_track.sh
 
 test-hardware: ramdisk ## Boot a machine with bad disks, a dead link and too little memory, and see each found by the hardware tests; and a burn-in that goes on after the power was lost: some minutes
 	SPROUT_HARDWARE=$(CACHE)/ramdisk go test ./ramdisk -run 'TestBadHardwareInQEMU|TestBurnInInQEMU' -count=1 -v -timeout 30m
