@@ -152,7 +152,7 @@ without_dhcp() {
 # boots_again KIND: what told the system who it is has ended by its second boot.
 # That is the same host, with its keys, and waits for nobody.
 boots_again() {
-    local ip first same asked
+    local ip first same asked again boot until
     printf '#cloud-config\nwrite_files: [{path: /etc/motd, content: "installed by sprout\\n"}]\n' >"$DIR/user-data.yaml"
     installed "$1" --metadata http --user-data "$DIR/user-data.yaml"
     ip=$(field "$1" '.addresses[0].ip')
@@ -165,8 +165,9 @@ boots_again() {
     run sprout boot show "$1"
     boot=$(on_host cat /proc/sys/kernel/random/boot_id)
     on_host sudo systemctl reboot || true # the connection ends with it
+    until=$((SECONDS + 900))
     until [[ $(on_host cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo "$boot") != "$boot" ]]; do
-        ((SECONDS < 3600)) || die "$1 does not come back"
+        ((SECONDS < until)) || die "$1 does not come back"
         sleep 1
     done
     again=$(on_host "$done_at")
