@@ -186,6 +186,7 @@ const (
 	FactInventory  FactKind = "inventory"  // Inventory
 	FactTests      FactKind = "tests"      // []TestResult
 	FactPower      FactKind = "power"      // PowerState
+	FactBMC        FactKind = "bmc"        // BMCFact
 	FactStep       FactKind = "step"       // StepRecord of site work
 	FactWorkEnded  FactKind = "work-ended" // WorkResult
 	FactLease      FactKind = "lease"      // Lease
