@@ -2,7 +2,10 @@ package store_test
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -85,6 +88,22 @@ func TestAlikeByIndexes(t *testing.T) {
 	s := store.New(pool, store.Config{})
 	site := storetest.Site(t, s, "lon1")
 	fillSite(t, pool, site.ID)
+	// Hardware may say anything, of any length.
+	long := func(n byte) string {
+		raw := make([]byte, 6000)
+		rand.NewChaCha8([32]byte{n}).Read(raw) //nolint:errcheck // it never fails
+		return strings.Repeat("x", 64) + hex.EncodeToString(raw)
+	}
+	for n := range byte(2) {
+		m := storetest.Machine(t, s, site.ID, fmt.Sprint("long-", n), fmt.Sprintf("52:54:00:ee:00:%02x", n))
+		inTx(t, s, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := s.SetInventory(ctx, tx, m.ID, sprout.Inventory{UUID: long(n + 10), Serial: long(n)})
+			return errors.Join(err, s.SetBMC(ctx, tx, m.ID, sprout.BMC{Driver: "redfish", URL: "https://" + long(n+20)}))
+		})
+	}
+	if list, err := s.Alike(t.Context(), site.ID, nil, nil, []string{long(1)}, ""); err != nil || len(list) != 1 || list[0].Name != "long-1" {
+		t.Errorf("with a long serial number: %+v, %v", list, err)
+	}
 	uuid := func(n int) string { return fmt.Sprintf("4c4c4544-0048-4a10-8032-%012x", n) }
 	for name, ask := range map[string]func() (int, error){
 		"a crawl": func() (int, error) {

@@ -994,7 +994,7 @@ CREATE INDEX audit_site_index ON public.audit USING btree (site, seq);
 
 CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
 
-CREATE INDEX bmc_host_index ON public.bmc USING btree (site, "substring"(url, '://(\[[^]]*\]|[^:/?#]*)'::text));
+CREATE INDEX bmc_host_index ON public.bmc USING btree (site, "left"("substring"(url, '://(\[[^]]*\]|[^:/?#]*)'::text), 255));
 
 CREATE INDEX boot_attempt_machine_index ON public.boot_attempt USING btree (machine) WHERE (machine IS NOT NULL);
 
@@ -1028,7 +1028,7 @@ CREATE INDEX machine_owner_index ON public.machine USING btree (owner, id) WHERE
 
 CREATE INDEX machine_pool_index ON public.machine USING btree (pool, id) WHERE (pool <> ''::text);
 
-CREATE INDEX machine_serial_index ON public.machine USING btree (site, ((inventory ->> 'serial'::text))) WHERE ((inventory ->> 'serial'::text) <> ''::text);
+CREATE INDEX machine_serial_index ON public.machine USING btree (site, "left"((inventory ->> 'serial'::text), 64)) WHERE ((inventory ->> 'serial'::text) <> ''::text);
 
 CREATE INDEX machine_site_name_index ON public.machine USING btree (site, name COLLATE "C", id);
 
@@ -1036,7 +1036,7 @@ CREATE INDEX machine_state_index ON public.machine USING btree (site, state, id)
 
 CREATE INDEX machine_tag_index ON public.machine USING gin (tags) WHERE (tags <> '{}'::text[]);
 
-CREATE INDEX machine_uuid_index ON public.machine USING btree (site, lower((inventory ->> 'uuid'::text))) WHERE ((inventory ->> 'uuid'::text) <> ''::text);
+CREATE INDEX machine_uuid_index ON public.machine USING btree (site, "left"(lower((inventory ->> 'uuid'::text)), 64)) WHERE ((inventory ->> 'uuid'::text) <> ''::text);
 
 CREATE INDEX network_name_index ON public.network USING btree (name, id);
 
