@@ -50,6 +50,7 @@ type Machine struct {
 	BootMode     BootMode     `json:"bootMode,omitempty"`
 	Interfaces   []Interface  `json:"interfaces"`
 	BMC          *BMC         `json:"bmc,omitempty"`
+	BMCAbout     *BMCAbout    `json:"bmcAbout,omitempty" doc:"What its BMC told of itself when work last started the machine, and what is therefore done otherwise; absent: no work has since its driver and URL were set, or the BMC does not tell"`
 	Tags         []string     `json:"tags"`
 	Labels       Labels       `json:"labels"`
 	Pool         string       `json:"pool"`

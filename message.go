@@ -198,6 +198,7 @@ const (
 	FactInventory  FactKind = "inventory"  // Inventory
 	FactTests      FactKind = "tests"      // []TestResult
 	FactPower      FactKind = "power"      // PowerState
+	FactBMC        FactKind = "bmc"        // BMCFact
 	FactStep       FactKind = "step"       // StepRecord of site work
 	FactRest       FactKind = "rest"       // Rest
 	FactWorkEnded  FactKind = "work-ended" // WorkResult

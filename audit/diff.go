@@ -27,7 +27,7 @@ var secretWords = []string{"password", "secret", "token", "seed", "jwt", "privat
 // derived are fields that say nothing about what somebody changed: times of the
 // row itself, names of what ids name, and what a machine or its workflow reports.
 var derived = []string{
-	"createdAt", "changedAt", "revision", "siteName", "machineName", "generation", "activity", "power", "powerAt", "inventory", "tests", "problems",
+	"createdAt", "changedAt", "revision", "siteName", "machineName", "generation", "activity", "power", "powerAt", "bmcAbout", "inventory", "tests", "problems",
 	"steps", "wait", "progress", "online", "lastSeen", "applied", "wanted",
 }
 

@@ -23,7 +23,7 @@ func TestDiffSaysWhatIsDifferent(t *testing.T) {
 	m := sprout.Machine{ID: "mch_1", Name: "m1", State: sprout.Ready, Tags: []string{"ssd"}, BMC: &sprout.BMC{Driver: "redfish", URL: "http://a"},
 		Interfaces: []sprout.Interface{{MAC: "52:54:00:00:00:01", Boot: true}}, Generation: 3}
 	other := m
-	other.Tags, other.BMC, other.Locked, other.Generation = []string{"ssd", "gpu"}, &sprout.BMC{Driver: "redfish", URL: "http://b"}, true, 4
+	other.Tags, other.BMC, other.BMCAbout, other.Locked, other.Generation = []string{"ssd", "gpu"}, &sprout.BMC{Driver: "redfish", URL: "http://b"}, &sprout.BMCAbout{Vendor: "Acme"}, true, 4
 	other.Interfaces = append(other.Interfaces, sprout.Interface{MAC: "52:54:00:00:00:02"})
 	const want = `bmc.url:"http://a">"http://b" locked:false>true tags:["ssd"]>["ssd","gpu"] ` +
 		`interfaces[1].boot:>false interfaces[1].link:>false interfaces[1].mac:>"52:54:00:00:00:02"`

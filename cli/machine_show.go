@@ -13,8 +13,9 @@ func (e *env) showMachine(m sprout.Machine) {
 		{"Name", m.Name}, {"Site", m.SiteName}, {"State", string(m.State)}, {"Doing", doing(m)}, {"Waits for", reason(m)},
 		{"Power", powerLine(m)}, {"Rests", restLine(m)}, {"Owner", m.Owner}, {"Image", m.Image}, {"Digest", m.ImageDigest}, {"Rescue", shellLine(m.Shell)}, {"Addresses", machineAddresses(m)},
 		{"Flags", flags(m)}, {"Tags", strings.Join(m.Tags, ", ")}, {"Labels", m.Labels.String()}, {"Pool", m.Pool}, {"Zone", m.Zone},
-		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m)}, {"Id", string(m.ID)},
+		{"Architecture", string(m.Architecture)}, {"Boot mode", string(m.BootMode)}, {"BMC", bmcLine(m)}, {"BMC says", aboutLine(m.BMCAbout)}, {"Id", string(m.ID)},
 	})
+	e.showQuirks(m.BMCAbout)
 	e.showInterfaces(m)
 	e.showInventory(m.Inventory)
 	e.showTests(m)
@@ -72,6 +73,29 @@ func bmcLine(m sprout.Machine) string {
 	}
 	at := sprout.BMCURL("https://"+sprout.AddressField, m.Inventory.BMC.Address)
 	return fmt.Sprintf("none; the machine says that it has one: sprout machine update %s --bmc-url %s --bmc-user … --bmc-password -", m.Name, at)
+}
+
+func aboutLine(a *sprout.BMCAbout) string {
+	if a == nil {
+		return ""
+	}
+	text := plainCell(strings.TrimSpace(a.Vendor + " " + a.Model))
+	if a.Firmware == "" {
+		return text
+	}
+	return strings.TrimPrefix(text+", firmware "+plainCell(a.Firmware), ", ")
+}
+
+// showQuirks tells what is done otherwise at the machine's BMC.
+func (e *env) showQuirks(a *sprout.BMCAbout) {
+	if a == nil || len(a.Quirks) == 0 {
+		return
+	}
+	fmt.Fprintln(e.stdout, "\nQuirks of the BMC")
+	writeTable(e, a.Quirks, []column[sprout.Quirk]{
+		{Name: "  QUIRK", Value: func(q sprout.Quirk) string { return "  " + q.Name }},
+		{Name: "DONE OTHERWISE", Value: func(q sprout.Quirk) string { return q.Does }},
+	})
 }
 
 func (e *env) showInterfaces(m sprout.Machine) {

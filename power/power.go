@@ -44,7 +44,7 @@ type Provider interface {
 	// BMC ends it; what else the BMC is asked goes on meanwhile.
 	Console(ctx context.Context) (io.ReadWriteCloser, error)
 	// About is what is known of the BMC, without asking it.
-	About() About
+	About() sprout.BMCAbout
 	// Close ends the session with the BMC. Consoles are their own.
 	Close(ctx context.Context) error
 }
@@ -74,7 +74,7 @@ type Driver interface {
 	// Console opens the serial console, on a connection of its own.
 	Console(ctx context.Context) (io.ReadWriteCloser, error)
 	// About is what is known of the BMC, without asking it.
-	About() About
+	About() sprout.BMCAbout
 	Close(ctx context.Context) error
 }
 
@@ -84,19 +84,4 @@ type Reading struct {
 	Passing bool              // of Power: it is about to change
 	Yes     bool              // of Chosen: as chosen; of Media: something is in
 	Says    string            // in its own words: evidence
-}
-
-// About is what a BMC has told of itself, and what is therefore done otherwise.
-// What was never asked is empty.
-type About struct {
-	Vendor, Model, Firmware string
-	Quirks                  []Quirk
-}
-
-// A Quirk is a row of a driver's table of what BMCs do otherwise.
-type Quirk struct {
-	Name  string
-	Known string // by what, in Markdown
-	Does  string // what is done otherwise
-	Why   string // what goes wrong without the row, and where that is known from
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"sprout/power"
+	"sprout"
 	"sprout/power/ipmi"
 	"sprout/power/redfish"
 )
@@ -27,7 +27,7 @@ func quirksDoc() string {
 	doc.WriteString(quirksHead)
 	for _, driver := range []struct {
 		title  string
-		quirks []power.Quirk
+		quirks []sprout.Quirk
 	}{
 		{"Redfish: every row that fits counts", redfish.Quirks()},
 		{"IPMI: the first row that fits counts", ipmi.Quirks()},
@@ -63,7 +63,7 @@ func TestQuirksDocIsGenerated(t *testing.T) {
 
 // Every row says by what it is known, what it does and why, once.
 func TestEveryQuirkIsExplained(t *testing.T) {
-	for driver, quirks := range map[string][]power.Quirk{"redfish": redfish.Quirks(), "ipmi": ipmi.Quirks()} {
+	for driver, quirks := range map[string][]sprout.Quirk{"redfish": redfish.Quirks(), "ipmi": ipmi.Quirks()} {
 		seen := map[string]bool{}
 		for _, q := range quirks {
 			if q.Name == "" || q.Known == "" || q.Does == "" || q.Why == "" || seen[q.Name] {

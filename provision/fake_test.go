@@ -37,6 +37,7 @@ type siteWorld struct {
 	squatter string          // has every address
 	turn     sprout.Turn     // of the machine, once it was ordered to write
 	forgot   bool            // the agent was started anew, and knows no turns
+	about    sprout.BMCAbout // what its BMC has told of itself
 	cause    *sprout.Failure // what the site can tell of a boot that stopped
 	rest     *sprout.Rest    // its ramdisk waits
 	starts   int             // how often it was switched on
@@ -48,7 +49,7 @@ func newSiteWorld() *siteWorld {
 }
 
 func (w *siteWorld) Machine(context.Context, sprout.MachineID) (sprout.SiteMachine, error) {
-	return sprout.SiteMachine{ID: "mch_1", Name: "m1", VirtualMedia: w.virtual}, nil
+	return sprout.SiteMachine{ID: "mch_1", Name: "m1", VirtualMedia: w.virtual, BMC: &sprout.BMC{Driver: "redfish", URL: "https://10.0.0.5"}}, nil
 }
 func (w *siteWorld) Busy(context.Context, sprout.MachineID, string) (string, error) { return "", nil }
 func (w *siteWorld) Power(context.Context, sprout.MachineID) (power.Provider, error) {
@@ -181,7 +182,7 @@ func (b *siteBMC) EjectMedia(context.Context) error {
 	return nil
 }
 func (b *siteBMC) Console(context.Context) (io.ReadWriteCloser, error) { return nil, io.EOF }
-func (b *siteBMC) About() power.About                                  { return power.About{} }
+func (b *siteBMC) About() sprout.BMCAbout                              { return b.about }
 func (b *siteBMC) Close(context.Context) error                         { return nil }
 
 // reports are what the world's ramdisk answers to each order.

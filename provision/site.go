@@ -347,6 +347,9 @@ func (p site[T]) powerOn(ctx context.Context, c *workflow.Call[T]) error {
 	if err := bmc.Set(ctx, sprout.PowerOn); err != nil {
 		return err
 	}
+	if err := p.factBMC(ctx, c, id, bmc.About()); err != nil {
+		return err
+	}
 	return p.factPower(c, id, sprout.PowerOn)
 }
 
@@ -401,6 +404,18 @@ func (p site[T]) unlessRefused(ctx context.Context, c *workflow.Call[T], undo fu
 
 func (p site[T]) factPower(c *workflow.Call[T], id sprout.MachineID, s sprout.PowerState) error {
 	return p.fact(c, sprout.Fact{Kind: sprout.FactPower, Machine: id}, s)
+}
+
+// factBMC tells what the machine's BMC has told of itself.
+func (p site[T]) factBMC(ctx context.Context, c *workflow.Call[T], id sprout.MachineID, about sprout.BMCAbout) error {
+	if about.None() {
+		return nil
+	}
+	m, err := p.Machine(ctx, id)
+	if err != nil || m.BMC == nil {
+		return err
+	}
+	return p.fact(c, sprout.Fact{Kind: sprout.FactBMC, Machine: id}, sprout.BMCFact{URL: m.BMC.URL, BMCAbout: about})
 }
 
 // fact adds a fact about this run to the outbox when the step is saved.

@@ -80,6 +80,7 @@ func (w *siteWorld) reportedEnd(t *testing.T, run workflow.Run) {
 func TestSiteCommissionBreaksAnywhere(t *testing.T) {
 	workflowtest.FailEach(t, func(*testing.T) workflowtest.Case[tx] {
 		w := newSiteWorld()
+		w.about = sprout.BMCAbout{Vendor: "Acme", Quirks: []sprout.Quirk{{Name: "etag"}}}
 		return siteCase(w, Commission, sprout.CommissionWork{}, func(t *testing.T, run workflow.Run) {
 			w.reportedEnd(t, run)
 			if err := w.left(); err != nil {
@@ -87,6 +88,12 @@ func TestSiteCommissionBreaksAnywhere(t *testing.T) {
 			}
 			if run.State == sprout.Succeeded && !slices.ContainsFunc(w.Notes(), func(n string) bool { return strings.HasPrefix(n, "tests ") }) {
 				t.Error("no test results were reported")
+			}
+			about := func(n string) bool {
+				return strings.HasPrefix(n, `bmc {"url":"https://10.0.0.5","vendor":"Acme","quirks":[{"name":"etag"`)
+			}
+			if run.State == sprout.Succeeded && !slices.ContainsFunc(w.Notes(), about) {
+				t.Errorf("nothing was reported of the BMC: %q", w.Notes())
 			}
 		})
 	})

@@ -70,6 +70,7 @@ func newRig(t *testing.T, images *image.Store, disks map[string]string) *rig {
 	r.agent = &ramdisk.Agent{
 		Client: &ramdisk.Client{URL: r.server.URL, Token: token, HTTP: r.server.Client(), Log: log},
 		Host:   ramdisk.Host{Root: r.root}, BootMAC: bootMAC, Tests: builtin.Provider{}, Log: log,
+		Mount: func(string) (string, error) { return "/", nil },
 	}
 	finished := make(chan struct{})
 	go func() {

@@ -17,6 +17,9 @@ import (
 
 const token = "a-token-of-one-boot"
 
+// someTools stand for the squashfs with the tests' tools.
+const someTools = "tools"
+
 // A site is the agent's side of the ramdisk's protocol, with one machine.
 type site struct {
 	t      *testing.T
@@ -40,7 +43,9 @@ type site struct {
 	mu       sync.Mutex
 	turns    []sprout.Turn // what the next requests of an image are told
 	orders   []sprout.Order
-	more     chan struct{} // closed and renewed when orders grow
+	more     chan struct{}     // closed and renewed when orders grow
+	tests    map[string][]byte // executables by digest
+	tools    int               // how often the tests' tools were fetched
 	progress []sprout.Progress
 	done     sprout.TestsDone // what was said with progress
 }
@@ -53,6 +58,17 @@ func newSite(t *testing.T, images *image.Store) *site {
 	mux.HandleFunc("GET /ramdisk/order", s.giveOrder)
 	mux.HandleFunc("POST /ramdisk/report", s.takeReport)
 	mux.Handle("GET /ramdisk/payload", hwtesttest.Payload(token))
+	mux.HandleFunc("GET "+sprout.TestPath+"{digest}", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_, _ = w.Write(s.tests[r.PathValue("digest")])
+	})
+	mux.HandleFunc("GET "+sprout.ToolsPath, func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.tools++
+		_, _ = w.Write([]byte(someTools))
+	})
 	mux.Handle("GET /images/", s.cutting(images.Handler()))
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.away.Load() {

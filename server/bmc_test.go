@@ -172,3 +172,28 @@ func TestABMCThatIsElsewhereIsAProblem(t *testing.T) {
 		t.Errorf("it has %+v still", now.Problems)
 	}
 }
+
+// What a machine's BMC told of itself is shown with the machine, as long as it is that BMC;
+// another site's agent has nothing to say about it.
+func TestQuirksOfABMCAreShown(t *testing.T) {
+	y := newYard(t)
+	m := y.machine(t, "lon1", "web-01", "52:54:00:00:07:01")
+	told := sprout.BMCFact{URL: m.BMC.URL, BMCAbout: sprout.BMCAbout{
+		Vendor: "Supermicro", Model: "X12", Firmware: "1.4", Quirks: []sprout.Quirk{{Name: "usb-cd", Known: "vendor", Does: "starts from UsbCd", Why: "Cd fails"}},
+	}}
+	must(client.Call(t.Context(), y.admin, api.SiteCreate, siteNamed("par1")))(t)
+	other := enrol(t, y.plane, "par1")
+	foreign := told
+	foreign.Vendor = "foreign"
+	other.report(sprout.FactBMC, m.ID, "", foreign)
+	y.far.report(sprout.FactBMC, m.ID, "", told)
+	got := eventually(t, show(t, y.plane, "web-01"), func(m sprout.Machine) bool { return m.BMCAbout != nil && m.BMCAbout.Vendor == "Supermicro" })
+	if a := got.BMCAbout; a.Model != "X12" || a.Firmware != "1.4" || len(a.Quirks) != 1 || a.Quirks[0] != told.Quirks[0] {
+		t.Errorf("of the BMC is shown %+v", a)
+	}
+	var in api.UpdateMachine
+	in.Machine, in.Body.BMC = "web-01", &sprout.BMC{Driver: "redfish", URL: "https://10.0.5.12", Username: "u"}
+	if now := must(client.Call(t.Context(), y.admin, api.MachineUpdate, in))(t); now.BMCAbout != nil {
+		t.Errorf("of another BMC is shown %+v", now.BMCAbout)
+	}
+}

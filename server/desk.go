@@ -147,7 +147,7 @@ func (d *desk) round(ctx context.Context, asks []*ask, alone, again bool) error 
 		}
 		chosen[m.ID], before[m.ID] = a, m
 	}
-	if err := d.give(ctx, chosen, before, alone && again); err != nil {
+	if err := d.give(ctx, chosen, before, alone, again); err != nil {
 		return err
 	}
 	for id, a := range chosen {
@@ -165,17 +165,17 @@ func (d *desk) round(ctx context.Context, asks []*ask, alone, again bool) error 
 var errNone = errors.New("nothing was given")
 
 // give is the transaction of a round.
-func (d *desk) give(ctx context.Context, chosen map[sprout.MachineID]*ask, before map[sprout.MachineID]sprout.Machine, wait bool) error {
+func (d *desk) give(ctx context.Context, chosen map[sprout.MachineID]*ask, before map[sprout.MachineID]sprout.Machine, alone, again bool) error {
 	if len(chosen) == 0 {
 		return nil
 	}
 	var t turn
 	err := d.store.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		t = turn{chosen: chosen, before: before} // the transaction may be tried anew
-		if err := d.admit(ctx, tx, &t); err != nil {
+		if err := d.admit(ctx, tx, &t, alone); err != nil {
 			return err
 		}
-		given, err := d.store.Give(ctx, tx, t.gifts, wait)
+		given, err := d.store.Give(ctx, tx, t.gifts, alone && again)
 		if err != nil {
 			return err
 		}
@@ -219,8 +219,9 @@ type turn struct {
 }
 
 // admit decides who is given something: whose key nobody has, and whose owner may
-// have more.
-func (d *desk) admit(ctx context.Context, tx pgx.Tx, t *turn) error {
+// have more. errAlone where a transaction that lasts has one of the owners' quotas:
+// nobody else is to wait for that.
+func (d *desk) admit(ctx context.Context, tx pgx.Tx, t *turn, alone bool) error {
 	var keys []store.RequestKey
 	var owners []string
 	for _, a := range t.chosen {
@@ -233,7 +234,11 @@ func (d *desk) admit(ctx context.Context, tx pgx.Tx, t *turn) error {
 	if err != nil {
 		return err
 	}
-	if t.quotas, err = d.store.LockQuotas(ctx, tx, owners); err != nil {
+	t.quotas, err = d.store.LockQuotas(ctx, tx, owners, alone)
+	if errors.Is(err, store.ErrHeld) {
+		return errAlone
+	}
+	if err != nil {
 		return err
 	}
 	asked := map[string]int{}

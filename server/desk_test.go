@@ -202,3 +202,54 @@ func TestAHeldMachineIsWaitedFor(t *testing.T) {
 		}
 	}
 }
+
+// There is no lock that all share: while one owner's transactions last, 64 clients of
+// other owners are given machines. Those of the owner wait, and have theirs after.
+func TestAnOwnersTransactionDelaysNoOther(t *testing.T) {
+	const others, held = 64, 4
+	p, db := fleet(t, others+held)
+	look := must(pgx.Connect(t.Context(), db.Config().ConnString()))(t)
+	defer look.Close(context.Background()) //nolint:errcheck // only read
+	var set api.SetQuota
+	set.Owner, set.Body.Machines = "shop", held
+	must(client.Call(t.Context(), p.admin, api.QuotaSet, set))(t)
+	take := func(owner string) error {
+		var in api.AllocateMachine
+		in.Body.Owner = owner
+		_, err := client.Call(t.Context(), p.admin, api.MachineAllocate, in)
+		return err
+	}
+	tx := must(db.Begin(t.Context()))(t)
+	must(tx.Exec(t.Context(), `SELECT FROM quota WHERE owner = 'shop' FOR UPDATE`))(t)
+	shop := make(chan error, held)
+	for range held {
+		go func() { shop <- take("shop") }()
+	}
+	eventually(t, func() (n int, err error) {
+		err = look.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM quota%FOR UPDATE%'`).Scan(&n)
+		return n, err
+	}, func(n int) bool { return n == held })
+	answers := make(chan error, others)
+	for i := range others {
+		go func() { answers <- take(fmt.Sprint("team-", i%8)) }()
+	}
+	for range others {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(shop) != 0 {
+		t.Errorf("an owner whose quota is held was answered: %v", <-shop)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range held {
+		if err := <-shop; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := scan[int](t, db, `SELECT count(*) FROM machine WHERE owner = 'shop'`); n != held {
+		t.Errorf("it has %d machines", n)
+	}
+}

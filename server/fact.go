@@ -24,6 +24,7 @@ func (s *Server) facts() map[sprout.FactKind]func(context.Context, pgx.Tx, sprou
 		sprout.FactTests:      s.factTests,
 		sprout.FactPower:      s.factPower,
 		sprout.FactRest:       s.factRest,
+		sprout.FactBMC:        s.factBMC,
 		sprout.FactWorkEnded:  s.factWorkEnded,
 		sprout.FactNames:      s.factNames,
 	}
@@ -230,4 +231,16 @@ func (s *Server) factPower(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f
 		return err
 	}
 	return s.store.SetPower(ctx, tx, m.ID, power, f.At)
+}
+
+func (s *Server) factBMC(ctx context.Context, tx pgx.Tx, site sprout.SiteID, f sprout.Fact) error {
+	told, err := body[sprout.BMCFact](f)
+	if err != nil {
+		return err
+	}
+	m, err := s.machineAt(ctx, tx, site, f)
+	if err != nil {
+		return err
+	}
+	return s.store.SetBMCAbout(ctx, tx, m.ID, told)
 }

@@ -183,7 +183,7 @@ func (g *guesser) try(t *testing.T, n uint64, r apitest.Request) {
 	}
 	g.count[r.Operation][answer.StatusCode]++
 	// No agent runs here that could be asked, and no server of images.
-	asks := r.Operation == "dhcp-explain" || r.Operation == "address-probe" || r.Operation == "image-fetch"
+	asks := r.Operation == "dhcp-explain" || r.Operation == "address-probe" || r.Operation == "image-fetch" || r.Operation == "bmc-crawl"
 	away := answer.StatusCode == http.StatusServiceUnavailable && asks
 	if answer.StatusCode >= 500 && !away {
 		t.Errorf("%s: %d %s", told(n, r), answer.StatusCode, raw)

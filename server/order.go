@@ -94,7 +94,7 @@ func (d *desk) tryFill(ctx context.Context, o order, within handing) error {
 // hand gives an order the machines that were chosen for it, or fails: with errTaken
 // where one of them is no longer what it was.
 func (d *desk) hand(ctx context.Context, tx pgx.Tx, o order, chosen []sprout.Machine, within handing) error {
-	quotas, err := d.store.LockQuotas(ctx, tx, []string{o.owner})
+	quotas, err := d.store.LockQuotas(ctx, tx, []string{o.owner}, true)
 	if err != nil {
 		return err
 	}

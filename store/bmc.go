@@ -26,12 +26,24 @@ func (s *Store) SetBMC(ctx context.Context, tx pgx.Tx, id sprout.MachineID, b sp
 		SELECT site, id, $2, $3, $4, $5, $6, $7 FROM machine WHERE id = $1
 		ON CONFLICT (site, machine) DO UPDATE SET driver = excluded.driver, url = excluded.url,
 			username = excluded.username, system = excluded.system, insecure = excluded.insecure,
-			secret = coalesce(excluded.secret, bmc.secret)`,
+			secret = coalesce(excluded.secret, bmc.secret),
+			about = CASE WHEN bmc.driver = excluded.driver AND bmc.url = excluded.url THEN bmc.about END`,
 		id, b.Driver, b.URL, b.Username, b.System, b.Insecure, sealed)
 	if err := mustTouch(n, err, "machine", string(id)); err != nil {
 		return err
 	}
 	return s.replicateMachine(ctx, tx, id)
+}
+
+// SetBMCAbout keeps what the BMC of a machine told of itself. Where that has another URL
+// now it is of another BMC, and nothing is kept.
+func (s *Store) SetBMCAbout(ctx context.Context, tx pgx.Tx, id sprout.MachineID, told sprout.BMCFact) error {
+	n, err := exec(ctx, tx, `
+		UPDATE bmc SET about = $3 WHERE machine = $1 AND url = $2 AND about IS DISTINCT FROM $3`, id, told.URL, told.BMCAbout)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.touch(ctx, tx, changed("", id))
 }
 
 // DeleteBMC forgets the BMC of a machine; none is no error.

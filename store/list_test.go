@@ -101,7 +101,7 @@ type planned struct {
 }
 
 func (p *planned) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	if strings.Contains(d.SQL, "LIMIT") {
+	if strings.Contains(d.SQL, "LIMIT") && !strings.HasPrefix(d.SQL, "EXPLAIN") {
 		p.sql, p.args = d.SQL, d.Args
 	}
 	return ctx

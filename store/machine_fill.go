@@ -21,7 +21,7 @@ func (s *Store) fill(ctx context.Context, list []sprout.Machine) error {
 	b := &pgx.Batch{}
 	b.Queue(interfaceSelect, ids).Query(fillInterfaces(at))
 	b.Queue(`
-		SELECT machine, driver, url, username, system, insecure FROM bmc WHERE machine = ANY ($1)`, ids).Query(fillBMCs(at))
+		SELECT machine, driver, url, username, system, insecure, about FROM bmc WHERE machine = ANY ($1)`, ids).Query(fillBMCs(at))
 	b.Queue(addressSelect+`WHERE a.machine = ANY ($1) ORDER BY a.machine, a.ip`, ids).Query(fillAddresses(at))
 	b.Queue(problemSelect+`WHERE subject = ANY ($1) AND cleared_at IS NULL ORDER BY id`, ids).Query(fillProblems(at))
 	b.Queue(`
@@ -77,8 +77,9 @@ func fillBMCs(at machineIndex) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		var id sprout.MachineID
 		var b sprout.BMC
-		return eachRow(rows, func() { found := b; at[id].BMC = &found },
-			&id, &b.Driver, &b.URL, &b.Username, &b.System, &b.Insecure)
+		var about *sprout.BMCAbout
+		return eachRow(rows, func() { found := b; at[id].BMC, at[id].BMCAbout, about = &found, about, nil },
+			&id, &b.Driver, &b.URL, &b.Username, &b.System, &b.Insecure, &about)
 	}
 }
 

@@ -222,6 +222,7 @@ func TestAMachineIsWhole(t *testing.T) {
 			Interfaces: []sprout.Interface{{Name: "eno1", MAC: "52:54:00:00:00:01", Link: true}, {Name: "eno2", MAC: "52:54:00:00:00:02"}}})
 		return errors.Join(err,
 			s.SetBMC(ctx, tx, m.ID, sprout.BMC{Driver: "redfish", URL: "http://10.0.0.5", Username: "root", Password: "hunter2"}),
+			s.SetBMCAbout(ctx, tx, m.ID, sprout.BMCFact{URL: "http://10.0.0.5", BMCAbout: sprout.BMCAbout{Vendor: "Acme", Quirks: []sprout.Quirk{{Name: "etag"}}}}),
 			s.SetTests(ctx, tx, m.ID, []sprout.TestResult{
 				{Test: "disk-read", Kind: "disk", Device: "vda", Outcome: sprout.Passed, At: now, Metrics: []sprout.Metric{{Name: "throughput", Value: 90, Unit: "MB/s"}}},
 				{Test: "link", Kind: "nic", Device: "eno1", Outcome: sprout.Failed, At: now, Metrics: []sprout.Metric{{Name: "loss", Value: 2, Unit: "%"}}}}, ""),
@@ -242,6 +243,9 @@ func TestAMachineIsWhole(t *testing.T) {
 	}
 	if got.BMC == nil || got.BMC.Username != "root" || got.BMC.Password != "" {
 		t.Errorf("BMC %+v", got.BMC)
+	}
+	if a := got.BMCAbout; a == nil || a.Vendor != "Acme" || len(a.Quirks) != 1 || a.Quirks[0].Name != "etag" {
+		t.Errorf("of its BMC is known %+v", a)
 	}
 	if len(got.Interfaces) != 2 || !got.Interfaces[0].Boot || got.BootMode != sprout.UEFI || got.Inventory.MemoryBytes != 4<<30 {
 		t.Errorf("interfaces %+v, boot mode %s", got.Interfaces, got.BootMode)

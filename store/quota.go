@@ -55,13 +55,36 @@ func (s *Store) DeleteQuota(ctx context.Context, tx pgx.Tx, owner string) error 
 	return mustTouch(n, err, "quota of", owner)
 }
 
+// quotaWait is how long those who ask together wait for a quota that somebody holds:
+// far longer than it is held to give machines.
+const quotaWait = "250ms"
+
 // LockQuotas returns the quotas of those owners that have one, and keeps others
 // from giving machines to these until tx ends. Owners without a quota lock nothing.
-func (s *Store) LockQuotas(ctx context.Context, tx pgx.Tx, owners []string) (map[string]sprout.Quota, error) {
+// Patient waits for whoever has one of them; else ErrHeld says that it lasts, and tx
+// cannot go on.
+func (s *Store) LockQuotas(ctx context.Context, tx pgx.Tx, owners []string, patient bool) (map[string]sprout.Quota, error) {
 	owners = slices.Compact(slices.Sorted(slices.Values(owners)))
-	locked, err := many(ctx, tx, pgx.RowTo[string], `SELECT owner FROM quota WHERE owner = ANY ($1) ORDER BY owner FOR UPDATE`, owners)
 	of := map[string]sprout.Quota{}
+	locked, err := many(ctx, tx, pgx.RowTo[string], `SELECT owner FROM quota WHERE owner = ANY ($1)`, owners)
 	if err != nil || len(locked) == 0 {
+		return of, err
+	}
+	wait := "0"
+	if !patient {
+		wait = quotaWait
+	}
+	if _, err := exec(ctx, tx, `SELECT set_config('lock_timeout', $1, true)`, wait); err != nil {
+		return of, err
+	}
+	locked, err = many(ctx, tx, pgx.RowTo[string], `SELECT owner FROM quota WHERE owner = ANY ($1) ORDER BY owner FOR UPDATE`, locked)
+	if lockTimeout(err) {
+		return of, ErrHeld
+	}
+	if err != nil {
+		return of, err
+	}
+	if _, err := exec(ctx, tx, `SELECT set_config('lock_timeout', '0', true)`); err != nil {
 		return of, err
 	}
 	// A statement of its own: it counts what whoever had the lock has given.

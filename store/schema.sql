@@ -227,6 +227,7 @@ CREATE TABLE public.bmc (
     system text DEFAULT ''::text NOT NULL,
     insecure boolean DEFAULT false NOT NULL,
     secret bytea,
+    about jsonb,
     CONSTRAINT bmc_driver_check CHECK ((driver = ANY (ARRAY['redfish'::text, 'ipmi'::text, 'webhook'::text, 'manual'::text])))
 );
 
@@ -993,6 +994,8 @@ CREATE INDEX audit_site_index ON public.audit USING btree (site, seq);
 
 CREATE INDEX audit_subject_index ON public.audit USING btree (subject, seq);
 
+CREATE INDEX bmc_host_index ON public.bmc USING btree (site, "left"("substring"(url, '://(\[[^]]*\]|[^:/?#]*)'::text), 255));
+
 CREATE INDEX boot_attempt_machine_index ON public.boot_attempt USING btree (machine) WHERE (machine IS NOT NULL);
 
 CREATE INDEX boot_attempt_owner_index ON public.boot_attempt USING btree (site, owner, id);
@@ -1025,11 +1028,15 @@ CREATE INDEX machine_owner_index ON public.machine USING btree (owner, id) WHERE
 
 CREATE INDEX machine_pool_index ON public.machine USING btree (pool, id) WHERE (pool <> ''::text);
 
+CREATE INDEX machine_serial_index ON public.machine USING btree (site, "left"((inventory ->> 'serial'::text), 64)) WHERE ((inventory ->> 'serial'::text) <> ''::text);
+
 CREATE INDEX machine_site_name_index ON public.machine USING btree (site, name COLLATE "C", id);
 
 CREATE INDEX machine_state_index ON public.machine USING btree (site, state, id);
 
 CREATE INDEX machine_tag_index ON public.machine USING gin (tags) WHERE (tags <> '{}'::text[]);
+
+CREATE INDEX machine_uuid_index ON public.machine USING btree (site, "left"(lower((inventory ->> 'uuid'::text)), 64)) WHERE ((inventory ->> 'uuid'::text) <> ''::text);
 
 CREATE INDEX network_name_index ON public.network USING btree (name, id);
 
@@ -1099,7 +1106,7 @@ CREATE TRIGGER audit_unsealed_append_only BEFORE UPDATE OR TRUNCATE ON public.au
 
 CREATE TRIGGER audit_unsealed_until_sealed AFTER DELETE ON public.audit_unsealed REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_audit_loss();
 
-CREATE TRIGGER bmc_revision AFTER INSERT OR DELETE OR UPDATE ON public.bmc FOR EACH ROW EXECUTE FUNCTION public.raise_revision_of_machine();
+CREATE TRIGGER bmc_revision AFTER INSERT OR DELETE OR UPDATE OF driver, url, username, system, insecure, secret ON public.bmc FOR EACH ROW EXECUTE FUNCTION public.raise_revision_of_machine();
 
 CREATE TRIGGER image_named AFTER INSERT ON public.image FOR EACH ROW EXECUTE FUNCTION public.keep_image_name();
 

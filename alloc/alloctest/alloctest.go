@@ -66,7 +66,8 @@ func free(t *testing.T, p alloc.Provider) {
 
 func each(t *testing.T, p alloc.Provider) {
 	good := with(Machine("good", 8, 16*GiB, 100*GiB), func(m *sprout.Machine) {
-		m.Tags, m.Pool, m.Zone = []string{"gpu", "fast"}, "web", "a"
+		m.Tags, m.Pool, m.Zone, m.Labels = []string{"gpu", "fast"}, "web", "a", sprout.Labels{"rack": "r1"}
+		m.Inventory.Address = netip.MustParseAddr("10.0.0.7")
 		m.Interfaces = append(m.Interfaces, sprout.Interface{MAC: "52:54:00:00:00:02"})
 		m.Interfaces[0].SpeedMbs = 25_000
 		m.Inventory.Disks = append(m.Inventory.Disks, sprout.Disk{Name: "vdb", Bytes: 9 * GiB, Bus: "nvme"}, sprout.Disk{Name: "vdc", Bytes: 9 * GiB, Bus: "nvme"},
@@ -89,6 +90,7 @@ func each(t *testing.T, p alloc.Provider) {
 		{Model: "acme r1"}, {CPU: "cpu 9000"}, {MinSpeed: 10_000}, {Disks: []alloc.Disks{{Count: 2, Bus: "NVMe", MinBytes: 9 * GiB}}},
 		{Disks: []alloc.Disks{{Rotational: new(true)}}}, {Disks: []alloc.Disks{{Count: 3, Rotational: new(false)}}},
 		{PCI: []alloc.PCI{{Vendor: "10DE", Count: 2}}}, {PCI: []alloc.PCI{{Vendor: "10de", Device: "20B5"}}},
+		{Labels: []sprout.Requirement{{Key: "rack", Value: "r1"}}}, {Subnet: netip.MustParsePrefix("10.0.0.0/24")},
 		{Networks: []alloc.Network{{Name: "storage", Sites: []sprout.SiteID{"sit_a"}}}},
 	} {
 		wantFit(t, p, r, []sprout.Machine{small, good, bare}, "good")

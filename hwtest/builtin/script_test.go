@@ -13,10 +13,16 @@ import (
 
 // play runs a script that comes with Sprout on this host, with programs of these names
 // in place of the real ones, and returns how it ended, and what it said and measured.
+// A name that begins with / is a file that the script finds there, and nothing else of
+// the kernel's.
 func play(t *testing.T, name string, programs map[string]string, env ...string) (status int, said, figures string) {
 	t.Helper()
 	dir := t.TempDir()
+	places := strings.NewReplacer()
 	write := func(name, content string) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -26,11 +32,16 @@ func play(t *testing.T, name string, programs map[string]string, env ...string) 
 			write(name, content)
 			continue
 		}
+		if strings.HasPrefix(name, "/") {
+			places = strings.NewReplacer("/sys/", dir+"/sys/", "/proc/", dir+"/proc/", "/dev/", dir+"/dev/")
+			write(name, content)
+			continue
+		}
 		write(name, "#!/bin/sh\n"+content)
 	}
 	for _, e := range builtin.Library() {
 		if e.Name == name {
-			write("script", string(e.Content))
+			write("script", strings.ReplaceAll(places.Replace(string(e.Content)), dir+"/dev/null", "/dev/null"))
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "script"))

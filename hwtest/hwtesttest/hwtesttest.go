@@ -50,7 +50,7 @@ func checkNames(t *testing.T, tests []hwtest.Test) {
 		if test.Title == "" || test.Run == nil {
 			t.Errorf("%s lacks a title or a Run", test.Name)
 		}
-		if !slices.Contains([]string{"cpu", "memory", "disk", "nic", "node"}, test.Kind) {
+		if !slices.Contains(hwtest.Kinds, test.Kind) {
 			t.Errorf("%s is of unknown kind %q", test.Name, test.Kind)
 		}
 	}

@@ -151,10 +151,10 @@ const (
 
 // greetRedfish greets a Redfish service; where it is insecure, whatever its certificate:
 // nothing secret is said to it.
-func greetRedfish(ctx context.Context, url string, insecure bool) (power.About, error) {
+func greetRedfish(ctx context.Context, url string, insecure bool) (sprout.BMCAbout, error) {
 	driver, err := redfish.New(redfish.Config{URL: url, Insecure: insecure, RequestTimeout: greetWithin})
 	if err != nil {
-		return power.About{}, err
+		return sprout.BMCAbout{}, err
 	}
 	defer func() { _ = driver.Close(ctx) }() // it has no session
 	return driver.Greet(ctx)

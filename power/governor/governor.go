@@ -46,7 +46,7 @@ type Governor struct {
 	used   time.Time // when an operation last ended
 	paced  time.Time // when the BMC will have rested from all that was asked
 	silent breaker
-	about  power.About
+	about  sprout.BMCAbout
 }
 
 var _ power.Provider = (*Governor)(nil)
@@ -138,7 +138,7 @@ func (g *Governor) Console(ctx context.Context) (line io.ReadWriteCloser, err er
 }
 
 // About is what was known of the BMC when it was last asked something.
-func (g *Governor) About() power.About {
+func (g *Governor) About() sprout.BMCAbout {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.about

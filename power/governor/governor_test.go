@@ -72,7 +72,7 @@ func (b *bmc) Insert(context.Context, string) error                  { return ni
 func (b *bmc) Eject(context.Context) error                           { return nil }
 func (b *bmc) Media(context.Context) (power.Reading, error)          { return power.Reading{}, nil }
 func (b *bmc) Console(context.Context) (io.ReadWriteCloser, error)   { return nil, io.EOF }
-func (b *bmc) About() power.About                                    { return power.About{Model: "test"} }
+func (b *bmc) About() sprout.BMCAbout                                { return sprout.BMCAbout{Model: "test"} }
 func (b *bmc) Close(context.Context) error                           { return nil }
 
 func silent(context.Context) error {

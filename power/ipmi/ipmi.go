@@ -51,7 +51,7 @@ type Driver struct {
 	log    *slog.Logger
 
 	session *session // nil: none is open
-	about   power.About
+	about   sprout.BMCAbout
 	quirk   quirk                           // of the BMC, once it has said what it is
 	wanted  types.BootOptionParam_BootFlags // as they were last set
 }
@@ -129,7 +129,7 @@ func (p *Driver) Media(context.Context) (power.Reading, error) {
 }
 
 // About is what the BMC said of itself when the session was opened.
-func (p *Driver) About() power.About { return p.about }
+func (p *Driver) About() sprout.BMCAbout { return p.about }
 
 // Close ends the session with the BMC. One that cannot be ended expires by
 // itself; that is logged and no error.

@@ -37,32 +37,32 @@ var quirks = []quirk{
 
 // identify asks the BMC what it is. One that does not say has no quirks.
 func (p *Driver) identify(ctx context.Context) {
-	p.quirk, p.about = quirk{}, power.About{}
+	p.quirk, p.about = quirk{}, sprout.BMCAbout{}
 	id, err := p.session.GetDeviceID(ctx)
 	if err != nil {
 		p.log.Debug("the BMC does not say what it is", "error", err)
 		return
 	}
 	p.quirk = quirkOf(id.ManufacturerID, id.ProductID)
-	p.about = power.About{
+	p.about = sprout.BMCAbout{
 		Vendor: fmt.Sprintf("IANA enterprise %d", id.ManufacturerID), Model: fmt.Sprintf("product %d", id.ProductID), Firmware: fmt.Sprintf("%d.%02x", id.MajorFirmwareRevision, id.MinorFirmwareRevision),
 	}
 	if p.quirk.name != "" {
-		p.about.Quirks = []power.Quirk{p.quirk.shown()}
+		p.about.Quirks = []sprout.Quirk{p.quirk.shown()}
 	}
 }
 
 // shown is the row as it is shown.
-func (q quirk) shown() power.Quirk {
+func (q quirk) shown() sprout.Quirk {
 	known := fmt.Sprintf("manufacturer %d", q.manufacturer)
 	if q.product != 0 {
 		known += fmt.Sprintf(", product %d", q.product)
 	}
-	return power.Quirk{Name: q.name, Known: known, Does: q.does, Why: q.why}
+	return sprout.Quirk{Name: q.name, Known: known, Does: q.does, Why: q.why}
 }
 
 // Quirks are the rows of the table, for whoever shows it.
-func Quirks() (all []power.Quirk) {
+func Quirks() (all []sprout.Quirk) {
 	for _, q := range quirks {
 		all = append(all, q.shown())
 	}

@@ -68,7 +68,7 @@ func (d Driver) Console(context.Context) (io.ReadWriteCloser, error) {
 }
 
 // About is nothing.
-func (d Driver) About() power.About { return power.About{} }
+func (d Driver) About() sprout.BMCAbout { return sprout.BMCAbout{} }
 
 // Close does nothing.
 func (d Driver) Close(context.Context) error { return nil }

@@ -204,9 +204,16 @@ func (p *Driver) Chosen(ctx context.Context) (power.Reading, error) {
 	return power.Reading{Yes: yes, Says: p.scrub(fmt.Sprintf("target %q, enabled %q, mode %q after it was told %s", kept.Target, kept.Enabled, mode, raw))}, nil
 }
 
+// longestName is how many bytes are kept of what a BMC calls itself.
+const longestName = 100
+
 // About is what the BMC has told of itself since it was last looked for.
-func (p *Driver) About() power.About {
+func (p *Driver) About() sprout.BMCAbout {
 	a := p.found.about
+	for _, said := range []*string{&a.Vendor, &a.Model, &a.Firmware} {
+		text := strings.ReplaceAll(p.scrub(*said), "\x00", "")
+		*said = strings.ToValidUTF8(text[:min(len(text), longestName)], "")
+	}
 	a.Quirks = slices.Clone(a.Quirks)
 	return a
 }

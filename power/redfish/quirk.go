@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"sprout"
-	"sprout/power"
 )
 
 // A quirk is what is done otherwise at one BMC. The zero value is none.
@@ -139,7 +138,7 @@ func (p *Driver) apply(r row) {
 }
 
 // quirk is the row as it is shown.
-func (r row) quirk() power.Quirk {
+func (r row) quirk() sprout.Quirk {
 	var by []string
 	for _, said := range []struct{ what, pattern string }{
 		{"vendor", r.vendor}, {"model", r.model}, {"firmware", r.firmware}, {"a refusal", r.says},
@@ -148,7 +147,7 @@ func (r row) quirk() power.Quirk {
 			by = append(by, said.what+" like `"+said.pattern+"`")
 		}
 	}
-	return power.Quirk{Name: r.name, Known: strings.Join(by, ", "), Does: r.does, Why: r.why}
+	return sprout.Quirk{Name: r.name, Known: strings.Join(by, ", "), Does: r.does, Why: r.why}
 }
 
 // probing does what a BMC may refuse for a reason that is in the table: then it is
@@ -169,7 +168,7 @@ func (p *Driver) learn(err error) bool {
 		return false
 	}
 	for _, r := range quirks {
-		known := slices.ContainsFunc(p.found.about.Quirks, func(q power.Quirk) bool { return q.Name == r.name })
+		known := slices.ContainsFunc(p.found.about.Quirks, func(q sprout.Quirk) bool { return q.Name == r.name })
 		if r.says != "" && !known && fits(r.says, f.Evidence) {
 			p.apply(r)
 			return true
@@ -179,7 +178,7 @@ func (p *Driver) learn(err error) bool {
 }
 
 // Quirks are the rows of the table, for whoever shows it.
-func Quirks() (all []power.Quirk) {
+func Quirks() (all []sprout.Quirk) {
 	for _, r := range quirks {
 		all = append(all, r.quirk())
 	}

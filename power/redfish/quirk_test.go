@@ -55,7 +55,7 @@ func TestQuirks(t *testing.T) {
 			r := openOf(t, play.vendor, play.faults, nil)
 			must(t, r.InsertMedia(t.Context(), imageOf(t)))
 			must(t, r.BootOnce(t.Context(), power.BootNetwork, sprout.UEFI))
-			known := func(k power.Quirk) bool { return k == q }
+			known := func(k sprout.Quirk) bool { return k == q }
 			if about := r.About(); !slices.ContainsFunc(about.Quirks, known) || about.Vendor != play.vendor || about.Firmware == "" {
 				t.Errorf("of the BMC is known %+v, want the quirk %s", about, q.Name)
 			}
@@ -84,6 +84,18 @@ func TestModes(t *testing.T) {
 	must(t, r.BootOnce(t.Context(), power.BootDisk, ""))
 	if boot := r.bmc.TakeBoot(); boot != (emulator.Boot{Device: power.BootDisk, Mode: sprout.UEFI}) {
 		t.Errorf("the next start is %+v, want the disk by UEFI", boot)
+	}
+	r = openModes(t, "Acme", emulator.Faults{}, both)
+	for _, want := range []emulator.Boot{
+		{Device: power.BootNetwork, Mode: sprout.BIOS}, {Device: power.BootNetwork, Mode: sprout.UEFI}, {Device: power.BootDisk, Mode: sprout.BIOS}, {Device: power.BootDisk, Mode: sprout.UEFI},
+	} {
+		must(t, r.BootOnce(t.Context(), want.Device, want.Mode))
+		if boot := r.bmc.TakeBoot(); boot != want {
+			t.Errorf("the next start is %+v, want %+v", boot, want)
+		}
+		if boot := r.bmc.TakeBoot(); boot.Device != "" {
+			t.Errorf("the start after it is %+v too", boot)
+		}
 	}
 	r = openModes(t, "HPE", emulator.Faults{Odd: emulator.Odd{ModeFixed: true}}, both)
 	wantFailure(t, r.BootOnce(t.Context(), power.BootNetwork, sprout.UEFI), sprout.BMCFailed, "set it in the firmware's own setup")

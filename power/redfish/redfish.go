@@ -56,7 +56,7 @@ type Driver struct {
 type found struct {
 	system string // path of the ComputerSystem
 	drive  string // path of the virtual CD drive
-	about  power.About
+	about  sprout.BMCAbout
 	quirk  quirk
 	byIPMI bool // the manager offers its serial console by IPMI
 }

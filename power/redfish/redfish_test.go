@@ -222,12 +222,36 @@ func TestFailures(t *testing.T) {
 		_, err := p.Status(ctx)
 		wantFailure(t, err, sprout.BMCUnreachable, "deadline exceeded")
 	})
+	t.Run("a task that fails", func(t *testing.T) {
+		r := openMachine(t, "Acme", emulator.Faults{SlowReset: time.Millisecond}, nil, func(m *switchable) emulator.Machine { return unfed{m} })
+		wantFailure(t, r.Set(ctx, sprout.PowerOn), sprout.BMCFailed, "the BMC's task ended as Exception | no power supply")
+	})
 	t.Run("system that is not there", func(t *testing.T) {
 		r := open(t, emulator.Faults{}, nil)
 		p := client(t, redfish.Config{URL: urlOf(t, r), System: "blade7", Password: password})
 		_, err := p.Status(ctx)
 		wantFailure(t, err, sprout.BMCFailed, "it has: 1")
 	})
+}
+
+// An unfed machine cannot be turned on.
+type unfed struct{ *switchable }
+
+func (unfed) PowerOn(context.Context, emulator.Boot) error { return errors.New("no power supply") }
+
+// What a BMC calls itself is short, and no secret, whatever it echoes.
+func TestNamesOfABMC(t *testing.T) {
+	for vendor, want := range map[string]string{
+		"Acme": "Acme", "Acme " + password: "Acme [secret]", "Ac\x00me": "Acme", strings.Repeat("é", 60): strings.Repeat("é", 50), "x" + strings.Repeat("é", 60): "x" + strings.Repeat("é", 49),
+	} {
+		r := openOf(t, vendor, emulator.Faults{}, nil)
+		if _, err := r.Status(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.About().Vendor; got != want {
+			t.Errorf("%.20q is kept as %q, want %q", vendor, got, want)
+		}
+	}
 }
 
 // urlOf serves the rig's BMC once more, for a client of other settings.

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"sprout"
-	"sprout/power"
 )
 
 // A BMC that tells of more is not listened to any longer.
@@ -21,16 +20,16 @@ const (
 
 // Greet asks the service root, which needs no login (DSP0266 section 6.1), who is
 // there, once. BMCUnreachable: nobody; BMCFailed: something that is no Redfish service.
-func (p *Driver) Greet(ctx context.Context) (power.About, error) {
+func (p *Driver) Greet(ctx context.Context) (sprout.BMCAbout, error) {
 	res, err := p.once(ctx, request{method: http.MethodGet, path: rootPath, open: true})
 	if err != nil {
-		return power.About{}, err
+		return sprout.BMCAbout{}, err
 	}
 	var r root
 	if res.status >= 300 || p.decode(res, &r) != nil || r.Version == "" {
-		return power.About{}, p.fail(sprout.BMCFailed, "it answers, and is no Redfish service", res.what)
+		return sprout.BMCAbout{}, p.fail(sprout.BMCFailed, "it answers, and is no Redfish service", res.what)
 	}
-	return power.About{Vendor: r.Vendor, Model: r.Product}, nil
+	return sprout.BMCAbout{Vendor: r.Vendor, Model: r.Product}, nil
 }
 
 // Systems reads every ComputerSystem of the service, with the addresses of its

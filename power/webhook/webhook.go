@@ -137,7 +137,7 @@ func (p *Driver) Console(context.Context) (io.ReadWriteCloser, error) {
 }
 
 // About is nothing: nobody says what is behind a webhook.
-func (p *Driver) About() power.About { return power.About{} }
+func (p *Driver) About() sprout.BMCAbout { return sprout.BMCAbout{} }
 
 // Close ends the connection.
 func (p *Driver) Close(context.Context) error {
