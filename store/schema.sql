@@ -438,6 +438,7 @@ CREATE TABLE public.machine (
     shell jsonb,
     image_digest text DEFAULT ''::text NOT NULL,
     record_console boolean DEFAULT false NOT NULL,
+    rests_until timestamp with time zone,
     CONSTRAINT machine_architecture_check CHECK ((architecture = ANY (ARRAY['amd64'::text, 'arm64'::text]))),
     CONSTRAINT machine_boot_mode_check CHECK ((boot_mode = ANY (ARRAY[''::text, 'bios'::text, 'uefi'::text]))),
     CONSTRAINT machine_power_check CHECK ((power = ANY (ARRAY['on'::text, 'off'::text, 'unknown'::text]))),
