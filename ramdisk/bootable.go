@@ -134,12 +134,13 @@ func mdUUID(uuid string) string {
 }
 
 // initramfs has the new system build its own where the kernel finds its root only by
-// programs that are in it.
+// programs that are in it, and the image's own has them not.
 func (in *installer) initramfs(ctx context.Context) error {
-	if len(in.arrays) == 0 && in.order.Layout.Group == "" {
-		return nil
+	missing, err := in.lacking(ctx)
+	if err != nil || missing == "" {
+		return err
 	}
-	var err error
+	in.log.Info("the initramfs is built anew", "for", missing)
 	switch {
 	case in.has("update-initramfs"):
 		_, err = in.within(ctx, "update-initramfs", "-u", "-k", "all")
@@ -149,6 +150,43 @@ func (in *installer) initramfs(ctx context.Context) error {
 		err = errors.New("the image has neither update-initramfs nor dracut")
 	}
 	return err
+}
+
+// lacking names what an initramfs of the image has not, and the kernel needs to find its
+// root: the programs and modules of RAID 1, of LVM, and of the root's file system. Empty:
+// each of them has all. Arrays and volume groups are found by what is on the disks.
+func (in *installer) lacking(ctx context.Context) (string, error) {
+	var needs []string
+	if len(in.arrays) > 0 {
+		needs = append(needs, "sbin/mdadm", "/raid1.ko")
+	}
+	if in.order.Layout.Group != "" {
+		needs = append(needs, "sbin/lvm", "/dm-mod.ko")
+	}
+	if len(needs) == 0 {
+		return "", nil
+	}
+	for _, v := range in.volumes {
+		if v.mount == "/" {
+			needs = append(needs, "/"+string(v.use)+".ko")
+		}
+	}
+	images, err := filepath.Glob(filepath.Join(in.target, "boot/initrd.img-*"))
+	if err != nil || len(images) == 0 || !in.has("lsinitramfs") {
+		return "what cannot be seen in it", err
+	}
+	for _, image := range images {
+		list, err := in.within(ctx, "lsinitramfs", strings.TrimPrefix(image, in.target))
+		if err != nil {
+			return "", err
+		}
+		for _, need := range needs {
+			if !strings.Contains(list, need) {
+				return need, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // An efiLoader is what firmware of an architecture starts (UEFI 2.10 section 3.5.1.1),

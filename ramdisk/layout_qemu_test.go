@@ -26,8 +26,8 @@ var layoutCases = []struct {
 	says   []string // what the system must say of its disks
 }{
 	{"plain", sprout.UEFI, sprout.LayoutChoice{Name: "plain"}, [][]int{{0}}, []string{"/ /dev/vda3 ext4"}},
-	{"raid1", sprout.UEFI, sprout.LayoutChoice{Name: "raid1", SwapBytes: 256 << 20}, [][]int{{0, 1}, {0}, {1}}, []string{"/ /dev/md1 ext4", "raid1"}},
-	{"raid1-bios", sprout.BIOS, sprout.LayoutChoice{Name: "raid1", BootBytes: 512 << 20}, [][]int{{0, 1}, {0}, {1}}, []string{"/ /dev/md1 ext4", "/boot /dev/md0 ext4"}},
+	{"raid1", sprout.UEFI, sprout.LayoutChoice{Name: "raid1", SwapBytes: 256 << 20}, [][]int{{0, 1}, {0}, {1}}, []string{"/ /dev/md", "raid1"}},
+	{"raid1-bios", sprout.BIOS, sprout.LayoutChoice{Name: "raid1", BootBytes: 512 << 20}, [][]int{{0, 1}, {0}, {1}}, []string{"/ /dev/md", "/boot /dev/md", "raid1"}},
 	{"lvm", sprout.BIOS, sprout.LayoutChoice{Name: "lvm", SwapBytes: 256 << 20}, [][]int{{0}}, []string{"/ /dev/mapper/system-root ext4"}},
 	{"raid1-lvm", sprout.UEFI, sprout.LayoutChoice{Name: "raid1-lvm", BootBytes: 512 << 20, FileSystem: sprout.UseXFS}, [][]int{{0, 1}, {1}}, []string{"/ /dev/mapper/system-root xfs"}},
 }

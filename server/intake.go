@@ -113,7 +113,7 @@ func touched(facts []sprout.Fact) (workflows []sprout.WorkflowID, machines []spr
 		switch f.Kind {
 		case sprout.FactWorkEnded:
 			workflows = append(workflows, workflowOf(f.Work))
-		case sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactBMC:
+		case sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactBMC, sprout.FactRest:
 			machines = append(machines, f.Machine)
 		case sprout.FactDiscovered, sprout.FactStep, sprout.FactLease, sprout.FactBoot, sprout.FactNames:
 		}
@@ -228,7 +228,7 @@ func (in *intake) apply(ctx context.Context, t *takings, f sprout.Fact) (err err
 		lease, err := body[sprout.Lease](f)
 		t.leases = append(t.leases, lease)
 		return err
-	case sprout.FactDiscovered, sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactBMC, sprout.FactWorkEnded, sprout.FactNames:
+	case sprout.FactDiscovered, sprout.FactInventory, sprout.FactTests, sprout.FactPower, sprout.FactBMC, sprout.FactRest, sprout.FactWorkEnded, sprout.FactNames:
 		return in.table[f.Kind](ctx, t.tx, t.site, f)
 	}
 	in.log.Warn("fact of an unknown kind", "site", t.site, "seq", f.Seq, "kind", f.Kind)
