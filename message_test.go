@@ -40,6 +40,7 @@ var messages = map[string]func() any{
 	"fact-inventory":  fact(func() any { return new(sprout.Inventory) }),
 	"fact-tests":      fact(func() any { return new([]sprout.TestResult) }),
 	"fact-power":      fact(func() any { return new(sprout.PowerState) }),
+	"fact-rest":       fact(func() any { return new(sprout.Rest) }),
 	"fact-bmc":        fact(func() any { return new(sprout.BMCFact) }),
 	"fact-step":       fact(func() any { return new(sprout.StepRecord) }),
 	"fact-work-ended": fact(func() any { return new(sprout.WorkResult) }),
