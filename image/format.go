@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"sprout"
 )
@@ -36,7 +35,7 @@ var formats = []struct {
 
 const qcow2 = "qcow2"
 
-// maxWindow bounds the memory that one zstd stream may ask for.
+// maxWindow bounds the memory that one zstd or xz stream may ask for, in bytes.
 const maxWindow = 128 << 20
 
 func detect(r *bufio.Reader) string {
@@ -59,7 +58,7 @@ func Decompress(r io.Reader, compression string) (io.ReadCloser, error) {
 	case Gzip:
 		return gzip.NewReader(r)
 	case XZ:
-		x, err := xz.NewReader(r)
+		x, err := newXZ(r)
 		return io.NopCloser(x), err
 	case Zstd:
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))

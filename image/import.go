@@ -24,6 +24,18 @@ type ImportOptions struct {
 	Architecture sprout.Architecture // empty: what its content says, else amd64
 	BootModes    []sprout.BootMode   // empty: what its content says, else BIOS and UEFI
 	Expect       string              // the digest that the stored bytes must have; empty: any
+	MostRaw      int64               // bytes that it may have once decompressed; 0: MostRaw
+}
+
+// MostRaw is how many bytes an image may have once decompressed where nothing else is
+// said: a file of a few kilobytes may unpack to any number, which would be read to
+// their end here and at every site.
+const MostRaw = 256_000_000_000
+
+// tooLarge is what is said of an image that unpacks to so many bytes or more.
+func tooLarge(found string, most int64) error {
+	return sprout.Errorf(sprout.Invalid, "cannot import image: expected %d bytes at most once decompressed, found %s", most, found).
+		WithRemedy("images.mostRaw in the control plane's configuration, if it is an image indeed")
 }
 
 // Import reads an image to its end, stores it by its digest and returns what it
@@ -67,8 +79,11 @@ func (s *Store) keep(ctx context.Context, r io.Reader, w io.Writer, f *os.File, 
 		return s.importQcow2(ctx, in, opts)
 	}
 	stored := newMeter(in, w)
-	raw, err := readRaw(stored, img.Compression)
+	raw, err := readRaw(stored, img.Compression, cmp.Or(opts.MostRaw, MostRaw))
 	if err != nil {
+		if known := new(sprout.Error); errors.As(err, &known) {
+			return sprout.Image{}, known
+		}
 		if ctx.Err() != nil {
 			return sprout.Image{}, fmt.Errorf("cannot import image: %w", ctx.Err())
 		}
@@ -101,14 +116,15 @@ type rawContent struct {
 	wrong error // with its content; its bytes are what they were
 }
 
-// readRaw decompresses r, to its very end. The error is of the stream.
-func readRaw(r io.Reader, compression string) (out rawContent, err error) {
+// readRaw decompresses r, to its very end, unless there are more than most bytes: then it
+// ends there, with an Invalid error. Any other is of the stream.
+func readRaw(r io.Reader, compression string, most int64) (out rawContent, err error) {
 	raw, err := Decompress(r, compression)
 	if err != nil {
 		return out, err
 	}
 	defer raw.Close()
-	out.meter = newMeter(raw, io.Discard)
+	out.meter = newMeter(&boundedReader{raw, most, most}, io.Discard)
 	out.found, out.wrong = inspect(out.meter)
 	if _, err := io.Copy(io.Discard, out.meter); err != nil { // what is wrong may be the stream
 		return out, err
@@ -205,6 +221,23 @@ func (m *meter) countZeroes(p []byte) {
 
 // endsInZeroes tells whether what was read ends with a block of zeroes, as a tar does.
 func (m *meter) endsInZeroes() bool { return m.zero == 512 }
+
+// A boundedReader ends with an Invalid error where there is more than it may read.
+type boundedReader struct {
+	r          io.Reader
+	left, most int64
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, tooLarge("more", b.most)
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
+		return n - 1, tooLarge("more", b.most)
+	}
+	return n, err
+}
 
 func digestOf(h hash.Hash) string { return fmt.Sprintf("sha256:%x", h.Sum(nil)) }
 

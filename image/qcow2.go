@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func (s *Store) importQcow2(ctx context.Context, r io.Reader, opts ImportOptions
 	if opts.Expect != "" && opts.Expect != found {
 		return sprout.Image{}, sprout.InvalidField("digest", "cannot import image: expected %s, found %s over %d bytes", opts.Expect, found, n)
 	}
-	if err := checkFile(source, checkQcow2); err != nil {
+	if err := checkQcow2File(source, cmp.Or(opts.MostRaw, MostRaw)); err != nil {
 		return sprout.Image{}, err
 	}
 	cmd := exec.CommandContext(ctx, "qemu-img", "convert", "-O", "raw", "--image-opts",
@@ -50,13 +51,13 @@ func (s *Store) importQcow2(ctx context.Context, r io.Reader, opts ImportOptions
 	return s.importCompressed(ctx, raw, opts)
 }
 
-func checkFile(name string, check func(io.ReaderAt) error) error {
+func checkQcow2File(name string, most int64) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return fmt.Errorf("cannot import image: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // only read
-	return check(f)
+	return checkQcow2(f, most)
 }
 
 func save(name string, r io.Reader) (digest string, n int64, err error) {

@@ -8,19 +8,15 @@ import (
 	"sprout"
 )
 
-// mostVirtual bounds the disk that a qcow2 unpacks to, in bytes: a file of a few
-// kilobytes may claim exabytes, which would be read to their end.
-const mostVirtual = 1 << 40
-
 // The incompatible features of a qcow2 (QEMU's docs/interop/qcow2, "Header") that are no
 // matter: left open, another compression, and subclusters. Others are of a disk
 // that is damaged, or not in this file.
 const harmlessFeatures = 1<<0 | 1<<3 | 1<<4
 
-// checkQcow2 refuses, as an Invalid error, a qcow2 whose disk is not whole within the
-// file itself. What its header names elsewhere is a file of the machine that
+// checkQcow2 refuses, as an Invalid error, a qcow2 whose disk has more than most bytes, or
+// is not whole within the file itself. What its header names elsewhere is a file of the machine that
 // converts it: that would be anybody's way to read what only the server may.
-func checkQcow2(r io.ReaderAt) error {
+func checkQcow2(r io.ReaderAt, most int64) error {
 	const ofVersion2, ofVersion3 = 72, 104
 	head := make([]byte, ofVersion3)
 	n, err := r.ReadAt(head, 0)
@@ -40,8 +36,8 @@ func checkQcow2(r io.ReaderAt) error {
 	if crypt := binary.BigEndian.Uint32(head[32:]); crypt != 0 {
 		return wrongQcow2("a disk in the clear", "one that is encrypted, by method %d", crypt).WithRemedy("qemu-img convert to a plain one")
 	}
-	if size := binary.BigEndian.Uint64(head[24:]); size > mostVirtual {
-		return wrongQcow2("a disk of %d bytes at most", "%d", uint64(mostVirtual), size)
+	if size := binary.BigEndian.Uint64(head[24:]); size > uint64(most) {
+		return tooLarge(fmt.Sprintf("a qcow2 of %d", size), most)
 	}
 	if version == 2 {
 		return nil

@@ -61,7 +61,7 @@ func TestQcow2NamesNoOtherFile(t *testing.T) {
 		"encrypted":          {with(32, uint32(2)), "found one that is encrypted, by method 2"},
 		"marked as corrupt":  {with(72, uint64(1<<1)), "found one that is marked as corrupt"},
 		"a feature to come":  {with(72, uint64(1<<9)), "found others: 0x200"},
-		"larger than all":    {with(24, uint64(1<<60)), "found 1152921504606846976"},
+		"larger than all":    {with(24, uint64(1<<60)), "expected 256000000000 bytes at most once decompressed, found a qcow2 of 1152921504606846976"},
 		"cut in its header":  {plain[:60], "expected a header of 72 bytes at least, found 60"},
 		"cut in version 3's": {plain[:80], "expected a header of 104 bytes at least, found 80"},
 	} {

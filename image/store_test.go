@@ -100,6 +100,27 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// A file of a few kilobytes may unpack to any number of bytes: it is read no further than
+// an image may have.
+func TestImportIsBoundedOnceDecompressed(t *testing.T) {
+	raw := make([]byte, 64<<20)
+	for _, compression := range []string{image.None, image.Gzip, image.XZ, image.Zstd} {
+		stored := bytes.NewReader(pack(t, compression, raw))
+		s := newStore(t)
+		_, err := s.Import(t.Context(), stored, image.ImportOptions{Name: "x", MostRaw: 1 << 20})
+		if sprout.KindOf(err) != sprout.Invalid || !strings.Contains(err.Error(), "expected 1048576 bytes at most once decompressed, found more") {
+			t.Errorf("%s: %v", compression, err)
+		}
+		if files, err := s.Files(); err != nil || len(files) > 0 {
+			t.Errorf("%s left %v, %v", compression, files, err)
+		}
+		_, _ = stored.Seek(0, io.SeekStart)
+		if img, err := s.Import(t.Context(), stored, image.ImportOptions{Name: "x", MostRaw: 64 << 20}); err != nil || img.RawBytes != 64<<20 {
+			t.Errorf("%s, of as many as it may have: %+v, %v", compression, img, err)
+		}
+	}
+}
+
 func TestImportRefuses(t *testing.T) {
 	raw := disk()
 	for name, c := range map[string]struct {

@@ -12,6 +12,7 @@ import (
 
 	"sprout"
 	"sprout/health"
+	"sprout/image"
 	"sprout/provider"
 	"sprout/store"
 	"sprout/workflow"
@@ -71,18 +72,27 @@ type BusConfig struct {
 	Plain    bool   `json:"plain" doc:"Run the embedded NATS without TLS"`
 }
 
-// An ImagesConfig bounds what the control plane fetches from others.
+// An ImagesConfig bounds what the control plane takes for an image, and fetches from others.
 type ImagesConfig struct {
-	Most  int      `json:"most" doc:"GB that a fetched image may have; 0: 64"`
-	Allow []string `json:"allow" doc:"Prefixes of this machine or its links that images may be fetched from all the same"`
+	Most    int      `json:"most" doc:"GB that a fetched image may have; 0: 64"`
+	MostRaw int      `json:"mostRaw" doc:"GB that an image may have once decompressed; 0: 256"`
+	Allow   []string `json:"allow" doc:"Prefixes of this machine or its links that images may be fetched from all the same"`
 }
 
 // gigabytes that a fetched image has at most where nothing else is said.
 const mostFetched = 64
 
+const gigabyte = 1_000_000_000
+
+// mostRaw is how many bytes an image may have once decompressed; 0: what package image says.
+func (c ImagesConfig) mostRaw() int64 { return int64(c.MostRaw) * gigabyte }
+
 func (c ImagesConfig) check() error {
 	if c.Most < 0 {
 		return sprout.InvalidField("images.most", "%d must be a number of GB, or 0 for %d", c.Most, mostFetched)
+	}
+	if c.MostRaw < 0 {
+		return sprout.InvalidField("images.mostRaw", "%d must be a number of GB, or 0 for %d", c.MostRaw, image.MostRaw/gigabyte)
 	}
 	_, err := c.allowed()
 	return err

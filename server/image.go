@@ -25,7 +25,7 @@ func (s *Server) imageImport(ctx context.Context, in *api.ImportImage) (made spr
 	if err := knownModes(in.BootModes); err != nil {
 		return made, err
 	}
-	read, err := s.images.Import(ctx, in.Content, image.ImportOptions{Name: in.Name, Architecture: in.Architecture, BootModes: in.BootModes, Expect: in.Digest})
+	read, err := s.images.Import(ctx, in.Content, image.ImportOptions{Name: in.Name, Architecture: in.Architecture, BootModes: in.BootModes, Expect: in.Digest, MostRaw: s.config.Images.mostRaw()})
 	if err != nil {
 		return made, err
 	}

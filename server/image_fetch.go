@@ -28,9 +28,9 @@ func (s *Server) imageFetch(ctx context.Context, in *api.FetchImage) (out api.Fe
 	if err := cmp.Or(image.CheckSource(from.URL, from.Digest, from.Unverified), knownModes(from.BootModes)); err != nil {
 		return out, err
 	}
-	most := int64(cmp.Or(s.config.Images.Most, mostFetched)) * 1e9
+	most := int64(cmp.Or(s.config.Images.Most, mostFetched)) * gigabyte
 	read, at, err := s.images.Pull(ctx, s.outside, image.Pull{URL: from.URL, Most: most, Options: image.ImportOptions{
-		Name: in.Image, Architecture: from.Architecture, BootModes: from.BootModes, Expect: from.Digest,
+		Name: in.Image, Architecture: from.Architecture, BootModes: from.BootModes, Expect: from.Digest, MostRaw: s.config.Images.mostRaw(),
 	}}, fetchHold)
 	if err != nil || at != nil {
 		return api.FetchedImage{Progress: at}, err

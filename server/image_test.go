@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"sprout"
 	"sprout/api"
@@ -53,6 +56,40 @@ func TestImageIsReadBackAsItWasSent(t *testing.T) {
 	}
 	if _, err := p.admin.ImageContent(t.Context(), i.Name); sprout.KindOf(err) != sprout.NotFound {
 		t.Errorf("a deleted image: %v", err)
+	}
+}
+
+// What unpacks to more than may be is refused, whichever way it comes.
+func TestImageThatUnpacksToMoreThanMayBe(t *testing.T) {
+	var packed bytes.Buffer
+	z, err := zstd.NewWriter(&packed, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for zeros, n := make([]byte, 1<<20), 0; n <= 1_000_000_000; n += len(zeros) {
+		if _, err := z.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(packed.Bytes()) }))
+	t.Cleanup(web.Close)
+	p := run(t, func(c *server.Config) { c.Images.MostRaw, c.Images.Allow = 1, []string{"127.0.0.0/8"} })
+	_, sent := p.admin.ImportImage(t.Context(), api.ImportImage{Name: "bomb", Content: bytes.NewReader(packed.Bytes())}, int64(packed.Len()))
+	ask := api.FetchImage{Image: "bomb"}
+	ask.Body.URL, ask.Body.Unverified = web.URL+"/bomb", true
+	var got api.FetchedImage
+	fetched := error(nil)
+	for fetched == nil && got.Image == nil {
+		got, fetched = client.Call(t.Context(), p.admin, api.ImageFetch, ask)
+	}
+	for what, err := range map[string]error{"sent": sent, "fetched": fetched} {
+		var refused *sprout.Error
+		if !errors.As(err, &refused) || refused.Kind != sprout.Invalid || !strings.Contains(err.Error(), "expected 1000000000 bytes at most once decompressed, found more") || !strings.Contains(refused.Remedy, "images.mostRaw") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
