@@ -14,7 +14,7 @@ type Plan struct {
 	Traffic   int64            `json:"traffic,omitempty" doc:"Bytes that the site's agent sends to the machine over its provisioning network"`
 	Usual     *UsualRun        `json:"usual,omitempty" doc:"How long that usually takes on this model"`
 	Becomes   sprout.State     `json:"becomes,omitempty" doc:"The machine's state once it is done; absent: as it is"`
-	FastTrack bool             `json:"fastTrack,omitempty" doc:"The machine waits in the ramdisk: it is written at once, and started by kexec" example:"true"`
+	FastTrack bool             `json:"fastTrack,omitempty" doc:"The machine waits in the ramdisk: it is written at once, without a power cycle, and an image of a disk is started by kexec" example:"true"`
 	Warnings  []string         `json:"warnings,omitempty" doc:"Why it may fail after all, as far as the last inventory tells"`
 	Workflow  *sprout.Workflow `json:"workflow,omitempty" doc:"Absent where only the plan was asked for"`
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sprout"
@@ -109,7 +110,11 @@ func (e *env) planLines(item api.BulkItem, otherwise string) (lines []planLine) 
 		say(what)
 	}
 	if p.FastTrack {
-		say("waits in the ramdisk: needs no power cycle, and is started by kexec")
+		start := ", and is started by kexec"
+		if slices.ContainsFunc(p.Disks, func(d api.PlannedDisk) bool { return len(d.Partitions) > 0 }) {
+			start = "" // what a layout made is started by the firmware
+		}
+		say("waits in the ramdisk: needs no power cycle" + start)
 	}
 	for _, what := range p.Warnings {
 		say(e.paint(e.stderr, yellow, "beware: ") + what)
