@@ -50,7 +50,7 @@ func newGauge() (*gauge, error) {
 // they are, and that counts as the trial's processor time.
 const memoryShare = 500
 
-func (g *gauge) read(now time.Time) (time.Time, Usage) {
+func (g *gauge) read(now time.Time) Usage {
 	u := Usage{Goroutines: runtime.NumGoroutine(), PostgresMB: g.last.PostgresMB}
 	u.MemoryMB, u.FilesMB = residentMB()
 	var self syscall.Rusage
@@ -65,7 +65,7 @@ func (g *gauge) read(now time.Time) (time.Time, Usage) {
 		g.looked, g.took = now, time.Since(began)
 	}
 	g.last = u
-	return now, u
+	return u
 }
 
 // readRuntime reads what the Go runtime counts (package runtime/metrics).

@@ -206,14 +206,16 @@ func (s *score) freed(ip netip.Addr, machine string) {
 	}
 }
 
-func (s *score) sample(now time.Time, u Usage) {
+// sample adds a point: its time is when machines are counted, for to read what is used
+// takes a while.
+func (s *score) sample(u Usage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.points) == 0 {
 		s.first = u
 	}
 	s.points = append(s.points, Point{
-		Seconds: now.Sub(s.began).Seconds(), Discovered: s.at[Discover], Ready: s.at[Commission], Deployed: s.at[Deploy], Ended: s.over(), Usage: u,
+		Seconds: time.Since(s.began).Seconds(), Discovered: s.at[Discover], Ready: s.at[Commission], Deployed: s.at[Deploy], Ended: s.over(), Usage: u,
 	})
 }
 
