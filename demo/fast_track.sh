@@ -42,12 +42,13 @@ for firmware in ${FIRMWARES:-bios uefi}; do
     # What the firmware starts next is the disk.
     before=$(starts "$firmware")
     on_host sudo systemctl reboot || true # the connection ends with it
+    until=$((SECONDS + 900))
     until (($(starts "$firmware") > before)); do
-        ((SECONDS < 3600)) || die "$firmware does not start from its disk"
+        ((SECONDS < until)) || die "$firmware does not start from its disk"
         sleep 1
     done
     until [[ $(on_host hostname -f 2>/dev/null || true) == "$firmware.fast1.sprout.test" ]]; do
-        ((SECONDS < 3600)) || die "$firmware does not come back"
+        ((SECONDS < until)) || die "$firmware does not come back"
         sleep 1
     done
     run sprout machine release "$firmware" --wait --yes
