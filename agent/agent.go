@@ -192,6 +192,7 @@ func (s *site) run(ctx context.Context) error {
 		{"boots", s.boots.run},
 		{"turns", s.takeTurns},
 		{"host", s.watchHost},
+		{"memory", s.letGo},
 		{"power", s.power.rest},
 		{"consoles", s.consoles.run},
 		{"driver", s.drive},

@@ -15,6 +15,7 @@ const (
 	lookEvery = 2 * time.Second  // at the disk and the clock
 	jumpOver  = 5 * time.Second  // what a clock may be off before it is trouble
 	askAgain  = 30 * time.Second // the control plane, about a clock that it was asked about
+	letGoEach = 10 * time.Second // the store's pages, which cost a page fault each to have again
 )
 
 // watchHost looks at what the agent stands on until ctx ends.
@@ -28,6 +29,15 @@ func (s *site) watchHost(ctx context.Context) error {
 	}
 	look()
 	return every(ctx, lookEvery, look)
+}
+
+// letGo keeps the store's file out of the agent's memory until ctx ends.
+func (s *site) letGo(ctx context.Context) error {
+	return every(ctx, letGoEach, func() {
+		if err := s.store.LetGo(); err != nil {
+			s.log.Warn("memory not given back", "error", err)
+		}
+	})
 }
 
 func (c Config) leastFree() uint64 {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"sprout"
 	"sprout/boot"
+	"sprout/boot/neighbour"
 	"sprout/sitestore"
 )
 
@@ -43,9 +45,18 @@ func (s *site) booting() boot.Config {
 	return boot.Config{
 		Ledger: ledger{s.store, s}, URL: s.config.url(netip.Addr{}), URL6: s.config.url(netip.IPv6Unspecified()),
 		Files: s.config.RamdiskDir, Loaders: s.config.bootFiles(), Shim: s.config.SecureBoot.Shim, GRUB: s.config.SecureBoot.GRUB,
-		CDGRUB:  s.config.SecureBoot.CDGRUB,
+		CDGRUB: s.config.SecureBoot.CDGRUB, Neighbour: s.neighbour(),
 		Cmdline: s.config.Cmdline, Events: s.boots.tell, Now: s.clock.Now, Log: s.log,
 	}
+}
+
+// neighbour tells who has an address on a link of the agent's; nil where machines
+// are simulated.
+func (s *site) neighbour() func(context.Context, netip.Addr) (string, error) {
+	if s.config.Link != nil {
+		return nil
+	}
+	return neighbour.Of
 }
 
 // ofRamdisk admits only bearers of the token of a boot attempt that is not over.

@@ -29,6 +29,9 @@ const (
 type Request struct {
 	MAC  string     // lower case, colons: who it says it is
 	From netip.Addr // where it asks from
+	// At is the MAC that has From on the agent's own link; empty: From is on no link
+	// of the agent's.
+	At string
 }
 
 // A Site is all that a decision looks at besides the request.
@@ -79,9 +82,13 @@ func (s *Site) known(m sprout.SiteMachine) Answer {
 }
 
 // stranger says why the request may not be from the MAC that it names; empty:
-// it asks from the address that is leased to or reserved for that MAC. A MAC
-// alone proves nothing, and the answer may hold a token.
+// it asks from the address that is leased to or reserved for that MAC, and on the
+// agent's own link has that MAC. A MAC or an address alone proves nothing, and the
+// answer may hold a token.
 func (s *Site) stranger(r Request) string {
+	if r.At != "" && r.At != r.MAC {
+		return fmt.Sprintf("%s is used by %s, not by %s", r.From, r.At, r.MAC)
+	}
 	lease, leased := s.Ledger.LeaseByIP(r.From)
 	leased = leased && lease.State == "bound" && lease.ExpiresAt.After(s.Now)
 	if leased && lease.MAC == r.MAC {

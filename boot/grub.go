@@ -77,6 +77,9 @@ func (h *handler) signed(c *chain, path string) (tftp.File, error) {
 func (h *handler) grub(ctx context.Context, client netip.Addr) (tftp.File, error) {
 	r, a := h.asks(ctx, client)
 	h.scripted(r, a)
+	if a.Action == Refuse {
+		h.Log.Warn("refused what GRUB is to do", "mac", r.MAC, "from", r.From, "reason", a.Reason)
+	}
 	text, err := a.grub(h.url(client), r.MAC, h.Cmdline)
 	if err != nil {
 		return nil, err
@@ -84,8 +87,8 @@ func (h *handler) grub(ctx context.Context, client netip.Addr) (tftp.File, error
 	return tftp.Text(text), nil
 }
 
-// asks decides for the machine that has the address: TFTP has no other word of
-// who asks.
+// asks decides for the machine to which the address is leased: TFTP has no other
+// word of who asks, so that who has the address on the link is asked of the link.
 func (h *handler) asks(ctx context.Context, client netip.Addr) (Request, Answer) {
 	r := Request{From: client.Unmap().WithZone("")}
 	lease, ok := h.Ledger.LeaseByIP(r.From)

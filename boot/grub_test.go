@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -103,6 +104,49 @@ func TestGRUBConfiguration(t *testing.T) {
 		if err != nil || strings.Contains(got, "TOKEN") || strings.Contains(got, "linux") || !strings.Contains(got, why) || !strings.HasSuffix(got, "reboot\n") {
 			t.Errorf("%s is told %q, %v", client, got, err)
 		}
+	}
+}
+
+// TestWhoHasTheAddress: a leased address is not enough to get a token, from either
+// loader; who has it on the link must be who leased it.
+func TestWhoHasTheAddress(t *testing.T) {
+	const ip = "10.0.0.104"
+	for name, c := range map[string]struct {
+		at   map[string]string
+		want string // empty: the token
+	}{
+		"it has it":         {map[string]string{ip: web01}, ""},
+		"behind a router":   {nil, ""},
+		"another has it":    {map[string]string{ip: stranger}, ip + " is used by " + stranger + ", not by " + web01},
+		"nobody answers":    {map[string]string{}, "it cannot be known whose " + ip + " is: no host on the link answers for it"},
+		"a machine we know": {map[string]string{ip: db01}, ip + " is used by " + db01},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := handlerOf(t, leased())
+			r.at = c.at
+			for _, file := range []string{"shimx64.efi", "grubaa64.efi"} {
+				if _, err := fetch(t, r, file, ip); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+			r.events = nil
+			config, err := fetch(t, r, "grub/grub.cfg", ip)
+			if err != nil || strings.Contains(config, "TOKEN1") != (c.want == "") || !strings.Contains(config, c.want) {
+				t.Errorf("GRUB is told %q, %v", config, err)
+			}
+			script := r.do("GET", "/boot/"+web01+".ipxe", ip)
+			if (script.Code == http.StatusOK) != (c.want == "") || strings.Contains(script.Body.String(), "TOKEN1") != (c.want == "") || !strings.Contains(script.Body.String(), c.want) {
+				t.Errorf("iPXE is told %d %s", script.Code, script.Body)
+			}
+			if told := strings.Join(r.events, "\n"); c.want != "" && strings.Count(told, sprout.SawRefused+" "+c.want) != 2 {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
+	r := handlerOf(t, leased())
+	r.at = map[string]string{"10.0.0.103": db01}
+	if w := r.do("GET", "/boot/"+stranger+".ipxe", "10.0.0.103"); w.Code != http.StatusForbidden || len(r.ledger.started) != 0 {
+		t.Errorf("the unknown: %d %s, started %v", w.Code, w.Body, r.ledger.started)
 	}
 }
 

@@ -41,6 +41,10 @@ type Config struct {
 	// AllowUnleased also answers addresses that hold no lease or reservation:
 	// for networks whose DHCP server is not Sprout's.
 	AllowUnleased bool
+	// Neighbour returns the MAC that has an address on the agent's own link, empty of
+	// one that is on no such link; an error: it cannot be known, and nothing is
+	// served. nil: machines have no link, as where they are simulated.
+	Neighbour func(ctx context.Context, ip netip.Addr) (string, error)
 	// Events is told what each boot was seen to do; nil: nobody is. It must
 	// not block.
 	Events func(sprout.BootEvent)
@@ -129,6 +133,12 @@ func (h *handler) url(from netip.Addr) string {
 
 // decide decides, and starts the discovery that Decide may want.
 func (h *handler) decide(ctx context.Context, r Request) Answer {
+	if h.Neighbour != nil {
+		var err error
+		if r.At, err = h.Neighbour(ctx, r.From); err != nil {
+			return refuse("it cannot be known whose %s is: %s", r.From, err)
+		}
+	}
 	a := Decide(r, Site{Ledger: h.Ledger, AllowUnleased: h.AllowUnleased, Now: h.Now()})
 	if a.Action != Discover {
 		return a

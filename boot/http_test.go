@@ -2,6 +2,8 @@ package boot_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -27,6 +29,7 @@ type rack struct {
 	ledger *ledger
 	events []string
 	log    bytes.Buffer
+	at     map[string]string // MACs by address; nil: all are behind a router
 }
 
 func handler(t *testing.T) *rack {
@@ -53,6 +56,12 @@ func handlerOf(t *testing.T, l *ledger) *rack {
 		Events: func(e sprout.BootEvent) { r.events = append(r.events, e.MAC+" "+e.What+" "+e.Detail) },
 		Log:    slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    func() time.Time { return now },
+		Neighbour: func(_ context.Context, ip netip.Addr) (string, error) {
+			if mac := r.at[ip.String()]; mac != "" || r.at == nil {
+				return mac, nil
+			}
+			return "", errors.New("no host on the link answers for it")
+		},
 	}
 	r.Handler, r.tftp = boot.Handler(config), boot.TFTP(t.Context(), config)
 	return r

@@ -3,12 +3,10 @@ package sim
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -30,7 +28,7 @@ type stage string
 const (
 	inFirmware stage = "firmware"
 	inIPXE     stage = "iPXE"
-	inSystem   stage = "system" // an operating system, which boots nothing
+	inRamdisk  stage = "ramdisk"
 )
 
 // otherServer is in TEST-NET-1 (RFC 5737).
@@ -54,8 +52,8 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 			return lease{}, err
 		}
 	}
-	offer, err := relay.ask(ctx, dhcpv4.MessageTypeOffer, func() (*dhcpv4.DHCPv4, error) {
-		return m.request(s, dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover))
+	offer, err := relay.ask(ctx, dhcpv4.MessageTypeOffer, func() (message, error) {
+		return m.request(s, dhcpv4.MessageTypeDiscover)
 	})
 	if err != nil {
 		return lease{}, fmt.Errorf("cannot get an offer: %w", err)
@@ -63,8 +61,8 @@ func (m *Machine) acquire(ctx context.Context, s stage) (lease, error) {
 	if f, hit := m.fault(OtherServer, StepDHCP, 0); hit && s == inFirmware {
 		return lease{}, m.takeOther(ctx, relay, offer, f)
 	}
-	ack, err := relay.ask(ctx, dhcpv4.MessageTypeAck, func() (*dhcpv4.DHCPv4, error) {
-		return m.request(s, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+	ack, err := relay.ask(ctx, dhcpv4.MessageTypeAck, func() (message, error) {
+		return m.request(s, dhcpv4.MessageTypeRequest,
 			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
 			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())),
 			dhcpv4.WithTransactionID(offer.TransactionID))
@@ -90,8 +88,8 @@ func (m *Machine) troubleDHCP(ctx context.Context, r *relay) error {
 	}
 	// INIT-REBOOT (RFC 2131 section 4.3.2): an address of the network where it
 	// stood before, here one of TEST-NET-1 (RFC 5737).
-	_, err := r.ask(ctx, dhcpv4.MessageTypeAck, func() (*dhcpv4.DHCPv4, error) {
-		return m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+	_, err := r.ask(ctx, dhcpv4.MessageTypeAck, func() (message, error) {
+		return m.request(inFirmware, dhcpv4.MessageTypeRequest,
 			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(net.IPv4(192, 0, 2, 7))))
 	})
 	if !errors.Is(err, errNak) {
@@ -104,13 +102,13 @@ func (m *Machine) troubleDHCP(ctx context.Context, r *relay) error {
 // decline tells the server that somebody uses the address already (RFC 2131
 // section 4.4.4), and starts over.
 func (m *Machine) decline(r *relay, ack *dhcpv4.DHCPv4, f Fault) error {
-	msg, err := m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeDecline),
+	msg, err := m.request(inFirmware, dhcpv4.MessageTypeDecline,
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(ack.YourIPAddr)),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(ack.ServerIdentifier())))
 	if err != nil {
 		return err
 	}
-	if _, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server); err != nil {
+	if _, err := r.conn.WriteToUDPAddrPort(msg.wire(), r.server); err != nil {
 		return fmt.Errorf("cannot send: %w", err)
 	}
 	m.note(StepDHCP, "fault: %s: declines %s", f, ack.YourIPAddr)
@@ -120,13 +118,13 @@ func (m *Machine) decline(r *relay, ack *dhcpv4.DHCPv4, f Fault) error {
 // takeOther says for all to hear that the machine takes the offer of another
 // server, and hangs: that one's loader leads nowhere.
 func (m *Machine) takeOther(ctx context.Context, r *relay, offer *dhcpv4.DHCPv4, f Fault) error {
-	msg, err := m.request(inFirmware, dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+	msg, err := m.request(inFirmware, dhcpv4.MessageTypeRequest,
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(cmp.Or(f.Device, otherServer)))))
 	if err != nil {
 		return err
 	}
-	if _, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server); err != nil {
+	if _, err := r.conn.WriteToUDPAddrPort(msg.wire(), r.server); err != nil {
 		return fmt.Errorf("cannot send: %w", err)
 	}
 	return m.hang(ctx, f)
@@ -152,41 +150,10 @@ func read(ack *dhcpv4.DHCPv4) (lease, error) {
 }
 
 // request makes one message as the stage would send it, relayed.
-func (m *Machine) request(s stage, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {
-	arch := m.arch()
-	class := fmt.Sprintf("PXEClient:Arch:%05d:UNDI:002001", arch)
-	if m.spec.HTTPBoot && s == inFirmware {
-		class = fmt.Sprintf("HTTPClient:Arch:%05d:UNDI:003000", arch)
-	}
-	uuid, err := hex.DecodeString(strings.ReplaceAll(m.spec.UUID, "-", ""))
-	if err != nil || len(uuid) != 16 {
-		return nil, sprout.InvalidField("uuid", "%q is no UUID", m.spec.UUID)
-	}
-	with := []dhcpv4.Modifier{
-		dhcpv4.WithHwAddr(m.mac),
-		dhcpv4.WithBroadcast(true),
-		dhcpv4.WithRequestedOptions(
-			dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName,
-			dhcpv4.OptionTFTPServerName, dhcpv4.OptionBootfileName, dhcpv4.OptionClassIdentifier),
-		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(1472)),
-	}
-	if s != inSystem {
-		with = append(with,
-			dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)),
-			// RFC 4578 sections 2.1 to 2.3
-			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{byte(arch >> 8), byte(arch)})),
-			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientNetworkInterfaceIdentifier, []byte{1, 3, 16})),
-			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientMachineIdentifier, append([]byte{0}, uuid...))))
-	}
-	if s == inIPXE {
-		with = append(with,
-			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionUserClassInformation, []byte("iPXE"))),
-			// iPXE's encapsulated options: 177 bus id, 19 HTTP, 39 bzImage (ipxe.org/howto/dhcpd)
-			dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(175), []byte{177, 5, 1, 0x1a, 0xf4, 0x10, 0, 19, 1, 1, 39, 1, 1})))
-	}
-	p, err := dhcpv4.New(append(with, more...)...)
+func (m *Machine) request(s stage, kind dhcpv4.MessageType, more ...dhcpv4.Modifier) (message, error) {
+	p, err := m.dialect(s).say(m, kind, s, more...)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a DHCP message: %w", err)
+		return message{}, err
 	}
 	p.HopCount = 1
 	p.GatewayIPAddr = m.wire.Relay.AsSlice()
@@ -197,6 +164,12 @@ func (m *Machine) request(s stage, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, err
 
 const relaySourcePort = dhcpv4.GenericOptionCode(19) // of option 82, RFC 8357 section 4
 
+// The RFC 4578 architectures that boot UEFI of amd64.
+const (
+	archUEFI = 7
+	archHTTP = 16
+)
+
 // arch is the RFC 4578 architecture of the machine's firmware.
 func (m *Machine) arch() uint16 {
 	arm := m.spec.Architecture == sprout.ARM64
@@ -206,11 +179,11 @@ func (m *Machine) arch() uint16 {
 	case m.spec.HTTPBoot && arm:
 		return 19
 	case m.spec.HTTPBoot:
-		return 16
+		return archHTTP
 	case arm:
 		return 11
 	}
-	return 7
+	return archUEFI
 }
 
 // A relay is the relay agent of one machine: a socket in the machine's subnet
@@ -246,8 +219,8 @@ func (r *relay) Close() {
 
 // ask sends what message makes until an answer of the wanted type comes. A NAK
 // is an error.
-func (r *relay) ask(ctx context.Context, want dhcpv4.MessageType, message func() (*dhcpv4.DHCPv4, error)) (*dhcpv4.DHCPv4, error) {
-	msg, err := message()
+func (r *relay) ask(ctx context.Context, want dhcpv4.MessageType, make func() (message, error)) (*dhcpv4.DHCPv4, error) {
+	msg, err := make()
 	if err != nil {
 		return nil, err
 	}
@@ -272,17 +245,17 @@ func (r *relay) ask(ctx context.Context, want dhcpv4.MessageType, message func()
 }
 
 // send carries a packet to the server.
-func (r *relay) send(msg *dhcpv4.DHCPv4) error {
-	_, err := r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server)
+func (r *relay) send(msg message) error {
+	_, err := r.conn.WriteToUDPAddrPort(msg.wire(), r.server)
 	if err == nil && r.twice {
-		_, err = r.conn.WriteToUDPAddrPort(msg.ToBytes(), r.server)
+		_, err = r.conn.WriteToUDPAddrPort(msg.wire(), r.server)
 	}
 	return err
 }
 
 // same waits for the second answer to a packet that was carried twice; one that
 // says something else is an error. A server may also answer once only.
-func (r *relay) same(msg, first *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline time.Time) error {
+func (r *relay) same(msg message, first *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline time.Time) error {
 	second, err := r.receive(msg, want, deadline)
 	if err != nil || second == nil {
 		return err
@@ -294,7 +267,7 @@ func (r *relay) same(msg, first *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadlin
 }
 
 // receive returns the answer to msg, nil if none comes before the deadline.
-func (r *relay) receive(msg *dhcpv4.DHCPv4, want dhcpv4.MessageType, deadline time.Time) (*dhcpv4.DHCPv4, error) {
+func (r *relay) receive(msg message, want dhcpv4.MessageType, deadline time.Time) (*dhcpv4.DHCPv4, error) {
 	if err := r.conn.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}

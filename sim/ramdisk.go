@@ -43,10 +43,12 @@ func (m *Machine) runRamdisk(ctx context.Context, w *web, cmdline []string) erro
 	if err := m.at(ctx, StepHello, "to %s from %s", agent, w.source); err != nil {
 		return err
 	}
-	if f, hit := m.fault(CutOff, StepHello, 0); hit {
-		if _, err := m.acquire(ctx, inSystem); err != nil {
+	if argument(cmdline, argIP) == "" {
+		if _, err := m.acquire(ctx, inRamdisk); err != nil {
 			return err
 		}
+	}
+	if f, hit := m.fault(CutOff, StepHello, 0); hit {
 		return m.hang(ctx, f)
 	}
 	if f, hit := m.fault(WrongClock, StepHello, 0); hit {

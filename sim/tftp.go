@@ -22,35 +22,29 @@ const (
 )
 
 const (
-	tftpBlock  = 1428 // RFC 2348: what fits an Ethernet frame
+	tftpBlock  = 1468 // RFC 2348: what fits an Ethernet frame
+	tftpWindow = 4    // RFC 7440
 	tftpWithin = 500 * time.Millisecond
 	tftpTries  = 5
 )
 
-// tftpGet reads a file as firmware does, up to limit bytes (0: all). Below the
-// file's size it aborts with error 8, as OVMF does that only wants the size.
+// tftpGet reads a file as OVMF does, up to limit bytes (0: all): it asks for the
+// size, gives up with error 8 once it has it, and asks for the file. So it gives up
+// at the limit too.
 // first is called when the first block has come, before it is acknowledged.
 func tftpGet(ctx context.Context, over *cable, local netip.Addr, server netip.AddrPort, file string, limit int, first func() error) (int, error) {
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
-	if err != nil {
-		return 0, fmt.Errorf("cannot open a socket on %s: %w", local, err)
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // only wakes the reader
-	defer func() {
-		if stop() {
-			_ = conn.Close()
+	size := transfer{peer: server, last: readRequest(file, true), sized: true}
+	content := transfer{peer: server, last: readRequest(file, false), block: 512, window: 1, first: first}
+	for _, t := range []*transfer{&size, &content} {
+		err := t.run(ctx, over, local, limit)
+		if ctx.Err() != nil {
+			return t.got, ctx.Err()
 		}
-	}()
-	t := transfer{conn: socket{conn, over}, peer: server, block: 512, first: first}
-	t.last = readRequest(file)
-	got, err := t.run(limit)
-	if ctx.Err() != nil {
-		return got, ctx.Err()
+		if err != nil {
+			return t.got, fmt.Errorf("cannot fetch %s by TFTP from %s: %w", file, server, err)
+		}
 	}
-	if err != nil {
-		return got, fmt.Errorf("cannot fetch %s by TFTP from %s: %w", file, server, err)
-	}
-	return got, nil
+	return content.got, nil
 }
 
 // A transfer is one read request to its end.
@@ -60,35 +54,54 @@ type transfer struct {
 	fixed bool           // peer is it
 	last  []byte         // the packet to send again
 	block int            // block size in force
-	next  uint16         // number of the next block
-	got   int
-	first func() error // see tftpGet
+	// window is how many blocks are acknowledged at once (RFC 7440).
+	window int
+	sized  bool   // only the size is wanted
+	next   uint16 // number of the next block
+	got    int
+	first  func() error // see tftpGet
 }
 
-func readRequest(file string) []byte {
+func readRequest(file string, size bool) []byte {
+	words := []string{file, "octet"}
+	if size {
+		words = append(words, "tsize", "0")
+	}
 	p := binary.BigEndian.AppendUint16(nil, tftpRead)
-	for _, word := range []string{file, "octet", "tsize", "0", "blksize", strconv.Itoa(tftpBlock)} {
+	for _, word := range append(words, "blksize", strconv.Itoa(tftpBlock), "windowsize", strconv.Itoa(tftpWindow)) {
 		p = append(append(p, word...), 0)
 	}
 	return p
 }
 
-func (t *transfer) run(limit int) (int, error) {
-	t.next = 1
+// abort is what OVMF ends a transfer with that it wants no more of.
+func abort() []byte {
+	return append(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, tftpError), 8), "User aborted the transfer\x00"...)
+}
+
+// run asks from a port of its own (RFC 1350 section 4).
+func (t *transfer) run(ctx context.Context, over *cable, local netip.Addr, limit int) error {
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+	if err != nil {
+		return fmt.Errorf("cannot open a socket on %s: %w", local, err)
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })() //nolint:errcheck // only wakes the reader
+	defer conn.Close()                                      //nolint:errcheck // nothing is waited for
+	t.conn, t.next = socket{conn, over}, 1
 	buf := make([]byte, 4+tftpBlock)
 	for tries := 0; tries < tftpTries; tries++ {
 		if _, err := t.conn.WriteToUDPAddrPort(t.last, t.peer); err != nil {
-			return t.got, err
+			return err
 		}
 		moved, done, err := t.receive(buf, limit)
 		if done || err != nil {
-			return t.got, err
+			return err
 		}
 		if moved {
 			tries = -1
 		}
 	}
-	return t.got, errors.New("no answer")
+	return errors.New("no answer")
 }
 
 // receive waits for the packet that moves the transfer on, and prepares the
@@ -114,11 +127,15 @@ func (t *transfer) receive(buf []byte, limit int) (moved, done bool, err error) 
 		case tftpError:
 			return false, false, fmt.Errorf("error %d: %s", binary.BigEndian.Uint16(p), bytes.TrimRight(p[2:], "\x00"))
 		case tftpOACK:
+			if t.sized {
+				_, _ = t.conn.WriteToUDPAddrPort(abort(), t.peer)
+				return true, true, nil
+			}
 			t.accept(p)
 			t.last = ack(0)
 			return true, false, nil
 		case tftpData:
-			if binary.BigEndian.Uint16(p) != t.next {
+			if t.sized || binary.BigEndian.Uint16(p) != t.next {
 				continue
 			}
 			if t.next == 1 {
@@ -126,7 +143,12 @@ func (t *transfer) receive(buf []byte, limit int) (moved, done bool, err error) 
 					return false, false, err
 				}
 			}
-			return true, t.take(len(p)-2, limit), nil
+			if over := t.take(len(p)-2, limit); over || (t.next-1)%uint16(t.window) == 0 { //nolint:gosec // a window is small
+				return true, over, nil
+			}
+			if err := t.conn.SetReadDeadline(time.Now().Add(tftpWithin)); err != nil {
+				return false, false, err
+			}
 		}
 	}
 }
@@ -135,8 +157,13 @@ func (t *transfer) receive(buf []byte, limit int) (moved, done bool, err error) 
 func (t *transfer) accept(p []byte) {
 	words := bytes.Split(p, []byte{0})
 	for i := 0; i+1 < len(words); i += 2 {
-		if n, err := strconv.Atoi(string(words[i+1])); err == nil && bytes.EqualFold(words[i], []byte("blksize")) && n >= 8 && n <= tftpBlock {
+		n, err := strconv.Atoi(string(words[i+1]))
+		switch {
+		case err != nil:
+		case bytes.EqualFold(words[i], []byte("blksize")) && n >= 8 && n <= tftpBlock:
 			t.block = n
+		case bytes.EqualFold(words[i], []byte("windowsize")) && n >= 1 && n <= tftpWindow:
+			t.window = n
 		}
 	}
 }
@@ -148,7 +175,7 @@ func (t *transfer) take(n, limit int) bool {
 	t.next++
 	over := n < t.block
 	if !over && limit > 0 && t.got >= limit {
-		t.last = append(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, tftpError), 8), "enough\x00"...)
+		t.last = abort()
 		over = true
 	}
 	if over {
