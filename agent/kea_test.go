@@ -13,8 +13,9 @@ import (
 )
 
 // A site whose DHCP is Kea's: it lives without Kea and says so; once Kea is there,
-// a machine that Kea gave an address gets its boot script at once, the centre
-// hears of the lease, and what Kea was told is explained.
+// a machine that Kea gave an address gets its boot script at once, and nobody else
+// who has that address; the centre hears of the lease, and what Kea was told is
+// explained.
 func TestKeaServesASite(t *testing.T) {
 	if dhcptest.Isolate(t) {
 		return
@@ -36,7 +37,13 @@ func TestKeaServesASite(t *testing.T) {
 	ip := w.Lease(t, stranger)
 	w.Peer.Run(t, "ip", "addr", "add", ip.String()+"/24", "dev", w.Peer.Device)
 	url := fmt.Sprintf("%s/boot/%s.ipxe", config.url(ip), strings.ReplaceAll(stranger, ":", "-"))
-	if script := w.Peer.Run(t, "curl", "-sS", "--interface", ip.String(), url); !strings.Contains(script, "vmlinuz") {
+	boots := func() string { return w.Peer.Run(t, "curl", "-sS", "--interface", ip.String(), url) }
+	if script := boots(); !strings.Contains(script, ip.String()+" is used by 52:54:00:00:0a:01, not by "+stranger) {
+		t.Errorf("whoever took its address is told to boot:\n%s", script)
+	}
+	w.Peer.Run(t, "ip", "link", "set", w.Peer.Device, "address", stranger)
+	w.Peer.Run(t, "ip", "neigh", "flush", "dev", w.Peer.Device) // it looks for the agent, as who comes does
+	if script := boots(); !strings.Contains(script, "vmlinuz") {
 		t.Errorf("just after its lease the machine is told to boot:\n%s", script)
 	}
 	c.await("the lease", func(facts []sprout.Fact, _ int64) bool {

@@ -5,16 +5,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sprout/dhcp/dhcptest"
 )
 
 // FuzzRequest reads any request: what is agreed lies within the bounds of RFCs 2348,
 // 2349 and 7440, and an answer is a packet that ends.
 func FuzzRequest(f *testing.F) {
+	for _, heard := range dhcptest.Captures(f) { // of OVMF, shim and GRUB
+		f.Add(heard)
+	}
 	for _, seed := range []string{
-		"\x00\x01undionly.kpxe\x00octet\x00tsize\x000\x00",                                     // Intel's PXE asks for the size
-		"\x00\x01undionly.kpxe\x00octet\x00blksize\x001456\x00",                                // and then for the file
-		"\x00\x01snponly.efi\x00octet\x00tsize\x000\x00blksize\x001468\x00windowsize\x004\x00", // OVMF
-		"\x00\x01snponly.efi\x00octet\x00blksize\x001432\x00tsize\x000\x00timeout\x003\x00",    // tftp-hpa
+		"\x00\x01undionly.kpxe\x00octet\x00tsize\x000\x00",                                  // Intel's PXE asks for the size
+		"\x00\x01undionly.kpxe\x00octet\x00blksize\x001456\x00",                             // and then for the file
+		"\x00\x01snponly.efi\x00octet\x00blksize\x001432\x00tsize\x000\x00timeout\x003\x00", // tftp-hpa
 		"\x00\x01/../../etc/passwd\x00octet\x00", "\x00\x02x\x00octet\x00", "\x00\x01x\x00netascii\x00", "\x00\x04\x00\x01", "",
 	} {
 		f.Add([]byte(seed))
