@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"sprout"
+	"sprout/dhcp/dhcptest"
 	"sprout/health"
 	"sprout/image"
 	"sprout/sitestore"
@@ -67,6 +68,9 @@ func fuzzSite(f *testing.F) *site {
 // that there is, and what is secret it gives to nobody who does not show the token.
 func FuzzWeb(f *testing.F) {
 	web := fuzzSite(f).web()
+	for _, heard := range dhcptest.Requests(f, fuzzSecret) { // of the ramdisk and cloud-init
+		f.Add(heard.Method, heard.URL.Path, heard.Header.Get("Authorization"), heard.Content)
+	}
 	for _, c := range []struct{ method, path, auth, body string }{
 		{"POST", "/ramdisk/hello", "", `{"bootMac":"52:54:00:00:00:01"}`},
 		{"POST", "/ramdisk/hello", "Bearer " + fuzzSecret, `{"version":"1","bootMac":"52:54:00:00:00:01","architecture":"x86_64","bootMode":"uefi","macs":["52:54:00:00:00:01"]}`},

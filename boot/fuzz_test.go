@@ -13,11 +13,15 @@ import (
 
 	"sprout"
 	"sprout/boot"
+	"sprout/dhcp/dhcptest"
 )
 
 // FuzzHandler asks for anything over HTTP: nothing outside of the boot files is
 // served, and no token to a machine that it is not meant for.
 func FuzzHandler(f *testing.F) {
+	for _, heard := range dhcptest.Requests(f, "") { // of OVMF and iPXE
+		f.Add(heard.Method, heard.URL.Path, "10.0.0.5", heard.Header.Get("Range"))
+	}
 	for _, path := range []string{
 		"/boot/52-54-00-00-00-01.ipxe", "/boot/52:54:00:00:00:09.ipxe", "/boot/vmlinuz", "/boot/initrd", "/boot/snponly.efi",
 		"/boot/secret", "/boot/../secret", "/boot/%2e%2e/secret", "/boot//", "/boot/52-54-00-00-00-01.ipxe?arch=x",
