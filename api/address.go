@@ -55,5 +55,5 @@ var (
 )
 
 func addressOperations() []Operation {
-	return []Operation{AddressAllocate, AddressHold, AddressShow, AddressProbe, AddressRelease}
+	return []Operation{of(AddressAllocate), of(AddressHold), of(AddressShow), of(AddressProbe), of(AddressRelease)}
 }

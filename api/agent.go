@@ -78,5 +78,5 @@ var (
 )
 
 func agentOperations() []Operation {
-	return []Operation{AgentList, AgentShow, AgentDelete, AgentTokenCreate, AgentEnrol}
+	return []Operation{of(AgentList), of(AgentShow), of(AgentDelete), of(AgentTokenCreate), of(AgentEnrol)}
 }

@@ -73,5 +73,5 @@ var (
 )
 
 func allocationOperations() []Operation {
-	return []Operation{AllocationCreate, AllocationList, AllocationShow, AllocationExtend, AllocationCancel}
+	return []Operation{of(AllocationCreate), of(AllocationList), of(AllocationShow), of(AllocationExtend), of(AllocationCancel)}
 }

@@ -59,10 +59,23 @@ type Spec struct {
 	Download                 bool // it answers with bytes, also with a part of them
 }
 
-// An Operation is any Op.
-type Operation interface {
-	Spec() Spec
-	document(a huma.API)
+// An Operation is any Op. What documents it is no method of Op's: whoever names an
+// Op would have the serving of it compiled anew.
+type Operation struct {
+	spec     Spec
+	document func(a huma.API) // without a handler that can run
+}
+
+// Spec returns the operation without its types.
+func (o Operation) Spec() Spec { return o.spec }
+
+func of[In, Out any](o Op[In, Out]) Operation {
+	return Operation{spec: o.Spec(), document: func(a huma.API) {
+		Register(a, o, nil, func(context.Context, *In) (Out, error) {
+			var out Out
+			return out, sprout.Errorf(sprout.Internal, "this server only documents")
+		})
+	}}
 }
 
 // Spec returns the operation without its types.
@@ -81,14 +94,6 @@ func (o Op[In, Out]) Spec() Spec {
 		}
 	}
 	return s
-}
-
-// document registers the operation without a handler that can run.
-func (o Op[In, Out]) document(a huma.API) {
-	Register(a, o, nil, func(context.Context, *In) (Out, error) {
-		var out Out
-		return out, sprout.Errorf(sprout.Internal, "this server only documents")
-	})
 }
 
 // Operations lists every operation of every noun.

@@ -77,5 +77,5 @@ var (
 )
 
 func auditOperations() []Operation {
-	return []Operation{AuditList, AuditShow, AuditExport, AuditVerify}
+	return []Operation{of(AuditList), of(AuditShow), of(AuditExport), of(AuditVerify)}
 }

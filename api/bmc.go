@@ -37,4 +37,4 @@ var BMCCrawl = Op[CrawlBMCs, Crawl]{
 	Help: "Look for BMCs at addresses, and register the machines behind them.",
 }
 
-func bmcOperations() []Operation { return []Operation{BMCCrawl} }
+func bmcOperations() []Operation { return []Operation{of(BMCCrawl)} }

@@ -23,4 +23,4 @@ var (
 	}
 )
 
-func bootOperations() []Operation { return []Operation{BootList, BootShow} }
+func bootOperations() []Operation { return []Operation{of(BootList), of(BootShow)} }

@@ -46,4 +46,4 @@ var (
 	}
 )
 
-func consoleOperations() []Operation { return []Operation{MachineConsole, MachineConsoleType} }
+func consoleOperations() []Operation { return []Operation{of(MachineConsole), of(MachineConsoleType)} }

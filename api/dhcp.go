@@ -53,5 +53,5 @@ var (
 )
 
 func dhcpOperations() []Operation {
-	return []Operation{DHCPExplain, DHCPOptionSet, DHCPOptionList, DHCPOptionShow, DHCPOptionUnset}
+	return []Operation{of(DHCPExplain), of(DHCPOptionSet), of(DHCPOptionList), of(DHCPOptionShow), of(DHCPOptionUnset)}
 }

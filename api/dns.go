@@ -84,5 +84,5 @@ var (
 )
 
 func dnsOperations() []Operation {
-	return []Operation{DNSRecordCreate, DNSRecordList, DNSRecordShow, DNSRecordDelete, DNSKeyCreate, DNSKeyList, DNSKeyShow, DNSKeyDelete, DNSPolicyShow, DNSPolicySet}
+	return []Operation{of(DNSRecordCreate), of(DNSRecordList), of(DNSRecordShow), of(DNSRecordDelete), of(DNSKeyCreate), of(DNSKeyList), of(DNSKeyShow), of(DNSKeyDelete), of(DNSPolicyShow), of(DNSPolicySet)}
 }

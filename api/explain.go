@@ -76,4 +76,4 @@ var (
 	}
 )
 
-func explainOperations() []Operation { return []Operation{MachineExplain, WorkflowExplain} }
+func explainOperations() []Operation { return []Operation{of(MachineExplain), of(WorkflowExplain)} }

@@ -76,5 +76,5 @@ var (
 )
 
 func imageOperations() []Operation {
-	return []Operation{ImageImport, ImageFetch, ImageList, ImageShow, ImageDelete, ImageContent, ImagePrune, ImageAliasSet, ImageAliasList, ImageAliasShow, ImageAliasDelete}
+	return []Operation{of(ImageImport), of(ImageFetch), of(ImageList), of(ImageShow), of(ImageDelete), of(ImageContent), of(ImagePrune), of(ImageAliasSet), of(ImageAliasList), of(ImageAliasShow), of(ImageAliasDelete)}
 }

@@ -31,4 +31,4 @@ var (
 	}
 )
 
-func loginOperations() []Operation { return []Operation{LoginShow, LoginCreate} }
+func loginOperations() []Operation { return []Operation{of(LoginShow), of(LoginCreate)} }

@@ -211,8 +211,8 @@ var (
 
 func machineOperations() []Operation {
 	return []Operation{
-		MachineCreate, MachineImport, MachineList, MachineShow, MachineUpdate, MachineDelete, MachineAccept, MachineCommission, MachineAllocate,
-		MachineDeploy, MachineRelease, MachineMarkBroken, MachineMarkFixed, MachineRetire, MachineLock, MachineUnlock, MachineHistory, MachineBulk,
-		MachineNetworkShow, MachineNetworkSet, MachineHardwareShow, MachineHardwareAccept, MachineRescue, MachineUnrescue,
+		of(MachineCreate), of(MachineImport), of(MachineList), of(MachineShow), of(MachineUpdate), of(MachineDelete), of(MachineAccept), of(MachineCommission), of(MachineAllocate),
+		of(MachineDeploy), of(MachineRelease), of(MachineMarkBroken), of(MachineMarkFixed), of(MachineRetire), of(MachineLock), of(MachineUnlock), of(MachineHistory), of(MachineBulk),
+		of(MachineNetworkShow), of(MachineNetworkSet), of(MachineHardwareShow), of(MachineHardwareAccept), of(MachineRescue), of(MachineUnrescue),
 	}
 }

@@ -58,4 +58,4 @@ var (
 	}
 )
 
-func modelOperations() []Operation { return []Operation{ModelList, ModelShow, ModelSet} }
+func modelOperations() []Operation { return []Operation{of(ModelList), of(ModelShow), of(ModelSet)} }

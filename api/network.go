@@ -100,7 +100,7 @@ var (
 
 func networkOperations() []Operation {
 	return []Operation{
-		NetworkCreate, NetworkList, NetworkShow, NetworkUpdate, NetworkDelete,
-		SubnetCreate, SubnetNext, SubnetList, SubnetShow, SubnetUpdate, SubnetDelete, RangeCreate, RangeUpdate, RangeDelete, AddressList, LeaseList,
+		of(NetworkCreate), of(NetworkList), of(NetworkShow), of(NetworkUpdate), of(NetworkDelete),
+		of(SubnetCreate), of(SubnetNext), of(SubnetList), of(SubnetShow), of(SubnetUpdate), of(SubnetDelete), of(RangeCreate), of(RangeUpdate), of(RangeDelete), of(AddressList), of(LeaseList),
 	}
 }

@@ -34,4 +34,4 @@ var (
 	}
 )
 
-func problemOperations() []Operation { return []Operation{ProblemList, ProblemShow} }
+func problemOperations() []Operation { return []Operation{of(ProblemList), of(ProblemShow)} }

@@ -17,4 +17,4 @@ var ProviderList = Op[Paging, Page[Provider]]{
 	Name: "provider list", Method: "GET", Path: "/v1/providers", Role: sprout.Viewer, Help: "List the providers of every capability.",
 }
 
-func providerOperations() []Operation { return []Operation{ProviderList} }
+func providerOperations() []Operation { return []Operation{of(ProviderList)} }

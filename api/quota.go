@@ -31,4 +31,6 @@ var (
 	}
 )
 
-func quotaOperations() []Operation { return []Operation{QuotaSet, QuotaList, QuotaShow, QuotaDelete} }
+func quotaOperations() []Operation {
+	return []Operation{of(QuotaSet), of(QuotaList), of(QuotaShow), of(QuotaDelete)}
+}

@@ -117,5 +117,5 @@ var (
 )
 
 func ruleOperations() []Operation {
-	return []Operation{RuleCreate, RuleTry, RuleList, RuleShow, RuleSet, RuleDelete, RuleRun, RuleExplain}
+	return []Operation{of(RuleCreate), of(RuleTry), of(RuleList), of(RuleShow), of(RuleSet), of(RuleDelete), of(RuleRun), of(RuleExplain)}
 }

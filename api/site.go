@@ -58,4 +58,6 @@ var (
 	}
 )
 
-func siteOperations() []Operation { return []Operation{SiteCreate, SiteList, SiteShow, SiteDelete} }
+func siteOperations() []Operation {
+	return []Operation{of(SiteCreate), of(SiteList), of(SiteShow), of(SiteDelete)}
+}

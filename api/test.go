@@ -76,5 +76,5 @@ var (
 )
 
 func testOperations() []Operation {
-	return []Operation{TestAdd, TestList, TestShow, TestDelete, TestContent, TestHistory, TestFleet}
+	return []Operation{of(TestAdd), of(TestList), of(TestShow), of(TestDelete), of(TestContent), of(TestHistory), of(TestFleet)}
 }

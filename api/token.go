@@ -48,5 +48,5 @@ var (
 )
 
 func tokenOperations() []Operation {
-	return []Operation{TokenCreate, TokenList, TokenWhoami, TokenRevoke}
+	return []Operation{of(TokenCreate), of(TokenList), of(TokenWhoami), of(TokenRevoke)}
 }

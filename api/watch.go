@@ -29,4 +29,4 @@ var EventWatch = Op[WatchEvents, Stream]{
 	Help: "Watch what changes, as server-sent events that go on where a connection broke.",
 }
 
-func watchOperations() []Operation { return []Operation{EventWatch} }
+func watchOperations() []Operation { return []Operation{of(EventWatch)} }

@@ -46,5 +46,5 @@ var (
 )
 
 func workflowOperations() []Operation {
-	return []Operation{WorkflowList, WorkflowShow, WorkflowRetry, WorkflowCancel}
+	return []Operation{of(WorkflowList), of(WorkflowShow), of(WorkflowRetry), of(WorkflowCancel)}
 }

@@ -84,9 +84,10 @@ func follow[T any](ctx context.Context, e *env, f followed[T]) error {
 	}
 }
 
-// A view is what a followed looks like now.
+// A view is what a followed looks like now. It does not embed env: each T would have
+// all of its methods compiled anew.
 type view[T any] struct {
-	*env
+	env *env
 	followed[T]
 	items  []T
 	loaded bool              // once
@@ -97,7 +98,7 @@ type view[T any] struct {
 
 // patience is how long events gather before they are shown: on a terminal only.
 func (v *view[T]) patience() time.Duration {
-	if isTerminal(v.stdout) {
+	if isTerminal(v.env.stdout) {
 		return drawEvery
 	}
 	return 0
@@ -107,13 +108,13 @@ func (v *view[T]) patience() time.Duration {
 func (v *view[T]) take(ctx context.Context, event sprout.WatchEvent) error {
 	switch event.What {
 	case sprout.Opened, sprout.Reset:
-		if v.machineReadable() {
-			return v.answerEvent(event)
+		if v.env.machineReadable() {
+			return v.env.answerEvent(event)
 		}
 		return v.load(ctx)
 	case sprout.WasDeleted:
-		if v.machineReadable() {
-			return v.answerEvent(event)
+		if v.env.machineReadable() {
+			return v.env.answerEvent(event)
 		}
 		v.items = slices.DeleteFunc(v.items, func(item T) bool { return v.ID(item) == event.Subject })
 	case sprout.WasCreated, sprout.WasChanged, sprout.Progresses, sprout.Resume:
@@ -124,10 +125,10 @@ func (v *view[T]) take(ctx context.Context, event sprout.WatchEvent) error {
 		if err := json.Unmarshal(event.Resource, &now); err != nil {
 			return fmt.Errorf("cannot read what is told of %s: %w", event.Subject, err)
 		}
-		if !v.machineReadable() {
+		if !v.env.machineReadable() {
 			v.put(now)
 		} else if v.Keep == nil || v.Keep(now) {
-			return v.answerEvent(event)
+			return v.env.answerEvent(event)
 		}
 	}
 	return nil
@@ -181,16 +182,16 @@ func (e *env) answerEvent(event any) error {
 // draw shows what has changed since it was drawn last.
 func (v *view[T]) draw() {
 	switch {
-	case v.machineReadable():
-	case v.Show == nil && !isTerminal(v.stdout):
+	case v.env.machineReadable():
+	case v.Show == nil && !isTerminal(v.env.stdout):
 		v.addRows()
 	default:
 		var page bytes.Buffer
 		to := *v.env
-		to.columns, to.stdout, to.stderr = v.width(), &page, &page
+		to.columns, to.stdout, to.stderr = v.env.width(), &page, &page
 		v.drawPage(&to)
 		if page.String() != v.page {
-			v.turn(v.page == "", page.String())
+			v.env.turn(v.page == "", page.String())
 			v.page = page.String()
 		}
 	}
@@ -215,7 +216,7 @@ func (v *view[T]) addRows() {
 		for _, item := range v.items {
 			v.measure(func(c column[T]) string { return dash(c.Value(item)) })
 		}
-		fmt.Fprintln(v.stdout, v.row(func(c column[T]) string { return c.Name }))
+		fmt.Fprintln(v.env.stdout, v.row(func(c column[T]) string { return c.Name }))
 	}
 	there := map[string]bool{}
 	for _, item := range v.items {
@@ -223,13 +224,13 @@ func (v *view[T]) addRows() {
 		there[id] = true
 		if v.rows[id] != row {
 			v.rows[id] = row
-			fmt.Fprintln(v.stdout, row)
+			fmt.Fprintln(v.env.stdout, row)
 		}
 	}
 	for id, row := range v.rows {
 		if !there[id] {
 			delete(v.rows, id)
-			fmt.Fprintln(v.stdout, row+"  (no longer)")
+			fmt.Fprintln(v.env.stdout, row+"  (no longer)")
 		}
 	}
 }
@@ -245,7 +246,7 @@ func (v *view[T]) row(cell func(column[T]) string) string {
 	v.measure(cell)
 	var words []string
 	for i, c := range v.Columns {
-		if !c.Wide || v.format == "wide" {
+		if !c.Wide || v.env.format == "wide" {
 			words = append(words, runewidth.FillRight(cell(c), v.widths[i]))
 		}
 	}
