@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,36 @@ func (w *Wire) changes(t *testing.T) {
 	w.Until(t, "the reservation that is gone is not offered", func() bool {
 		offer := w.try(t, mac, "10.0.0.2", dhcpv4.MessageTypeDiscover, time.Second)
 		return offer != nil && offer.YourIPAddr.String() != ip
+	})
+}
+
+// off: a subnet's DHCP ends while the provider serves, for who has an address of it
+// too; others are served on. Once it is on again its leases are as they were.
+func (w *Wire) off(t *testing.T, p dhcp.Provider) {
+	mac, relay := w.mac(), "10.8.0.1"
+	had := w.acquire(t, mac, relay)
+	w.AwaitLease(t, mac, "bound")
+	before := w.Ledger.told()
+	w.Ledger.Change(func(s *Seed) {
+		s.Subnets = slices.Clone(s.Subnets)
+		at := slices.IndexFunc(s.Subnets, func(sub sprout.Subnet) bool { return sub.ID == "sub_d" })
+		s.Subnets[at].DHCP = sprout.DHCPOff
+	})
+	silent := func(kind dhcpv4.MessageType, more ...dhcpv4.Modifier) bool {
+		return w.try(t, mac, relay, kind, time.Second, more...) == nil
+	}
+	w.Until(t, "nobody is offered an address", func() bool { return silent(dhcpv4.MessageTypeDiscover) })
+	if !silent(dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP(had.YourIPAddr)) {
+		t.Error("a lease is renewed where DHCP is off")
+	}
+	if e, err := p.Explain(dhcp.Question{MAC: mac, Subnet: "sub_d"}); err != nil || e.IP.IsValid() || !strings.Contains(e.Reason, "DHCP is off in 10.8.0.0/24") {
+		t.Errorf("explained is %+v, %v", e, err)
+	}
+	w.acquire(t, w.mac(), "10.0.0.2")
+	w.Ledger.Change(func(s *Seed) { *s = before })
+	w.Until(t, "it is offered its address again", func() bool {
+		offer := w.try(t, mac, relay, dhcpv4.MessageTypeDiscover, time.Second)
+		return offer != nil && offer.YourIPAddr.Equal(had.YourIPAddr)
 	})
 }
 
