@@ -104,11 +104,11 @@ func (s *Store) mayBecome(ctx context.Context, tx pgx.Tx, old, sub sprout.Subnet
 		if sub.CIDR.Addr().Is4() && sub.CIDR.Bits() < 31 { // the new edges are no host's
 			kept = span{kept.first.Next(), kept.last.Prev()}
 		}
-		lost := loss{subnets: only, kept: kept, leases: true}
-		if err := keepUsed(ctx, tx, "cidr", doing, lost); err != nil {
+		left := loss{subnets: only, kept: kept, leases: true}
+		if err := keepUsed(ctx, tx, "cidr", doing, left); err != nil {
 			return err
 		}
-		if err := keepConfigured(ctx, tx, "cidr", doing, lost); err != nil {
+		if err := keepConfigured(ctx, tx, "cidr", doing, left); err != nil {
 			return err
 		}
 	}
