@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -56,7 +57,11 @@ func TestARogueOfIPv6IsATrouble(t *testing.T) {
 		return
 	}
 	const mac = "52:54:00:00:0f:67"
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0); err != nil { // the first question goes out at once
+		t.Fatal(err)
+	}
 	other, c := dhcptest.Veth(t, "sproutd", "10.0.0.1/24", mac), newCentre(t)
+	other.Settle(t)
 	dhcptest.Command(t, "ip", "addr", "add", "fd00:20::1/64", "dev", "sproutd", "nodad")
 	other.Run(t, "ip", "addr", "add", "fd00:66::66/64", "dev", other.Device, "nodad")
 	server := other.Command(t, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0", "--interface="+other.Device, "--no-ping", "--pid-file=",
