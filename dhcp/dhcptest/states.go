@@ -134,17 +134,34 @@ func (w *Wire) off(t *testing.T, p dhcp.Provider) {
 		at := slices.IndexFunc(s.Subnets, func(sub sprout.Subnet) bool { return sub.ID == "sub_d" })
 		s.Subnets[at].DHCP = sprout.DHCPOff
 	})
-	silent := func(kind dhcpv4.MessageType, more ...dhcpv4.Modifier) bool {
-		return w.try(t, mac, relay, kind, time.Second, more...) == nil
-	}
-	w.Until(t, "nobody is offered an address", func() bool { return silent(dhcpv4.MessageTypeDiscover) })
-	if !silent(dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP(had.YourIPAddr)) {
-		t.Error("a lease is renewed where DHCP is off")
+	w.Until(t, "nobody is offered an address", func() bool {
+		return w.try(t, mac, relay, dhcpv4.MessageTypeDiscover, time.Second) == nil
+	})
+	if got := w.try(t, mac, relay, dhcpv4.MessageTypeRequest, time.Second, dhcpv4.WithClientIP(had.YourIPAddr)); got != nil {
+		t.Errorf("who keeps a lease is answered by %s where DHCP is off", got.Summary())
 	}
 	if e, err := p.Explain(dhcp.Question{MAC: mac, Subnet: "sub_d"}); err != nil || e.IP.IsValid() || !strings.Contains(e.Reason, "DHCP is off in 10.8.0.0/24") {
 		t.Errorf("explained is %+v, %v", e, err)
 	}
 	w.acquire(t, w.mac(), "10.0.0.2")
+	w.Ledger.Change(func(s *Seed) { // the provider's own link
+		s.Subnets = slices.Clone(before.Subnets)
+		for i := range s.Subnets {
+			if s.Subnets[i].Network == "net_1" {
+				s.Subnets[i].DHCP = sprout.DHCPOff
+			}
+		}
+	})
+	w.Until(t, "on its own link nobody is offered an address", func() bool {
+		return w.try(t, web01, "10.0.0.2", dhcpv4.MessageTypeDiscover, time.Second) == nil
+	})
+	own := w.relays["10.0.0.2"]
+	w.relays["10.0.0.2"] = w.client // who speaks for itself
+	if got := w.try(t, web01, "10.0.0.2", dhcpv4.MessageTypeRequest, time.Second, dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 2)), dhcpv4.WithGatewayIP(net.IPv4zero)); got != nil {
+		t.Errorf("a lease of its own link is answered by %s where DHCP is off", got.Summary())
+	}
+	w.relays["10.0.0.2"] = own
+	w.acquire(t, w.mac(), relay)
 	w.Ledger.Change(func(s *Seed) { *s = before })
 	w.Until(t, "it is offered its address again", func() bool {
 		offer := w.try(t, mac, relay, dhcpv4.MessageTypeDiscover, time.Second)

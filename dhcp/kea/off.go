@@ -32,17 +32,17 @@ func (n *intent) silence() []object {
 }
 
 // asksFrom is the test of who asks from a prefix: as its relay says, by the link that
-// it selects (RFC 3527) or by its own address; else as it says itself, or, where it
-// says no address, if the agent is there.
+// it selects (RFC 3527) or by its own address; else as it says itself by unicast, from
+// beyond a router; else, by a broadcast or without an address, if the agent is there.
 func (n *intent) asksFrom(p netip.Prefix) string {
-	const direct = "not relay4[5].exists and pkt4.giaddr == 0.0.0.0"
+	const direct, far = "not relay4[5].exists and pkt4.giaddr == 0.0.0.0", "not (pkt4.ciaddr == 0.0.0.0 or pkt.dst == 255.255.255.255)"
 	all := []string{
 		"relay4[5].exists and " + within("relay4[5].hex", p),
 		"not relay4[5].exists and " + within("pkt4.giaddr", p),
-		direct + " and " + within("pkt4.ciaddr", p),
+		direct + " and " + far + " and " + within("pkt4.ciaddr", p),
 	}
 	if p.Contains(n.address) {
-		all = append(all, direct+" and pkt4.ciaddr == 0.0.0.0")
+		all = append(all, direct+" and not ("+far+")")
 	}
 	return "(" + strings.Join(all, ") or (") + ")"
 }
