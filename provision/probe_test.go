@@ -137,7 +137,7 @@ func probesBefore(t *testing.T, kind string, input any) {
 		t.Fatal(err)
 	}
 	run, err := e.Start(t.Context(), "wfl_1/1", kind, c.Input, workflow.StartOptions{})
-	for err == nil && !run.State.Ended() {
+	for err == nil && !run.State.Ended() && run.WaitSignal == "" { // what waits has booted
 		if _, _, err = e.Advance(t.Context(), run.ID); err == nil {
 			run, err = w.Get(t.Context(), run.ID)
 		}
