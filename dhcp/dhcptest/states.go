@@ -138,7 +138,7 @@ func (w *Wire) off(t *testing.T, p dhcp.Provider) {
 		return w.try(t, mac, relay, dhcpv4.MessageTypeDiscover, time.Second) == nil
 	})
 	if got := w.try(t, mac, relay, dhcpv4.MessageTypeRequest, time.Second, dhcpv4.WithClientIP(had.YourIPAddr)); got != nil {
-		t.Errorf("who keeps a lease is answered by %s where DHCP is off", got.Summary())
+		t.Errorf("who keeps a lease is answered by a %s where DHCP is off", got.MessageType())
 	}
 	if e, err := p.Explain(dhcp.Question{MAC: mac, Subnet: "sub_d"}); err != nil || e.IP.IsValid() || !strings.Contains(e.Reason, "DHCP is off in 10.8.0.0/24") {
 		t.Errorf("explained is %+v, %v", e, err)
@@ -158,7 +158,7 @@ func (w *Wire) off(t *testing.T, p dhcp.Provider) {
 	own := w.relays["10.0.0.2"]
 	w.relays["10.0.0.2"] = w.client // who speaks for itself
 	if got := w.try(t, web01, "10.0.0.2", dhcpv4.MessageTypeRequest, time.Second, dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 2)), dhcpv4.WithGatewayIP(net.IPv4zero)); got != nil {
-		t.Errorf("a lease of its own link is answered by %s where DHCP is off", got.Summary())
+		t.Errorf("a lease of its own link is answered by a %s where DHCP is off", got.MessageType())
 	}
 	w.relays["10.0.0.2"] = own
 	w.acquire(t, w.mac(), relay)
