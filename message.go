@@ -92,8 +92,8 @@ type Work struct {
 	Secret     []byte          `json:"secret,omitempty"` // of the input, sealed to the agent's curve key: user data
 }
 
-// MostOthers is how often a deploy gives its machine other addresses in place of
-// those that somebody else uses.
+// MostOthers is how often work gives its machine other addresses in place of those
+// that somebody else uses.
 const MostOthers = 3
 
 // WorkID names the work of a workflow by its try, from 1, and by how often other
@@ -113,6 +113,9 @@ type CommissionWork struct {
 	// FastTrack is how many seconds the machine then waits in the ramdisk; 0: it is
 	// switched off, as agents before 0.5 do always.
 	FastTrack int `json:"fastTrack,omitempty"`
+	// Address is that of the ramdisk, where the machine boots by virtual media and is
+	// given it for that; zero: it has one already, or asks for one.
+	Address netip.Addr `json:"address,omitzero"`
 }
 
 // A Rest is a machine that waits in the ramdisk of a boot attempt, switched on.
@@ -183,6 +186,8 @@ func (w DeployWork) Addresses() (all []netip.Addr) {
 type ReleaseWork struct {
 	Erase  bool        `json:"erase"`
 	Method EraseMethod `json:"method,omitempty"` // of erasing; empty: the best that each disk can have
+	// Address is as that of CommissionWork.
+	Address netip.Addr `json:"address,omitzero"`
 }
 
 // RescueWork is the input of a rescue at a site.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,41 @@ func TestARogueServerIsATrouble(t *testing.T) {
 	c.await("a heartbeat with both of its addresses", func([]sprout.Fact, int64) bool {
 		return slices.ContainsFunc(c.troubles, func(t sprout.Trouble) bool {
 			return t.Code == sprout.RogueDHCP && strings.Contains(t.Reason, "10.0.0.66") && strings.Contains(t.Reason, mac) && strings.Contains(t.Reason, "sproutd") && strings.Contains(t.Evidence, "OFFER of 10.0.0.15")
+		})
+	})
+}
+
+// A router and DHCPv6 server of a prefix that the network does not have: the agent's
+// heartbeats name both, with their addresses and MAC addresses.
+func TestARogueOfIPv6IsATrouble(t *testing.T) {
+	if _, err := exec.LookPath("dnsmasq"); err != nil {
+		t.Skip("dnsmasq is missing: apt-get install dnsmasq-base")
+	}
+	if dhcptest.Isolate(t) {
+		return
+	}
+	const mac = "52:54:00:00:0f:67"
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0); err != nil { // the first question goes out at once
+		t.Fatal(err)
+	}
+	other, c := dhcptest.Veth(t, "sproutd", "10.0.0.1/24", mac), newCentre(t)
+	other.Settle(t)
+	dhcptest.Command(t, "ip", "addr", "add", "fd00:20::1/64", "dev", "sproutd", "nodad")
+	other.Run(t, "ip", "addr", "add", "fd00:66::66/64", "dev", other.Device, "nodad")
+	server := other.Command(t, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0", "--interface="+other.Device, "--no-ping", "--pid-file=",
+		"--enable-ra", "--dhcp-range=fd00:66::150,fd00:66::159,64,10m", "--dhcp-leasefile="+t.TempDir()+"/leases")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = server.Process.Kill(), server.Wait() })
+	config := c.agentConfig()
+	config.Interface, config.Address, config.Address6 = "sproutd", netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00:20::1/64")
+	c.change(true, sprout.ChangeSubnet, "sub_6", sprout.Subnet{ID: "sub_6", Site: "sit_1", CIDR: netip.MustParsePrefix("fd00:20::/64")})
+	runAgent(t, config)
+	c.await("a heartbeat with the server and the router", func([]sprout.Fact, int64) bool {
+		return slices.ContainsFunc(c.troubles, func(t sprout.Trouble) bool {
+			return t.Code == sprout.RogueDHCP && strings.Count(t.Reason, "fe80::") == 2 && strings.Count(t.Reason, mac) == 2 &&
+				strings.Contains(t.Evidence, "ADVERTISE") && strings.Contains(t.Evidence, "the prefix fd00:66::/64, which this network does not have")
 		})
 	})
 }

@@ -19,7 +19,10 @@ type WantedAddresses struct {
 
 // AllocateAddress is the input of AddressAllocate.
 type AllocateAddress struct {
-	Body struct{ WantedAddresses }
+	Body struct {
+		WantedAddresses
+		NoProbe bool `json:"noProbe,omitempty" doc:"Do not have the site's agent look before whether somebody else uses them. One that ip names is never looked at: it may be of a host that is there already" example:"true"`
+	}
 }
 
 // HoldAddress is the input of AddressHold.
@@ -32,13 +35,14 @@ type HoldAddress struct {
 
 // GivenAddresses are addresses that were given out together.
 type GivenAddresses struct {
-	Items []sprout.Address `json:"items" doc:"They, in order"`
+	Items    []sprout.Address `json:"items" doc:"They, in order"`
+	Unprobed string           `json:"unprobed,omitempty" doc:"Why nobody could look whether somebody else uses them; absent: nobody answered for them, or nobody was to look" example:"the agent of lon1 is offline"`
 }
 
 // The operations on addresses, beside their list.
 var (
 	AddressAllocate = Op[AllocateAddress, GivenAddresses]{
-		Name: "address allocate", Method: "POST", Path: "/v1/addresses", Role: sprout.Operator, Status: 201, Help: "Take addresses of a subnet for what is no machine of Sprout's.",
+		Name: "address allocate", Method: "POST", Path: "/v1/addresses", Role: sprout.Operator, Status: 201, Many: true, Help: "Take addresses of a subnet for what is no machine of Sprout's.",
 	}
 	AddressHold = Op[HoldAddress, GivenAddresses]{
 		Name: "address hold", Method: "POST", Path: "/v1/addresses/hold", Role: sprout.Operator, Status: 201, Help: "Keep addresses of a subnet free for a while.",

@@ -47,7 +47,8 @@ type NewRoute struct {
 // A NetworkReport is a network with what its addresses are used for.
 type NetworkReport struct {
 	sprout.Network
-	Usage []sprout.Usage `json:"usage" doc:"Of each subnet, in their order"`
+	Usage      []sprout.Usage `json:"usage" doc:"Of each subnet, in their order"`
+	Configured []string       `json:"configured,omitempty" doc:"Machines whose network configuration has addresses of a subnet of it: while there are any, it stays" example:"[\"web-01\"]"`
 }
 
 // UpdateNetwork is the input of NetworkUpdate. What is absent stays.

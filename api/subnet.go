@@ -61,7 +61,8 @@ type UpdateSubnet struct {
 // A SubnetReport is a subnet with what its addresses are used for.
 type SubnetReport struct {
 	sprout.Subnet
-	Usage sprout.Usage `json:"usage" doc:"What its addresses are used for"`
+	Usage      sprout.Usage `json:"usage" doc:"What its addresses are used for"`
+	Configured []string     `json:"configured,omitempty" doc:"Machines whose network configuration has addresses of it: while there are any, it stays" example:"[\"web-01\"]"`
 }
 
 // ListSubnets narrows a list of subnets.

@@ -93,10 +93,14 @@ func addressAllocateCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if given.Unprobed != "" {
+				fmt.Fprintf(e.stderr, "nobody looked whether somebody else uses them: %s\n", given.Unprobed)
+			}
 			return e.say(given, "%s", span(given.Items))
 		},
 	}
 	wanted(c, &in.Body.WantedAddresses)
+	c.Flags().BoolVar(&in.Body.NoProbe, "no-probe", false, "do not look before whether somebody else uses them, which takes a second")
 	return c
 }
 

@@ -18,6 +18,8 @@ func dhcpExplainCommand(e *env) *cobra.Command {
 	var in api.ExplainDHCP
 	c := &cobra.Command{
 		Use: "explain", Short: api.DHCPExplain.Help, Args: takes(0, 0, "nothing"),
+		Long: "Say what a site's DHCP server would answer a machine, and why: the address, where the answer goes, and each option with what it\n" +
+			"comes from. The machine is taken to ask as its firmware does; without --arch as an operating system that wants every option.",
 		Example: "  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --arch uefi\n  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --subnet 10.20.1.0/24\n" +
 			"  sprout dhcp explain --site lon1 --mac 52:54:00:12:34:56 --ipv6",
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -73,14 +73,14 @@ func (e *env) networkLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	l, err := e.lossOf(ctx, n.Site, n.Subnets)
+	l, err := e.lossOf(ctx, n.Site, n.Subnets, n.Configured)
 	l.ID, l.Name = string(n.ID), n.SiteName+"/"+n.Name
 	l.Destroys = names("subnets", "subnet", n.Subnets, func(s sprout.Subnet) string { return s.CIDR.String() })
 	return l, err
 }
 
-// lossOf is who uses addresses of subnets of a site.
-func (e *env) lossOf(ctx context.Context, site sprout.SiteID, of []sprout.Subnet) (l loss, err error) {
+// lossOf is who uses addresses of subnets of a site, or is configured with them.
+func (e *env) lossOf(ctx context.Context, site sprout.SiteID, of []sprout.Subnet, machines []string) (l loss, err error) {
 	in := api.ListOfSite{OfSite: api.OfSite{Site: string(site)}}
 	addresses, err := gather(ctx, e, api.AddressList, api.ListAddresses{ListOfSite: in}, 0)
 	if err != nil {
@@ -97,9 +97,13 @@ func (e *env) lossOf(ctx context.Context, site sprout.SiteID, of []sprout.Subnet
 	leases = slices.DeleteFunc(leases, func(l sprout.Lease) bool { return !has(l.Subnet) })
 	l.UsedBy = names("addresses", "address", addresses, func(a sprout.Address) string { return a.IP.String() })
 	l.UsedBy = append(l.UsedBy, names("leases", "lease", leases, func(l sprout.Lease) string { return l.IP.String() })...)
-	if len(l.UsedBy) > 0 {
+	switch {
+	case len(l.UsedBy) > 0:
 		l.Refused = "its addresses are in use: release their machines before, and wait until leases end"
+	case len(machines) > 0:
+		l.Refused = "machines are configured with it: sprout machine network set " + machines[0] + " --file FILE"
 	}
+	l.UsedBy = append(l.UsedBy, names("machines configured with it", "machine configured with it", machines, func(name string) string { return name })...)
 	return l, nil
 }
 

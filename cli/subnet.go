@@ -222,7 +222,7 @@ func (e *env) subnetLoss(ctx context.Context, ref string) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	l, err := e.lossOf(ctx, s.Site, []sprout.Subnet{s.Subnet})
+	l, err := e.lossOf(ctx, s.Site, []sprout.Subnet{s.Subnet}, s.Configured)
 	l.ID, l.Name = string(s.ID), s.CIDR.String()
 	l.Destroys = names("ranges", "range", s.Subnet.Ranges, func(r sprout.Range) string { return fmt.Sprintf("%s %s-%s", r.Kind, r.First, r.Last) })
 	return l, err

@@ -177,14 +177,20 @@ func (p centre[T]) cancelAtSite(ctx context.Context, c *workflow.Call[T]) error 
 
 func (p centre[T]) commissionWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
 	var in CommissionInput
-	err := c.Input(&in)
-	return sprout.CommissionWork{SkipTests: in.SkipTests, SkipReason: in.SkipReason, Tests: in.Tests, FastTrack: in.FastTrack}, err
+	if err := c.Input(&in); err != nil {
+		return nil, err
+	}
+	address, err := givenForMedia(c)
+	return sprout.CommissionWork{SkipTests: in.SkipTests, SkipReason: in.SkipReason, Tests: in.Tests, FastTrack: in.FastTrack, Address: address}, err
 }
 
 func (p centre[T]) releaseWork(_ context.Context, c *workflow.Call[T], _ sprout.Machine) (any, error) {
 	var in ReleaseInput
-	err := c.Input(&in)
-	return sprout.ReleaseWork{Erase: in.Erase, Method: in.Method}, err
+	if err := c.Input(&in); err != nil {
+		return nil, err
+	}
+	address, err := givenForMedia(c)
+	return sprout.ReleaseWork{Erase: in.Erase, Method: in.Method, Address: address}, err
 }
 
 func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error) {

@@ -2,6 +2,8 @@ package provision
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 
 	"sprout"
 	"sprout/ipam"
@@ -43,17 +45,36 @@ func (p centre[T]) reserveForMedia(ctx context.Context, c *workflow.Call[T]) err
 	if held, err := p.IPAM().Held(ctx, m.ID); err != nil || c.Run.Kind == Release && len(held) > 0 {
 		return err
 	}
-	mac, err := bootMAC(m)
+	said, err := p.giveForMedia(ctx, subnet, m, &data)
 	if err != nil {
 		return err
+	}
+	c.Detail("%s", said)
+	return c.Keep(data)
+}
+
+// giveForMedia notes in data what the machine has for its boot, which is new where it
+// has none, and returns it in words.
+func (p centre[T]) giveForMedia(ctx context.Context, subnet sprout.SubnetID, m sprout.Machine, data *centreData) (string, error) {
+	mac, err := bootMAC(m)
+	if err != nil {
+		return "", err
 	}
 	a, err := p.IPAM().Allocate(ctx, ipam.Request{Subnet: subnet, Machine: m.ID, MAC: mac})
 	if err != nil {
-		return err
+		return "", err
 	}
 	data.Given = []sprout.Address{a}
-	c.Detail("%s for %s", a.IP, mac)
-	return c.Keep(data)
+	return fmt.Sprintf("%s for %s", a.IP, mac), nil
+}
+
+// givenForMedia is the address that the run gave the machine for its boot; zero: none.
+func givenForMedia[T any](c *workflow.Call[T]) (ip netip.Addr, err error) {
+	var data centreData
+	if err := c.Data(&data); err != nil || len(data.Given) == 0 {
+		return ip, err
+	}
+	return data.Given[0].IP, nil
 }
 
 // releaseForMedia gives it back: a machine that is commissioned holds no other.

@@ -14,12 +14,18 @@ import (
 func squatted(t *testing.T, times int) (*centreWorld, workflow.Run) {
 	t.Helper()
 	w := newCentreWorld(sprout.Allocated)
-	c := centreCase(w, Deploy, DeployInput{Machine: "mch_1", Subnet: "sub_1", Image: testImage}, nil)
+	return w, squattedIn(t, w, Deploy, DeployInput{Machine: "mch_1", Subnet: "sub_1", Image: testImage}, times)
+}
+
+// squattedIn is squatted of any kind of work.
+func squattedIn(t *testing.T, w *centreWorld, kind string, input any, times int) workflow.Run {
+	t.Helper()
+	c := centreCase(w, kind, input, nil)
 	e, err := workflow.New(w, w.clock.Now, discard(), c.Definition)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := e.Start(t.Context(), "wfl_1", Deploy, c.Input, workflow.StartOptions{})
+	run, err := e.Start(t.Context(), "wfl_1", kind, c.Input, workflow.StartOptions{})
 	seen := map[string]bool{}
 	for err == nil && !run.State.Ended() {
 		if run.WaitSignal == SignalWorkEnded && w.sent.ID != "" && !seen[w.sent.ID] {
@@ -48,7 +54,29 @@ func squatted(t *testing.T, times int) (*centreWorld, workflow.Run) {
 	if len(w.unclaimed) > 0 {
 		t.Errorf("without a claim on the run: %v", w.unclaimed)
 	}
-	return w, run
+	return run
+}
+
+// The address that a machine is given for a boot by virtual media is one that nobody
+// else uses, too: it goes on with another, and gives that one back.
+func TestMediaTakeAnotherAddress(t *testing.T) {
+	for kind, input := range map[string]any{
+		Commission: CommissionInput{Machine: "mch_1", Subnet: "sub_1"}, Release: ReleaseInput{Machine: "mch_1", Subnet: "sub_1", Erase: true},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			w := newCentreWorld(map[string]sprout.State{Commission: sprout.Registered, Release: sprout.Allocated}[kind])
+			run := squattedIn(t, w, kind, input, 2)
+			if run.State != sprout.Succeeded || len(w.held) != 0 {
+				t.Fatalf("it is %s and holds %v: %v", run.State, w.held, run.Failure)
+			}
+			if len(w.quarantined) != 2 || w.quarantined[0].IP.String() != "10.0.0.10" || w.quarantined[0].Subnet != "sub_1" || w.quarantined[1].MAC != "52:54:00:00:09:09" {
+				t.Errorf("quarantined %+v", w.quarantined)
+			}
+			if w.sent.ID != "wfl_1/1.2" || !strings.Contains(string(w.sent.Input), `"address":"10.0.0.12"`) {
+				t.Errorf("sent %s: %s", w.sent.ID, w.sent.Input)
+			}
+		})
+	}
 }
 
 // A deploy whose address somebody else uses goes on by itself with another, under
@@ -91,15 +119,25 @@ func TestDeployGivesUpOnTakenAddresses(t *testing.T) {
 
 // The site's step names who has the address, and leaves the machine as it was.
 func TestSiteProbesBeforeItBoots(t *testing.T) {
+	own := netip.MustParseAddr("10.0.0.10")
+	for kind, input := range map[string]any{
+		Deploy:     sprout.DeployWork{Image: testImage, Hostname: "m1.lon1.example", Networks: []sprout.InterfaceSetup{{MAC: "52:54:00:00:00:02", IP: own, Prefix: 24}}},
+		Commission: sprout.CommissionWork{Address: own}, Release: sprout.ReleaseWork{Erase: true, Address: own},
+	} {
+		t.Run(kind, func(t *testing.T) { probesBefore(t, kind, input) })
+	}
+}
+
+func probesBefore(t *testing.T, kind string, input any) {
 	w := newSiteWorld()
-	w.squatter = "52:54:00:00:09:09"
-	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage, Hostname: "m1.lon1.example", Networks: []sprout.InterfaceSetup{{MAC: "52:54:00:00:00:02", IP: netip.MustParseAddr("10.0.0.10"), Prefix: 24}}}, nil)
+	w.squatter, w.virtual = "52:54:00:00:09:09", kind != Deploy
+	c := siteCase(w, kind, input, nil)
 	e, err := workflow.New(w, w.clock.Now, discard(), c.Definition)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := e.Start(t.Context(), "wfl_1/1", Deploy, c.Input, workflow.StartOptions{})
-	for err == nil && !run.State.Ended() {
+	run, err := e.Start(t.Context(), "wfl_1/1", kind, c.Input, workflow.StartOptions{})
+	for err == nil && !run.State.Ended() && run.WaitSignal == "" { // what waits has booted
 		if _, _, err = e.Advance(t.Context(), run.ID); err == nil {
 			run, err = w.Get(t.Context(), run.ID)
 		}

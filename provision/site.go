@@ -75,6 +75,7 @@ func (p site[T]) commission() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Commission, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
 		{Name: "fetch-tests", Do: p.fetchTests, Quick: true, Added: true, Timeout: shortStep, Attempts: 3},
+		{Name: "probe-addresses", Do: p.probeAddresses, Quick: true, Added: true, Timeout: shortStep},
 		{Name: "set-boot-intent", Do: p.setIntent, Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.powerOn, Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.awaitRamdisk, Quick: true, Timeout: p.limits.BootRamdisk},
@@ -106,6 +107,7 @@ func (p site[T]) release() workflow.Definition[T] {
 	return workflow.Definition[T]{Kind: Release, At: "site", OnEnd: p.onEnd, OnMove: p.onMove, Steps: []workflow.Step[T]{
 		{Name: "take-machine", Do: p.takeMachine, Quick: true, Timeout: p.limits.TakeMachine},
 		{Name: "await-bmc", Do: p.awaitBMC, Added: true, Timeout: p.limits.AwaitBMC},
+		{Name: "probe-addresses", Do: p.probeAddresses, Quick: true, Added: true, Timeout: shortStep},
 		{Name: "set-boot-intent", Do: p.toErase(p.setIntent), Quick: true, Undo: p.clearIntent, Timeout: shortStep},
 		{Name: "power-on", Do: p.toErase(p.powerOn), Undo: p.undoPowerOn, Timeout: p.limits.Power, Attempts: 3},
 		{Name: "boot-ramdisk", Do: p.toErase(p.awaitRamdisk), Quick: true, Timeout: p.limits.BootRamdisk},

@@ -68,6 +68,11 @@ func tellAwait(s *story, ts *testscript.TestScript, neg bool, args []string) {
 		more, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		ts.Check(eventually(ctx, func() (bool, string) { return s.bootsAre(ctx, name, min(before+more, bootsKept)) }))
+	case kind == "address" && len(args) == 1 && args[0] == "free":
+		ts.Check(eventually(ctx, func() (bool, string) {
+			a, err := call(ctx, s, api.AddressShow, api.AddressRef{Address: name})
+			return sprout.KindOf(err) == sprout.NotFound, fmt.Sprintf("%s has it, %v", a.Kind, err)
+		}))
 	case kind == "idle" && len(args) == 0:
 		ts.Check(eventually(ctx, func() (bool, string) { return s.machineIs(ctx, name, "activity", "") }))
 	case kind == "agent" && len(args) == 1 && (args[0] == "online" || args[0] == "offline"):

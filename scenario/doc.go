@@ -41,6 +41,7 @@
 //	await sim NAME STEP [WORDS]           as the machine itself sees it, after what was awaited before
 //	await problem CODE NAME               as the control plane sees it; ! await problem: until it is over
 //	await machines N                      so many are known
+//	await address IP free                 nobody has it any more, as the control plane sees it
 //	await serial NAME                     its BMC's console is open
 //	await console MACHINE WORDS           its console has said a line with the words, as the control plane sees it
 //	await waits MACHINE WORDS             its work waits for something with the words

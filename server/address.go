@@ -16,25 +16,26 @@ import (
 // mostAddresses is how many addresses are given out at once.
 const mostAddresses = 1024
 
-func (s *Server) addressAllocate(ctx context.Context, in *api.AllocateAddress) (api.GivenAddresses, error) {
-	return s.giveOut(ctx, api.AddressAllocate.Name, in.Body.WantedAddresses, 0)
+func (s *Server) addressHold(ctx context.Context, in *api.HoldAddress) (out api.GivenAddresses, err error) {
+	sub, b, err := s.wantedBlock(ctx, in.Body.WantedAddresses)
+	if err != nil {
+		return out, err
+	}
+	b.For = time.Duration(in.Body.Seconds) * time.Second
+	return s.giveOut(ctx, api.AddressHold.Name, sub, b)
 }
 
-func (s *Server) addressHold(ctx context.Context, in *api.HoldAddress) (api.GivenAddresses, error) {
-	return s.giveOut(ctx, api.AddressHold.Name, in.Body.WantedAddresses, time.Duration(in.Body.Seconds)*time.Second)
+// wantedBlock reads which addresses are wanted, and of which subnet.
+func (s *Server) wantedBlock(ctx context.Context, want api.WantedAddresses) (sub sprout.Subnet, b sprout.AddressBlock, err error) {
+	if sub, err = s.subnetNamed(ctx, want.Subnet); err != nil {
+		return sub, b, err
+	}
+	b, err = blockOf(sub, want)
+	return sub, b, err
 }
 
 // giveOut gives out the addresses that are wanted, all or none.
-func (s *Server) giveOut(ctx context.Context, action string, want api.WantedAddresses, hold time.Duration) (out api.GivenAddresses, err error) {
-	sub, err := s.subnetNamed(ctx, want.Subnet)
-	if err != nil {
-		return out, err
-	}
-	b, err := blockOf(sub, want)
-	if err != nil {
-		return out, err
-	}
-	b.For = hold
+func (s *Server) giveOut(ctx context.Context, action string, sub sprout.Subnet, b sprout.AddressBlock) (out api.GivenAddresses, err error) {
 	err = s.change(ctx, action, func(ctx context.Context, _ pgx.Tx, r *sprout.AuditRecord) (err error) {
 		about(r, sub.Site, sub.ID, sub.CIDR.String())
 		if out.Items, err = s.providers.IPAM.Reserve(ctx, b); err != nil {

@@ -21,7 +21,8 @@ import (
 // A squat is a control plane with a site whose agent finds strangers at addresses.
 type squat struct {
 	plane
-	db *pgx.Conn
+	db    *pgx.Conn
+	agent *far
 
 	mu        sync.Mutex
 	strangers map[string]string // MAC by address
@@ -41,6 +42,7 @@ func newSquat(t *testing.T, ips ...string) *squat {
 	network.Body.Site, network.Body.Name, network.Body.CIDR = "lon1", "n1", "10.0.0.0/24"
 	must(client.Call(t.Context(), q.admin, api.NetworkCreate, network))(t)
 	f := enrol(t, q.plane, "lon1")
+	q.agent = f
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.bus.Questions(ctx, q.answer) }()

@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"sprout"
@@ -52,7 +54,25 @@ func TestMachineNetwork(t *testing.T) {
 		t.Error("the machine's revision is what it was")
 	}
 
-	must(client.Call(t.Context(), p.admin, api.SubnetDelete, api.SubnetRef{Subnet: "10.30.0.0/24"}))(t)
+	office := api.SubnetRef{Subnet: "10.30.0.0/24"}
+	for _, err := range []error{
+		second(client.Call(t.Context(), p.admin, api.SubnetDelete, office)), second(client.Call(t.Context(), p.admin, api.NetworkDelete, api.NetworkRef{Network: "office"})),
+	} {
+		if sprout.KindOf(err) != sprout.Conflict || !strings.Contains(err.Error(), "1 of the site's machines configured with it: m1") || !strings.Contains(remedyOf(err), "sprout machine network set m1") {
+			t.Errorf("what m1 is configured with: %v", err)
+		}
+	}
+	smaller := "10.20.0.8/29" // without 10.20.0.7, which is named; any of 10.30.0.0/25 will do
+	if err := second(client.Call(t.Context(), p.admin, api.SubnetUpdate, resized("10.20.0.0/24", smaller))); sprout.KindOf(err) != sprout.Conflict || fieldOf(err) != "cidr" || !strings.Contains(err.Error(), "m1") {
+		t.Errorf("without the address that m1 is configured with: %v", err)
+	}
+	if report := must(client.Call(t.Context(), p.admin, api.SubnetShow, office))(t); len(report.Configured) != 1 || report.Configured[0] != "m1" {
+		t.Errorf("shown are %v", report.Configured)
+	}
+	must(client.Call(t.Context(), p.admin, api.SubnetUpdate, resized("10.30.0.0/24", "10.30.0.0/25")))(t)
+	in.Body.Interfaces[3].Addresses = nil
+	must(client.Call(t.Context(), p.admin, api.MachineNetworkSet, in))(t)
+	must(client.Call(t.Context(), p.admin, api.SubnetDelete, api.SubnetRef{Subnet: "10.30.0.0/25"}))(t)
 	again := api.SetMachineNetwork{MachineRef: ref, Body: shown}
 	if _, err := client.Call(t.Context(), p.admin, api.MachineNetworkSet, again); fieldOf(err) != "interfaces[3].addresses[0].subnet" {
 		t.Errorf("a subnet that is gone: %v", err)
@@ -61,4 +81,22 @@ func TestMachineNetwork(t *testing.T) {
 	if c := must(client.Call(t.Context(), p.admin, api.MachineNetworkShow, ref))(t); len(c.Interfaces) != 0 {
 		t.Errorf("it is cleared, but %+v", c)
 	}
+}
+
+// resized asks for another prefix of a subnet, and for no gateway.
+func resized(subnet, to string) (in api.UpdateSubnet) {
+	none := ""
+	in.Subnet, in.Body.CIDR, in.Body.Gateway = subnet, &to, &none
+	return in
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func remedyOf(err error) string {
+	var known *sprout.Error
+	_ = errors.As(err, &known)
+	if known == nil {
+		return ""
+	}
+	return known.Remedy
 }

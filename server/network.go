@@ -66,7 +66,14 @@ func (s *Server) networkShow(ctx context.Context, in *api.NetworkRef) (out api.N
 	if out.Network, err = s.findNetwork(ctx, in.Network); err != nil {
 		return out, err
 	}
-	out.Usage, err = s.store.Usages(ctx, out.Subnets)
+	if out.Usage, err = s.store.Usages(ctx, out.Subnets); err != nil {
+		return out, err
+	}
+	var ids []sprout.SubnetID
+	for _, sub := range out.Subnets {
+		ids = append(ids, sub.ID)
+	}
+	out.Configured, err = s.store.ConfiguredWith(ctx, ids...)
 	return out, err
 }
 

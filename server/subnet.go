@@ -134,9 +134,11 @@ func (s *Server) subnetShow(ctx context.Context, in *api.SubnetRef) (out api.Sub
 		return out, err
 	}
 	usage, err := s.store.Usages(ctx, []sprout.Subnet{out.Subnet})
-	if err == nil {
-		out.Usage = usage[0]
+	if err != nil {
+		return out, err
 	}
+	out.Usage = usage[0]
+	out.Configured, err = s.store.ConfiguredWith(ctx, out.ID)
 	return out, err
 }
 

@@ -111,7 +111,7 @@ func checkVRF(vrf string) error {
 }
 
 // DeleteNetwork removes a network with its subnets and ranges. Conflict, naming
-// what uses it, while addresses of it are in use.
+// what uses it, while addresses of it are in use, or machines are configured with it.
 func (s *Store) DeleteNetwork(ctx context.Context, tx pgx.Tx, id sprout.NetworkID) error {
 	subnets, err := many(ctx, tx, scanSubnet, subnetSelect+`WHERE network = $1 FOR UPDATE`, id)
 	if err != nil {
@@ -121,7 +121,11 @@ func (s *Store) DeleteNetwork(ctx context.Context, tx pgx.Tx, id sprout.NetworkI
 	for i, sub := range subnets {
 		ids[i], owners[i] = sub.ID, string(sub.ID)
 	}
-	if err := keepUsed(ctx, tx, "", "delete the network", loss{subnets: ids, leases: true}); err != nil {
+	all := loss{subnets: ids, leases: true}
+	if err := keepUsed(ctx, tx, "", "delete the network", all); err != nil {
+		return err
+	}
+	if err := keepConfigured(ctx, tx, "", "delete the network", all); err != nil {
 		return err
 	}
 	if err := s.forgetDHCPOptions(ctx, tx, owners...); err != nil {

@@ -67,7 +67,8 @@ func (s *Store) lockSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) (
 
 // UpdateSubnet makes the subnet as sub says; its ranges and its network stay as
 // they are. Conflict, naming what uses it, if its prefix loses addresses that
-// are in use or ranges, or its gateway becomes one that is in use.
+// are in use or ranges, or that machines are configured with, or its gateway becomes
+// one that is in use.
 func (s *Store) UpdateSubnet(ctx context.Context, tx pgx.Tx, sub sprout.Subnet) (sprout.Subnet, error) {
 	old, err := s.lockSubnet(ctx, tx, sub.ID)
 	if err != nil {
@@ -103,7 +104,11 @@ func (s *Store) mayBecome(ctx context.Context, tx pgx.Tx, old, sub sprout.Subnet
 		if sub.CIDR.Addr().Is4() && sub.CIDR.Bits() < 31 { // the new edges are no host's
 			kept = span{kept.first.Next(), kept.last.Prev()}
 		}
-		if err := keepUsed(ctx, tx, "cidr", doing, loss{subnets: only, kept: kept, leases: true}); err != nil {
+		left := loss{subnets: only, kept: kept, leases: true}
+		if err := keepUsed(ctx, tx, "cidr", doing, left); err != nil {
+			return err
+		}
+		if err := keepConfigured(ctx, tx, "cidr", doing, left); err != nil {
 			return err
 		}
 	}
@@ -115,13 +120,17 @@ func (s *Store) mayBecome(ctx context.Context, tx pgx.Tx, old, sub sprout.Subnet
 }
 
 // DeleteSubnet removes a subnet with its ranges. Conflict, naming what uses it,
-// while its addresses are in use.
+// while its addresses are in use, or machines are configured with it.
 func (s *Store) DeleteSubnet(ctx context.Context, tx pgx.Tx, id sprout.SubnetID) error {
 	sub, err := s.lockSubnet(ctx, tx, id)
 	if err != nil {
 		return err
 	}
-	if err := keepUsed(ctx, tx, "", "delete the subnet "+sub.CIDR.String(), loss{subnets: []sprout.SubnetID{id}, leases: true}); err != nil {
+	doing, all := "delete the subnet "+sub.CIDR.String(), loss{subnets: []sprout.SubnetID{id}, leases: true}
+	if err := keepUsed(ctx, tx, "", doing, all); err != nil {
+		return err
+	}
+	if err := keepConfigured(ctx, tx, "", doing, all); err != nil {
 		return err
 	}
 	if err := s.forgetDHCPOptions(ctx, tx, string(id)); err != nil {

@@ -58,8 +58,31 @@ func keepUsed(ctx context.Context, tx pgx.Tx, field, doing string, l loss) error
 	return inUse(field, doing, "of its addresses in use", some, count)
 }
 
+// configured are the machines whose network configuration has addresses of subnets:
+// any, or, of those that would be kept, one that is named and lies outside.
+const configured = `
+	SELECT DISTINCT m.name FROM subnet s JOIN machine m ON m.site = s.site, LATERAL jsonb_path_query(m.network, '$.interfaces[*].addresses[*]') a
+	WHERE s.id = ANY ($1) AND m.state <> 'retired' AND a->>'subnet' = s.id
+	  AND ($2::inet IS NULL OR NOT nullif(a->>'ip', '')::inet BETWEEN $2 AND $3)`
+
+// ConfiguredWith names the machines whose network configuration has addresses of a
+// subnet, in order: a thousand at most.
+func (s *Store) ConfiguredWith(ctx context.Context, subnets ...sprout.SubnetID) ([]string, error) {
+	return many(ctx, s.db, pgx.RowTo[string], configured+fmt.Sprintf(` ORDER BY 1 LIMIT %d`, mostUses), subnets, netip.Addr{}, netip.Addr{})
+}
+
+// keepConfigured refuses a change that would take a subnet, or addresses of it that
+// are named, from the configuration of machines: their next deploy would fail.
+func keepConfigured(ctx context.Context, tx pgx.Tx, field, doing string, l loss) error {
+	names, err := many(ctx, tx, pgx.RowTo[string], configured+fmt.Sprintf(` ORDER BY 1 LIMIT %d`, mostUses+1), l.subnets, l.kept.first, l.kept.last)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return inUse(field, doing, "of the site's machines configured with it", names[:min(len(names), someUses)], len(names)).WithRemedy("sprout machine network set %s --file FILE", names[0])
+}
+
 // inUse says what keeps something from being done.
-func inUse(field, doing, what string, some []string, count int) error {
+func inUse(field, doing, what string, some []string, count int) *sprout.Error {
 	number := fmt.Sprint(count)
 	if count > mostUses {
 		number = fmt.Sprintf("more than %d", mostUses)

@@ -2,12 +2,10 @@ package builtin
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
@@ -17,7 +15,8 @@ import (
 )
 
 // Explain says what the machine would be offered if it asked now, and why:
-// Decide's answer to the packet that it would send. It changes nothing.
+// Decide's answer to the packet that it would send, but for what of its own words
+// comes back (options 61 and 97). It changes nothing.
 func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	mac, err := net.ParseMAC(q.MAC)
 	if err != nil || len(mac) != 6 {
@@ -27,10 +26,11 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 		OpCode: dhcpv4.OpcodeBootRequest, HWType: iana.HWTypeEthernet, ClientHWAddr: mac,
 		ClientIPAddr: net.IPv4zero, YourIPAddr: net.IPv4zero, ServerIPAddr: net.IPv4zero, GatewayIPAddr: net.IPv4zero,
 	}
-	if p.Options, err = asked(q.Firmware); err != nil {
+	site, at := s.site(), s.config.Address
+	machine, _ := site.Ledger.Known(mac.String())
+	if p.Options, p.Flags, err = asked(q.Firmware, mac, machine.BootMode); err != nil {
 		return dhcp.Explanation{}, err
 	}
-	site, at := s.site(), s.config.Address
 	if q.Subnet != "" {
 		sub, err := s.subnet(q.Subnet)
 		if err != nil {
@@ -105,53 +105,6 @@ func (s *Server) subnet(id sprout.SubnetID) (sprout.Subnet, error) {
 	}
 	return sprout.Subnet{}, sprout.Errorf(sprout.NotFound, "cannot explain subnet %s: this site has no such IPv4 subnet", id)
 }
-
-// asked is what each firmware says of itself in a DISCOVER.
-func asked(f dhcp.Firmware) (dhcpv4.Options, error) {
-	o := dhcpv4.Options{53: {byte(dhcpv4.MessageTypeDiscover)}}
-	switch f {
-	case dhcp.NoBoot:
-		return o, nil
-	case dhcp.IPXE:
-		o[77] = []byte("iPXE")
-		return o, nil
-	}
-	arch, http, err := Architecture(f)
-	if err != nil {
-		return nil, err
-	}
-	class := "PXEClient"
-	if http {
-		class = "HTTPClient"
-	}
-	o[optionVendorClass] = fmt.Appendf(nil, "%s:Arch:%05d:UNDI:003001", class, arch)
-	o[93] = binary.BigEndian.AppendUint16(nil, arch)
-	return o, nil
-}
-
-// Architecture is the number of a firmware's (RFC 4578 section 2.1), and tells whether it
-// boots by HTTP. The error is Invalid: there is no such firmware.
-func Architecture(f dhcp.Firmware) (arch uint16, http bool, err error) {
-	n, err := strconv.ParseUint(cmp.Or(map[dhcp.Firmware]string{dhcp.BIOS: "0", dhcp.UEFI: "7", dhcp.UEFIHTTP: "16"}[f], f), 10, 16)
-	if err != nil {
-		return 0, false, sprout.InvalidField("arch", "cannot explain firmware %q: bios, uefi, http, ipxe, or the number of an architecture is needed", f)
-	}
-	return uint16(n), slices.Contains(httpArches, uint16(n)), nil
-}
-
-// Client is what a client with the firmware says of itself. The error is Invalid:
-// there is no such firmware.
-func Client(f dhcp.Firmware, mac string) (sprout.DHCPClient, error) {
-	o, err := asked(f)
-	if err != nil {
-		return sprout.DHCPClient{}, err
-	}
-	d := decision{r: Request{Packet: &dhcpv4.DHCPv4{Options: o}}, mac: mac}
-	return d.who(), nil
-}
-
-// httpArches are the architectures of UEFI HTTP boot (IANA's registry).
-var httpArches = []uint16{15, 16, 17, 18, 19, 22, 24, 26, 28, 30}
 
 // bootFileOf is the name or URL of a reply.
 func bootFileOf(p *dhcpv4.DHCPv4) string {

@@ -29,22 +29,22 @@ func TestBootFile(t *testing.T) {
 		want    string
 		why     string
 	}{
-		"BIOS":                   {db01, "", pxe(0), "undionly.kpxe", "x86 BIOS loads undionly.kpxe, for db-01"},
-		"UEFI":                   {db01, "", pxe(7), "snponly.efi", "x86-64 UEFI"},
-		"UEFI, byte code":        {db01, "", pxe(9), "snponly.efi", "x86-64 UEFI"},
-		"UEFI HTTP":              {db01, "", with(pxe(16), 60, []byte("HTTPClient:Arch:00016")), script + "snponly.efi", "HTTP"},
-		"several architectures":  {db01, "", with(pxe(0), 93, []byte{0, 6, 0, 7}), "snponly.efi", "x86-64 UEFI"},
-		"arm64":                  {db01, "", pxe(11), "grubaa64.efi", "arm64 UEFI loads grubaa64.efi"},
-		"arm64 by HTTP":          {db01, "", pxe(19), "", "no loader for architecture [19]"},
-		"no option 93":           {db01, "", dhcpv4.Options{60: []byte("PXEClient")}, "", ""},
-		"iPXE":                   {db01, "", ipxe("\x13\x01\x01"), script + "52-54-00-00-00-02.ipxe", "boot script"},
-		"iPXE by user class":     {db01, "", dhcpv4.Options{77: []byte("iPXE")}, script + "52-54-00-00-00-02.ipxe", "boot script"},
-		"iPXE by RFC 3004":       {db01, "", dhcpv4.Options{77: []byte("\x04iPXE")}, script + "52-54-00-00-00-02.ipxe", "boot script"},
-		"iPXE without HTTP":      {db01, "", ipxe("\x12\x01\x01"), "undionly.kpxe", "has no HTTP"},
-		"unknown, discovery":     {stranger, "", pxe(7), "snponly.efi", "to be discovered"},
-		"unknown, no discovery":  {stranger, "10.9.0.1", pxe(7), "", "unknown and 10.9.0.0/24 does not allow discovery"},
-		"known, no discovery":    {db01, "10.9.0.1", pxe(7), "snponly.efi", "for db-01"},
-		"unknown iPXE elsewhere": {stranger, "10.9.0.1", ipxe("\x13\x01\x01"), "", "unknown"},
+		"RFC 4578 2.1: BIOS":                  {db01, "", pxe(0), "undionly.kpxe", "x86 BIOS loads undionly.kpxe, for db-01"},
+		"RFC 4578 2.1: UEFI":                  {db01, "", pxe(7), "snponly.efi", "x86-64 UEFI"},
+		"RFC 4578 2.1: UEFI, byte code":       {db01, "", pxe(9), "snponly.efi", "x86-64 UEFI"},
+		"UEFI HTTP":                           {db01, "", with(pxe(16), 60, []byte("HTTPClient:Arch:00016")), script + "snponly.efi", "HTTP"},
+		"RFC 4578 2.1: several architectures": {db01, "", with(pxe(0), 93, []byte{0, 6, 0, 7}), "snponly.efi", "x86-64 UEFI"},
+		"RFC 4578 2.1: arm64":                 {db01, "", pxe(11), "grubaa64.efi", "arm64 UEFI loads grubaa64.efi"},
+		"arm64 by HTTP":                       {db01, "", pxe(19), "", "no loader for architecture [19]"},
+		"RFC 4578 2.1: no option 93":          {db01, "", dhcpv4.Options{60: []byte("PXEClient")}, "", ""},
+		"iPXE":                                {db01, "", ipxe("\x13\x01\x01"), script + "52-54-00-00-00-02.ipxe", "boot script"},
+		"iPXE by user class":                  {db01, "", dhcpv4.Options{77: []byte("iPXE")}, script + "52-54-00-00-00-02.ipxe", "boot script"},
+		"iPXE by RFC 3004":                    {db01, "", dhcpv4.Options{77: []byte("\x04iPXE")}, script + "52-54-00-00-00-02.ipxe", "boot script"},
+		"iPXE without HTTP":                   {db01, "", ipxe("\x12\x01\x01"), "undionly.kpxe", "has no HTTP"},
+		"unknown, discovery":                  {stranger, "", pxe(7), "snponly.efi", "to be discovered"},
+		"unknown, no discovery":               {stranger, "10.9.0.1", pxe(7), "", "unknown and 10.9.0.0/24 does not allow discovery"},
+		"known, no discovery":                 {db01, "10.9.0.1", pxe(7), "snponly.efi", "for db-01"},
+		"unknown iPXE elsewhere":              {stranger, "10.9.0.1", ipxe("\x13\x01\x01"), "", "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := builtin.Decide(say{kind: discover, mac: c.mac, giaddr: c.giaddr, options: c.options}.request(t), site(t))
@@ -76,6 +76,6 @@ func bootOptions(t *testing.T, reply *dhcpv4.DHCPv4, asked dhcpv4.Options, file 
 		t.Errorf("option 175 is %x", reply.Options[175])
 	}
 	if file != "" && string(reply.Options[97]) != string(asked[97]) {
-		t.Errorf("option 97 is %x", reply.Options[97])
+		t.Errorf("option 97 is %x (RFC 4578 section 2.3)", reply.Options[97])
 	}
 }

@@ -2,6 +2,7 @@ package builtin_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"net"
 	"slices"
 	"strings"
@@ -42,6 +43,9 @@ func TestMatrix(t *testing.T) {
 	named := mine
 	named.ClientID = "ff01020304"
 	id := dhcpv4.Options{61: {0xff, 1, 2, 3, 4}}
+	long := append(bytes.Repeat([]byte{7}, 259), 1)
+	wordy := mine
+	wordy.ClientID = hex.EncodeToString(long)
 	blue := dhcpv4.Options{82: append([]byte{151, 5, 0}, "blue"...)}
 	inBlue := leaseOf("10.0.0.201", stranger, "bound", time.Minute)
 	inBlue.Subnet = "sub_blue"
@@ -97,6 +101,10 @@ func TestMatrix(t *testing.T) {
 		{"RFC 4361 6.1", "INIT-REBOOT", "by its identifier, on another interface", []sprout.Lease{named}, say{kind: request, mac: other, asks: "10.0.0.101", options: id}, "ACK 10.0.0.101", "10.0.0.101:68", true},
 		{"RFC 4361 6.1", "INIT-REBOOT", "another system on the same interface", []sprout.Lease{named}, say{kind: request, mac: stranger, asks: "10.0.0.101"}, "NAK", "255.255.255.255:68", false},
 		{"RFC 6842 3", "SELECTING", "the identifier comes back, also in a refusal", []sprout.Lease{theirs}, say{kind: request, mac: stranger, srv: "10.0.0.1", asks: "10.0.0.101", options: id}, "NAK", "255.255.255.255:68", false},
+
+		{"RFC 3396 5", "INIT-REBOOT", "by an identifier that is longer than an option, in parts", []sprout.Lease{wordy}, say{kind: request, mac: stranger, asks: "10.0.0.101", options: dhcpv4.Options{61: long, 55: {1}}}, "ACK 10.0.0.101", "10.0.0.101:68", true},
+		{"RFC 3396 5", "INIT-REBOOT", "by one that is the same but for its last byte", []sprout.Lease{wordy}, say{kind: request, mac: stranger, asks: "10.0.0.101", options: dhcpv4.Options{61: append(long[:259:259], 2), 55: {1}}}, "NAK", "255.255.255.255:68", false},
+		{"RFC 4578 2", "SELECTING", "firmware that names itself by its UUID has the lease of its MAC", []sprout.Lease{mine}, say{kind: request, mac: stranger, srv: "10.0.0.1", asks: "10.0.0.101", options: dhcpv4.Options{60: []byte("PXEClient:Arch:00007:UNDI:003000"), 93: {0, 7}, 94: {1, 3, 0}, 61: append([]byte{0}, make([]byte, 16)...)}}, "ACK 10.0.0.101", "10.0.0.101:68", true},
 
 		{"RFC 6607 3", "INIT", "the relay names a VRF", nil, say{kind: discover, mac: stranger, giaddr: "10.0.0.254", asks: "10.0.0.201", options: blue}, "OFFER 10.0.0.201", "10.0.0.254:67", false},
 		{"4.3.1", "INIT", "has a reservation in each of several subnets", nil, say{kind: discover, mac: db01, giaddr: "10.9.0.1"}, "OFFER 10.9.0.6", "10.9.0.1:67", false},

@@ -1,6 +1,7 @@
 package builtin_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,13 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
 	"sprout/dhcp/builtin"
 	"sprout/dhcp/dhcptest"
 )
 
 // TestSourceAddress hears every answer come from the address that the server
 // names itself by, on a host that would speak from another one: frames to a client
-// without an address, broadcasts, and unicasts.
+// without an address, broadcasts, unicasts, and what relays are answered.
 func TestSourceAddress(t *testing.T) {
 	installed(t, "udhcpc", "udhcpc")
 	installed(t, "tcpdump", "tcpdump")
@@ -53,6 +56,13 @@ func TestSourceAddress(t *testing.T) {
 		await(renewed, "a renewal")
 		_ = client.Process.Kill()
 	}
+	for _, c := range askFrom(t, peer, "10.0.0.2") {
+		answers := heard.said(" > " + c.to)
+		if _, err := c.conn.Write(c.packet.ToBytes()); err != nil {
+			t.Fatal(err)
+		}
+		await(answers, c.packet.MessageType().String()+" is answered at "+c.to)
+	}
 	heard.mu.Lock()
 	defer heard.mu.Unlock()
 	answers := 0
@@ -63,7 +73,53 @@ func TestSourceAddress(t *testing.T) {
 			}
 		}
 	}
-	if answers < 5 { // of six the last may not be written yet
+	if answers < 10 {
 		t.Errorf("only %d answers were heard", answers)
 	}
+}
+
+// An asking is a packet of a client that has an address, or of a relay, and where
+// its answer goes.
+type asking struct {
+	conn   *net.UDPConn
+	packet *dhcpv4.DHCPv4
+	to     string
+}
+
+// askFrom are the ways to be answered at an address of the peer: as a client that
+// informs itself or is refused an address, and as a relay of one that is offered an
+// address or refused one, at the port of relays and at one of its own (RFC 8357).
+func askFrom(t *testing.T, peer dhcptest.Peer, address string) (all []asking) {
+	t.Helper()
+	peer.Run(t, "ip", "addr", "add", address+"/24", "dev", peer.Device)
+	mac, err := net.ParseMAC(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := net.ParseIP(address)
+	wrong := dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(net.IPv4(192, 168, 7, 7)))
+	for _, c := range []struct {
+		port int
+		kind dhcpv4.MessageType
+		says []dhcpv4.Modifier
+		to   string
+	}{
+		{1068, dhcpv4.MessageTypeInform, []dhcpv4.Modifier{dhcpv4.WithClientIP(own)}, address + ".68: "},
+		{1069, request, []dhcpv4.Modifier{wrong}, "255.255.255.255.68: "},
+		{1070, discover, []dhcpv4.Modifier{dhcpv4.WithGatewayIP(own)}, address + ".67: "},
+		{1071, request, []dhcpv4.Modifier{wrong, dhcpv4.WithGatewayIP(own)}, address + ".67: "},
+		{1072, discover, []dhcpv4.Modifier{dhcpv4.WithGatewayIP(own), dhcpv4.WithGeneric(dhcpv4.OptionRelayAgentInformation, []byte{19, 0})}, address + ".1072: "},
+	} {
+		a := asking{to: c.to}
+		peer.Inside(t, func() (err error) {
+			a.conn, err = net.DialUDP("udp4", &net.UDPAddr{IP: own, Port: c.port}, &net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 67})
+			return err
+		})
+		t.Cleanup(func() { _ = a.conn.Close() })
+		if a.packet, err = dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithMessageType(c.kind), dhcpv4.WithHwAddr(mac)}, c.says...)...); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	return all
 }

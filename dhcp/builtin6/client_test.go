@@ -28,7 +28,7 @@ func wire(t *testing.T, leaseTime time.Duration) (dhcptest.Peer, <-chan sprout.L
 	}
 	peer := dhcptest.Veth(t, "sprout6", "fd00:20::1/64", stranger)
 	serve(t, builtin6.Config{Interface: "sprout6", Address: ip("fd00:20::1"), DUID: server, Ledger: ledger, LeaseTime: leaseTime})
-	settle(t, peer)
+	peer.Settle(t)
 	return peer, saved
 }
 
@@ -54,18 +54,6 @@ func serve(t *testing.T, c builtin6.Config) {
 		done <- nil
 		t.Fatal(err)
 	}
-}
-
-// settle waits until the peer's link-local address may be used: the kernel looks
-// for a second whether another has it (RFC 4862 section 5.4).
-func settle(t *testing.T, peer dhcptest.Peer) {
-	t.Helper()
-	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
-		if out := peer.Run(t, "ip", "-6", "addr", "show", "dev", peer.Device, "scope", "link", "-tentative"); strings.Contains(out, "fe80") {
-			return
-		}
-	}
-	t.Fatal("no link-local address in 10 s")
 }
 
 // next waits for a lease to be saved in the state.
@@ -151,8 +139,8 @@ func TestDhcrelay(t *testing.T) {
 	client := dhcptest.Veth(t, "far", "fd00:21::1/64", stranger)
 	relay.Take(t, "far")
 	relay.Run(t, "sh", "-c", "ip link set far up; ip addr add fd00:20::2/64 nodad dev "+relay.Device+"; ip addr add fd00:21::1/64 nodad dev far")
-	settle(t, client)
-	settle(t, relay.Beside("far"))
+	client.Settle(t)
+	relay.Beside("far").Settle(t)
 	start(t, relay.Command(t, "dhcrelay", "-6", "-d", "-pf", filepath.Join(t.TempDir(), "pid"), "-l", "far", "-u", "fd00:20::1%"+relay.Device))
 	dir := t.TempDir()
 	start(t, client.Command(t, "dhclient", "-6", "-d", "-sf", "/bin/true", "-cf", "/dev/null",

@@ -2,6 +2,7 @@ package builtin6
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -15,17 +16,19 @@ import (
 )
 
 // Explain says what the machine would be offered if it asked now, and why:
-// Decide's answer to the SOLICIT that it would send. It changes nothing.
+// Decide's answer to the SOLICIT that it would send, but for its own identifier,
+// which comes back. It changes nothing.
 func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	mac, err := net.ParseMAC(q.MAC)
 	if err != nil || len(mac) != 6 {
 		return dhcp.Explanation{}, sprout.InvalidField("mac", "cannot explain %q: a MAC address like 52:54:00:12:34:56 is needed", q.MAC)
 	}
-	asks, err := solicit(mac, q.Firmware)
+	site, at := s.site(), s.config.Address
+	machine, _ := site.Ledger.Known(mac.String())
+	asks, err := solicit(mac, q.Firmware, machine.BootMode)
 	if err != nil {
 		return dhcp.Explanation{}, err
 	}
-	site, at := s.site(), s.config.Address
 	r := Request{Message: asks, From: netip.AddrPortFrom(toEUI64(mac), clientPort), Frame: mac.String()}
 	if q.Subnet != "" {
 		sub, err := s.subnet(q.Subnet)
@@ -97,26 +100,38 @@ func relayIn(sub sprout.Subnet, at netip.Addr, mac net.HardwareAddr, own string)
 	return relay
 }
 
-// solicit is what each firmware asks.
-func solicit(mac net.HardwareAddr, f dhcp.Firmware) (*dhcpv6.Message, error) {
+// What each program asks for (option 6): firmware and iPXE as their messages in
+// testdata/captures have it. An operating system is taken to want whatever there is,
+// as each asks for something else.
+var (
+	firmwareAsks = []dhcpv6.OptionCode{dhcpv6.OptionBootfileURL, dhcpv6.OptionBootfileParam, dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionVendorClass}
+	ipxeAsks     = []dhcpv6.OptionCode{dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList, dhcpv6.OptionBootfileURL, dhcpv6.OptionBootfileParam}
+	systemAsks   = []dhcpv6.OptionCode{dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList, dhcpv6.OptionNTPServer, dhcpv6.OptionFQDN, dhcpv6.OptionBootfileURL}
+)
+
+// solicit is what each firmware asks, on a machine of the mode where that is known.
+func solicit(mac net.HardwareAddr, f dhcp.Firmware, mode sprout.BootMode) (*dhcpv6.Message, error) {
 	m := &dhcpv6.Message{MessageType: dhcpv6.MessageTypeSolicit}
 	m.AddOption(dhcpv6.OptClientID(&dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: mac}))
 	m.AddOption(&dhcpv6.OptIANA{})
-	m.AddOption(dhcpv6.OptRequestedOption(dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList, dhcpv6.OptionNTPServer, dhcpv6.OptionFQDN, dhcpv6.OptionBootfileURL))
-	switch f {
-	case dhcp.NoBoot:
-		return m, nil
-	case dhcp.IPXE:
-		m.AddOption(&dhcpv6.OptUserClass{UserClasses: [][]byte{[]byte("iPXE")}})
+	if f == dhcp.NoBoot {
+		m.AddOption(dhcpv6.OptRequestedOption(systemAsks...))
 		return m, nil
 	}
-	arch, http, err := builtin.Architecture(f)
+	arch, http, err := builtin.ArchitectureIn(f, mode)
 	if err != nil {
 		return nil, err
 	}
-	m.AddOption(dhcpv6.OptClientArchType(iana.Arch(arch)))
-	if http {
-		m.AddOption(&dhcpv6.OptVendorClass{EnterpriseNumber: intel, Data: [][]byte{[]byte(httpClient)}})
+	wants, class, undi := firmwareAsks, "PXEClient", "003000"
+	switch {
+	case f == dhcp.IPXE:
+		wants, undi = ipxeAsks, "003010"
+		m.AddOption(&dhcpv6.OptUserClass{UserClasses: [][]byte{[]byte("iPXE")}})
+	case http:
+		class = httpClient
 	}
+	m.AddOption(dhcpv6.OptRequestedOption(wants...))
+	m.AddOption(dhcpv6.OptClientArchType(iana.Arch(arch)))
+	m.AddOption(&dhcpv6.OptVendorClass{EnterpriseNumber: intel, Data: [][]byte{fmt.Appendf(nil, "%s:Arch:%05d:UNDI:%s", class, arch, undi)}})
 	return m, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,18 @@ func (p Peer) Inside(t *testing.T, f func() error) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Settle waits until the device's link-local address may be used: the kernel looks
+// for a second whether another has it (RFC 4862 section 5.4).
+func (p Peer) Settle(t *testing.T) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+		if out := p.Run(t, "ip", "-6", "addr", "show", "dev", p.Device, "scope", "link", "-tentative"); strings.Contains(out, "fe80") {
+			return
+		}
+	}
+	t.Fatal("no link-local address in 10 s")
 }
 
 // Beside is another device in the peer's network.

@@ -129,6 +129,7 @@ func Provider(t *testing.T, open func(t *testing.T, w *Wire) dhcp.Provider) {
 	t.Run("programs of one machine share its address", w.programs)
 	t.Run("a range gives each address once", w.full)
 	t.Run("a change is in effect while it serves", w.changes)
+	t.Run("what is switched off is silent until it is on again", func(t *testing.T) { w.off(t, p) })
 	t.Run("it explains", func(t *testing.T) { explains(t, p) })
 }
 

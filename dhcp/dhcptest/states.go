@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,53 @@ func (w *Wire) changes(t *testing.T) {
 	w.Until(t, "the reservation that is gone is not offered", func() bool {
 		offer := w.try(t, mac, "10.0.0.2", dhcpv4.MessageTypeDiscover, time.Second)
 		return offer != nil && offer.YourIPAddr.String() != ip
+	})
+}
+
+// off: a subnet's DHCP ends while the provider serves, for who has an address of it
+// too; others are served on. Once it is on again its leases are as they were.
+func (w *Wire) off(t *testing.T, p dhcp.Provider) {
+	mac, relay := w.mac(), "10.8.0.1"
+	had := w.acquire(t, mac, relay)
+	w.AwaitLease(t, mac, "bound")
+	before := w.Ledger.told()
+	w.Ledger.Change(func(s *Seed) {
+		s.Subnets = slices.Clone(s.Subnets)
+		at := slices.IndexFunc(s.Subnets, func(sub sprout.Subnet) bool { return sub.ID == "sub_d" })
+		s.Subnets[at].DHCP = sprout.DHCPOff
+	})
+	w.Until(t, "nobody is offered an address", func() bool {
+		return w.try(t, mac, relay, dhcpv4.MessageTypeDiscover, time.Second) == nil
+	})
+	if got := w.try(t, mac, relay, dhcpv4.MessageTypeRequest, time.Second, dhcpv4.WithClientIP(had.YourIPAddr)); got != nil {
+		t.Errorf("who keeps a lease is answered by a %s where DHCP is off", got.MessageType())
+	}
+	if e, err := p.Explain(dhcp.Question{MAC: mac, Subnet: "sub_d"}); err != nil || e.IP.IsValid() || !strings.Contains(e.Reason, "DHCP is off in 10.8.0.0/24") {
+		t.Errorf("explained is %+v, %v", e, err)
+	}
+	w.acquire(t, w.mac(), "10.0.0.2")
+	w.Ledger.Change(func(s *Seed) { // the provider's own link
+		s.Subnets = slices.Clone(before.Subnets)
+		for i := range s.Subnets {
+			if s.Subnets[i].Network == "net_1" {
+				s.Subnets[i].DHCP = sprout.DHCPOff
+			}
+		}
+	})
+	w.Until(t, "on its own link nobody is offered an address", func() bool {
+		return w.try(t, web01, "10.0.0.2", dhcpv4.MessageTypeDiscover, time.Second) == nil
+	})
+	own := w.relays["10.0.0.2"]
+	w.relays["10.0.0.2"] = w.client // who speaks for itself
+	if got := w.try(t, web01, "10.0.0.2", dhcpv4.MessageTypeRequest, time.Second, dhcpv4.WithClientIP(net.IPv4(10, 0, 0, 2)), dhcpv4.WithGatewayIP(net.IPv4zero)); got != nil {
+		t.Errorf("a lease of its own link is answered by a %s where DHCP is off", got.MessageType())
+	}
+	w.relays["10.0.0.2"] = own
+	w.acquire(t, w.mac(), relay)
+	w.Ledger.Change(func(s *Seed) { *s = before })
+	w.Until(t, "it is offered its address again", func() bool {
+		offer := w.try(t, mac, relay, dhcpv4.MessageTypeDiscover, time.Second)
+		return offer != nil && offer.YourIPAddr.Equal(had.YourIPAddr)
 	})
 }
 

@@ -36,11 +36,11 @@ func (s *Server) Explain(q dhcp.Question) (dhcp.Explanation, error) {
 	if err != nil {
 		return dhcp.Explanation{}, err
 	}
-	client, err := builtin.Client(q.Firmware, mac)
+	machine, _ := s.config.Ledger.Known(mac)
+	client, err := builtin.Client(q.Firmware, mac, machine.BootMode)
 	if err != nil {
 		return dhcp.Explanation{}, err
 	}
-	machine, _ := s.config.Ledger.Known(mac)
 	e.Subnet, e.BootFile, e.Options = sub.CIDR, file, n.told(sub, machine.ID, client, file != "")
 	e.Reason = "Kea answers at this site, and cannot be asked what it would answer. It was told: " + e.Reason
 	if why != "" {

@@ -49,7 +49,7 @@ func (n *intent) settings() object {
 		// differently; by MAC they keep one address.
 		"match-client-id": false, "host-reservation-identifiers": []string{"hw-address"},
 		"reservations-global": true, "reservations-in-subnet": true, "reservations-out-of-pool": false,
-		"reservations": n.known(), "subnet4": alone, "shared-networks": shared, "client-classes": append(n.classes(), n.ruleClasses()...),
+		"reservations": n.known(), "subnet4": alone, "shared-networks": shared, "client-classes": slices.Concat(n.silence(), n.classes(), n.ruleClasses()),
 	}
 }
 
