@@ -14,7 +14,7 @@ import (
 func TestAnAgentWithoutLayoutsFindsNoDisk(t *testing.T) {
 	disks := []sprout.Disk{{Name: "vda", Serial: "A", Bytes: 1 << 40}}
 	for _, layout := range []*sprout.Layout{nil, {Name: "plain", Disks: 1}} {
-		w := newCentreWorld()
+		w := newCentreWorld(sprout.Allocated)
 		c := &workflow.Call[tx]{Run: workflow.Run{ID: "wfl_1", Kind: Deploy}}
 		raw, err := json.Marshal(DeployInput{Machine: "mch_1", Image: testImage, Disk: sprout.DiskRule{Serial: "A"}, Disks: disks, Layout: layout, Network: &sprout.NetworkConfig{}})
 		if err != nil {
