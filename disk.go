@@ -2,6 +2,7 @@ package sprout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +66,8 @@ func (r DiskRule) Mismatch(d Disk) string {
 	switch {
 	case d.ReadOnly:
 		return "is read-only"
+	case d.Removable && !r.names():
+		return "is removable" // it is not the machine's, unless it is named
 	case r.Serial != "" && r.Serial != d.Serial:
 		return "serial"
 	case r.WWN != "" && !strings.EqualFold(r.WWN, d.WWN):
@@ -81,6 +84,47 @@ func (r DiskRule) Mismatch(d Disk) string {
 		return "rotational"
 	}
 	return ""
+}
+
+// names tells whether the rule names a disk, rather than what it is like.
+func (r DiskRule) names() bool {
+	return r.Serial != "" || r.WWN != "" || r.Name != "" || r.Path != ""
+}
+
+// Same tells whether two disks are the same one, as seen at two times: by WWN or
+// serial where both say it, else by where it is attached, or its name. One of another
+// size is never the same.
+func (d Disk) Same(o Disk) bool {
+	if d.Bytes != o.Bytes {
+		return false
+	}
+	for _, id := range [][2]string{{d.WWN, o.WWN}, {d.Serial, o.Serial}, {d.Path, o.Path}} {
+		if id[0] != "" && id[1] != "" {
+			return strings.EqualFold(id[0], id[1])
+		}
+	}
+	return d.Name == o.Name
+}
+
+// Beyond returns those of some disks that are none of the named ones.
+func Beyond(disks, named []Disk) (others []Disk) {
+	for _, d := range disks {
+		if !slices.ContainsFunc(named, d.Same) {
+			others = append(others, d)
+		}
+	}
+	return others
+}
+
+// Unnamed refuses disks that the plan of the write did not name: the rule means others
+// now than by the inventory that was planned by. Nil: it named them all, or none.
+func (w Write) Unnamed(chosen []Disk) *Failure {
+	others := Beyond(chosen, w.Disks)
+	if len(w.Disks) == 0 || len(others) == 0 {
+		return nil
+	}
+	return Fail(NoDiskMatches, fmt.Sprintf("the rule means disk %s (serial %q) now, which the plan did not name: the disks are not those of the last inventory", others[0].Name, others[0].Serial),
+		"named by the plan:\n"+DescribeDisks(w.Disks)+"meant now:\n"+DescribeDisks(chosen))
 }
 
 func largest(disks []Disk) (n int64) {
@@ -119,7 +163,7 @@ func DescribeDisks(disks []Disk) string {
 	}
 	var b strings.Builder
 	for _, d := range disks {
-		fmt.Fprintf(&b, "%s: %d bytes, serial %q, model %q, wwn %q, path %q, rotational %t, read-only %t\n", d.Name, d.Bytes, d.Serial, d.Model, d.WWN, d.Path, d.Rotational, d.ReadOnly)
+		fmt.Fprintf(&b, "%s: %d bytes, serial %q, model %q, wwn %q, path %q, rotational %t, read-only %t, removable %t\n", d.Name, d.Bytes, d.Serial, d.Model, d.WWN, d.Path, d.Rotational, d.ReadOnly, d.Removable)
 	}
 	return b.String()
 }

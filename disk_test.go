@@ -15,6 +15,7 @@ func TestARuleChoosesOneDisk(t *testing.T) {
 		{Name: "nvme0n1", Serial: "C", Model: "Y", Bytes: 480 * gb},
 		{Name: "sdc", Serial: "D", Model: "Z", Bytes: 8 * gb},
 		{Name: "sdd", Serial: "E", Model: "Z", Bytes: 16 * gb, ReadOnly: true},
+		{Name: "sde", Serial: "STICK", Model: "U", Bytes: 4 * gb, Removable: true},
 	}
 	for _, c := range []struct {
 		name string
@@ -25,6 +26,8 @@ func TestARuleChoosesOneDisk(t *testing.T) {
 	}{
 		{"the smallest", sprout.DiskRule{}, 2 * gb, "sdc", ""},
 		{"the smallest that is large enough", sprout.DiskRule{}, 10 * gb, "nvme0n1", ""},
+		{"a stick is meant by its serial", sprout.DiskRule{Serial: "STICK"}, gb, "sde", ""},
+		{"a stick is not meant by what it is like", sprout.DiskRule{Model: "U", Smallest: true}, gb, "", sprout.NoDiskMatches},
 		{"two of a size", sprout.DiskRule{}, 500 * gb, "", sprout.DiskAmbiguous},
 		{"none is large enough", sprout.DiskRule{}, 5000 * gb, "", sprout.DiskTooSmall},
 		{"serial", sprout.DiskRule{Serial: "B"}, gb, "sdb", ""},

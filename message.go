@@ -130,7 +130,8 @@ type Rest struct {
 type DeployWork struct {
 	Image    Image            `json:"image"`
 	Disk     DiskRule         `json:"disk"`
-	Hostname string           `json:"hostname"` // fully qualified
+	Disks    []Disk           `json:"disks,omitempty"` // that the plan named: no other is written; none: it could name none
+	Hostname string           `json:"hostname"`        // fully qualified
 	SSHKeys  []string         `json:"sshKeys"`
 	UserData string           `json:"userData,omitempty"` // of centres before 0.2; else it is sealed
 	Sealed   bool             `json:"sealed,omitempty"`   // the work's secret is its user data
@@ -138,6 +139,15 @@ type DeployWork struct {
 	Links    []LinkSetup      `json:"links,omitempty"`    // none: networks, of centres before 0.3
 	Metadata MetadataBy       `json:"metadata,omitempty"` // empty: MetadataDrive
 	Layout   *Layout          `json:"layout,omitempty"`   // of a root file system; nil: the image is of a disk
+	Onto     *DiskRule        `json:"onto,omitempty"`     // with a layout: what Disk is else, by which agents that know none find no disk
+}
+
+// Rule is the rule by which the disk, or those of the layout, are chosen.
+func (w DeployWork) Rule() DiskRule {
+	if w.Onto != nil {
+		return *w.Onto
+	}
+	return w.Disk
 }
 
 // MetadataBy is how an installed system gets its metadata at its first boot.
@@ -188,6 +198,7 @@ type ReleaseWork struct {
 	Method EraseMethod `json:"method,omitempty"` // of erasing; empty: the best that each disk can have
 	// Address is as that of CommissionWork.
 	Address netip.Addr `json:"address,omitzero"`
+	Disks   []Disk     `json:"disks,omitempty"` // that the plan says are erased: all of them must be; none: there was no inventory
 }
 
 // RescueWork is the input of a rescue at a site.

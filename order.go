@@ -97,6 +97,7 @@ type Write struct {
 	URL         string      `json:"url" doc:"Path on the agent"`
 	Image       Image       `json:"image"`
 	Disk        DiskRule    `json:"disk"`
+	Disks       []Disk      `json:"disks,omitempty" doc:"Those that the plan named: no other is written. None: there was no inventory to plan by"`
 	ConfigDrive ConfigDrive `json:"configDrive"`
 	UserData    []byte      `json:"sealedUserData,omitempty" doc:"Of the config drive, sealed to the agent, which opens it for the ramdisk"`
 	Hostname    string      `json:"hostname"`

@@ -190,7 +190,7 @@ func (p centre[T]) releaseWork(_ context.Context, c *workflow.Call[T], _ sprout.
 		return nil, err
 	}
 	address, err := givenForMedia(c)
-	return sprout.ReleaseWork{Erase: in.Erase, Method: in.Method, Address: address}, err
+	return sprout.ReleaseWork{Erase: in.Erase, Method: in.Method, Disks: in.Disks, Address: address}, err
 }
 
 func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout.Machine) (any, error) {
@@ -206,11 +206,19 @@ func (p centre[T]) deployWork(ctx context.Context, c *workflow.Call[T], m sprout
 	if err != nil {
 		return nil, err
 	}
-	return sprout.DeployWork{
-		Image: in.Image, Disk: in.Disk, Hostname: data.Name, SSHKeys: in.SSHKeys,
+	work := sprout.DeployWork{
+		Image: in.Image, Disk: in.Disk, Disks: in.Disks, Hostname: data.Name, SSHKeys: in.SSHKeys,
 		UserData: in.UserData, Sealed: in.Sealed, Links: links, Networks: firstOf(links), Metadata: in.Metadata, Layout: in.Layout,
-	}, nil
+	}
+	if in.Layout != nil {
+		work.Onto, work.Disk = &in.Disk, sprout.DiskRule{Serial: upgradeAgent}
+	}
+	return work, nil
 }
+
+// upgradeAgent is the serial of no disk. An agent that knows no layouts would write the
+// archive to the disk as if it were its image: it looks for this one, and says so.
+const upgradeAgent = "none (the site's agent knows no layouts: upgrade it)"
 
 // links is how the installed system shall configure its network.
 func (p centre[T]) links(ctx context.Context, m sprout.Machine, in DeployInput, given []sprout.Address) ([]sprout.LinkSetup, error) {

@@ -297,7 +297,7 @@ func (p site[T]) writeOrder(c *workflow.Call[T]) (sprout.Order, sprout.DeployWor
 		kind = sprout.OrderInstall
 	}
 	return sprout.Order{ID: orderID(data.Attempt, "write-image"), Kind: kind, Write: &sprout.Write{
-		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Disk, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname, Layout: in.Layout,
+		URL: "/images/" + in.Image.Digest, Image: in.Image, Disk: in.Rule(), Disks: in.Disks, ConfigDrive: drive, UserData: secret, Hostname: in.Hostname, Layout: in.Layout,
 	}}, in, err
 }
 
@@ -351,8 +351,14 @@ func (p site[T]) eraseDisks(ctx context.Context, c *workflow.Call[T]) error {
 		return sprout.Fail(sprout.EraseFailed, "the ramdisk erased no disk", "order "+report.Order)
 	}
 	var words []string
+	var empty []sprout.Disk
 	for _, e := range report.Erased {
+		empty = append(empty, e.Disk)
 		words = append(words, fmt.Sprintf("%s: %s, %d MiB read back empty (%s)", e.Disk.Name, e.Method, e.Verified>>20, sprout.EraseProof(e.Disk)))
+	}
+	if left := sprout.Beyond(in.Disks, empty); len(left) > 0 {
+		return sprout.Fail(sprout.EraseFailed, fmt.Sprintf("disk %s (serial %q), which the plan named, was not erased: the machine does not show it any more", left[0].Name, left[0].Serial),
+			"not erased:\n"+sprout.DescribeDisks(left)+"erased: "+strings.Join(words, "; ")+"\nwhere a disk was taken out, release the machine without an erase, commission it, and erase it then")
 	}
 	c.Detail("%s", strings.Join(words, "; "))
 	return nil

@@ -80,6 +80,7 @@ type DeployInput struct {
 	Image    sprout.Image          `json:"image"`           // as it was when the deploy was asked for: moving an alias changes nothing
 	Alias    string                `json:"alias,omitempty"` // that it was asked for by
 	Disk     sprout.DiskRule       `json:"disk"`
+	Disks    []sprout.Disk         `json:"disks,omitempty"`   // that the plan names: no other is written
 	Subnet   sprout.SubnetID       `json:"subnet,omitempty"`  // where the address of a machine without a network configuration comes from
 	Network  *sprout.NetworkConfig `json:"network,omitempty"` // as netconfig.Check keeps it; nil: the boot interface gets an address of Subnet
 	SSHKeys  []string              `json:"sshKeys"`
@@ -107,6 +108,7 @@ type ReleaseInput struct {
 	Erase   bool             `json:"erase"`
 	// Method is how to erase; empty: the best that each disk can have.
 	Method sprout.EraseMethod `json:"method,omitempty"`
+	Disks  []sprout.Disk      `json:"disks,omitempty"`  // that the plan says are erased: all of them must be
 	Force  string             `json:"force,omitempty"`  // why the site is not waited for; empty: it is
 	Subnet sprout.SubnetID    `json:"subnet,omitempty"` // of the address of a machine that boots by virtual media
 }

@@ -79,7 +79,7 @@ func (a *Agent) Run(ctx context.Context) (sprout.OrderKind, error) {
 			return "", err
 		}
 		if order.ID == "" {
-			a.Log.Info("nobody wanted this machine: switching it off")
+			a.Log.Info("switching the machine off")
 			return sprout.OrderPowerOff, nil
 		}
 		report, seen := a.done[order.ID]
@@ -112,11 +112,16 @@ func (a *Agent) next(ctx context.Context, after string) (sprout.Order, error) {
 	}
 	waiting, stop := context.WithDeadline(ctx, a.until)
 	defer stop()
-	order, err := a.Client.Order(waiting, after)
-	if err != nil && ctx.Err() == nil {
-		return sprout.Order{}, nil
+	order, err := a.Client.Rest(waiting, after)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return order, err
+	case denied(err):
+		a.Log.Warn("the agent wants this machine to wait no more", "why", err)
+	default:
+		a.Log.Info("nobody wanted this machine in time")
 	}
-	return order, err
+	return sprout.Order{}, nil
 }
 
 func (a *Agent) say(order sprout.Order, r sprout.Report) {

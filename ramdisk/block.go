@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sprout"
 )
 
 // blockBytes is the unit in which disks are written, read back and compared.
@@ -47,6 +50,20 @@ func openBlock(name string) (*block, error) {
 		return nil, err
 	}
 	return &block{f: f, bytes: size, device: info.Mode()&os.ModeDevice != 0, direct: direct}, nil
+}
+
+// openDisk opens a disk of the inventory. A name that has come to mean a disk of
+// another size since then is refused.
+func openDisk(dev string, d sprout.Disk) (*block, error) {
+	b, err := openBlock(filepath.Join(dev, d.Name))
+	if err != nil {
+		return nil, err
+	}
+	if b.bytes != d.Bytes {
+		_ = b.Close()
+		return nil, fmt.Errorf("%s has %d bytes, and had %d when the machine was looked at: it is another disk", d.Name, b.bytes, d.Bytes)
+	}
+	return b, nil
 }
 
 func (b *block) Close() error { return b.f.Close() }

@@ -49,10 +49,35 @@ func (c *Client) Order(ctx context.Context, after string) (order sprout.Order, e
 	for order.ID == "" && err == nil {
 		err = c.until(ctx, "ask for an order", func() error {
 			order = sprout.Order{}
-			return c.call(ctx, orderTimeout, http.MethodGet, "/ramdisk/order?after="+url.QueryEscape(after), nil, &order)
+			return c.ask(ctx, after, &order)
 		})
 	}
 	return order, err
+}
+
+// Rest is Order for a machine that waits for a deploy: it ends where the agent refuses
+// the token, for then none can come in this boot. The error says so.
+func (c *Client) Rest(ctx context.Context, after string) (order sprout.Order, err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	for order.ID == "" && err == nil {
+		err = c.until(ctx, "ask for an order", func() error {
+			order = sprout.Order{}
+			err := c.ask(ctx, after, &order)
+			if denied(err) {
+				end(err)
+			}
+			return err
+		})
+	}
+	if err != nil {
+		err = context.Cause(ctx)
+	}
+	return order, err
+}
+
+func (c *Client) ask(ctx context.Context, after string, order *sprout.Order) error {
+	return c.call(ctx, orderTimeout, http.MethodGet, "/ramdisk/order?after="+url.QueryEscape(after), nil, order)
 }
 
 // Report sends the result of an order until the agent has it, or says that it
@@ -150,11 +175,16 @@ func (c *Client) until(ctx context.Context, what string, do func() error) error 
 
 // longest is the longest pause after such an error.
 func longest(err error) time.Duration {
-	var refusal *statusError
-	if errors.As(err, &refusal) && (refusal.status == http.StatusUnauthorized || refusal.status == http.StatusForbidden) {
+	if denied(err) {
 		return refusedPause
 	}
 	return lastPause
+}
+
+// denied tells whether the agent refuses the token.
+func denied(err error) bool {
+	var refusal *statusError
+	return errors.As(err, &refusal) && (refusal.status == http.StatusUnauthorized || refusal.status == http.StatusForbidden)
 }
 
 func (c *Client) post(ctx context.Context, path string, body any) error {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -94,7 +93,7 @@ func (e *eraser) disk(ctx context.Context, d sprout.Disk, progress func(int64)) 
 	if plan.Refused != "" {
 		return sprout.Erased{}, errors.New(plan.Refused)
 	}
-	b, err := openBlock(filepath.Join(e.dev, d.Name))
+	b, err := openDisk(e.dev, d)
 	if err != nil {
 		return sprout.Erased{}, fmt.Errorf("cannot be opened: %w", err)
 	}

@@ -73,6 +73,9 @@ func (in *installer) install(ctx context.Context) (*sprout.Written, error) {
 	if failure != nil {
 		return nil, failure
 	}
+	if failure := in.order.Unnamed(chosen); failure != nil {
+		return nil, failure
+	}
 	in.chosen = chosen
 	if in.parts, failure = layout.Table(sprout.SmallestDisk(chosen), img.RawBytes); failure != nil {
 		return nil, failure
@@ -146,7 +149,7 @@ func (in *installer) names() string {
 // blank makes the disks unbootable, and clears what RAID and LVM keep at their ends.
 func (in *installer) blank() error {
 	for _, d := range in.chosen {
-		b, err := openBlock(filepath.Join(in.dev, d.Name))
+		b, err := openDisk(in.dev, d)
 		if err != nil {
 			return fmt.Errorf("cannot open %s: %w", d.Name, err)
 		}

@@ -58,6 +58,20 @@ func TestOtherDisksAreLeftAsTheyAre(t *testing.T) {
 			before[name] = now
 		}
 	}
+	// The plan named another than the rule means now.
+	order := writeOrder("6", img, sprout.DiskRule{Serial: "VDC"})
+	order.Write.Disks = []sprout.Disk{{Name: "vdc", Serial: "THE OLD ONE", Bytes: 128 << 20}}
+	if got := r.await(order, 20*time.Second); code(got.Failure) != sprout.NoDiskMatches || sumOf(t, disks["vdc"]) != before["vdc"] {
+		t.Errorf("a disk that the plan did not name: %+v, wrote it: %v", got.Failure, sumOf(t, disks["vdc"]) != before["vdc"])
+	}
+	// Its name means a disk of another size since the machine was looked at.
+	if err := os.Truncate(disks["vdc"], 160<<20); err != nil {
+		t.Fatal(err)
+	}
+	changed := sumOf(t, disks["vdc"])
+	if got := r.await(writeOrder("7", img, sprout.DiskRule{Serial: "VDC"}), 20*time.Second); code(got.Failure) != sprout.DiskFailed || sumOf(t, disks["vdc"]) != changed {
+		t.Errorf("a disk of another size than it had: %+v", got.Failure)
+	}
 	checkWritten(t, disks["vda"], content)
 }
 

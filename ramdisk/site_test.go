@@ -38,6 +38,7 @@ type site struct {
 	// away, while set, breaks every request off; broken counts them.
 	away   atomic.Bool
 	broken atomic.Int64
+	over   atomic.Bool   // the boot attempt is: its token is refused
 	asked  chan struct{} // one for each request of an image that was told to wait
 
 	mu       sync.Mutex
@@ -126,6 +127,10 @@ func (s *site) next(after string) (sprout.Order, bool, <-chan struct{}) {
 }
 
 func (s *site) giveOrder(w http.ResponseWriter, r *http.Request) {
+	if s.over.Load() {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	if !s.authorized(w, r) {
 		return
 	}

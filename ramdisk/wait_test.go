@@ -33,6 +33,27 @@ func TestWait(t *testing.T) {
 	}
 }
 
+// A machine that waits and whose token is refused is switched off at once, and says why
+// on its console: no deploy can reach it in this boot.
+func TestAWaitEndsWhereTheTokenIsRefused(t *testing.T) {
+	r := waiting(t)
+	r.await(sprout.Order{ID: "1", Kind: sprout.OrderWait, Seconds: 3600}, 5*time.Second)
+	r.over.Store(true)
+	select {
+	case last := <-r.ended:
+		if last != sprout.OrderPowerOff {
+			t.Errorf("its token was refused, and it ended with %s", last)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("its token is refused, and it waits still")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if said := r.console.String(); !strings.Contains(said, "wait no more") || !strings.Contains(said, "403") {
+		t.Errorf("its console says:\n%s", said)
+	}
+}
+
 // TestKexec holds a reboot by kexec to what was written, and to the firmware, with the
 // reason, where it cannot be.
 func TestKexec(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"sprout"
@@ -39,8 +38,11 @@ func (w *writer) write(ctx context.Context) (*sprout.Written, error) {
 	if failure != nil {
 		return nil, failure
 	}
+	if failure := w.order.Unnamed([]sprout.Disk{disk}); failure != nil {
+		return nil, failure
+	}
 	w.log.Info("writing image", "image", img.Name, "disk", disk.Name, "why", why, "bytes", img.RawBytes)
-	b, err := openBlock(filepath.Join(w.dev, disk.Name))
+	b, err := openDisk(w.dev, disk)
 	if err != nil {
 		return nil, sprout.Fail(sprout.DiskFailed, "disk "+disk.Name+" cannot be opened", err.Error())
 	}

@@ -55,6 +55,9 @@ func (s *Server) release(ctx context.Context, around *surroundings, m sprout.Mac
 			return plan, err
 		}
 	}
+	if input.Disks, err = around.toErase(ctx, m, r); err != nil {
+		return plan, err
+	}
 	w, err := s.start(ctx, api.MachineRelease.Name, provision.Release, m, input, s.locked(m.ID, may))
 	plan.Workflow = &w
 	return plan, err

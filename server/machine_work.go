@@ -180,6 +180,9 @@ func (s *Server) deploy(ctx context.Context, around *surroundings, m sprout.Mach
 		}
 		return around.planDeploy(ctx, m, input, subnet)
 	}
+	if input.Disks, err = around.toWrite(ctx, m, input); err != nil {
+		return plan, err
+	}
 	w, err := s.start(ctx, api.MachineDeploy.Name, provision.Deploy, m, input, s.locked(m.ID, mayDeploy), func(ctx context.Context, tx pgx.Tx) error {
 		return s.store.HoldImage(ctx, tx, input.Image)
 	})

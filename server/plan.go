@@ -163,6 +163,46 @@ func overwritten(p *api.Plan, m sprout.Machine, in provision.DeployInput) {
 	}
 }
 
+// named are the disks of a plan that have one of the fates: what is done later is done
+// to none but those.
+func named(p api.Plan, m sprout.Machine, fates ...string) (disks []sprout.Disk) {
+	for i, d := range p.Disks {
+		if slices.Contains(fates, d.Fate) {
+			disks = append(disks, m.Inventory.Disks[i])
+		}
+	}
+	return disks
+}
+
+// toWrite are the disks that the plan of an install names. None where there is no
+// inventory, or none of it matches: then the rule alone says.
+func (a *surroundings) toWrite(ctx context.Context, m sprout.Machine, in provision.DeployInput) ([]sprout.Disk, error) {
+	if m.Inventory == nil {
+		return nil, nil
+	}
+	var p api.Plan
+	var err error
+	if p.Disks, err = a.disksOf(ctx, m); err != nil {
+		return nil, err
+	}
+	overwritten(&p, m, in)
+	return named(p, m, api.DiskOverwritten, api.DiskUnsure), nil
+}
+
+// toErase are the disks that the plan of a release says are erased.
+func (a *surroundings) toErase(ctx context.Context, m sprout.Machine, r api.Releasing) ([]sprout.Disk, error) {
+	if !r.Erase || r.Force != "" || m.Inventory == nil {
+		return nil, nil
+	}
+	var p api.Plan
+	var err error
+	if p.Disks, err = a.disksOf(ctx, m); err != nil {
+		return nil, err
+	}
+	erased(&p, m, r.EraseMethod)
+	return named(p, m, api.DiskErased), nil
+}
+
 // planRelease says what a release takes from a machine.
 func (a *surroundings) planRelease(ctx context.Context, m sprout.Machine, r api.Releasing) (p api.Plan, err error) {
 	if p.Becomes = sprout.Ready; r.Force != "" {

@@ -73,10 +73,16 @@ func (m *Machine) choose(rule sprout.DiskRule, need int64) (sprout.Disk, error) 
 func (m *Machine) chooseFor(w sprout.Write) ([]sprout.Disk, error) {
 	if w.Layout == nil {
 		d, err := m.choose(w.Disk, w.Image.RawBytes)
+		if failure := w.Unnamed([]sprout.Disk{d}); err == nil && failure != nil {
+			err = failure
+		}
 		return []sprout.Disk{d}, err
 	}
 	disks, _, failure := w.Layout.Choose(w.Disk, m.spec.Disks, w.Image.RawBytes)
 	if failure != nil {
+		return nil, failure
+	}
+	if failure := w.Unnamed(disks); failure != nil {
 		return nil, failure
 	}
 	for _, d := range disks {

@@ -105,7 +105,7 @@ func (r *ram) next(ctx context.Context, after string) (sprout.Order, error) {
 	}
 	waiting, stop := context.WithDeadline(ctx, r.until)
 	defer stop()
-	order, err := r.client.Order(waiting, after)
+	order, err := r.client.Rest(waiting, after)
 	if err != nil && ctx.Err() == nil {
 		return order, errPowerOff
 	}
