@@ -106,12 +106,11 @@ func (m *Machine) Refit(change func(*Spec)) error {
 	change(&m.spec)
 	var disks []disk
 	for _, d := range m.spec.Disks {
-		at := slices.IndexFunc(m.disks, func(old disk) bool { return old.Serial == d.Serial })
-		if at < 0 {
-			disks = append(disks, disk{Disk: d})
-		} else {
-			disks = append(disks, m.disks[at])
+		now := disk{Disk: d} // what it is called depends on where it is
+		if at := slices.IndexFunc(m.disks, func(old disk) bool { return old.Serial == d.Serial }); at >= 0 {
+			now.system, now.dirty = m.disks[at].system, m.disks[at].dirty
 		}
+		disks = append(disks, now)
 	}
 	m.disks = disks
 	return nil
