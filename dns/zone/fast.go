@@ -102,10 +102,23 @@ func (q *question) parseOPT(o []byte) bool {
 	return true
 }
 
-// options tells whether the options of an OPT record are whole.
+// Options of which any content is right, and which mean nothing here: NSID (RFC
+// 5001), cookies (RFC 7873), padding (RFC 7830). Others can be malformed.
+const (
+	optNSID    = 3
+	optCookie  = 10
+	optPadding = 12
+)
+
+// options tells whether the options of an OPT record are whole, and ordinary.
 func options(o []byte) bool {
 	for len(o) > 0 {
 		if len(o) < 4 || len(o)-4 < int(o[2])<<8|int(o[3]) {
+			return false
+		}
+		switch int(o[0])<<8 | int(o[1]) {
+		case optNSID, optCookie, optPadding:
+		default:
 			return false
 		}
 		o = o[4+(int(o[2])<<8|int(o[3])):]
