@@ -17,6 +17,7 @@ import (
 	"sprout"
 	"sprout/boot"
 	"sprout/boot/advert"
+	"sprout/boot/neighbour"
 	"sprout/boot/tftp"
 	"sprout/dhcp/builtin"
 	"sprout/dhcp/dhcptest"
@@ -189,7 +190,16 @@ func serveAll(t *testing.T, subnet sprout.Subnet) *witness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: boot.Handler(boot.Config{Ledger: site, URL: "http://10.0.0.1:8080", Files: files, Events: w.see})}
+	// Whoever asks first finds the kernel replaced that its script names: iPXE has to
+	// ask for the script again. Who has an address is asked of this very link.
+	replaced := sync.OnceFunc(func() { copyFile(t, "/usr/lib/ipxe/snponly.efi", filepath.Join(files, "vmlinuz")) })
+	served := boot.Handler(boot.Config{Ledger: site, URL: "http://10.0.0.1:8080", Files: files, Neighbour: neighbour.Of, Events: w.see})
+	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, q *http.Request) {
+		served.ServeHTTP(rw, q)
+		if strings.HasSuffix(q.URL.Path, ".ipxe") {
+			replaced()
+		}
+	})}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(listener) })

@@ -136,6 +136,6 @@ func (a Answer) grub(url, mac, cmdline string) (string, error) {
 	}
 	var b strings.Builder
 	reason := strings.ReplaceAll(plain(a.Reason), "'", ".")
-	err := t.Execute(&b, script{url, mac, a.Intent, reason, cmdline})
+	err := t.Execute(&b, script{url, mac, a.Intent, reason, cmdline, nil})
 	return b.String(), err
 }

@@ -64,6 +64,7 @@ var LoaderFiles = []string{"undionly.kpxe", "snponly.efi"}
 //
 //	/boot/{mac}.ipxe                        what the machine shall do: an iPXE script
 //	/boot/vmlinuz, /boot/initrd             the ramdisk, with ranges; below /boot/arm64 that of arm64
+//	/boot/{digest}/vmlinuz …                the same, as long as it holds what has that SHA-256
 //	/boot/undionly.kpxe, /boot/snponly.efi  the loaders, for UEFI HTTP boot
 func Handler(c Config) http.Handler {
 	h := &handler{Config: c.withDefaults()}
@@ -71,6 +72,7 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET /boot/{script}", h.script)
 	for _, name := range ramdiskFiles {
 		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(h.Files, name)))
+		mux.HandleFunc("GET /boot/{digest}/"+name, h.addressed(name))
 	}
 	for _, name := range LoaderFiles {
 		mux.HandleFunc("GET /boot/"+name, h.file(filepath.Join(h.Loaders, name)))
@@ -93,7 +95,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-type handler struct{ Config }
+type handler struct {
+	Config
+	contents contents
+}
 
 // script answers what the machine shall do.
 func (h *handler) script(w http.ResponseWriter, q *http.Request) {
@@ -112,7 +117,7 @@ func (h *handler) script(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "Sprout: "+a.Reason, http.StatusForbidden)
 		return
 	}
-	text, err := a.text(h.url(r.From), mac, h.Cmdline)
+	text, err := a.text(h, r)
 	if err != nil {
 		h.Log.Error("cannot write a boot script", "mac", mac, "error", err)
 		http.Error(w, "Sprout: internal error", http.StatusInternalServerError)
@@ -167,13 +172,18 @@ func (h *handler) file(path string) http.HandlerFunc {
 			h.missing(w, name, err)
 			return
 		}
-		counted := &counter{ResponseWriter: w}
-		w.Header().Set("Content-Type", "application/octet-stream")
-		begin := h.Now()
-		http.ServeContent(counted, q, "", info.ModTime(), f)
-		if q.Method == http.MethodGet {
-			h.fetched(q, name, counted.bytes, info.Size(), h.Now().Sub(begin))
-		}
+		h.send(w, q, f, content{size: info.Size(), changed: info.ModTime()})
+	}
+}
+
+// send sends a file, or the range of it that is asked for.
+func (h *handler) send(w http.ResponseWriter, q *http.Request, f *os.File, has content) {
+	counted := &counter{ResponseWriter: w}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	begin := h.Now()
+	http.ServeContent(counted, q, "", has.changed, f)
+	if q.Method == http.MethodGet {
+		h.fetched(q, filepath.Base(f.Name()), counted.bytes, has.size, h.Now().Sub(begin))
 	}
 }
 

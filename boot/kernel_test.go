@@ -32,6 +32,7 @@ func TestFilesAreLeftToTheKernel(t *testing.T) {
 	r := handler(t)
 	for _, c := range []struct{ path, rng, want string }{
 		{"/boot/vmlinuz", "", "the kernel"},
+		{"/boot/" + digest("the kernel") + "/vmlinuz", "", "the kernel"},
 		{"/boot/initrd", "bytes=4-", "initrd"},
 		{"/boot/snponly.efi", "", "the loader"},
 	} {

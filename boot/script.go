@@ -14,6 +14,7 @@ type script struct {
 	Intent  sprout.Intent
 	Reason  string
 	Cmdline string
+	address func(name string) string // where a file of the ramdisk is served
 }
 
 // BootIF is the MAC as the kernel's parameter BOOTIF carries it: hardware type
@@ -29,8 +30,16 @@ type loading struct {
 // In is the script with what it loads below dir.
 func (s script) In(dir string) loading { return loading{s, dir} }
 
-// ramdiskScript loads kernel and initrd and boots them. A fetch that fails is
-// repeated: the intent has a deadline, and the firmware has no better idea.
+// At is the path of a file that it loads by HTTP.
+func (l loading) At(name string) string { return l.address(strings.TrimPrefix(l.Dir+"/"+name, "/")) }
+
+// Script is the path of the script itself.
+func (s script) Script() string { return "/boot/" + strings.TrimPrefix(s.BootIF(), "01-") + ".ipxe" }
+
+// ramdiskScript loads kernel and initrd and boots them. After a fetch that fails the
+// script is asked for again, which then may name another ramdisk; where that fails
+// too, the fetch is repeated: the intent has a deadline, and the firmware has no
+// better idea.
 // initrd= is for UEFI, where the kernel's stub looks for the file by that name.
 // A kernel that panics, as when the ramdisk's program dies, restarts the machine
 // after 30 s.
@@ -46,10 +55,10 @@ iseq ${buildarch} arm64 && goto arm64 ||
 :failed
 echo Sprout: that failed, trying again in 5 s
 sleep 5
-goto again
+chain --replace {{.URL}}{{.Script}} || goto again
 {{- define "load" -}}
-kernel {{.URL}}/boot{{.Dir}}/vmlinuz initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
-initrd --name initrd {{.URL}}/boot{{.Dir}}/initrd || goto failed
+kernel {{.URL}}{{.At "vmlinuz"}} initrd=initrd sprout.url={{.URL}} sprout.token={{.Intent.Token}} BOOTIF={{.BootIF}} ip=none panic=30 console=ttyS0 console=tty0{{with .Cmdline}} {{.}}{{end}} || goto failed
+initrd --name initrd {{.URL}}{{.At "initrd"}} || goto failed
 boot || goto failed
 {{- end}}
 `))
@@ -66,13 +75,13 @@ exit 1
 `))
 
 // text renders the script of an answer.
-func (a Answer) text(url, mac, cmdline string) (string, error) {
+func (a Answer) text(h *handler, r Request) (string, error) {
 	t := diskScript
 	if a.Action == Ramdisk {
 		t = ramdiskScript
 	}
 	var b strings.Builder
-	err := t.Execute(&b, script{url, mac, a.Intent, plain(a.Reason), cmdline})
+	err := t.Execute(&b, script{h.url(r.From), r.MAC, a.Intent, plain(a.Reason), h.Cmdline, h.address})
 	return b.String(), err
 }
 
