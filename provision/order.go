@@ -378,6 +378,9 @@ func (p site[T]) bootDisk(ctx context.Context, c *workflow.Call[T]) error {
 	c.Commit(func(ctx context.Context, tx T) error { return p.BootDisk(ctx, tx, id) })
 	if home(c.Run.Signals[SignalPhoneHome], data.Attempt) {
 		c.Detail("the installed system runs already")
+		if report, ok := p.done(c, orderID(data.Attempt, c.Run.StepName)); ok && report.Start != "" { // both are there
+			c.Detail("%s", report.Start)
+		}
 	} else if report, err := p.order(ctx, c, sprout.Order{Kind: sprout.OrderReboot, Kexec: data.Awake}); err != nil {
 		return err
 	} else if report.Start != "" {

@@ -101,6 +101,25 @@ func TestSiteFastTrackBreaksAnywhere(t *testing.T) {
 	})
 }
 
+// The system may have reported before the ramdisk's last word was looked at: how it was
+// started is told all the same.
+func TestAFastStartIsTold(t *testing.T) {
+	w := resting()
+	c := siteCase(w, Deploy, sprout.DeployWork{Image: testImage, Hostname: "m1.lon1.example"}, nil)
+	run := play(t, c, func(e *workflow.Engine[tx], run workflow.Run) {
+		if run.StepName == "boot-disk" && run.WaitSignal == SignalOrderDone {
+			attempt, _, _ := strings.Cut(w.Values()["order"], "/")
+			if err := e.Signal(t.Context(), run.ID, SignalPhoneHome, HomeSeen{Attempt: sprout.AttemptID(attempt)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.drive(t, e, run)
+	})
+	if said := detailOf(run, "boot-disk"); run.State != sprout.Succeeded || said != "started by kexec: /boot/vmlinuz" {
+		t.Errorf("%s, boot-disk says %q", run.State, said)
+	}
+}
+
 // One that waits and does not answer has lost power, or hangs: it is started anew, in
 // the same boot attempt.
 func TestAMachineThatWaitedIsSilent(t *testing.T) {
