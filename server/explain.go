@@ -14,7 +14,7 @@ import (
 
 const (
 	leastRuns     = 3  // past runs without which there are no figures
-	evidenceShown = 10 // events of an explanation at most
+	evidenceShown = 16 // events of an explanation at most: a boot from its power-on to its script
 	linesShown    = 15 // of a console
 )
 
