@@ -13,6 +13,7 @@ import (
 	"sprout"
 	"sprout/bench"
 	"sprout/boot"
+	"sprout/boot/neighbour"
 	"sprout/boot/tftp"
 	"sprout/sitestore"
 )
@@ -89,7 +90,7 @@ func serveSprout(ctx context.Context, dir string) error {
 		return err
 	}
 	web := &http.Server{Addr: sprouts.http, Handler: boot.Handler(boot.Config{
-		Ledger: store, URL: "http://" + sprouts.http, Files: dir, Events: func(sprout.BootEvent) {},
+		Ledger: store, URL: "http://" + sprouts.http, Files: dir, Neighbour: neighbour.Of, Events: func(sprout.BootEvent) {},
 	})}
 	failed := make(chan error, 2)
 	go func() { failed <- files.Serve(ctx) }()
