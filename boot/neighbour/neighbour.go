@@ -47,8 +47,11 @@ func Of(ctx context.Context, ip netip.Addr) (string, error) {
 // MACs.
 func direct(ip netip.Addr) (int, error) {
 	routes, err := netlink.RouteGet(ip.AsSlice())
-	if err != nil || len(routes) == 0 {
+	if err != nil {
 		return 0, fmt.Errorf("the kernel has no route to it: %w", err)
+	}
+	if len(routes) == 0 {
+		return 0, errors.New("the kernel has no route to it")
 	}
 	if routes[0].Gw != nil || routes[0].Via != nil {
 		return 0, nil

@@ -16,24 +16,34 @@ import (
 // resolver answers every query with one address, until the test ends.
 func resolver(t *testing.T) netip.AddrPort {
 	t.Helper()
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	return answering(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
 		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 30}, A: net.IPv4(192, 0, 2, 1)}}
 		_ = w.WriteMsg(m)
-	})}
-	started := make(chan struct{})
-	s.NotifyStartedFunc = func() { close(started) }
-	ended := make(chan error, 1)
-	go func() { ended <- s.ActivateAndServe() }()
-	<-started
-	t.Cleanup(func() {
-		_ = s.Shutdown()
-		<-ended
 	})
+}
+
+// answering serves queries by UDP and TCP, until the test ends.
+func answering(t *testing.T, answer dns.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.ListenPacket("udp4", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*dns.Server{{PacketConn: conn, Handler: answer}, {Listener: listener, Handler: answer}} {
+		started, ended := make(chan struct{}), make(chan error, 1)
+		s.NotifyStartedFunc = func() { close(started) }
+		go func() { ended <- s.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() {
+			_ = s.Shutdown()
+			<-ended
+		})
+	}
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 

@@ -18,7 +18,7 @@ import (
 // asked to send.
 func largeResolver(t *testing.T) netip.AddrPort {
 	t.Helper()
-	answer := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	return answering(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
 		for i := range 90 {
 			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 30}, A: net.IPv4(192, 0, 2, byte(i))})
@@ -28,25 +28,6 @@ func largeResolver(t *testing.T) netip.AddrPort {
 		}
 		_ = w.WriteMsg(m)
 	})
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.ListenPacket("udp4", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*dns.Server{{PacketConn: conn, Handler: answer}, {Listener: listener, Handler: answer}} {
-		started, ended := make(chan struct{}), make(chan error, 1)
-		s.NotifyStartedFunc = func() { close(started) }
-		go func() { ended <- s.ActivateAndServe() }()
-		<-started
-		t.Cleanup(func() {
-			_ = s.Shutdown()
-			<-ended
-		})
-	}
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 // TestAnswersFitTheClient: whoever makes an answer, the zone or a resolver, and
