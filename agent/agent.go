@@ -135,7 +135,8 @@ func open(ctx context.Context, c Config) (_ *site, err error) {
 	records := &recorders{
 		attempt: s.store.OpenAttempt, tell: s.boots.tell, now: clock.Now, of: map[sprout.MachineID]*recorder{}, always: map[sprout.MachineID]wantedLine{},
 	}
-	s.power = &bmcs{unseal: s.unseal, log: c.Log, boots: s.boots, open: map[sprout.MachineID]*bmc{}, record: records.begin}
+	s.power = newBMCs(s.boots, s.unseal, c.Log)
+	s.power.record = records.begin
 	s.crawler = crawl.New(c.Log, clock.Now)
 	s.consoles = &consoles{
 		power: func(id sprout.MachineID) (power.Provider, error) { return s.Power(ctx, id) }, say: func(l sprout.Live) error { return s.bus.PublishLive(l) },

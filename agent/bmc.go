@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -28,8 +29,11 @@ type bmcs struct {
 	log    *slog.Logger
 	boots  *boots                 // told of what is done
 	record func(sprout.MachineID) // has a console recorded; may be nil
-	mu     sync.Mutex
-	open   map[sprout.MachineID]*bmc
+	// What speaks Redfish, by whether any certificate is accepted: a machine at rest
+	// has no client of its own.
+	redfish map[bool]*http.Client
+	mu      sync.Mutex
+	open    map[sprout.MachineID]*bmc
 }
 
 // A bmc tells of what was done.
@@ -39,6 +43,14 @@ type bmc struct {
 	boots   *boots
 	record  func(sprout.MachineID) // nil: its console is not recorded
 	known   string                 // what it was made from
+}
+
+// newBMCs returns none yet, of machines whose boots are told of.
+func newBMCs(boots *boots, unseal func([]byte) (string, error), log *slog.Logger) *bmcs {
+	return &bmcs{
+		unseal: unseal, log: log, boots: boots, open: map[sprout.MachineID]*bmc{},
+		redfish: map[bool]*http.Client{false: redfish.NewClient(nil, false), true: redfish.NewClient(nil, true)},
+	}
 }
 
 // powerIdle is how long a BMC's session is kept for what is asked next.
@@ -97,7 +109,7 @@ func (b *bmcs) driver(m sprout.SiteMachine, password string) (power.Driver, erro
 	case "redfish":
 		return redfish.New(redfish.Config{
 			URL: m.BMC.URL, Username: m.BMC.Username, Password: password,
-			System: m.BMC.System, Insecure: m.BMC.Insecure, Log: b.log, SOL: b.sol(m, password),
+			System: m.BMC.System, Client: b.redfish[m.BMC.Insecure], Insecure: m.BMC.Insecure, Log: b.log, SOL: b.sol(m, password),
 		})
 	case "ipmi":
 		return ipmi.New(ipmi.Config{URL: m.BMC.URL, Username: m.BMC.Username, Password: password, Mode: m.BootMode, Log: b.log})
@@ -190,6 +202,9 @@ func (b *bmcs) close() {
 		ending.Go(func() { b.end(old) })
 	}
 	ending.Wait()
+	for _, client := range b.redfish {
+		client.CloseIdleConnections()
+	}
 }
 
 // Set turns power on or off.

@@ -24,7 +24,7 @@ func TestIdleSessionsAreGivenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	b := &bmcs{log: log, boots: newBoots(nil), open: map[sprout.MachineID]*bmc{}, unseal: func([]byte) (string, error) { return "secret", nil }}
+	b := newBMCs(newBoots(nil), func([]byte) (string, error) { return "secret", nil }, log)
 	defer b.close()
 	m := sprout.SiteMachine{ID: "mch_1", Name: "m1", BMC: &sprout.BMC{Driver: "redfish", URL: slot.URL, Username: "admin"}}
 	ask := func() {
@@ -62,7 +62,7 @@ func TestDeadBMCsDelayNobody(t *testing.T) {
 	}
 	defer dead.Close() //nolint:errcheck // nothing was said on it
 	log := slog.New(slog.DiscardHandler)
-	b := &bmcs{log: log, boots: newBoots(nil), open: map[sprout.MachineID]*bmc{}, unseal: func([]byte) (string, error) { return "secret", nil }}
+	b := newBMCs(newBoots(nil), func([]byte) (string, error) { return "secret", nil }, log)
 	ask := func(ctx context.Context, id int, url string) error {
 		p, err := b.of(sprout.SiteMachine{
 			ID: sprout.MachineID(fmt.Sprint("mch_", id)), Name: fmt.Sprint("m", id), BMC: &sprout.BMC{Driver: "redfish", URL: url, Username: "admin"},
@@ -113,7 +113,7 @@ func TestDeadBMCsDelayNobody(t *testing.T) {
 // is known of the BMC stay, until what is sealed is another.
 func TestSealedAnewIsTheSameBMC(t *testing.T) {
 	password := "secret"
-	b := &bmcs{log: slog.New(slog.DiscardHandler), boots: newBoots(nil), open: map[sprout.MachineID]*bmc{}, unseal: func([]byte) (string, error) { return password, nil }}
+	b := newBMCs(newBoots(nil), func([]byte) (string, error) { return password, nil }, slog.New(slog.DiscardHandler))
 	m := sprout.SiteMachine{ID: "mch_1", Name: "m1", BMC: &sprout.BMC{Driver: "ipmi", URL: "ipmi://127.0.0.1:1"}, Secret: []byte("one")}
 	of := func() power.Provider {
 		t.Helper()

@@ -43,21 +43,17 @@ func (c console) words(host string) string {
 const consoleBytes = 64 << 10
 
 // webSocket opens a console at a path of the BMC's web server (RFC 6455). It is a
-// connection of its own, as the one of requests is needed by these.
+// connection of its own: requests go on meanwhile.
 func (p *Driver) webSocket(ctx context.Context, path string) (io.ReadWriteCloser, error) {
 	if err := p.login(ctx); err != nil {
 		return nil, err
-	}
-	client := p.config.Client
-	if client == nil {
-		client = p.withinHost(newClient(p.config))
 	}
 	header := http.Header{}
 	p.authenticate(header)
 	at := url.URL{Scheme: strings.Replace(p.base.Scheme, "http", "ws", 1), Host: p.base.Host, Path: path}
 	dialing, cancel := context.WithTimeout(ctx, p.config.RequestTimeout)
 	defer cancel()
-	conn, res, err := websocket.Dial(dialing, at.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
+	conn, res, err := websocket.Dial(dialing, at.String(), &websocket.DialOptions{HTTPClient: p.http, HTTPHeader: header})
 	if err != nil {
 		what := "GET " + at.String()
 		if res == nil {

@@ -3,6 +3,7 @@ package redfish_test
 import (
 	"context"
 	"io"
+	"net/http/httptrace"
 	"slices"
 	"testing"
 	"time"
@@ -172,6 +173,29 @@ func TestConsole(t *testing.T) {
 	r = open(t, emulator.Faults{NoConsole: true}, nil)
 	_, err = r.Console(t.Context())
 	wantFailure(t, err, sprout.BMCFailed, "404")
+}
+
+// Machines of a site share a client: the console of one takes nobody's connection,
+// and one that is closed leaves the others theirs.
+func TestASharedClient(t *testing.T) {
+	shared := redfish.NewClient(nil, true)
+	with := func() power.Provider {
+		r := openMachine(t, "Acme", emulator.Faults{}, nil, func(m *switchable) emulator.Machine { return ported{m} })
+		return client(t, redfish.Config{URL: urlOf(t, r), Password: password, Client: shared})
+	}
+	one, other := with(), with()
+	line, err := one.Console(t.Context())
+	must(t, err)
+	must(t, one.Set(t.Context(), sprout.PowerOn)) // meanwhile
+	_, err = other.Status(t.Context())
+	must(t, err)
+	must(t, line.Close())
+	var reused bool
+	seen := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})
+	must(t, one.Close(t.Context()))
+	if _, err = other.Status(seen); err != nil || !reused {
+		t.Errorf("after another machine's session ended its connection is its own no more: %v", err)
+	}
 }
 
 // A BMC of a make that is known to have it by IPMI is asked for it there; of others

@@ -26,7 +26,7 @@ type Config struct {
 	System   string // id of the ComputerSystem; the only one if empty
 	Insecure bool   // accept any TLS certificate
 
-	Client *http.Client                                                      // replaces Dial and Insecure
+	Client *http.Client                                                      // replaces Dial and Insecure; others may share it, and it is not closed
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's if nil
 	Log    *slog.Logger
 	// SOL opens the serial console by IPMI at the same BMC; nil: that is not tried.
@@ -74,7 +74,7 @@ func New(config Config) (*Driver, error) {
 	p := &Driver{config: config, base: base, http: config.Client}
 	p.log = config.Log.With("bmc", base.Host)
 	if p.http == nil {
-		p.http = newClient(config)
+		p.http = NewClient(config.Dial, config.Insecure)
 	}
 	p.http = p.withinHost(p.http)
 	return p, nil
@@ -108,11 +108,13 @@ func (c *Config) defaults() {
 	}
 }
 
-func newClient(config Config) *http.Client {
+// NewClient returns a client that the drivers of many BMCs can share. A driver whose
+// calls take turns has one connection, which closes soon after its last request.
+func NewClient(dial func(ctx context.Context, network, addr string) (net.Conn, error), insecure bool) *http.Client {
 	transport := &http.Transport{
-		DialContext:         config.Dial,
-		TLSClientConfig:     &tls.Config{InsecureSkipVerify: config.Insecure, MinVersion: tls.VersionTLS12},
-		MaxConnsPerHost:     1,                // BMCs are small
+		DialContext:         dial,
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12},
+		MaxIdleConnsPerHost: 64,               // machines that one BMC is for
 		IdleConnTimeout:     10 * time.Second, // of a power-off and the polls that follow it
 		TLSHandshakeTimeout: 15 * time.Second,
 	}
@@ -136,7 +138,9 @@ func (p *Driver) withinHost(client *http.Client) *http.Client {
 // by itself; that is logged and no error.
 func (p *Driver) Close(ctx context.Context) error {
 	p.logout(ctx)
-	p.http.CloseIdleConnections()
+	if p.config.Client == nil {
+		p.http.CloseIdleConnections()
+	}
 	return nil
 }
 
