@@ -56,7 +56,7 @@ type site struct {
 	turns   *turns
 	zones   *zone.DB
 	policy  *dns.Policy
-	seen    sync.Map                     // sprout.AttemptID → time.Time
+	seen    lastSeen                     // of ramdisks
 	leases  atomic.Pointer[served]       // of IPv4; nil: none runs
 	leases6 atomic.Pointer[dhcp6.Server] // of IPv6, likewise
 	kea     atomic.Pointer[kea.Server]   // nil: Kea is not the provider

@@ -392,3 +392,17 @@ func TestConfigIsValidated(t *testing.T) {
 		}
 	}
 }
+
+func TestLongSilenceIsForgotten(t *testing.T) {
+	var seen lastSeen
+	began := time.Now()
+	seen.note("att_old", began)
+	seen.note("att_new", began.Add(keepSeen))
+	seen.forget(began.Add(time.Second))
+	if _, ok := seen.of("att_old"); ok {
+		t.Error("an attempt that is long silent is remembered")
+	}
+	if at, ok := seen.of("att_new"); !ok || !at.Equal(began.Add(keepSeen)) {
+		t.Errorf("of one that spoke since: %v, %v", at, ok)
+	}
+}

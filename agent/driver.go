@@ -60,12 +60,7 @@ func (s *site) clean(ctx context.Context) {
 	now := s.clock.Now()
 	runs, err := s.store.DropRuns(ctx, now.Add(-keepRuns))
 	attempts, attemptsErr := s.store.DropAttempts(ctx, now)
-	s.seen.Range(func(attempt, at any) bool {
-		if now.Sub(at.(time.Time)) > keepSeen {
-			s.seen.Delete(attempt)
-		}
-		return true
-	})
+	s.seen.forget(now.Add(-keepSeen))
 	if err = errors.Join(err, attemptsErr); err != nil && ctx.Err() == nil {
 		s.log.Error("old runs and attempts not dropped", "error", err)
 		return

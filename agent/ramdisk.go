@@ -25,7 +25,7 @@ const orderHold = 25 * time.Second
 const maxPayload = 64 << 20
 
 // saw notes that the ramdisk of an attempt said something just now.
-func (s *site) saw(attempt sprout.AttemptID) { s.seen.Store(attempt, s.clock.Now()) }
+func (s *site) saw(attempt sprout.AttemptID) { s.seen.note(attempt, s.clock.Now()) }
 
 // hello takes the first word of a ramdisk. That of an unknown machine is
 // ordered to look at itself; a known one's is news to its run.

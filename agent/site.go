@@ -72,11 +72,11 @@ func (s *site) DropCorruptImage(ctx context.Context, digest string) (bool, error
 // LastSeen tells when the ramdisk of an attempt last said anything. While the
 // agent was away nobody listened: silence is counted from its start at most.
 func (s *site) LastSeen(attempt sprout.AttemptID) (time.Time, bool) {
-	at, ok := s.seen.Load(attempt)
+	at, ok := s.seen.of(attempt)
 	if !ok {
 		return s.started, true
 	}
-	return at.(time.Time), true
+	return at, true
 }
 
 // Turn tells where the machine of an attempt stands among those that download.

@@ -27,8 +27,8 @@ type trail struct {
 	over    bool               // by the site's own word: its tokens have ended
 	events  []sprout.BootEvent // by time; of an attempt that is ours and not over
 	newest  glance
-	told    map[uint64]uint32 // how often each sight was seen, by its hash
-	seed    maphash.Seed      // of these hashes
+	told    []sighting   // how often each sight was seen
+	seed    maphash.Seed // of their hashes
 	reports int
 	far     bool   // the boot went beyond its firmware
 	loaded  bool   // it fetched its ramdisk
@@ -40,6 +40,10 @@ type glance struct {
 	at   time.Time
 	what string
 }
+
+// A sighting is how often a sight was seen, by 32 bits of its hash: one that shares them
+// with another is reported all the same, as the first three are.
+type sighting struct{ sight, times uint32 }
 
 // forget drops all but what tells the attempt apart from the next.
 func (t *trail) forget() { t.events, t.told = nil, nil }
@@ -80,14 +84,12 @@ func (t *trail) ends(e sprout.BootEvent) bool {
 // three of a kind are, and then the 4th, 8th, 16th and so on, with the count.
 func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
 	if t.told == nil {
-		t.told, t.seed = map[uint64]uint32{}, maphash.MakeSeed()
+		t.seed = maphash.MakeSeed()
 	}
-	kind := maphash.Comparable(t.seed, sightOf(e))
-	n := int(t.told[kind]) + 1
-	if n == 1 && len(t.told) >= trailReports {
+	n := t.times(uint32(maphash.Comparable(t.seed, sightOf(e)))) //nolint:gosec // its lower half
+	if n == 0 {
 		return e, false
 	}
-	t.told[kind] = uint32(n)
 	t.far = t.far || strings.HasPrefix(e.What, "http-script") || e.Client == "system"
 	if e.Fetched(sprout.SawInitrd) {
 		t.loaded, t.before = true, nil // the ramdisk of the boot before is gone
@@ -106,6 +108,22 @@ func (t *trail) add(e sprout.BootEvent) (sprout.BootEvent, bool) {
 	}
 	t.reports++
 	return e, true
+}
+
+// times counts a sight and returns how often it was seen; 0 if that are too many
+// different ones to count another.
+func (t *trail) times(sight uint32) int {
+	for i := range t.told {
+		if t.told[i].sight == sight {
+			t.told[i].times++
+			return int(t.told[i].times)
+		}
+	}
+	if len(t.told) >= trailReports {
+		return 0
+	}
+	t.told = append(t.told, sighting{sight, 1})
+	return 1
 }
 
 // keep files the event by its time, in place of the last of its kind where it
