@@ -95,6 +95,9 @@ func (b *bed) cost() (line bench.Line, err error) {
 			if err != nil {
 				return err
 			}
+			if err := t.sound(); err != nil {
+				return fmt.Errorf("what an exchange costs %s cannot be told at 3,000 a second: %w", kind, err)
+			}
 			after, err := s.CPU()
 			us = float64((after - before).Microseconds()) / float64(t.exchanges)
 			fmt.Fprintf(os.Stderr, "%s: %.1f µs of CPU an exchange at %.0f/s, %.2f %% lost\n", kind, us, t.rate, 100*t.lost)
@@ -114,8 +117,14 @@ func (b *bed) delay() (line bench.Line, err error) {
 	sprouts, keas, err := b.alternate(func(kind string) (ms float64, err error) {
 		err = b.during(kind, 0, func(*bench.Process) error {
 			t, err := b.generate(1000, true)
-			if err != nil || len(t.delays) == 0 {
-				return errors.Join(err, errors.New("cannot find delays in what perfdhcp says"))
+			if err != nil {
+				return err
+			}
+			if err := t.sound(); err != nil {
+				return fmt.Errorf("the delay of %s cannot be told at 1,000 a second: %w", kind, err)
+			}
+			if len(t.delays) == 0 {
+				return errors.New("cannot find delays in what perfdhcp says")
 			}
 			at := func(share float64) float64 { return t.delays[int(share*float64(len(t.delays)-1))] }
 			ms = at(0.99)
