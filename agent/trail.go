@@ -41,8 +41,8 @@ type glance struct {
 	what string
 }
 
-// A sighting is how often a sight was seen, by 32 bits of its hash: one that shares them
-// with another is reported all the same, as the first three are.
+// A sighting is how often a sight was seen, by 32 bits of its hash. Two that share
+// them, of thirty in one boot of ten million, are counted as one.
 type sighting struct{ sight, times uint32 }
 
 // forget drops all but what tells the attempt apart from the next.

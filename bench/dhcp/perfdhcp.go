@@ -23,12 +23,14 @@ type trial struct {
 	delays    []float64 // of every answer in milliseconds, sorted; where asked for
 }
 
+var errNone = errors.New("no exchange was completed")
+
 // sound says what is wrong with a trial whose server was given work that it did
 // not do: it looks cheaper and quicker than it is.
 func (t trial) sound() error {
 	switch {
 	case t.exchanges == 0:
-		return errors.New("no exchange was completed")
+		return errNone
 	case t.lost >= mayLose:
 		return fmt.Errorf("%.2f %% of the packets stayed without an answer, under %g %% may", 100*t.lost, 100*mayLose)
 	}
@@ -125,7 +127,7 @@ func (b *bed) answers() error {
 	}
 	t, err := read(out)
 	if err == nil && t.exchanges == 0 {
-		err = errors.New("no exchange was completed")
+		err = errNone
 	}
 	return err
 }
